@@ -1,0 +1,132 @@
+#include "base/log.h"
+
+#include "base/buf.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOG_LINE_BYTES  4096u /* a longer line is cut: a peer must not choose how much we log */
+#define LOG_VALUE_BYTES 256u
+
+static const char *const level_names[] = { "error", "warning", "notice", "info", "debug" };
+
+static _Atomic int threshold = LOG_NOTICE;
+static void (*sink_fn)(void *ctx, enum log_level level, struct span line);
+static void *sink_ctx;
+
+void log_set_level(enum log_level level)
+{
+    atomic_store_explicit(&threshold, (int)level, memory_order_relaxed);
+}
+
+bool log_parse_level(struct span name, enum log_level *ret)
+{
+    for (size_t i = 0; i < COUNT_OF(level_names); i++) {
+        if (span_eq_str(name, level_names[i])) {
+            *ret = (enum log_level)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void log_set_sink(void (*sink)(void *ctx, enum log_level level, struct span line), void *ctx)
+{
+    sink_fn = sink;
+    sink_ctx = ctx;
+}
+
+bool log_wanted(enum log_level level)
+{
+    return (int)level <= atomic_load_explicit(&threshold, memory_order_relaxed);
+}
+
+static bool plain(struct span s)
+{
+    if (s.len == 0)
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        uint8_t c = s.p[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              (c != 0 && strchr("_.:/@+-", c) != NULL)))
+            return false;
+    }
+    return true;
+}
+
+static void put_quoted(struct buf *b, struct span s)
+{
+    put_u8(b, '"');
+    for (size_t i = 0; i < s.len; i++) {
+        uint8_t c = s.p[i];
+        if (c == '"' || c == '\\')
+            put_fmt(b, "\\%c", c);
+        else if (c < 0x20 || c >= 0x7f)
+            put_fmt(b, "\\u%04x", c);
+        else
+            put_u8(b, c);
+    }
+    put_u8(b, '"');
+}
+
+static void put_field(struct buf *b, const struct log_field *f)
+{
+    struct span shown = span_cut(f->bytes, 0, LOG_VALUE_BYTES);
+
+    if (f->kind == FIELD_NONE || f->name == NULL)
+        return;
+    put_fmt(b, " %s=", f->name);
+    if (f->kind == FIELD_I64)
+        put_fmt(b, "%lld", (long long)f->number);
+    else if (f->kind == FIELD_HEX)
+        for (size_t i = 0; i < shown.len; i++)
+            put_fmt(b, "%02x", shown.p[i]);
+    else if (plain(shown))
+        put_bytes(b, shown);
+    else
+        put_quoted(b, shown);
+}
+
+static void put_inherited(struct buf *b, const struct log *log)
+{
+    if (log == NULL)
+        return;
+    put_inherited(b, log->parent); /* depth is ours: worker, connection, session */
+    for (size_t i = 0; i < LOG_OWN_FIELDS; i++)
+        put_field(b, &log->own[i]);
+}
+
+static void put_timestamp(struct buf *b)
+{
+    struct timespec t;
+    struct tm tm;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    gmtime_r(&t.tv_sec, &tm);
+    put_fmt(b, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+            tm.tm_min, tm.tm_sec, t.tv_nsec / 1000000);
+}
+
+void log_write(const struct log *log, enum log_level level, const char *event, const struct log_field *fields)
+{
+    struct buf line;
+
+    buf_init(&line, LOG_LINE_BYTES);
+    put_timestamp(&line);
+    put_fmt(&line, " %s %s", level_names[level], event);
+    put_inherited(&line, log);
+    for (; fields->name != NULL; fields++)
+        put_field(&line, fields);
+    line.failed = false; /* cut at the limit: still worth its end of line */
+    if (line.len == line.max)
+        line.len--;
+    put_u8(&line, '\n');
+    if (sink_fn != NULL) {
+        sink_fn(sink_ctx, level, span_of(line.p, line.len - 1));
+    } else {
+        ssize_t done UNUSED = write(STDERR_FILENO, line.p, line.len);
+    }
+    buf_done(&line);
+}

@@ -1,0 +1,54 @@
+/* base/log.h - a log line is an event with fields.
+ *   log_event(conn->log, LOG_NOTICE, "token_rejected", F_STR("clause", why.clause), F_I64("exp", exp));
+ * A `struct log` carries fields of its own (connection number, client id) and inherits its parent's. Event
+ * names are stable. Never a token, key, password or payload: name a token by jti or thumbprint. Lines are
+ *   2026-01-02T03:04:05.678Z notice token_rejected conn=7 client_id=sensor-1 clause="MT-65" exp=1767323045
+ * Values with anything but [A-Za-z0-9_.:/@+-] are quoted as JSON strings; control bytes never reach the output.
+ * Threads: a line leaves in one write; any thread may log. The sink and level are set once at start. */
+#ifndef SYMBOLON_BASE_LOG_H
+#define SYMBOLON_BASE_LOG_H
+
+#include "base/span.h"
+#include "base/status.h"
+
+enum log_level { LOG_ERROR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
+
+enum log_field_kind { FIELD_NONE, FIELD_SPAN, FIELD_I64, FIELD_HEX };
+
+struct log_field {
+    const char *name;
+    enum log_field_kind kind;
+    struct span bytes;
+    int64_t number;
+};
+
+#define F_STR(n, str)   ((struct log_field){ (n), FIELD_SPAN, span_of_str(str), 0 })
+#define F_SPAN(n, span) ((struct log_field){ (n), FIELD_SPAN, (span), 0 })
+#define F_HEX(n, span)  ((struct log_field){ (n), FIELD_HEX, (span), 0 })
+#define F_I64(n, v)     ((struct log_field){ (n), FIELD_I64, SPAN_NONE, (int64_t)(v) })
+/* The three of them that every refusal carries. */
+#define F_WHY(st, why) F_STR("status", status_name(st)), F_STR("clause", (why).clause), F_STR("why", (why).text)
+
+#define LOG_OWN_FIELDS 3
+
+struct log {
+    const struct log *parent;
+    struct log_field own[LOG_OWN_FIELDS]; /* spans must outlive the log; unused ones are FIELD_NONE */
+};
+
+void log_set_level(enum log_level level);
+bool log_parse_level(struct span name, enum log_level *ret);
+/* NULL restores the default, standard error. For tests that read what was logged. */
+void log_set_sink(void (*sink)(void *ctx, enum log_level level, struct span line), void *ctx);
+bool log_wanted(enum log_level level);
+
+/* `log` may be NULL. */
+#define log_event(log, level, event, ...)                                                                      \
+    do {                                                                                                       \
+        if (log_wanted(level))                                                                                 \
+            log_write((log), (level), (event), (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ){ 0 } }); \
+    } while (0)
+
+void log_write(const struct log *log, enum log_level level, const char *event, const struct log_field *fields);
+
+#endif

@@ -1,0 +1,56 @@
+#include "base/utf8.h"
+
+/* Length of the well-formed sequence at p (RFC 3629 section 4, its table row by row), or 0. */
+static size_t sequence(const uint8_t *p, size_t left)
+{
+    uint8_t low = 0x80, high = 0xbf; /* bounds of the second byte */
+    size_t len;
+
+    if (p[0] < 0x80)
+        return 1;
+    if (p[0] >= 0xc2 && p[0] <= 0xdf)
+        len = 2;
+    else if (p[0] >= 0xe0 && p[0] <= 0xef)
+        len = 3;
+    else if (p[0] >= 0xf0 && p[0] <= 0xf4)
+        len = 4;
+    else
+        return 0;
+    if (p[0] == 0xe0)
+        low = 0xa0; /* overlong */
+    else if (p[0] == 0xed)
+        high = 0x9f; /* surrogates */
+    else if (p[0] == 0xf0)
+        low = 0x90; /* overlong */
+    else if (p[0] == 0xf4)
+        high = 0x8f; /* beyond U+10FFFF */
+    if (left < len || p[1] < low || p[1] > high)
+        return 0;
+    for (size_t i = 2; i < len; i++)
+        if (p[i] < 0x80 || p[i] > 0xbf)
+            return 0;
+    return len;
+}
+
+static bool valid(struct span s, bool nul_allowed)
+{
+    for (size_t i = 0; i < s.len;) {
+        if (s.p[i] == 0 && !nul_allowed)
+            return false;
+        size_t len = sequence(s.p + i, s.len - i);
+        if (len == 0)
+            return false;
+        i += len;
+    }
+    return true;
+}
+
+bool utf8_valid(struct span s)
+{
+    return valid(s, true);
+}
+
+bool utf8_valid_mqtt(struct span s)
+{
+    return valid(s, false);
+}
