@@ -1,0 +1,218 @@
+/* symbolon/client.h - upper layer: a complete MQTT 5 client over TLS that proves possession of its key.
+ * It connects, gets a token from an authorization server it may trust, proves possession, renews the token
+ * ahead of its end inside the running session (AUTH 0x19), reconnects with growing pauses, and keeps QoS 1 and
+ * 2 messages in memory until they are acknowledged.
+ *
+ *   symbolon_loop_new -> symbolon_client_new -> symbolon_client_start -> symbolon_loop_run -> ..._free
+ *
+ *              start                     CONNACK 0x00                    close, keep alive lost, DISCONNECT
+ *   IDLE ---------------> CONNECTING ----------------> OPEN -------------------------+
+ *     ^                    |      ^                     | symbolon_client_disconnect |
+ *     |   gave up          |      +---- pause <---------|----------------------------+ (options.reconnect)
+ *     +--------------------+---------------------------+
+ *
+ * Ownership: the options and everything they point to are copied by symbolon_client_new(). What a callback
+ * receives is borrowed until it returns. Keys are reference-counted. Threads:   one loop and its clients belong
+ * to one thread; there is no lock inside. symbolon_loop_post() is the one function that may be called from
+ * other threads. Callbacks: run on the loop's thread, from symbolon_loop_run(). Every function may be called in
+ * them except symbolon_client_free() and symbolon_loop_free() (use symbolon_loop_stop() and free afterwards).
+ * Time:      milliseconds and seconds as the names say. */
+#ifndef SYMBOLON_CLIENT_H
+#define SYMBOLON_CLIENT_H
+
+#include "symbolon/ace.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- loop ---- */
+struct symbolon_loop;
+
+enum symbolon_status symbolon_loop_new(struct symbolon_loop **ret_loop,
+                                       struct symbolon_error *error) SYMBOLON_MUST_CHECK;
+void symbolon_loop_free(struct symbolon_loop *loop); /* all clients first; NULL does nothing */
+
+/* Runs until symbolon_loop_stop(). */
+void symbolon_loop_run(struct symbolon_loop *loop);
+void symbolon_loop_stop(struct symbolon_loop *loop);
+
+/* Calls fn(arg) on the loop's thread, soon. Any thread. False when out of memory. */
+bool symbolon_loop_post(struct symbolon_loop *loop, void (*fn)(void *arg), void *arg);
+
+/* Calls fn(arg) once after `ms`. The timer is freed after it fired, or with symbolon_timer_cancel() before. */
+struct symbolon_timer;
+struct symbolon_timer *symbolon_loop_after(struct symbolon_loop *loop, uint32_t ms, void (*fn)(void *arg),
+                                           void *arg);
+void symbolon_timer_cancel(struct symbolon_timer *timer); /* NULL does nothing */
+
+/* ---- messages ---- */
+struct symbolon_user_property {
+    struct symbolon_bytes name, value; /* UTF-8 */
+};
+
+struct symbolon_message {
+    struct symbolon_bytes topic; /* UTF-8, no wildcard */
+    struct symbolon_bytes payload;
+    uint8_t qos; /* 0, 1, 2 */
+    bool retain;
+    bool dup;             /* received only */
+    bool payload_is_utf8; /* Payload Format Indicator 1 */
+    bool has_expiry;
+    uint32_t expiry_s;                                                    /* Message Expiry Interval */
+    struct symbolon_bytes content_type, response_topic, correlation_data; /* p NULL: not there */
+    const struct symbolon_user_property *user_properties;                 /* may be NULL */
+    size_t user_property_count;
+    uint16_t packet_id; /* received, QoS 1 and 2 */
+};
+
+struct symbolon_subscription {
+    const char *filter;
+    uint8_t qos; /* the most this subscription takes */
+    bool no_local;
+    bool retain_as_published;
+    uint8_t retain_handling; /* 0 send retained, 1 only if new, 2 never (MQTT5 3.8.3.1) */
+};
+
+/* ---- client ---- */
+struct symbolon_client;
+
+enum symbolon_ace_mode {
+    SYMBOLON_ACE_OFF = 0,      /* plain MQTT (over TLS or not) */
+    SYMBOLON_ACE_EXPORTER = 1, /* token and proof over the TLS exporter in CONNECT; the normal way */
+    SYMBOLON_ACE_CHALLENGE = 2 /* token in CONNECT, then challenge/response */
+};
+
+struct symbolon_connected {
+    bool session_present;
+    const char *client_id; /* ours, or the one the broker assigned */
+    uint32_t session_expiry_s;
+    uint16_t keep_alive_s;
+    const char *tls;            /* "TLS1.3 ...", NULL without TLS */
+    int64_t token_expires_at_s; /* 0 without a token */
+};
+
+struct symbolon_events {
+    void (*connected)(void *arg, const struct symbolon_connected *connected);
+    /* The connection, or the attempt to get one, has ended. `retry_ms` >= 0: the next attempt starts after so
+     * many milliseconds; -1: the client is IDLE again and stays so. SYMBOLON_OK as status: we disconnected. */
+    void (*disconnected)(void *arg, const struct symbolon_error *why, int64_t retry_ms);
+    void (*message)(void *arg, const struct symbolon_message *message);
+    /* QoS 1 and 2: the broker answered (`result->status` OK or why not). QoS 0: the bytes went out, which says
+     * nothing about acceptance; symbolon_client_flush() does. `result->reason_code` 0x10: nobody was
+     * subscribed. */
+    void (*published)(void *arg, uint64_t id, const struct symbolon_error *result);
+    /* One code per filter, in order: 0, 1, 2 the granted QoS; >= 0x80 refused (symbolon_reason_text()). If the
+     * request died with the connection `count` is 0 and result->status says why. */
+    void (*subscribed)(void *arg, uint64_t id, const uint8_t *codes, size_t count,
+                       const struct symbolon_error *result);
+    void (*unsubscribed)(void *arg, uint64_t id, const uint8_t *codes, size_t count,
+                         const struct symbolon_error *result);
+    /* Everything handed over before symbolon_client_flush() has been processed by the broker, or not. */
+    void (*flushed)(void *arg, const struct symbolon_error *result);
+    /* A token was fetched, or the session was re-authenticated with it. */
+    void (*token)(void *arg, int64_t expires_at_s, bool in_session);
+    /* One line for people; level 0 error ... 4 debug. Never a token, key or payload. */
+    void (*log)(void *arg, int level, const char *line);
+};
+
+struct symbolon_client_options {
+    size_t struct_size; /* sizeof(struct symbolon_client_options): lets the struct grow */
+
+    /* where */
+    const char *host;
+    uint16_t port;               /* 0: 8883 with TLS, 1883 without */
+    bool no_tls;                 /* plain TCP: never with a token */
+    const char *ca_file;         /* PEM; NULL: the system's trust store */
+    bool insecure;               /* accept any name in the certificate; a pin from the AS still counts */
+    uint32_t connect_timeout_ms; /* 0: 10000; from the first SYN to CONNACK */
+
+    /* session */
+    const char *client_id; /* MQTT Client Identifier; NULL or "": the broker assigns one */
+    bool keep_session;     /* Clean Start 0 */
+    uint32_t session_expiry_s;
+    uint16_t keep_alive_s;    /* 0: 60 */
+    uint16_t receive_maximum; /* unfinished QoS 1 and 2 messages from the broker; 0: 64 */
+    uint32_t max_packet_size; /* we accept; 0: 1 MiB */
+    uint16_t max_inflight;    /* of ours at once, on top of the broker's Receive Maximum; 0: 64 */
+    size_t max_queue;         /* messages waiting to be sent, while disconnected too; 0: 1000 */
+    const char *user_name;    /* SYMBOLON_ACE_OFF only (MT-50) */
+    struct symbolon_bytes password;
+    const struct symbolon_message *will; /* NULL: none */
+    uint32_t will_delay_s;
+
+    /* reconnect */
+    bool reconnect;
+    uint32_t reconnect_min_ms, reconnect_max_ms; /* 0: 500, 60000; doubling, with jitter */
+
+    /* authorization */
+    enum symbolon_ace_mode ace;
+    enum symbolon_ace_layout answer_layout;
+    struct symbolon_key *key;      /* proof-of-possession key; NULL: the AS makes a secret */
+    const char *token;             /* use this one, fetch none; needs `key` */
+    const char *as_url;            /* AS, or its token endpoint; NULL: learn it from the broker's hints ... */
+    const char *const *trusted_as; /* ... but accept only one of these (NULL-terminated); may be NULL */
+    const char *as_ca_file;        /* NULL: ca_file */
+    const char *as_client_id;      /* who we are at the AS */
+    const char *as_client_secret;  /* or NULL: private_key_jwt with `key` */
+    const char *audience;          /* NULL: from the hints, or the AS's default */
+    const char *scope_json;        /* NULL: all that policy allows */
+    const char *token_cache_dir;   /* 0700 folder for tokens, 0600 files; NULL: keep them in memory only */
+
+    const struct symbolon_events *events;
+    void *arg;
+};
+
+#define SYMBOLON_CLIENT_OPTIONS_INIT                          \
+    {                                                         \
+        .struct_size = sizeof(struct symbolon_client_options) \
+    }
+
+enum symbolon_status symbolon_client_new(struct symbolon_loop *loop,
+                                         const struct symbolon_client_options *options,
+                                         struct symbolon_client **ret_client,
+                                         struct symbolon_error *error) SYMBOLON_MUST_CHECK;
+
+/* Closes without DISCONNECT if still connected. Not from a callback. NULL does nothing. */
+void symbolon_client_free(struct symbolon_client *client);
+
+/* Starts connecting; the outcome comes by `connected` or `disconnected`. */
+enum symbolon_status symbolon_client_start(struct symbolon_client *client,
+                                           struct symbolon_error *error) SYMBOLON_MUST_CHECK;
+
+/* Sends DISCONNECT with this reason code (0x00 normal, 0x04 normal but publish the Will), waits until it has
+ * left, then `disconnected` with retry_ms -1. Also ends a pending reconnect. */
+void symbolon_client_disconnect(struct symbolon_client *client, uint8_t reason_code);
+
+/* Takes a message (copied). While not connected it is queued. *ret_id (may be NULL) names it in `published`. */
+enum symbolon_status symbolon_client_publish(struct symbolon_client *client,
+                                             const struct symbolon_message *message, uint64_t *ret_id,
+                                             struct symbolon_error *error) SYMBOLON_MUST_CHECK;
+
+/* Only while connected (SYMBOLON_CLOSED otherwise): call it from `connected`, unless session_present says that
+ * the broker still knows them. */
+enum symbolon_status symbolon_client_subscribe(struct symbolon_client *client,
+                                               const struct symbolon_subscription *subscriptions, size_t count,
+                                               uint64_t *ret_id,
+                                               struct symbolon_error *error) SYMBOLON_MUST_CHECK;
+enum symbolon_status symbolon_client_unsubscribe(struct symbolon_client *client, const char *const *filters,
+                                                 size_t count, uint64_t *ret_id,
+                                                 struct symbolon_error *error) SYMBOLON_MUST_CHECK;
+
+/* Asks for `flushed` once the broker has processed all we sent so far: a PINGREQ behind it. This is how the
+ * acceptance of QoS 0 messages is known: a refused one makes the broker DISCONNECT before PINGRESP (MT-97). */
+enum symbolon_status symbolon_client_flush(struct symbolon_client *client,
+                                           struct symbolon_error *error) SYMBOLON_MUST_CHECK;
+
+/* Fetches a token now (cache first unless `force`) without connecting; `token` or `disconnected` follows. For
+ * this the AS must be configured. */
+enum symbolon_status symbolon_client_fetch_token(struct symbolon_client *client, bool force,
+                                                 struct symbolon_error *error) SYMBOLON_MUST_CHECK;
+
+/* Unfinished: queued, in flight, or a request without answer. */
+size_t symbolon_client_pending(const struct symbolon_client *client);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
