@@ -1,0 +1,60 @@
+/* net/http_server.h - HTTPS on our loop (libmicrohttpd, external epoll): whole requests in, whole replies out.
+ * The handler runs on the loop's thread when the body is complete, and fills the reply before it returns.
+ * Bodies above max_body are answered 413 without reaching it. */
+#ifndef SYMBOLON_NET_HTTP_SERVER_H
+#define SYMBOLON_NET_HTTP_SERVER_H
+
+#include "base/buf.h"
+#include "base/span.h"
+#include "base/status.h"
+#include "net/listener.h"
+
+struct http_server_settings {
+    const char *address;
+    uint16_t port;                        /* 0: any free one */
+    const char *cert_file, *key_file;     /* PEM; both NULL: plain HTTP (tests, loopback metrics) */
+    const char *client_ca_file;           /* given: a client certificate is asked for, not required */
+    size_t max_body;                      /* 0: 64 KiB */
+    unsigned timeout_s;                   /* idle connections; 0: 30 s */
+    unsigned max_connections;             /* 0: 1000 */
+    unsigned max_connections_per_address; /* 0: no limit */
+};
+
+struct http_request {
+    struct span method; /* "POST" */
+    struct span path;   /* "/token", as sent, without the query */
+    struct span body;
+    struct net_peer peer;
+    struct span cert_der; /* client's leaf certificate, or none */
+    bool cert_verified;   /* it chains to client_ca_file */
+    void *priv;
+};
+
+/* Case-insensitive; empty span when absent. Valid during the handler. */
+struct span http_request_header(const struct http_request *request, const char *name);
+/* From the query string, decoded. */
+struct span http_request_query(const struct http_request *request, const char *name);
+
+#define HTTP_REPLY_HEADERS 8
+struct http_reply {
+    int code;        /* 200 unless set */
+    struct buf body; /* set up by the caller of the handler, at most 16 MiB */
+    size_t header_count;
+    struct {
+        const char *name; /* static */
+        char *value;      /* freed by the server; use http_reply_header() */
+    } headers[HTTP_REPLY_HEADERS];
+};
+void http_reply_header(struct http_reply *reply, const char *static_name, const char *value);
+
+typedef void http_handler_fn(void *ctx, const struct http_request *request, struct http_reply *reply);
+
+struct http_server;
+enum status http_server_new(struct loop *loop, const struct http_server_settings *settings,
+                            http_handler_fn *handler, void *ctx, struct http_server **ret_server,
+                            struct why *why) MUST_CHECK;
+/* Stops at once; connections are closed. NULL is fine. */
+void http_server_free(struct http_server *server);
+uint16_t http_server_port(const struct http_server *server);
+
+#endif

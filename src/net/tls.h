@@ -1,0 +1,100 @@
+/* net/tls.h - one TLS connection over memory: ciphertext in, ciphertext out, no socket (GnuTLS behind it).
+ * TLS 1.3, or 1.2 with Extended Master Secret, and nothing older (MT-5); no renegotiation. The caller lends an
+ * input span and an output buffer for each call (struct tls_io), so a session holds no buffer of its own, sends
+ * never block, and it may change threads between calls. Alerts for our failures are put into the output.
+ * Ownership: tls_config is shared by reference; a session keeps its own reference.
+ * Threads:   a tls_config may be used from any thread; a session by one thread at a time. */
+#ifndef SYMBOLON_NET_TLS_H
+#define SYMBOLON_NET_TLS_H
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/span.h"
+#include "base/status.h"
+
+#include <sys/types.h>
+
+#define TLS_PIN_LEN 32 /* SHA-256 of the certificate's DER: x5t#S256 */
+
+enum tls_client_cert { TLS_CLIENT_CERT_NONE, TLS_CLIENT_CERT_OPTIONAL, TLS_CLIENT_CERT_REQUIRED };
+
+/* PEM comes from a file or from memory; give one of the two. Unused members stay zero. */
+struct tls_settings {
+    const char *cert_file, *key_file; /* own certificate chain and key; a server must have them */
+    struct span cert_pem, key_pem;
+    const char *ca_file; /* whom to trust; a client without one and without a pin uses the system's */
+    struct span ca_pem;
+    enum tls_client_cert client_cert; /* server: ask for one? */
+    const char *const *alpn;          /* NULL-terminated list, or NULL */
+    bool no_tickets;                  /* server: no resumption */
+    const char *priorities;           /* GnuTLS string, for tests; NULL: ours */
+};
+
+struct tls_config;
+
+enum status tls_config_new_server(const struct tls_settings *settings, struct tls_config **ret_config,
+                                  struct why *why) MUST_CHECK;
+enum status tls_config_new_client(const struct tls_settings *settings, struct tls_config **ret_config,
+                                  struct why *why) MUST_CHECK;
+struct tls_config *tls_config_ref(struct tls_config *config);
+void tls_config_unref(struct tls_config *config);
+void tls_config_unrefp(struct tls_config **config);
+
+/* What a client demands of the server's certificate. With a pin the certificate's thumbprint alone decides
+ * (AF-44: rs_cnf named the key); otherwise the chain must verify and carry the host name or IP address. */
+struct tls_expect {
+    const char *host;   /* DNS name or IP address text; also sent as SNI when it is a name */
+    const uint8_t *pin; /* TLS_PIN_LEN bytes, or NULL */
+    struct span resume; /* what tls_resumption_data() gave for an earlier session, or none */
+};
+
+/* Lent for one call. `in` advances over what was used; bytes to send are appended to `out`. */
+struct tls_io {
+    struct span in;
+    struct buf *out;
+};
+
+enum tls_result {
+    TLS_OK,
+    TLS_WANT_INPUT, /* everything in `in` was used and more is needed */
+    TLS_CLOSED,     /* the peer said close_notify */
+    TLS_FAILED      /* `why` says so; send what is in `out` (an alert), then close */
+};
+
+struct tls_session;
+
+enum status tls_session_new_server(struct tls_config *config, struct tls_session **ret_session,
+                                   struct why *why) MUST_CHECK;
+enum status tls_session_new_client(struct tls_config *config, const struct tls_expect *expect,
+                                   struct tls_session **ret_session, struct why *why) MUST_CHECK;
+void tls_session_free(struct tls_session *session);
+void tls_session_freep(struct tls_session **session);
+
+/* Call with empty input to start a client; TLS_OK when established (`in` may then hold more for tls_read()). */
+enum tls_result tls_handshake(struct tls_session *session, struct tls_io *io, struct why *why);
+/* Decrypts as many records as fit into `room`; TLS_OK with *ret_len > 0, else TLS_WANT_INPUT and so on. Give at
+ * least TLS_RECORD_MAX bytes of room to make progress cheap; any size is right. Call until not TLS_OK. */
+#define TLS_RECORD_MAX 16384
+enum tls_result tls_read(struct tls_session *session, struct tls_io *io, uint8_t *room, size_t cap,
+                         size_t *ret_len, struct why *why);
+/* Encrypts all of `plain` into io->out, in records of up to TLS_RECORD_MAX. */
+enum status tls_write(struct tls_session *session, struct tls_io *io, struct span plain,
+                      struct why *why) MUST_CHECK;
+/* close_notify into io->out. */
+void tls_close(struct tls_session *session, struct tls_io *io);
+
+/* RFC 8446 7.5 / RFC 5705 with the *empty* context, which is what RFC 9431 2.2.4.2.1 wants (MT-60): in TLS 1.2
+ * that is not the same as no context. Only after the handshake. */
+enum status tls_exporter(struct tls_session *session, struct span label, uint8_t *out, size_t len,
+                         struct why *why) MUST_CHECK;
+bool tls_established(const struct tls_session *session);
+bool tls_resumed(const struct tls_session *session);
+const char *tls_version(const struct tls_session *session); /* "TLS1.3" */
+struct span tls_alpn(const struct tls_session *session);    /* chosen protocol, or none */
+/* Peer's leaf certificate in DER, valid as long as the session; none if it sent none. */
+struct span tls_peer_cert(const struct tls_session *session);
+bool tls_peer_verified(const struct tls_session *session); /* chain led to our CA (or matched the pin) */
+/* Client: opaque data for tls_expect.resume of a later session; secret. False when there is none (yet). */
+bool tls_resumption_data(struct tls_session *session, struct buf *out);
+
+#endif
