@@ -1,0 +1,85 @@
+/* broker/message.h - an application message: encoded once, shared by every queue and every shard that wants it.
+ * `wire` is the whole PUBLISH packet a QoS 0 subscriber without subscription identifiers gets (flags zero, no
+ * packet identifier, only the forwarded properties); the other forms are put together from its parts.
+ * Ownership: message_new() hands over one reference; message_unref(NULL) does nothing.
+ * Threads:   immutable after message_new(), so readable from any; the count is atomic.
+ * Failure:   ST_NO_MEMORY, or ST_TOO_LARGE when topic, properties and payload do not fit one MQTT packet. */
+#ifndef SYMBOLON_BROKER_MESSAGE_H
+#define SYMBOLON_BROKER_MESSAGE_H
+
+#include "base/clock.h"
+#include "base/span.h"
+#include "base/status.h"
+
+#include <stdatomic.h>
+
+#define TIME_NEVER INT64_MAX
+
+struct message {
+    _Atomic uint32_t refs;
+    uint8_t qos;        /* as published */
+    bool retain;        /* RETAIN flag as published */
+    uint64_t publisher; /* session number of the publisher, for No Local; unique over all shards */
+    int64_t expires_ms; /* mono: Message Expiry Interval; TIME_NEVER without one */
+    int64_t
+        token_until_s; /* wall: end of the publisher's token, bounds a retained copy (MT-111); or TIME_NEVER */
+    uint32_t wire_len;
+    uint32_t topic_at; /* offsets into wire */
+    uint32_t properties_at;
+    uint32_t payload_at;
+    uint16_t topic_len;
+    uint8_t wire[];
+};
+
+/* What a message is made from; spans are copied. `properties` is the encoded run of properties that are
+ * forwarded unaltered, in the publisher's order: payload format, content type, response topic, correlation
+ * data, user properties (MQTT5 3.3.2.3). */
+struct message_parts {
+    struct span topic;
+    struct span properties;
+    struct span payload;
+    uint8_t qos;
+    bool retain;
+    uint64_t publisher;
+    int64_t expires_ms;
+    int64_t token_until_s;
+};
+
+enum status message_new(const struct message_parts *parts, struct message **ret_message) MUST_CHECK;
+struct message *message_ref(const struct message *m);
+void message_unref(const struct message *m);
+void message_unrefp(struct message **m);
+
+static inline struct span message_topic(const struct message *m)
+{
+    return span_of(m->wire + m->topic_at, m->topic_len);
+}
+
+static inline struct span message_payload(const struct message *m)
+{
+    return span_of(m->wire + m->payload_at, m->wire_len - m->payload_at);
+}
+
+static inline struct span message_properties(const struct message *m)
+{
+    return span_of(m->wire + m->properties_at, m->payload_at - m->properties_at);
+}
+
+/* Bytes to account for one stored message: the block itself. */
+static inline size_t message_size(const struct message *m)
+{
+    return sizeof *m + m->wire_len;
+}
+
+static inline bool message_expired(const struct message *m, struct now now)
+{
+    return now.mono.ms >= m->expires_ms;
+}
+
+/* True when a retained copy must not be served any more: MT-111, min(token expiry, message expiry). */
+static inline bool message_retained_expired(const struct message *m, struct now now)
+{
+    return message_expired(m, now) || now.wall.s >= m->token_until_s;
+}
+
+#endif

@@ -1,0 +1,152 @@
+/* broker/shard.h - one worker's share of the broker: an actor that owns its sessions, its connections, its
+ * topic tree, its part of the retained messages and its timers. Shards share nothing they write; they exchange
+ * messages (shard_msg.h). A shard opens no socket, reads no clock, starts no thread: the world does, through
+ * `struct shard_world`, and calls the entry points below from one thread at a time.
+ *
+ * A client's session lives on its home shard, home = siphash(client id) mod shards. Whoever accepts a
+ * connection reads its CONNECT; if the home is elsewhere the connection moves there once (conn_move).
+ *
+ * Ownership: shard_new()/shard_free(). A `struct conn` belongs to the shard and a `struct conn_io` to the
+ * world. The two forget each other exactly once: when the shard calls conn_close() or conn_move(), or when the
+ * world calls shard_closed(). conn_close() may come while shard_input() is running: look before using the conn
+ * again. Order the world must keep, or retained messages and SUBACK lose their meaning:
+ *   1. one inbox per shard, in the order of posting, whoever posted (not one queue per pair);
+ *   2. within a turn all messages of class SHARD_DATA are in their inboxes before the first of class SHARD_ACK;
+ *   3. both are in their inboxes before output of the same turn reaches a socket (a PUBACK promises delivery).
+ */
+#ifndef SYMBOLON_BROKER_SHARD_H
+#define SYMBOLON_BROKER_SHARD_H
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/table.h"
+#include "broker/shard_msg.h"
+#include "broker/stats.h"
+
+struct conn;
+struct conn_io; /* the world's side of a connection */
+struct scope;
+struct shard;
+struct token;
+struct verifier;
+
+enum exporter_result {
+    EXPORTER_OK,      /* 32 bytes written */
+    EXPORTER_RESUMED, /* the TLS session was resumed: its exporter value must not be trusted (MT-61) */
+    EXPORTER_NONE,    /* no TLS here, or it failed */
+};
+
+enum resolve_kind {
+    RESOLVE_INTROSPECT, /* ask the AS about this token; answer with the token it describes */
+    RESOLVE_KEYS, /* fetch the issuers' keys again and shard_set_verifier(); answer with ST_OK, no token */
+};
+
+struct shard_world {
+    void *ctx;
+
+    /* Where bytes for this peer are appended; the world sends them when the turn ends. *ret_pending is what the
+     * peer has not taken yet from earlier turns (kernel buffers not counted). Never NULL. */
+    struct buf *(*conn_output)(void *ctx, struct conn_io *io, size_t *ret_pending);
+    /* Send what was appended, then close. The shard has forgotten the connection when this returns. */
+    void (*conn_close)(void *ctx, struct conn_io *io);
+    /* Hand the connection, with every byte from the beginning of the CONNECT on still unread, to shard `home`,
+     * which will get shard_accept(moved = true). The shard has forgotten the connection when this returns. */
+    void (*conn_move)(void *ctx, struct conn_io *io, unsigned home);
+    /* RFC 5705 exporter, label ACE_EXPORTER_LABEL, zero-length context. */
+    enum exporter_result (*conn_exporter)(void *ctx, struct conn_io *io, uint8_t out[32]);
+    /* true: stop reading from this peer and stop calling shard_input(). false: go on; unread bytes must be
+     * offered again, in a later turn, even if no new ones come. */
+    void (*conn_pause)(void *ctx, struct conn_io *io, bool pause);
+
+    /* Put a message into the inbox of another shard. Takes the message. */
+    void (*post)(void *ctx, unsigned to, struct shard_msg *msg);
+    /* Start an asynchronous token resolution; it ends in one shard_token_resolved(), never from inside this
+     * call. NULL when neither introspection nor key fetching is configured. */
+    void (*resolve)(void *ctx, enum resolve_kind kind, uint64_t request, struct span token);
+    enum status (*random)(void *ctx, void *buf, size_t len);
+};
+
+/* Every limit a shard obeys. Written before the shards are made, then read by all; must outlive them. */
+struct shard_settings {
+    struct hash_key home_key; /* random; the same for all shards */
+
+    uint32_t max_connections; /* per shard, as are all of these unless said otherwise */
+    uint32_t max_sessions;
+    uint32_t connect_timeout_ms; /* from accept to CONNECT */
+    uint32_t auth_timeout_ms;    /* from challenge to answer, and for a token resolution */
+
+    uint16_t max_keep_alive_s;      /* a client asking for more, or for none, gets this; 0: no cap */
+    bool session_continuation;      /* false: every session ends with its connection (D-25) */
+    uint32_t max_session_expiry_s;  /* UINT32_MAX: no cap */
+    uint32_t max_connect_bytes;     /* CONNECT and AUTH before authorization */
+    uint32_t max_packet_bytes;      /* announced as Maximum Packet Size */
+    uint16_t receive_maximum;       /* announced: QoS 1 and 2 publications from one client in flight */
+    uint16_t topic_alias_maximum;   /* announced; 0: none */
+    uint16_t max_inflight;          /* to one client, <= 32768; the client's Receive Maximum caps it further */
+    uint32_t max_queue_messages;    /* per session, waiting and in flight */
+    size_t max_queue_bytes;         /* per session */
+    uint32_t max_retained_backlog;  /* per session: retained messages waiting to be sent after a SUBSCRIBE */
+    uint32_t max_subscriptions;     /* per session */
+    uint32_t max_subscribe_filters; /* per SUBSCRIBE or UNSUBSCRIBE packet */
+    uint32_t max_topic_levels;
+    size_t max_output_bytes; /* per connection: beyond, QoS 0 is dropped and QoS 1, 2 stay queued */
+    uint32_t max_retained_messages;
+    size_t max_retained_bytes;
+
+    /* ACE */
+    bool send_hints;           /* CONNACK 0x87 carries ace_as_hint (MT-91) */
+    struct span hint_as;       /* absolute URI of the token endpoint */
+    struct span hint_audience; /* may be empty */
+    struct span hint_scope;    /* may be empty */
+    bool
+        reauth_needs_challenge; /* D-15: only who proved possession by challenge/response may re-authenticate */
+    bool reauth_lost_disconnects; /* MT-107: true: losing a subscription ends the connection; false: drop it */
+    bool hide_topics;             /* D-24: 0x80 instead of 0x87 for refused topics and filters */
+    bool check_client_id_owner;   /* a Client Identifier in use belongs to the token subject that took it */
+    const struct scope *public_scope; /* what anybody may do, with or without a token; NULL: nothing (MT-21) */
+};
+
+void shard_settings_init(struct shard_settings *s); /* the defaults; home_key still has to be filled */
+
+/* `settings` and what `world` points to must outlive the shard; `world` is copied. `verifier` is referenced;
+ * may be NULL (no token is accepted then). `log` may be NULL. */
+enum status shard_new(unsigned index, unsigned shards, const struct shard_settings *settings,
+                      const struct shard_world *world, struct verifier *verifier, const struct log *log,
+                      struct now now, struct shard **ret_shard) MUST_CHECK;
+/* Connections still there are forgotten without a word to the world: close them before (shard_stop). */
+void shard_free(struct shard *shard);
+void shard_set_verifier(struct shard *shard, struct verifier *verifier); /* takes a reference of its own */
+
+unsigned shard_home(const struct shard_settings *settings, unsigned shards, struct span client_id);
+
+/* `peer` (address as text, for the log) is copied. `moved`: arrived here through conn_move(). NULL when a limit
+ * refuses it or memory is short: the world closes the connection. */
+struct conn *shard_accept(struct shard *shard, struct conn_io *io, struct span peer, bool moved,
+                          struct now now);
+/* All bytes not consumed so far, from the first on. Returns how many are consumed; the rest is offered again
+ * together with what comes next. 0 after conn_close() or conn_move() was called. */
+size_t shard_input(struct shard *shard, struct conn *conn, struct span input, struct now now);
+/* The peer or the network ended it; the connection is forgotten. `reason` is for the log, static. */
+void shard_closed(struct shard *shard, struct conn *conn, const char *reason, struct now now);
+/* The output that had been above a limit of the world or of the shard has been taken by the peer. Calling it
+ * whenever pending output reaches zero is right too. */
+void shard_output_drained(struct shard *shard, struct conn *conn, struct now now);
+
+void shard_message(struct shard *shard, struct shard_msg *msg, struct now now); /* takes msg */
+/* The answer to world.resolve(): takes the token reference (NULL unless ST_OK of RESOLVE_INTROSPECT). A request
+ * whose connection is gone is ignored. */
+void shard_token_resolved(struct shard *shard, uint64_t request, enum status st, struct token *token,
+                          struct why why, struct now now);
+
+/* Timers. Call it each turn before anything else, so that a jump of the wall clock is seen. */
+void shard_advance(struct shard *shard, struct now now);
+int64_t shard_wait_ms(const struct shard *shard, struct now now); /* -1: nothing to wait for */
+
+/* DISCONNECT 0x8B to everybody, connections closed, sessions kept (they are in memory only, for now). */
+void shard_stop(struct shard *shard, struct now now);
+
+/* A snapshot; may be called from any thread. */
+void shard_stats(const struct shard *shard, struct stats *out);
+
+#endif

@@ -1,0 +1,53 @@
+/* broker/stats.h - what a shard counts. One writer (the shard's thread), any reader: relaxed atomics, so that
+ * the daemon can sum the shards without stopping them. Gauges go down again, counters never do. */
+#ifndef SYMBOLON_BROKER_STATS_H
+#define SYMBOLON_BROKER_STATS_H
+
+#include "base/status.h"
+
+#include <stdatomic.h>
+
+/* clang-format off */
+/*     name                      kind     help                                                               */
+#define STATS_LIST(X)                                                                                        \
+    X( connections,              GAUGE,   "network connections"                                           )  \
+    X( connections_authorized,   GAUGE,   "connections past CONNACK"                                      )  \
+    X( sessions,                 GAUGE,   "sessions, connected or not"                                    )  \
+    X( subscriptions,            GAUGE,   "subscriptions"                                                 )  \
+    X( retained_messages,        GAUGE,   "retained messages stored"                                      )  \
+    X( queued_messages,          GAUGE,   "messages waiting for or in flight to clients"                  )  \
+    X( connections_accepted,     COUNTER, "network connections accepted"                                  )  \
+    X( connections_moved,        COUNTER, "connections handed to their home worker"                       )  \
+    X( messages_in,              COUNTER, "application messages accepted"                                 )  \
+    X( messages_out,             COUNTER, "application messages sent, resends not counted"                )  \
+    X( bytes_in,                 COUNTER, "bytes of MQTT packets received"                                )  \
+    X( dropped_output_full,      COUNTER, "QoS 0 messages dropped: the subscriber does not read"          )  \
+    X( dropped_queue_full,       COUNTER, "messages dropped: max_queue_messages or max_queue_bytes"       )  \
+    X( dropped_too_large,        COUNTER, "messages dropped: larger than the subscriber's packet limit"   )  \
+    X( dropped_expired,          COUNTER, "messages dropped: Message Expiry Interval passed"              )  \
+    X( dropped_not_authorized,   COUNTER, "messages dropped: no longer covered by the subscriber's scope" )  \
+    X( dropped_retained,         COUNTER, "retained messages not stored or not sent: a limit"             )  \
+    X( dropped_no_memory,        COUNTER, "messages dropped: out of memory"                               )  \
+    X( subscriptions_lost,       COUNTER, "subscriptions ended by a narrower scope"                       )  \
+    X( tokens_accepted,          COUNTER, "connections authorized by a token"                             )  \
+    X( reauthentications,        COUNTER, "tokens renewed inside a connection"                            )  \
+    X( tokens_expired,           COUNTER, "connections ended by the end of their token"                   )  \
+    X( sessions_taken_over,      COUNTER, "connections ended by a newer one of the same client"           )  \
+    X( wills_published,          COUNTER, "Will messages published"                                       )  \
+    X( keep_alive_timeouts,      COUNTER, "connections ended for silence"                                 )
+/* clang-format on */
+
+struct stats {
+#define STATS_FIELD(name, kind, help) _Atomic uint64_t name;
+    STATS_LIST(STATS_FIELD)
+#undef STATS_FIELD
+    _Atomic uint64_t refusals[STATUSES]; /* by status: connections, packets and topics refused */
+};
+
+#define STATS_ADD(s, name, n)                                                                       \
+    atomic_store_explicit(&(s)->name, atomic_load_explicit(&(s)->name, memory_order_relaxed) + (n), \
+                          memory_order_relaxed)
+#define STATS_INC(s, name) STATS_ADD(s, name, 1)
+#define STATS_DEC(s, name) STATS_ADD(s, name, (uint64_t)-1)
+
+#endif
