@@ -17,7 +17,6 @@
 #ifndef SYMBOLON_BROKER_SHARD_H
 #define SYMBOLON_BROKER_SHARD_H
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/table.h"
@@ -45,9 +44,12 @@ enum resolve_kind {
 struct shard_world {
     void *ctx;
 
-    /* Where bytes for this peer are appended; the world sends them when the turn ends. *ret_pending is what the
-     * peer has not taken yet from earlier turns (kernel buffers not counted). Never NULL. */
-    struct buf *(*conn_output)(void *ctx, struct conn_io *io, size_t *ret_pending);
+    /* Room for exactly `len` bytes at the end of what goes to this peer, all of which the shard fills before
+     * any other call; they leave when the turn ends. NULL: no room or closing (nothing is sent then; the world
+     * ends such a connection through shard_closed() in a later turn, or soon gets conn_close()). */
+    uint8_t *(*conn_append)(void *ctx, struct conn_io *io, size_t len);
+    /* Bytes appended and not yet taken by the kernel. */
+    size_t (*conn_pending)(void *ctx, struct conn_io *io);
     /* Send what was appended, then close. The shard has forgotten the connection when this returns. */
     void (*conn_close)(void *ctx, struct conn_io *io);
     /* Hand the connection, with every byte from the beginning of the CONNECT on still unread, to shard `home`,
