@@ -1,0 +1,91 @@
+/* store/sql.h - rows in tables: what the authorization server keeps. SQLite stands behind it now; the interface
+ * is small enough, and the statements plain enough ($1, $2, ... as placeholders), for PostgreSQL to do so too.
+ * Errors:    ST_IO (with SQLite's own words in the log, not in `why`), ST_EXISTS when a UNIQUE or PRIMARY KEY
+ *            rule was broken, ST_NO_MEMORY. After ST_IO inside a transaction roll back.
+ * Ownership: sql_close(NULL) does nothing. Statements are kept prepared, found again by the address of their
+ *            text: give literals.
+ * Threads:   a connection belongs to one thread.
+ * Durability: WAL with synchronous=NORMAL. A committed transaction survives the death of the process; after a
+ *            power cut the last few may be missing, but the file is whole. SQL_DURABLE asks for an fsync per
+ *            commit. */
+#ifndef SYMBOLON_STORE_SQL_H
+#define SYMBOLON_STORE_SQL_H
+
+#include "base/span.h"
+#include "base/status.h"
+
+struct sql;
+
+#define SQL_DURABLE IN(0)
+
+/* Opens or creates (mode 0600). ":memory:" is a database of its own, for tests. */
+enum status sql_open(const char *path, unsigned flags, struct sql **ret_sql, struct why *why) MUST_CHECK;
+void sql_close(struct sql *sql);
+void sql_closep(struct sql **sql);
+
+enum sql_kind { SQL_IS_NULL, SQL_IS_I64, SQL_IS_TEXT, SQL_IS_BLOB };
+
+struct sql_value {
+    enum sql_kind kind;
+    int64_t number;
+    struct span bytes;
+};
+
+#define SQL_NULL    ((struct sql_value){ SQL_IS_NULL, 0, SPAN_NONE })
+#define SQL_I64(v)  ((struct sql_value){ SQL_IS_I64, (int64_t)(v), SPAN_NONE })
+#define SQL_TEXT(s) ((struct sql_value){ SQL_IS_TEXT, 0, (s) })
+#define SQL_BLOB(s) ((struct sql_value){ SQL_IS_BLOB, 0, (s) })
+/* NULL instead of empty bytes. */
+#define SQL_TEXT_OR_NULL(s) ((struct sql_value){ (s).len > 0 ? SQL_IS_TEXT : SQL_IS_NULL, 0, (s) })
+#define SQL_BLOB_OR_NULL(s) ((struct sql_value){ (s).len > 0 ? SQL_IS_BLOB : SQL_IS_NULL, 0, (s) })
+
+/* One row of an answer; its bytes are valid during the callback. A NULL column reads as 0 and SPAN_NONE. */
+struct sql_row {
+    const struct sql_value *columns;
+    size_t count;
+};
+int64_t sql_i64(const struct sql_row *row, size_t column);
+struct span sql_bytes(const struct sql_row *row, size_t column);
+bool sql_is_null(const struct sql_row *row, size_t column);
+
+/* Anything but ST_OK stops the walk and is what sql_query() returns. */
+typedef enum status sql_row_fn(void *ctx, const struct sql_row *row);
+
+/* One statement, with COUNT_OF(args) values for $1 and up:
+ *   sql_run(sql, "DELETE FROM token WHERE jti = $1", &changed, why, SQL_TEXT(jti)) */
+#define sql_run(sql, text, ret_changed, why, ...)                                                              \
+    sql_execute((sql), (text), (const struct sql_value[]){ __VA_ARGS__ __VA_OPT__(, ) SQL_NULL },              \
+                COUNT_OF(((const struct sql_value[]){ __VA_ARGS__ __VA_OPT__(, ) SQL_NULL })) - 1, NULL, NULL, \
+                (ret_changed), (why))
+#define sql_query(sql, text, row_fn, ctx, why, ...)                                                          \
+    sql_execute((sql), (text), (const struct sql_value[]){ __VA_ARGS__ __VA_OPT__(, ) SQL_NULL },            \
+                COUNT_OF(((const struct sql_value[]){ __VA_ARGS__ __VA_OPT__(, ) SQL_NULL })) - 1, (row_fn), \
+                (ctx), NULL, (why))
+
+/* What the two above become. `ret_changed` (rows inserted, updated, deleted) and `row_fn` may be NULL. */
+enum status sql_execute(struct sql *sql, const char *text, const struct sql_value *args, size_t args_count,
+                        sql_row_fn *row_fn, void *ctx, int64_t *ret_changed, struct why *why) MUST_CHECK;
+
+/* Transactions do not nest; sql_begin() takes the write lock at once. sql_rollback() is harmless without one.
+ */
+enum status sql_begin(struct sql *sql, struct why *why) MUST_CHECK;
+enum status sql_commit(struct sql *sql, struct why *why) MUST_CHECK;
+void sql_rollback(struct sql *sql);
+
+/* Brings the tables to the newest shape, each step in a transaction of its own. A database with steps this
+ * program does not know was used by a newer one: ST_BAD_VERSION. */
+struct sql_migration {
+    int64_t number; /* 1, 2, 3, ... without gaps */
+    const char *name;
+    const char *script; /* any number of statements */
+};
+enum status sql_migrate(struct sql *sql, const struct sql_migration *steps, size_t count,
+                        struct why *why) MUST_CHECK;
+
+/* For tests: another connection's front that fails with ST_IO at the n-th statement (1 is the next one, 0
+ * never) and at every one after it until set again. Takes `inner`. */
+enum status sql_failing_new(struct sql *inner_take, struct sql **ret_sql) MUST_CHECK;
+void sql_fail_at(struct sql *failing, unsigned n);
+unsigned sql_statements_seen(const struct sql *failing); /* since sql_fail_at() */
+
+#endif
