@@ -18,6 +18,7 @@
     X( BAD_CLIENT_ID,  0x85,   "invalid_request",           400, "client identifier not acceptable"        )  \
     X( BAD_TOPIC,      0x90,   "invalid_request",           400, "topic name not acceptable"               )  \
     X( BAD_FILTER,     0x8F,   "invalid_request",           400, "topic filter not acceptable"             )  \
+    X( BAD_TOPIC_ALIAS,0x94,   "invalid_request",           400, "topic alias 0 or beyond the maximum"     )  \
     X( BAD_AUTH_METHOD,0x8C,   "invalid_request",           400, "authentication method not spoken here"   )  \
     X( BAD_CREDENTIAL, 0x87,   "invalid_client",            401, "credential unknown or wrong"             )  \
     X( BAD_TOKEN,      0x87,   "invalid_token",             401, "token not acceptable"                    )  \
