@@ -46,7 +46,9 @@ uint8_t read_u8(struct reader *r)
 uint16_t read_u16(struct reader *r)
 {
     const uint8_t *b = advance(r, 2);
-    return b == NULL ? 0 : (uint16_t)(b[0] << 8 | b[1]);
+    if (b == NULL)
+        return 0;
+    return (uint16_t)(b[0] << 8 | b[1]);
 }
 
 uint32_t read_u32(struct reader *r)
