@@ -1,0 +1,105 @@
+#include "codec/base64.h"
+
+/* clang-format off */
+static const char url_alphabet[64]      = { "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" };
+static const char standard_alphabet[64] = { "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/" };
+/* clang-format on */
+
+size_t base64url_len(size_t data_len)
+{
+    return data_len / 3 * 4 + (data_len % 3 == 0 ? 0 : data_len % 3 + 1);
+}
+
+static void encode(const char alphabet[64], bool pad, struct span data, struct buf *out)
+{
+    size_t len = pad ? (data.len + 2) / 3 * 4 : base64url_len(data.len);
+    uint8_t *to = buf_room(out, len);
+    size_t at = 0;
+
+    if (to == NULL)
+        return;
+    for (size_t i = 0; i < data.len; i += 3) {
+        size_t n = data.len - i < 3 ? data.len - i : 3;
+        uint32_t v = (uint32_t)data.p[i] << 16 | (n > 1 ? (uint32_t)data.p[i + 1] << 8 : 0) |
+                     (n > 2 ? (uint32_t)data.p[i + 2] : 0);
+        for (size_t k = 0; k <= n; k++)
+            to[at++] = (uint8_t)alphabet[v >> (18 - 6 * k) & 63];
+        for (size_t k = n; pad && k < 3; k++)
+            to[at++] = '=';
+    }
+    buf_added(out, len);
+}
+
+void base64url_encode(struct span data, struct buf *out)
+{
+    encode(url_alphabet, false, data, out);
+}
+
+void base64_encode(struct span data, struct buf *out)
+{
+    encode(standard_alphabet, true, data, out);
+}
+
+/* 0..63, or 64 for what is not in the alphabet; `c62` and `c63` are the two that differ. */
+static uint32_t value_of(uint8_t c, uint8_t c62, uint8_t c63)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26u;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52u;
+    return c == c62 ? 62 : c == c63 ? 63 : 64;
+}
+
+/* `text` without padding. */
+static enum status decode(struct span text, uint8_t c62, uint8_t c63, struct buf *out, struct why *why)
+{
+    size_t rest = text.len % 4; /* characters of the last, short group: 2 carry one byte, 3 carry two */
+    size_t len = text.len / 4 * 3 + (rest == 0 ? 0 : rest - 1);
+    size_t at = 0;
+    uint32_t v = 0;
+
+    if (rest == 1)
+        return reject(why, ST_MALFORMED, "TK-51", "not a length Base64 can have", text.len);
+    uint8_t *to = buf_room(out, len);
+    if (to == NULL && len > 0)
+        return reject(why, ST_TOO_LARGE, "max_bytes", "decodes to more than allowed", 0);
+    for (size_t i = 0; i < text.len; i++) {
+        uint32_t six = value_of(text.p[i], c62, c63);
+        if (six == 64)
+            return reject(why, ST_MALFORMED, "TK-51", "a character outside the Base64 alphabet", i);
+        v = v << 6 | six;
+        if (i % 4 == 3) {
+            to[at++] = (uint8_t)(v >> 16);
+            to[at++] = (uint8_t)(v >> 8);
+            to[at++] = (uint8_t)v;
+            v = 0;
+        }
+    }
+    if ((rest == 2 && (v & 0x0f) != 0) || (rest == 3 && (v & 0x03) != 0))
+        return reject(why, ST_MALFORMED, "TK-51", "bits set behind the last byte", text.len - 1);
+    if (rest == 2)
+        to[at++] = (uint8_t)(v >> 4);
+    if (rest == 3) {
+        to[at++] = (uint8_t)(v >> 10);
+        to[at++] = (uint8_t)(v >> 2);
+    }
+    ASSERT(at == len);
+    buf_added(out, len);
+    return ST_OK;
+}
+
+enum status base64url_decode(struct span text, struct buf *out, struct why *why)
+{
+    return decode(text, '-', '_', out, why);
+}
+
+enum status base64_decode(struct span text, struct buf *out, struct why *why)
+{
+    if (text.len % 4 != 0)
+        return reject(why, ST_MALFORMED, "RFC 4648 4", "padding missing", text.len);
+    if (text.len > 0 && text.p[text.len - 1] == '=')
+        text.len -= text.p[text.len - 2] == '=' ? 2 : 1;
+    return decode(text, '+', '/', out, why);
+}

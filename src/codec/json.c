@@ -1,0 +1,284 @@
+#include "codec/json.h"
+
+#include "base/utf8.h"
+
+#include <jansson.h>
+
+/* `struct js` is jansson's json_t seen from outside: never defined, only cast, so borrowing a member costs
+ * nothing and no wrapper can outlive what it wraps. */
+static json_t *in(const struct js *js)
+{
+    return (json_t *)(uintptr_t)js;
+}
+
+static struct js *out(json_t *json)
+{
+    return (struct js *)json;
+}
+
+/* Finds the deepest nesting without recursion, so that a depth bomb never reaches jansson's recursive parser
+ * (TK-49). Brackets inside strings do not count; broken text is jansson's to refuse. */
+static enum status check_depth(struct span text, struct why *why)
+{
+    bool in_string = false;
+    size_t depth = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.p[i];
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '[' || c == '{') {
+            if (++depth > JS_DEPTH_MAX)
+                return reject(why, ST_MALFORMED, "TK-49", "JSON nested too deeply", i);
+        } else if ((c == ']' || c == '}') && depth > 0) {
+            depth--;
+        }
+    }
+    return ST_OK;
+}
+
+static enum status translate(const json_error_t *error, struct why *why)
+{
+    size_t at = error->position < 0 ? 0 : (size_t)error->position;
+
+    switch (json_error_code(error)) {
+    case json_error_duplicate_key:
+        return reject(why, ST_MALFORMED, "TK-48", "a member twice in one JSON object", at);
+    case json_error_end_of_input_expected:
+        return reject(why, ST_MALFORMED, "TK-50", "bytes behind the JSON value", at);
+    case json_error_out_of_memory:
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", at);
+    case json_error_numeric_overflow:
+        return reject(why, ST_MALFORMED, "TK-52", "a number too large", at);
+    case json_error_null_character:
+    case json_error_null_byte_in_key:
+        return reject(why, ST_MALFORMED, "RFC 8259 7", "U+0000 in JSON text", at);
+    default:
+        return reject(why, ST_MALFORMED, "RFC 8259 2", "not JSON", at);
+    }
+}
+
+enum status js_parse(struct span text, size_t max_bytes, struct js **ret_js, struct why *why)
+{
+    json_error_t error;
+
+    if (text.len > max_bytes)
+        return reject(why, ST_TOO_LARGE, "max_bytes", "JSON larger than allowed", max_bytes);
+    if (!utf8_valid(text))
+        return reject(why, ST_MALFORMED, "TK-50", "JSON that is not UTF-8", 0);
+    enum status st = check_depth(text, why);
+    if (st != ST_OK)
+        return st;
+    json_t *json = json_loadb((const char *)text.p, text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    if (json == NULL)
+        return translate(&error, why);
+    *ret_js = out(json);
+    return ST_OK;
+}
+
+struct js *js_ref(const struct js *js)
+{
+    return out(json_incref(in(js)));
+}
+
+void js_unref(struct js *js)
+{
+    json_decref(in(js));
+}
+
+void js_unrefp(struct js **js)
+{
+    js_unref(*js);
+}
+
+enum js_kind js_kind(const struct js *js)
+{
+    /* clang-format off */
+    switch (json_typeof(in(js))) {
+    case JSON_OBJECT:  return JS_OBJECT;
+    case JSON_ARRAY:   return JS_ARRAY;
+    case JSON_STRING:  return JS_STRING;
+    case JSON_INTEGER: return JS_INTEGER;
+    case JSON_REAL:    return JS_REAL;
+    case JSON_TRUE:    return JS_TRUE;
+    case JSON_FALSE:   return JS_FALSE;
+    case JSON_NULL:    break;
+    }
+    /* clang-format on */
+    return JS_NULL;
+}
+
+bool js_is(const struct js *js, enum js_kind kind)
+{
+    return js != NULL && js_kind(js) == kind;
+}
+
+const struct js *js_get(const struct js *obj, const char *name)
+{
+    return obj == NULL ? NULL : out(json_object_get(in(obj), name));
+}
+
+bool js_get_str(const struct js *obj, const char *name, struct span *ret)
+{
+    return js_as_str(js_get(obj, name), ret);
+}
+
+bool js_get_i64(const struct js *obj, const char *name, int64_t *ret)
+{
+    return js_as_i64(js_get(obj, name), ret);
+}
+
+bool js_get_bool(const struct js *obj, const char *name, bool *ret)
+{
+    return js_as_bool(js_get(obj, name), ret);
+}
+
+bool js_as_str(const struct js *js, struct span *ret)
+{
+    if (!js_is(js, JS_STRING))
+        return false;
+    *ret = span_of(json_string_value(in(js)), json_string_length(in(js)));
+    return true;
+}
+
+bool js_as_i64(const struct js *js, int64_t *ret)
+{
+    if (!js_is(js, JS_INTEGER))
+        return false;
+    *ret = json_integer_value(in(js));
+    return true;
+}
+
+bool js_as_bool(const struct js *js, bool *ret)
+{
+    if (!js_is(js, JS_TRUE) && !js_is(js, JS_FALSE))
+        return false;
+    *ret = js_is(js, JS_TRUE);
+    return true;
+}
+
+size_t js_size(const struct js *js)
+{
+    return js_is(js, JS_ARRAY) ? json_array_size(in(js)) : js_is(js, JS_OBJECT) ? json_object_size(in(js)) : 0;
+}
+
+const struct js *js_at(const struct js *arr, size_t i)
+{
+    return js_is(arr, JS_ARRAY) ? out(json_array_get(in(arr), i)) : NULL;
+}
+
+bool js_object_each(const struct js *obj, bool (*fn)(void *ctx, struct span name, const struct js *value),
+                    void *ctx)
+{
+    json_t *object = in(obj);
+
+    for (void *it = json_object_iter(object); it != NULL; it = json_object_iter_next(object, it)) {
+        struct span name = span_of(json_object_iter_key(it), json_object_iter_key_len(it));
+        if (!fn(ctx, name, out(json_object_iter_value(it))))
+            return false;
+    }
+    return true;
+}
+
+struct js *js_new_object(void)
+{
+    return out(json_object());
+}
+
+struct js *js_new_array(void)
+{
+    return out(json_array());
+}
+
+/* Bad text and no memory are both NULL to jansson; this tells them apart. */
+static bool text_ok(struct span text)
+{
+    return utf8_valid_mqtt(text);
+}
+
+struct js *js_new_str(struct span text)
+{
+    if (!text_ok(text))
+        return NULL;
+    return out(json_stringn_nocheck(text.len == 0 ? "" : (const char *)text.p, text.len));
+}
+
+struct js *js_new_i64(int64_t v)
+{
+    return out(json_integer(v));
+}
+
+enum status js_set_take(struct js *obj, const char *name, struct js *child)
+{
+    if (obj == NULL || child == NULL) {
+        js_unref(child);
+        return ST_NO_MEMORY;
+    }
+    ASSERT(js_is(obj, JS_OBJECT));
+    return json_object_set_new(in(obj), name, in(child)) == 0 ? ST_OK : ST_NO_MEMORY;
+}
+
+enum status js_set_str(struct js *obj, const char *name, struct span text)
+{
+    return text_ok(text) ? js_set_take(obj, name, js_new_str(text)) : ST_MALFORMED;
+}
+
+enum status js_set_i64(struct js *obj, const char *name, int64_t v)
+{
+    return js_set_take(obj, name, js_new_i64(v));
+}
+
+enum status js_set_bool(struct js *obj, const char *name, bool v)
+{
+    return js_set_take(obj, name, out(json_boolean(v)));
+}
+
+enum status js_set_null(struct js *obj, const char *name)
+{
+    return js_set_take(obj, name, out(json_null()));
+}
+
+enum status js_append_take(struct js *arr, struct js *child)
+{
+    if (arr == NULL || child == NULL) {
+        js_unref(child);
+        return ST_NO_MEMORY;
+    }
+    ASSERT(js_is(arr, JS_ARRAY));
+    return json_array_append_new(in(arr), in(child)) == 0 ? ST_OK : ST_NO_MEMORY;
+}
+
+enum status js_append_str(struct js *arr, struct span text)
+{
+    return text_ok(text) ? js_append_take(arr, js_new_str(text)) : ST_MALFORMED;
+}
+
+enum status js_append_i64(struct js *arr, int64_t v)
+{
+    return js_append_take(arr, js_new_i64(v));
+}
+
+static int print_piece(const char *piece, size_t len, void *buf)
+{
+    put_bytes(buf, span_of(piece, len));
+    return buf_ok(buf) ? 0 : -1;
+}
+
+enum status js_print(const struct js *js, struct buf *to)
+{
+    if (js == NULL)
+        return ST_NO_MEMORY;
+    if (json_dump_callback(in(js), print_piece, to, JSON_COMPACT | JSON_ENCODE_ANY) == 0)
+        return ST_OK;
+    return buf_ok(to) ? ST_NO_MEMORY : ST_TOO_LARGE;
+}
+
+bool js_same(const struct js *a, const struct js *b)
+{
+    return json_equal(in(a), in(b)) == 1;
+}

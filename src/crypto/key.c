@@ -1,0 +1,222 @@
+#include "crypto/key.h"
+
+#include "crypto/curve_priv.h"
+#include "crypto/key_priv.h"
+#include "crypto/random.h"
+#include "crypto/secret.h"
+
+#include <stdlib.h>
+
+#define GENERATE_TRIES 64 /* a random 256-bit number is no P-256 key once in 2^32 */
+
+/* refs 1, everything else zero */
+static struct key *key_alloc(enum key_kind kind, size_t secret_len)
+{
+    struct key *key = calloc(1, sizeof *key + secret_len);
+    if (key == NULL)
+        return NULL;
+    atomic_init(&key->refs, 1);
+    key->kind = kind;
+    key->secret_len = secret_len;
+    return key;
+}
+
+struct key *key_ref(const struct key *key)
+{
+    struct key *counted = (struct key *)(uintptr_t)key; /* the count is the one thing that is not immutable */
+    atomic_fetch_add_explicit(&counted->refs, 1, memory_order_relaxed);
+    return counted;
+}
+
+void key_unref(struct key *key)
+{
+    if (key == NULL || atomic_fetch_sub_explicit(&key->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    if (key->private_object != NULL)
+        gnutls_privkey_deinit(key->private_object);
+    if (key->public_object != NULL)
+        gnutls_pubkey_deinit(key->public_object);
+    secret_wipe(key, sizeof *key + key->secret_len);
+    free(key);
+}
+
+void key_unrefp(struct key **key)
+{
+    key_unref(*key);
+}
+
+static enum status object_status(int rc)
+{
+    return rc == 0 ? ST_OK : rc == GNUTLS_E_MEMORY_ERROR ? ST_NO_MEMORY : ST_MALFORMED;
+}
+
+/* The library's objects, from the parts: the last step of every constructor of a curve key. */
+static enum status key_make_objects(struct key *key)
+{
+    bool p256 = key->kind == KEY_P256;
+    gnutls_ecc_curve_t curve = p256 ? GNUTLS_ECC_CURVE_SECP256R1 : GNUTLS_ECC_CURVE_ED25519;
+    gnutls_datum_t x = { key->x, KEY_PART_LEN }, y = { key->y, KEY_PART_LEN }, d = { key->d, KEY_PART_LEN };
+
+    int rc = gnutls_pubkey_init(&key->public_object);
+    if (rc == 0)
+        rc = gnutls_pubkey_import_ecc_raw(key->public_object, curve, &x, p256 ? &y : NULL);
+    if (rc == 0 && key->is_private) {
+        rc = gnutls_privkey_init(&key->private_object);
+        if (rc == 0)
+            rc = gnutls_privkey_import_ecc_raw(key->private_object, curve, &x, p256 ? &y : NULL, &d);
+    }
+    return object_status(rc);
+}
+
+enum status key_new_secret(struct span secret, struct key **ret_key, struct why *why)
+{
+    if (secret.len == 0 || secret.len > KEY_SECRET_MAX)
+        return reject(why, ST_MALFORMED, "RFC 7518 6.4.1", "length of a symmetric key", 0);
+    struct key *key = key_alloc(KEY_SECRET, secret.len);
+    if (key == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    key->is_private = true;
+    memcpy(key->secret, secret.p, secret.len);
+    *ret_key = key;
+    return ST_OK;
+}
+
+static enum status key_finish(struct key *key, struct key **ret_key, struct why *why)
+{
+    enum status st = key_make_objects(key);
+    if (st != ST_OK) {
+        key_unref(key);
+        return reject(why, st, "RFC 7517 4", "not a key", 0);
+    }
+    *ret_key = key;
+    return ST_OK;
+}
+
+enum status key_new_ed25519_public(struct span x, struct key **ret_key, struct why *why)
+{
+    if (x.len != KEY_PART_LEN)
+        return reject(why, ST_MALFORMED, "RFC 8032 5.1.5", "an Ed25519 public key has 32 bytes", 0);
+    if (!ed25519_acceptable(x.p))
+        return reject(why, ST_MALFORMED, "TK-60", "small-order or non-canonical Ed25519 public key", 0);
+    struct key *key = key_alloc(KEY_ED25519, 0);
+    if (key == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    memcpy(key->x, x.p, KEY_PART_LEN);
+    return key_finish(key, ret_key, why);
+}
+
+enum status key_new_ed25519_private(struct span seed, struct key **ret_key, struct why *why)
+{
+    if (seed.len != KEY_PART_LEN)
+        return reject(why, ST_MALFORMED, "RFC 8032 5.1.5", "an Ed25519 private key has 32 bytes", 0);
+    struct key *key = key_alloc(KEY_ED25519, 0);
+    if (key == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    key->is_private = true;
+    memcpy(key->d, seed.p, KEY_PART_LEN);
+    ed25519_public_of(key->d, key->x);
+    return key_finish(key, ret_key, why);
+}
+
+enum status key_new_p256_public(struct span x, struct span y, struct key **ret_key, struct why *why)
+{
+    if (x.len != KEY_PART_LEN || y.len != KEY_PART_LEN)
+        return reject(why, ST_MALFORMED, "RFC 7518 6.2.1.2", "a P-256 coordinate has 32 bytes", 0);
+    if (!p256_on_curve(x.p, y.p))
+        return reject(why, ST_MALFORMED, "TK-61", "not a point of P-256", 0);
+    struct key *key = key_alloc(KEY_P256, 0);
+    if (key == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    memcpy(key->x, x.p, KEY_PART_LEN);
+    memcpy(key->y, y.p, KEY_PART_LEN);
+    return key_finish(key, ret_key, why);
+}
+
+enum status key_new_p256_private(struct span d, struct key **ret_key, struct why *why)
+{
+    if (d.len != KEY_PART_LEN)
+        return reject(why, ST_MALFORMED, "RFC 7518 6.2.2.1", "a P-256 private key has 32 bytes", 0);
+    struct key *key = key_alloc(KEY_P256, 0);
+    if (key == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    key->is_private = true;
+    memcpy(key->d, d.p, KEY_PART_LEN);
+    if (!p256_public_of(key->d, key->x, key->y)) {
+        key_unref(key);
+        return reject(why, ST_MALFORMED, "RFC 7518 6.2.2.1", "P-256 private key out of range", 0);
+    }
+    return key_finish(key, ret_key, why);
+}
+
+enum status key_generate(enum key_kind kind, struct key **ret_key)
+{
+    uint8_t bytes[KEY_SECRET_NEW_LEN];
+    enum status st = ST_INTERNAL;
+
+    for (int i = 0; i < GENERATE_TRIES; i++) {
+        st = random_bytes(bytes, sizeof bytes);
+        if (st != ST_OK)
+            break;
+        struct span s = span_of(bytes, sizeof bytes);
+        st = kind == KEY_SECRET    ? key_new_secret(s, ret_key, NULL)
+             : kind == KEY_ED25519 ? key_new_ed25519_private(s, ret_key, NULL)
+                                   : key_new_p256_private(s, ret_key, NULL);
+        if (st != ST_MALFORMED)
+            break;
+    }
+    secret_wipe(bytes, sizeof bytes);
+    return st;
+}
+
+enum key_kind key_kind(const struct key *key)
+{
+    return key->kind;
+}
+
+const char *key_kind_name(enum key_kind kind)
+{
+    return kind == KEY_SECRET ? "oct" : kind == KEY_ED25519 ? "Ed25519" : "P-256";
+}
+
+bool key_is_private(const struct key *key)
+{
+    return key->is_private;
+}
+
+struct span key_x(const struct key *key)
+{
+    return key->kind == KEY_SECRET ? SPAN_NONE : span_of(key->x, KEY_PART_LEN);
+}
+
+struct span key_y(const struct key *key)
+{
+    return key->kind == KEY_P256 ? span_of(key->y, KEY_PART_LEN) : SPAN_NONE;
+}
+
+struct span key_d(const struct key *key)
+{
+    return key->kind != KEY_SECRET && key->is_private ? span_of(key->d, KEY_PART_LEN) : SPAN_NONE;
+}
+
+struct span key_secret(const struct key *key)
+{
+    return key->kind == KEY_SECRET ? span_of(key->secret, key->secret_len) : SPAN_NONE;
+}
+
+enum status key_public(const struct key *key, struct key **ret_key)
+{
+    if (key->kind == KEY_SECRET)
+        return ST_UNSUPPORTED;
+    if (!key->is_private) {
+        *ret_key = key_ref(key);
+        return ST_OK;
+    }
+    return key->kind == KEY_ED25519 ? key_new_ed25519_public(key_x(key), ret_key, NULL)
+                                    : key_new_p256_public(key_x(key), key_y(key), ret_key, NULL);
+}
+
+bool key_same(const struct key *a, const struct key *b)
+{
+    return a->kind == b->kind && secret_eq(key_x(a), key_x(b)) && secret_eq(key_y(a), key_y(b)) &&
+           secret_eq(key_secret(a), key_secret(b));
+}
