@@ -60,7 +60,7 @@ struct config_setting {
     const char
         *dflt; /* as written in the file; NULL: zero, NULL, empty. CONFIG_STRINGS: words split at spaces */
     int64_t min, max; /* CONFIG_INT, _DURATION_*, _SIZE in the member's own unit; both 0: anything >= 0.
-                       * CONFIG_STRINGS and _RECORDS: max entries (0: CONFIG_LIST_MAX) and least entries */
+                       * CONFIG_STRINGS and _RECORDS: least entries, most entries (0: CONFIG_LIST_MAX) */
     const char *unit; /* for the reference page: "bytes", "messages"; durations and sizes know theirs */
     const char *const *choices;        /* CONFIG_ENUM: NULL-terminated, in the enum's order */
     const struct config_table *record; /* CONFIG_RECORDS: what each entry holds; its names have no dot */
