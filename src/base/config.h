@@ -1,19 +1,25 @@
 /* base/config.h - settings: one table per program gives the parser, the defaults, --check-config, the reference
  * page and the sample file. YAML is read through libcyaml, and only config.c knows that library.
  *
- *   struct broker_settings { int64_t workers; char *certificate; size_t max_packet; struct config_records
- * public; }; static const struct config_setting settings[] = { { "workers",         CONFIG_INT,  AT(struct
- * broker_settings, workers), .dflt = "0", .min = 0, .max = 64, .help = "Worker threads; 0 takes one per core."
- * }, { "tls.certificate", CONFIG_PATH, AT(struct broker_settings, certificate), .flags = CONFIG_REQUIRED, .help
- * = "PEM file with the server's certificate chain." }, { NULL } }; static const struct config_table table = {
- * "symbolon-broker", settings, sizeof(struct broker_settings) };
+ *   struct broker_settings {
+ *       int64_t workers;
+ *       char *certificate;
+ *   };
+ *   static const struct config_setting settings[] = {
+ *       { "workers", CONFIG_INT, AT(struct broker_settings, workers), .dflt = "0", .max = 64,
+ *         .help = "Worker threads; 0 takes one per core." },
+ *       { "tls.certificate", CONFIG_PATH, AT(struct broker_settings, certificate), .flags = CONFIG_REQUIRED,
+ *         .example = "server.pem", .help = "PEM file with the server's certificate chain." },
+ *       { NULL }
+ *   };
+ *   static const struct config_table table = { "symbolon-broker", settings, sizeof(struct broker_settings), NULL };
  *
  * A name has at most one dot: "tls.certificate" is the key `certificate` in the mapping `tls`. An unknown key,
  * a key given twice, a value of the wrong form or outside its range is an error that names the key, the line
- * where known, and what would be allowed. Nothing is taken silently. Ownership: config_load() fills the
- * caller's struct with heap strings and lists; config_done() frees them all and may be called on a zeroed,
- * half-filled or already freed struct. Secrets are wiped. Threads:   tables are constant; a loaded struct is
- * not written any more, so any thread may read it. */
+ * where known, and what would be allowed. Nothing is taken silently.
+ * Ownership: config_load() fills the caller's struct with heap strings and lists; config_done() frees them all
+ *            and may be called on a zeroed, half-filled or already freed struct. Secrets are wiped.
+ * Threads:   tables are constant; a loaded struct is not written any more, so any thread may read it. */
 #ifndef SYMBOLON_BASE_CONFIG_H
 #define SYMBOLON_BASE_CONFIG_H
 
@@ -57,8 +63,9 @@ struct config_setting {
     const char *name; /* NULL ends the table */
     enum config_type type;
     size_t offset; /* AT(struct, member) */
-    const char
-        *dflt; /* as written in the file; NULL: zero, NULL, empty. CONFIG_STRINGS: words split at spaces */
+    /* As written in the file; NULL: zero, NULL, the first choice. A list starts empty and must have NULL here,
+     * because libcyaml does not tell "[]" from an absent list. */
+    const char *dflt;
     int64_t min, max; /* CONFIG_INT, _DURATION_*, _SIZE in the member's own unit; both 0: anything >= 0.
                        * CONFIG_STRINGS and _RECORDS: least entries, most entries (0: CONFIG_LIST_MAX) */
     const char *unit; /* for the reference page: "bytes", "messages"; durations and sizes know theirs */
