@@ -90,9 +90,10 @@ struct config_table {
 #define CONFIG_PROBLEM_MAX 4096
 
 /* Reads the file into `out` (config_table.size bytes, contents ignored), defaults filled in. On failure `out`
- * is already config_done() and `problem` (may be NULL) holds lines to show the operator, each ending in '\n',
- * such as broker.yaml:7: tls.cert: unknown setting; allowed here: ca, certificate, key ST_NOT_FOUND / ST_IO:
- * the file; ST_MALFORMED: the contents; ST_TOO_LARGE; ST_NO_MEMORY. */
+ * is already config_done() and `problem` (may be NULL) holds lines to show the operator, each ending in '\n':
+ *   broker.yaml:7: tls.cert: unknown setting; allowed here: ca, certificate, key
+ * where 7 is the line at which the mapping around the key starts.
+ * ST_NOT_FOUND / ST_IO: the file; ST_MALFORMED: the contents; ST_TOO_LARGE; ST_NO_MEMORY. */
 enum status config_load(const struct config_table *table, const char *path, void *out,
                         struct buf *problem) MUST_CHECK;
 
@@ -102,9 +103,8 @@ enum status config_parse(const struct config_table *table, struct span yaml, con
 
 void config_done(const struct config_table *table, void *settings);
 
-/* Every setting in force, as YAML that config_parse() reads back; secrets appear as a comment only. This is
- * what
- * --check-config prints when all is well. */
+/* Every setting in force, as YAML that config_parse() reads back; secrets appear as a comment only. This
+ * is what --check-config prints when all is well. */
 void config_print(const struct config_table *table, const void *settings, struct buf *out);
 
 /* The documentation that the table is: `form` is "markdown" (docs/), "roff" (for the man page) or "sample" (a
