@@ -106,10 +106,12 @@ struct symbolon_token {
     char *rs_jwk; /* rs_cnf: the broker's public key as JWK text, else NULL */
 };
 
-/* Reads the AS's answer: `http_status` and body. An error answer becomes SYMBOLON_NOT_AUTHORIZED (or what fits)
- * with error and error_description in `error`. A response without a life time is refused (RFC 9200 5.10.4), and
- * so is another profile or token type than asked for. */
-enum symbolon_status symbolon_token_response(int http_status, struct symbolon_bytes body, int64_t now_s,
+/* Reads the AS's answer: `http_status` and body, to a request with this `pop_key` (or NULL). An error answer becomes
+ * SYMBOLON_NOT_AUTHORIZED (or what fits) with error and error_description in `error`. Refused: a response without a
+ * life time (RFC 9200 5.10.4), another profile or token type than mqtt_tls and PoP, a cnf with another key than ours,
+ * none at all when the AS had to make one, rs_cnf beside a symmetric key (RFC 9201 3.2). */
+enum symbolon_status symbolon_token_response(int http_status, struct symbolon_bytes body,
+                                             const struct symbolon_key *pop_key, int64_t now_s,
                                              struct symbolon_token *ret_token,
                                              struct symbolon_error *error) SYMBOLON_MUST_CHECK;
 void symbolon_token_done(struct symbolon_token *token);

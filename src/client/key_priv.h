@@ -1,0 +1,18 @@
+/* client/key_priv.h - the public key handle is our own key under another name, so no wrapper has to be counted. */
+#ifndef SYMBOLON_CLIENT_KEY_PRIV_H
+#define SYMBOLON_CLIENT_KEY_PRIV_H
+
+#include "crypto/key.h"
+#include "symbolon/key.h"
+
+static inline const struct key *key_inside(const struct symbolon_key *key)
+{
+    return (const struct key *)(const void *)key;
+}
+
+static inline struct symbolon_key *key_outside(struct key *key)
+{
+    return (struct symbolon_key *)(void *)key;
+}
+
+#endif
