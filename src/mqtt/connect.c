@@ -1,0 +1,184 @@
+/* CONNECT and CONNACK: MQTT5 3.1 and 3.2. */
+#include "mqtt/packet_priv.h"
+
+enum connect_flag {
+    FLAG_RESERVED = 0x01,
+    FLAG_CLEAN_START = 0x02,
+    FLAG_WILL = 0x04,
+    FLAG_WILL_QOS = 0x18,
+    FLAG_WILL_RETAIN = 0x20,
+    FLAG_PASSWORD = 0x40,
+    FLAG_USER_NAME = 0x80,
+};
+#define WILL_QOS_SHIFT  3
+
+#define SESSION_PRESENT 0x01
+
+static enum status read_protocol(struct reader *r, struct mqtt_connect *out, struct why *why)
+{
+    size_t at = reader_at(r);
+    struct span name = read_prefixed16(r);
+    uint8_t level = read_u8(r);
+
+    if (!reader_ok(r))
+        return reader_finish(r, why);
+    out->version = (enum mqtt_version)level;
+    if (!span_eq_str(name, "MQTT") && !(span_eq_str(name, "MQIsdp") && level == MQTT_3_1))
+        return reject(why, ST_BAD_VERSION, "MQTT5 [MQTT-3.1.2-1]", "the protocol name is not MQTT", at);
+    if (level != MQTT_5)
+        return reject(why, ST_BAD_VERSION, "MQTT5 [MQTT-3.1.2-2]", "protocol version not spoken here",
+                      reader_at(r) - 1);
+    return ST_OK;
+}
+
+/* MQTT5 3.1.2.3 to 3.1.2.9. */
+static enum status read_flags(struct reader *r, struct mqtt_connect *out, struct why *why)
+{
+    size_t at = reader_at(r);
+    uint8_t flags = read_u8(r);
+
+    out->clean_start = (flags & FLAG_CLEAN_START) != 0;
+    out->has_will = (flags & FLAG_WILL) != 0;
+    out->has_user_name = (flags & FLAG_USER_NAME) != 0;
+    out->has_password = (flags & FLAG_PASSWORD) != 0;
+    out->will.qos = (flags & FLAG_WILL_QOS) >> WILL_QOS_SHIFT;
+    out->will.retain = (flags & FLAG_WILL_RETAIN) != 0;
+    if ((flags & FLAG_RESERVED) != 0)
+        return reject(why, ST_MALFORMED, "MQTT5 [MQTT-3.1.2-3]", "the reserved Connect Flag is set", at);
+    if (!out->has_will && out->will.qos != 0)
+        return reject(why, ST_MALFORMED, "MQTT5 [MQTT-3.1.2-11]", "Will QoS without Will Flag", at);
+    if (!out->has_will && out->will.retain)
+        return reject(why, ST_MALFORMED, "MQTT5 [MQTT-3.1.2-13]", "Will Retain without Will Flag", at);
+    if (out->will.qos == 3)
+        return reject(why, ST_MALFORMED, "MQTT5 [MQTT-3.1.2-12]", "Will QoS 3", at);
+    return ST_OK;
+}
+
+static enum status read_will(struct reader *r, struct mqtt_will *will, struct why *why)
+{
+    enum status st = mqtt_read_properties(r, IN_WILL, MQTT_FROM_CLIENT, &will->properties, why);
+    if (st != ST_OK)
+        return st;
+    st = packet_read_topic_name(r, &will->topic, why);
+    if (st != ST_OK)
+        return st;
+    will->payload = read_prefixed16(r);
+    return ST_OK;
+}
+
+/* A length-prefixed UTF-8 string of the payload. */
+static enum status read_text(struct reader *r, struct span *ret, struct why *why)
+{
+    size_t at = reader_at(r);
+
+    *ret = read_prefixed16(r);
+    return mqtt_check_text(*ret, at, why);
+}
+
+/* MQTT5 3.1.3; the order is [MQTT-3.1.3-1]. */
+static enum status read_payload(struct reader *r, struct mqtt_connect *out, struct why *why)
+{
+    enum status st = read_text(r, &out->client_id, why);
+    if (st == ST_OK && out->has_will)
+        st = read_will(r, &out->will, why);
+    if (st == ST_OK && out->has_user_name)
+        st = read_text(r, &out->user_name, why);
+    if (st != ST_OK)
+        return st;
+    if (out->has_password)
+        out->password = read_prefixed16(r);
+    return reader_finish(r, why);
+}
+
+enum status mqtt_read_connect(const struct mqtt_frame *frame, struct mqtt_connect *out, struct why *why)
+{
+    struct reader r = packet_reader(frame, "MQTT5 3.1");
+
+    *out = (struct mqtt_connect){ 0 };
+    enum status st = read_protocol(&r, out, why);
+    if (st != ST_OK)
+        return st;
+    st = read_flags(&r, out, why);
+    if (st != ST_OK)
+        return st;
+    out->keep_alive_s = read_u16(&r);
+    st = mqtt_read_properties(&r, MQTT_CONNECT, frame->from, &out->properties, why);
+    if (st != ST_OK)
+        return st;
+    return read_payload(&r, out, why);
+}
+
+static uint8_t connect_flags(const struct mqtt_connect *c)
+{
+    unsigned flags = 0;
+
+    if (c->clean_start)
+        flags |= FLAG_CLEAN_START;
+    if (c->has_will)
+        flags |= FLAG_WILL | (unsigned)c->will.qos << WILL_QOS_SHIFT | (c->will.retain ? FLAG_WILL_RETAIN : 0);
+    if (c->has_user_name)
+        flags |= FLAG_USER_NAME;
+    if (c->has_password)
+        flags |= FLAG_PASSWORD;
+    return (uint8_t)flags;
+}
+
+void mqtt_write_connect(struct buf *out, const struct mqtt_connect *connect)
+{
+    size_t start = packet_begin(out, MQTT_CONNECT, 0);
+
+    put_prefixed16(out, SPAN("MQTT"));
+    put_u8(out, MQTT_5);
+    put_u8(out, connect_flags(connect));
+    put_u16(out, connect->keep_alive_s);
+    mqtt_put_properties(out, MQTT_CONNECT, &connect->properties);
+    put_prefixed16(out, connect->client_id);
+    if (connect->has_will) {
+        mqtt_put_properties(out, IN_WILL, &connect->will.properties);
+        put_prefixed16(out, connect->will.topic.s);
+        put_prefixed16(out, connect->will.payload);
+    }
+    if (connect->has_user_name)
+        put_prefixed16(out, connect->user_name);
+    if (connect->has_password)
+        put_prefixed16(out, connect->password);
+    packet_end(out, start);
+}
+
+enum status mqtt_read_connack(const struct mqtt_frame *frame, enum mqtt_version version,
+                              struct mqtt_connack *out, struct why *why)
+{
+    struct reader r = packet_reader(frame, "MQTT5 3.2");
+
+    *out = (struct mqtt_connack){ 0 };
+    enum status st = packet_check_version(version, why);
+    if (st != ST_OK)
+        return st;
+    size_t at = reader_at(&r);
+    uint8_t flags = read_u8(&r);
+    out->reason = read_u8(&r);
+    out->session_present = (flags & SESSION_PRESENT) != 0;
+    if (!reader_ok(&r))
+        return reader_finish(&r, why);
+    if ((flags & ~SESSION_PRESENT) != 0)
+        return reject(why, ST_MALFORMED, "MQTT5 [MQTT-3.2.2-1]", "reserved Connect Acknowledge Flags", at);
+    if (!mqtt_reason_allowed(MQTT_CONNACK, frame->from, out->reason))
+        return reject(why, ST_MALFORMED, "MQTT5 [MQTT-3.2.2-8]", "not a reason code for CONNACK", at + 1);
+    if (out->reason != MQTT_SUCCESS && out->session_present)
+        return reject(why, ST_PROTOCOL, "MQTT5 [MQTT-3.2.2-6]", "Session Present on a refused connection", at);
+    st = mqtt_read_properties(&r, MQTT_CONNACK, frame->from, &out->properties, why);
+    if (st != ST_OK)
+        return st;
+    return reader_finish(&r, why);
+}
+
+void mqtt_write_connack(struct buf *out, enum mqtt_version version, const struct mqtt_connack *connack)
+{
+    size_t start = packet_begin(out, MQTT_CONNACK, 0);
+
+    put_u8(out, connack->session_present ? SESSION_PRESENT : 0);
+    put_u8(out, connack->reason);
+    if (version >= MQTT_5)
+        mqtt_put_properties(out, MQTT_CONNACK, &connack->properties);
+    packet_end(out, start);
+}
