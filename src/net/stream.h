@@ -15,6 +15,7 @@
 
 struct stream;
 
+/* A constant table, which must outlive the stream. */
 struct stream_events {
     /* TLS is up (a plain stream: at once, but not inside stream_new()). May be NULL. */
     void (*on_ready)(void *ctx);

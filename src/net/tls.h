@@ -87,6 +87,9 @@ void tls_close(struct tls_session *session, struct tls_io *io);
  * that is not the same as no context. Only after the handshake. */
 enum status tls_exporter(struct tls_session *session, struct span label, uint8_t *out, size_t len,
                          struct why *why) MUST_CHECK;
+/* After TLS_FAILED: ST_DENIED (a certificate was refused, by us), ST_PROTOCOL (anything in the protocol, a fatal
+ * alert of the peer's included), ST_NO_MEMORY. */
+enum status tls_failure(const struct tls_session *session);
 bool tls_established(const struct tls_session *session);
 bool tls_resumed(const struct tls_session *session);
 const char *tls_version(const struct tls_session *session); /* "TLS1.3" */

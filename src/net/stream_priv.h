@@ -1,0 +1,69 @@
+/* net/stream_priv.h - the inside of a stream, for dial.c.
+ *
+ *   CONNECTING -> HANDSHAKING -> OPEN -> FLUSHING -> LINGERING -> DEAD      (any state may go to DEAD)
+ *
+ * CONNECTING   no descriptor yet (dial only); what is sent is gathered
+ * HANDSHAKING  TLS only; what is sent is gathered; `timer` bounds it
+ * OPEN         data both ways
+ * FLUSHING     stream_close() was called or the peer closed: output leaves, input is thrown away; `timer` bounds it
+ * LINGERING    everything written and FIN sent; waiting for the peer's end, so that it can still read our last
+ *              packet (a close with unread input would send RST, and the peer's kernel could drop that packet)
+ * DEAD         polling stopped; on_closed() comes at the end of the turn, then the memory goes */
+#ifndef SYMBOLON_NET_STREAM_PRIV_H
+#define SYMBOLON_NET_STREAM_PRIV_H
+
+#include "net/loop_priv.h"
+#include "net/stream.h"
+
+enum stream_state {
+    STREAM_CONNECTING,
+    STREAM_HANDSHAKING,
+    STREAM_OPEN,
+    STREAM_FLUSHING,
+    STREAM_LINGERING,
+    STREAM_DEAD
+};
+
+struct stream {
+    struct loop *loop;
+    struct list in_all;   /* loop->streams */
+    struct list in_dirty; /* loop->dirty */
+    struct chore chore;   /* what is due at the end of this turn; see stream_chore() */
+    uv_poll_t *poll;      /* on the heap: its close completes after the stream is gone or moved */
+    int poll_events;      /* asked for at present */
+    int fd;
+    enum stream_state state;
+    bool paused;
+    bool congested;
+    bool moving;
+    bool due_ready;  /* chore: on_ready() */
+    bool due_unread; /* chore: hand in what was left over */
+    bool eof;        /* peer's end seen */
+    struct tls_session *tls;
+    const struct stream_events *events;
+    void *ctx;
+    struct buf gather;  /* plaintext of this turn, or what waits behind `pending` */
+    struct buf pending; /* ready for the socket, which did not take it; from pending_at on */
+    size_t pending_at;
+    struct buf unread; /* plaintext on_data() left */
+    struct timer timer;
+    size_t unread_max, high_water, backlog_max;
+    int64_t handshake_ms, linger_ms;
+    enum status end_st;
+    struct why end_why;
+    struct loop *move_to;
+    struct loop_task arrival;
+    void (*cancel_dial)(void *dialing); /* CONNECTING only */
+    void *dialing;
+};
+
+/* In state CONNECTING, without descriptor. */
+enum status stream_new_connecting(struct loop *loop, const struct stream_settings *settings,
+                                  const struct stream_events *events, void *ctx, struct stream **ret_stream,
+                                  struct why *why) MUST_CHECK;
+/* The descriptor is taken; goes on to HANDSHAKING or OPEN. */
+void stream_connected(struct stream *stream, int fd);
+/* Straight to DEAD. */
+void stream_die(struct stream *stream, enum status st, struct why why);
+
+#endif

@@ -1,0 +1,428 @@
+#include "net/tls_priv.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <gnutls/crypto.h>
+#include <gnutls/x509.h>
+#include <stdlib.h>
+
+#define HANDSHAKE_MESSAGE_MAX 32768
+
+struct tls_session {
+    gnutls_session_t gnutls;
+    struct tls_config *config;
+    struct tls_io *io; /* lent for the current call, else NULL */
+    char *host;        /* client: the name to verify */
+    bool pinned;
+    bool established;
+    bool peer_verified;
+    bool cert_refused;
+    enum status failure; /* ST_OK while all is well; the reason stays for later calls */
+    struct why failure_why;
+    uint8_t pin[TLS_PIN_LEN];
+};
+
+/* -- the transport GnuTLS sees: the lent span and buffer ------------------------------------------------- */
+
+static ssize_t pull(gnutls_transport_ptr_t transport, void *room, size_t cap)
+{
+    struct tls_session *session = transport;
+    struct span *in = session->io == NULL ? NULL : &session->io->in;
+    if (in == NULL || in->len == 0) {
+        gnutls_transport_set_errno(session->gnutls, EAGAIN);
+        return -1;
+    }
+    size_t len = in->len < cap ? in->len : cap;
+    memcpy(room, in->p, len);
+    *in = span_cut(*in, len, in->len);
+    return (ssize_t)len;
+}
+
+/* Needed beside an own pull function: without it every timed wait inside GnuTLS is GNUTLS_E_PULL_ERROR. */
+static int pull_timeout(gnutls_transport_ptr_t transport, unsigned ms)
+{
+    struct tls_session *session = transport;
+    (void)ms;
+    return session->io != NULL && session->io->in.len > 0 ? 1 : 0;
+}
+
+/* Takes everything always: GNUTLS_E_AGAIN on sending cannot happen, nor its trap of resending old data. */
+static ssize_t push(gnutls_transport_ptr_t transport, const giovec_t *iov, int iov_count)
+{
+    struct tls_session *session = transport;
+    size_t total = 0;
+    if (session->io == NULL) { /* nothing we call outside of a lent io sends */
+        gnutls_transport_set_errno(session->gnutls, EIO);
+        return -1;
+    }
+    struct buf *out = session->io->out;
+    for (int i = 0; i < iov_count; i++) {
+        put_bytes(out, span_of(iov[i].iov_base, iov[i].iov_len));
+        total += iov[i].iov_len;
+    }
+    if (!buf_ok(out)) {
+        gnutls_transport_set_errno(session->gnutls, ENOMEM);
+        return -1;
+    }
+    return (ssize_t)total;
+}
+
+/* -- verification ---------------------------------------------------------------------------------------- */
+
+static bool pin_matches(struct tls_session *session)
+{
+    uint8_t digest[TLS_PIN_LEN];
+    struct span cert = tls_peer_cert(session);
+    if (cert.len == 0 || gnutls_hash_fast(GNUTLS_DIG_SHA256, cert.p, cert.len, digest) < 0)
+        return false;
+    return gnutls_memcmp(digest, session->pin, sizeof digest) == 0;
+}
+
+static bool chain_verifies(struct tls_session *session)
+{
+    const char *purpose = session->config->server ? GNUTLS_KP_TLS_WWW_CLIENT : GNUTLS_KP_TLS_WWW_SERVER;
+    gnutls_typed_vdata_st data[2] = {
+        { .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *)purpose },
+        { .type = GNUTLS_DT_DNS_HOSTNAME, .data = (unsigned char *)session->host }, /* IP text matches too */
+    };
+    unsigned problems = 0;
+    int rc = gnutls_certificate_verify_peers(session->gnutls, data, session->host != NULL ? 2 : 1, &problems);
+    return rc == 0 && problems == 0;
+}
+
+/* Runs inside the handshake, so that a refusal reaches the peer as an alert. */
+static int verify_peer(gnutls_session_t gnutls)
+{
+    struct tls_session *session = gnutls_session_get_ptr(gnutls);
+    session->peer_verified = session->pinned ? pin_matches(session) : chain_verifies(session);
+    if (session->peer_verified)
+        return 0;
+    if (session->config->server && session->config->client_cert == TLS_CLIENT_CERT_OPTIONAL)
+        return 0; /* the application sees tls_peer_verified() false */
+    session->cert_refused = true;
+    return GNUTLS_E_CERTIFICATE_ERROR;
+}
+
+/* -- making one ------------------------------------------------------------------------------------------ */
+
+static bool is_address(const char *host)
+{
+    uint8_t bin[sizeof(struct in6_addr)];
+    return inet_pton(AF_INET, host, bin) == 1 || inet_pton(AF_INET6, host, bin) == 1;
+}
+
+static int session_fill(struct tls_session *session)
+{
+    struct tls_config *config = session->config;
+    unsigned flags = (config->server ? GNUTLS_SERVER : GNUTLS_CLIENT) | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL;
+    if (config->server && !config->tickets)
+        flags |= GNUTLS_NO_TICKETS;
+    int rc = gnutls_init(&session->gnutls, flags);
+    if (rc < 0) {
+        session->gnutls = NULL;
+        return rc;
+    }
+    gnutls_session_set_ptr(session->gnutls, session);
+    gnutls_transport_set_ptr(session->gnutls, session);
+    gnutls_transport_set_pull_function(session->gnutls, pull);
+    gnutls_transport_set_pull_timeout_function(session->gnutls, pull_timeout);
+    gnutls_transport_set_vec_push_function(session->gnutls, push);
+    gnutls_handshake_set_timeout(session->gnutls, 0); /* the stream bounds the time */
+    gnutls_handshake_set_max_packet_length(session->gnutls, HANDSHAKE_MESSAGE_MAX);
+    gnutls_session_set_verify_function(session->gnutls, verify_peer);
+    rc = gnutls_priority_set(session->gnutls, config->priorities);
+    if (rc == 0)
+        rc = gnutls_credentials_set(session->gnutls, GNUTLS_CRD_CERTIFICATE, config->cred);
+    if (rc == 0 && config->alpn_count > 0)
+        rc = gnutls_alpn_set_protocols(session->gnutls, config->alpn, config->alpn_count, 0);
+    if (rc == 0 && config->tickets)
+        rc = gnutls_session_ticket_enable_server(session->gnutls, &config->ticket_key);
+    if (rc == 0 && config->server && config->client_cert != TLS_CLIENT_CERT_NONE)
+        gnutls_certificate_server_set_request(session->gnutls, config->client_cert == TLS_CLIENT_CERT_REQUIRED
+                                                                   ? GNUTLS_CERT_REQUIRE
+                                                                   : GNUTLS_CERT_REQUEST);
+    return rc;
+}
+
+static int session_expect(struct tls_session *session, const struct tls_expect *expect)
+{
+    int rc = 0;
+    if (expect->pin != NULL) {
+        session->pinned = true;
+        memcpy(session->pin, expect->pin, TLS_PIN_LEN);
+    }
+    if (expect->host != NULL) {
+        session->host = strdup(expect->host);
+        if (session->host == NULL)
+            return GNUTLS_E_MEMORY_ERROR;
+        if (!is_address(expect->host))
+            rc = gnutls_server_name_set(session->gnutls, GNUTLS_NAME_DNS, expect->host, strlen(expect->host));
+    }
+    if (rc == 0 && expect->resume.len > 0)
+        /* Data that does not fit any more only means a full handshake. */
+        (void)gnutls_session_set_data(session->gnutls, expect->resume.p, expect->resume.len);
+    return rc;
+}
+
+static enum status session_new(struct tls_config *config, const struct tls_expect *expect,
+                               struct tls_session **ret_session, struct why *why)
+{
+    CLEANUP(tls_session_freep)
+    struct tls_session *session = calloc(1, sizeof *session);
+    if (session == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    session->config = tls_config_ref(config);
+    int rc = session_fill(session);
+    if (rc == 0 && expect != NULL)
+        rc = session_expect(session, expect);
+    if (rc < 0)
+        return tls_reject(why, ST_INTERNAL, rc);
+    *ret_session = TAKE(session);
+    return ST_OK;
+}
+
+enum status tls_session_new_server(struct tls_config *config, struct tls_session **ret_session, struct why *why)
+{
+    ASSERT(config->server);
+    return session_new(config, NULL, ret_session, why);
+}
+
+enum status tls_session_new_client(struct tls_config *config, const struct tls_expect *expect,
+                                   struct tls_session **ret_session, struct why *why)
+{
+    ASSERT(!config->server);
+    if (expect->host == NULL && expect->pin == NULL)
+        return reject(why, ST_INTERNAL, "tls.expect", "a client must expect a host name or a certificate", 0);
+    return session_new(config, expect, ret_session, why);
+}
+
+void tls_session_free(struct tls_session *session)
+{
+    if (session == NULL)
+        return;
+    if (session->gnutls != NULL)
+        gnutls_deinit(session->gnutls);
+    tls_config_unref(session->config);
+    free(session->host);
+    free(session);
+}
+
+void tls_session_freep(struct tls_session **session)
+{
+    tls_session_free(*session);
+    *session = NULL;
+}
+
+/* -- using one ------------------------------------------------------------------------------------------- */
+
+static enum tls_result fail(struct tls_session *session, enum status st, const char *clause, const char *text,
+                            struct why *why)
+{
+    session->failure = reject(&session->failure_why, st, clause, text, 0);
+    if (why != NULL)
+        *why = session->failure_why;
+    return TLS_FAILED;
+}
+
+static enum tls_result failed_before(struct tls_session *session, struct why *why)
+{
+    if (why != NULL)
+        *why = session->failure_why;
+    return TLS_FAILED;
+}
+
+/* GnuTLS does not send alerts on failure by itself: without this the peer would see only a closed connection. */
+static enum tls_result fail_gnutls(struct tls_session *session, int rc, struct why *why)
+{
+    if (rc == GNUTLS_E_FATAL_ALERT_RECEIVED) {
+        const char *name = gnutls_alert_get_name(gnutls_alert_get(session->gnutls));
+        return fail(session, ST_PROTOCOL, "TLS alert received", name != NULL ? name : "unknown alert", why);
+    }
+    if (rc == GNUTLS_E_REHANDSHAKE) {
+        (void)gnutls_alert_send(session->gnutls, GNUTLS_AL_WARNING, GNUTLS_A_NO_RENEGOTIATION);
+        return fail(session, ST_PROTOCOL, "TLS", "renegotiation is not offered", why);
+    }
+    (void)gnutls_alert_send_appropriate(session->gnutls, rc);
+    if (session->cert_refused)
+        return fail(session, ST_DENIED, session->pinned ? "x5t#S256" : "RFC 9325 5.1",
+                    session->pinned ? "the peer's certificate is not the one named"
+                                    : "the peer's certificate did not verify",
+                    why);
+    enum status st = rc == GNUTLS_E_MEMORY_ERROR ? ST_NO_MEMORY : ST_PROTOCOL;
+    return fail(session, st, "TLS", gnutls_strerror(rc), why);
+}
+
+/* RFC 9431 §2.2.4.2.1 (MT-5): without the extended master secret a 1.2 exporter value can be made equal on two
+ * connections, and the proof of possession would be worth nothing. */
+static bool has_extended_master_secret(struct tls_session *session)
+{
+    return gnutls_protocol_get_version(session->gnutls) != GNUTLS_TLS1_2 ||
+           gnutls_session_ext_master_secret_status(session->gnutls) != 0;
+}
+
+static enum tls_result handshake_step(struct tls_session *session, struct why *why)
+{
+    int rc;
+    do {
+        rc = gnutls_handshake(session->gnutls);
+    } while (rc == GNUTLS_E_INTERRUPTED || rc == GNUTLS_E_WARNING_ALERT_RECEIVED ||
+             (rc == GNUTLS_E_AGAIN && session->io->in.len > 0));
+    if (rc == GNUTLS_E_AGAIN)
+        return TLS_WANT_INPUT;
+    if (rc < 0)
+        return fail_gnutls(session, rc, why);
+    if (!has_extended_master_secret(session)) {
+        (void)gnutls_alert_send(session->gnutls, GNUTLS_AL_FATAL, GNUTLS_A_HANDSHAKE_FAILURE);
+        return fail(session, ST_PROTOCOL, "MT-5", "TLS 1.2 without the extended master secret", why);
+    }
+    /* GnuTLS asks verify_peer() only in full handshakes; a resumed session carries the certificate of its first
+     * one, which is checked again: the CA, the clock or the pin may say otherwise today. */
+    if (gnutls_session_is_resumed(session->gnutls) && tls_peer_cert(session).len > 0 &&
+        verify_peer(session->gnutls) != 0)
+        return fail_gnutls(session, GNUTLS_E_CERTIFICATE_ERROR, why);
+    session->established = true;
+    return TLS_OK;
+}
+
+enum tls_result tls_handshake(struct tls_session *session, struct tls_io *io, struct why *why)
+{
+    if (session->established)
+        return TLS_OK;
+    if (session->failure != ST_OK)
+        return failed_before(session, why);
+    session->io = io;
+    enum tls_result result = handshake_step(session, why);
+    session->io = NULL;
+    return result;
+}
+
+static enum tls_result read_records(struct tls_session *session, uint8_t *room, size_t cap, size_t *ret_len,
+                                    struct why *why)
+{
+    size_t got = 0;
+    while (got < cap) {
+        size_t before = session->io->in.len;
+        ssize_t rc = gnutls_record_recv(session->gnutls, room + got, cap - got);
+        if (rc > 0) {
+            got += (size_t)rc;
+        } else if (rc == 0) {
+            if (got > 0)
+                break; /* hand out the data first; the close is seen again by the next call */
+            return TLS_CLOSED;
+        } else if (rc == GNUTLS_E_AGAIN && session->io->in.len == before) {
+            break; /* nothing used: a KeyUpdate or a ticket would have been, and must not end the loop */
+        } else if (gnutls_error_is_fatal((int)rc) || rc == GNUTLS_E_REHANDSHAKE) {
+            enum tls_result failed = fail_gnutls(session, (int)rc, why);
+            if (got > 0)
+                break; /* what came before is good; the failure stays for the next call */
+            return failed;
+        }
+    }
+    *ret_len = got;
+    return got > 0 ? TLS_OK : TLS_WANT_INPUT;
+}
+
+enum tls_result tls_read(struct tls_session *session, struct tls_io *io, uint8_t *room, size_t cap,
+                         size_t *ret_len, struct why *why)
+{
+    if (session->failure != ST_OK)
+        return failed_before(session, why);
+    *ret_len = 0;
+    session->io = io;
+    enum tls_result result = read_records(session, room, cap, ret_len, why);
+    session->io = NULL;
+    return result;
+}
+
+enum status tls_write(struct tls_session *session, struct tls_io *io, struct span plain, struct why *why)
+{
+    if (session->failure != ST_OK)
+        return reject(why, session->failure, "TLS", "the session has failed", 0);
+    session->io = io;
+    enum status st = ST_OK;
+    while (plain.len > 0 && st == ST_OK) {
+        ssize_t rc = gnutls_record_send(session->gnutls, plain.p,
+                                        plain.len < TLS_RECORD_MAX ? plain.len : TLS_RECORD_MAX);
+        if (rc > 0)
+            plain = span_cut(plain, (size_t)rc, plain.len);
+        else if (rc != GNUTLS_E_INTERRUPTED)
+            st = session->failure = tls_reject(why, buf_ok(io->out) ? ST_PROTOCOL : ST_NO_MEMORY, (int)rc);
+    }
+    session->io = NULL;
+    return st;
+}
+
+void tls_close(struct tls_session *session, struct tls_io *io)
+{
+    if (!session->established || session->failure != ST_OK)
+        return;
+    session->io = io;
+    (void)gnutls_bye(session->gnutls, GNUTLS_SHUT_WR);
+    session->io = NULL;
+}
+
+/* -- asking one ------------------------------------------------------------------------------------------ */
+
+enum status tls_exporter(struct tls_session *session, struct span label, uint8_t *out, size_t len,
+                         struct why *why)
+{
+    if (!session->established)
+        return reject(why, ST_INTERNAL, "RFC 8446 7.5", "exporter asked for before the handshake", 0);
+    /* "" and not NULL: in TLS 1.2 an empty context and no context give different values (RFC 5705 4). */
+    int rc = gnutls_prf_rfc5705(session->gnutls, label.len, (const char *)label.p, 0, "", len, (char *)out);
+    return rc < 0 ? tls_reject(why, ST_INTERNAL, rc) : ST_OK;
+}
+
+enum status tls_failure(const struct tls_session *session)
+{
+    return session->failure;
+}
+
+bool tls_established(const struct tls_session *session)
+{
+    return session->established;
+}
+
+bool tls_resumed(const struct tls_session *session)
+{
+    return session->established && gnutls_session_is_resumed(session->gnutls) != 0;
+}
+
+const char *tls_version(const struct tls_session *session)
+{
+    const char *name = gnutls_protocol_get_name(gnutls_protocol_get_version(session->gnutls));
+    return name != NULL ? name : "none";
+}
+
+struct span tls_alpn(const struct tls_session *session)
+{
+    gnutls_datum_t chosen = { NULL, 0 };
+    if (gnutls_alpn_get_selected_protocol(session->gnutls, &chosen) != 0)
+        return SPAN_NONE;
+    return span_of(chosen.data, chosen.size);
+}
+
+struct span tls_peer_cert(const struct tls_session *session)
+{
+    unsigned count = 0;
+    const gnutls_datum_t *peers = gnutls_certificate_get_peers(session->gnutls, &count);
+    return peers == NULL || count == 0 ? SPAN_NONE : span_of(peers[0].data, peers[0].size);
+}
+
+bool tls_peer_verified(const struct tls_session *session)
+{
+    return session->established && session->peer_verified;
+}
+
+bool tls_resumption_data(struct tls_session *session, struct buf *out)
+{
+    gnutls_datum_t data = { NULL, 0 };
+    /* Without a ticket at hand GnuTLS would wait for one. */
+    if ((gnutls_session_get_flags(session->gnutls) & GNUTLS_SFLAGS_SESSION_TICKET) == 0 ||
+        gnutls_session_get_data2(session->gnutls, &data) < 0)
+        return false;
+    put_bytes(out, span_of(data.data, data.size));
+    gnutls_memset(data.data, 0, data.size);
+    gnutls_free(data.data);
+    return buf_ok(out);
+}
