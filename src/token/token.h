@@ -27,7 +27,7 @@ struct token {
 
     bool has_exp;
     bool has_exi;
-    struct wall_time exp; /* first second in which it is no longer valid */
+    struct wall_time exp; /* first second in which it is no longer valid, by the issuer's clock */
     int64_t exi_s;        /* life from first receipt (AF-75) */
     bool has_iat;
     bool has_nbf;
@@ -39,6 +39,7 @@ struct token {
     uint8_t cnf_thumbprint[TOKEN_HASH_LEN]; /* RFC 7638: the index for "one token per PoP key" (MT-33) */
     uint8_t hash[TOKEN_HASH_LEN];           /* SHA-256 of the token as received: "the same token" (MT-73) */
 
+    uint32_t skew_s; /* what the verifier tolerates */
     bool by_introspection;
     bool encrypted; /* some layer was encrypted */
 };
@@ -47,7 +48,8 @@ struct token *token_ref(const struct token *token); /* counts are not part of it
 void token_unref(struct token *token);              /* NULL does nothing */
 void token_unrefp(struct token **token);
 
-/* When it ends for a receiver that first saw it at `first_seen`: the earlier of exp and first_seen + exi.
+/* When it ends for a receiver that first saw it at `first_seen`: the earlier of exp + skew_s, as token_verify() sees
+ * it, and first_seen + exi.
  * False if it has neither (only when the verifier is configured to take such tokens). */
 bool token_end(const struct token *token, struct wall_time first_seen, struct wall_time *ret_end);
 

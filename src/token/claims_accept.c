@@ -1,0 +1,246 @@
+/* Claims against what we are and what time it is (AF-63 steps 2 to 8), whether they came in a token or from
+ * introspection. */
+#include "codec/base64.h"
+#include "crypto/hash.h"
+#include "jose/jwk.h"
+#include "token/claims.h"
+#include "token/token_priv.h"
+
+#define NUMERIC_DATE_MAX (INT64_C(1) << 53) /* TK-52 */
+#define CNONCE_MAX       64
+
+/* Claims as they stand in the JSON; spans are borrowed from it. */
+struct claims {
+    struct span sub, client_id, jti, cnonce, aud;
+    bool has_exp, has_exi, has_iat, has_nbf;
+    int64_t exp, exi, iat, nbf;
+};
+
+static enum status read_text(const struct js *js, const char *name, struct span *ret, struct why *why)
+{
+    *ret = SPAN_NONE;
+    if (js_get(js, name) == NULL || js_get_str(js, name, ret))
+        return ST_OK;
+    return reject(why, ST_MALFORMED, "AF-63 claims", "a claim that must be text is not", 0);
+}
+
+/* Seconds: a whole number from 0 to 2^53. "1e9", 1.5, "123" and true are not (TK-52). */
+static enum status read_seconds(const struct js *js, const char *name, bool *has, int64_t *ret, struct why *why)
+{
+    *has = js_get(js, name) != NULL;
+    if (!*has)
+        return ST_OK;
+    if (!js_get_i64(js, name, ret) || *ret < 0 || *ret > NUMERIC_DATE_MAX)
+        return reject(why, ST_BAD_TOKEN, "TK-52", "a time claim is not a whole number in range", 0);
+    return ST_OK;
+}
+
+static enum status check_texts(const struct js *js, struct claims *c, struct why *why)
+{
+    enum status st;
+
+    if (!js_is(js, JS_OBJECT))
+        return reject(why, ST_MALFORMED, "AF-63 claims", "the claims set is not an object", 0);
+    st = read_text(js, "sub", &c->sub, why);
+    if (st == ST_OK)
+        st = read_text(js, "client_id", &c->client_id, why);
+    if (st == ST_OK)
+        st = read_text(js, "jti", &c->jti, why);
+    return st;
+}
+
+static enum status check_iss(const struct js *js, struct span expected, struct why *why)
+{
+    struct span iss;
+
+    if (js_get(js, "iss") == NULL)
+        return ST_OK;
+    if (!js_get_str(js, "iss", &iss) || !span_eq(iss, expected))
+        return reject(why, ST_BAD_TOKEN, "AF-63 iss", "iss is not the AS that vouches for it", 0);
+    return ST_OK;
+}
+
+static enum status check_lifetime(const struct verifier_config *settings, const struct claims *c, int64_t now,
+                                  struct why *why)
+{
+    int64_t skew = settings->skew_s, longest = settings->max_lifetime_s;
+
+    if (c->has_exp && now >= c->exp + skew)
+        return reject(why, ST_TOKEN_EXPIRED, "AF-63 exp", "exp lies in the past", 0);
+    if (c->has_nbf && c->nbf > now + skew)
+        return reject(why, ST_BAD_TOKEN, "TK-53", "nbf lies in the future", 0);
+    if (c->has_iat && c->iat > now + skew)
+        return reject(why, ST_BAD_TOKEN, "TK-53", "iat lies in the future", 0);
+    if (c->has_exi && c->exi == 0)
+        return reject(why, ST_TOKEN_EXPIRED, "AF-75", "exi leaves no time", 0);
+    if (!c->has_exp && !c->has_exi && !settings->allow_no_lifetime)
+        return reject(why, ST_BAD_TOKEN, "TK-52", "neither exp nor exi", 0);
+    if (longest != 0 && ((c->has_exp && c->exp - now > longest) || (c->has_exi && c->exi > longest)))
+        return reject(why, ST_BAD_TOKEN, "max_lifetime", "lives longer than allowed here", 0);
+    return ST_OK;
+}
+
+static enum status check_times(const struct verifier_config *settings, const struct claims_source *source,
+                               const struct js *js, struct wall_time now, struct claims *c, struct why *why)
+{
+    enum status st;
+
+    st = read_seconds(js, "exp", &c->has_exp, &c->exp, why);
+    if (st == ST_OK)
+        st = read_seconds(js, "exi", &c->has_exi, &c->exi, why);
+    if (st == ST_OK)
+        st = read_seconds(js, "nbf", &c->has_nbf, &c->nbf, why);
+    if (st == ST_OK)
+        st = read_seconds(js, "iat", &c->has_iat, &c->iat, why);
+    if (st == ST_OK)
+        st = check_lifetime(settings, c, now.s, why);
+    if (st != ST_OK)
+        return st;
+    /* Without a sequence number in jti nothing stops a spent exi token from starting over (AF-76, AF-77). */
+    if (c->has_exi && !source->by_introspection && c->jti.p == NULL)
+        return reject(why, ST_BAD_TOKEN, "AF-76", "exi without jti", 0);
+    return ST_OK;
+}
+
+static enum status check_aud(const struct verifier *v, const struct js *js, struct span *ret_aud,
+                             struct why *why)
+{
+    const struct js *aud = js_get(js, "aud");
+    struct span one;
+
+    if (js_as_str(aud, &one) && verifier_find_audience(v, one, ret_aud))
+        return ST_OK;
+    for (size_t i = 0; js_is(aud, JS_ARRAY) && i < js_size(aud); i++) {
+        if (!js_as_str(js_at(aud, i), &one))
+            return reject(why, ST_BAD_TOKEN, "AF-63 aud", "aud holds something that is not text", 0);
+        if (verifier_find_audience(v, one, ret_aud))
+            return ST_OK;
+    }
+    return reject(why, ST_BAD_TOKEN, "AF-63 aud", "aud does not name this resource server", 0);
+}
+
+static enum status read_scope(const struct js *js, struct scope **ret_scope, struct why *why)
+{
+    const struct js *claim = js_get(js, "scope");
+    enum status st;
+
+    st = claim == NULL ? scope_build(NULL, 0, ret_scope, why) : scope_from_claim(claim, ret_scope, why);
+    if (st == ST_OK || st == ST_NO_MEMORY)
+        return st;
+    return ST_BAD_SCOPE; /* its own why says what is wrong with it */
+}
+
+static enum status read_cnonce(const struct verifier_config *settings, const struct js *js, struct buf *out,
+                               struct why *why)
+{
+    struct span text;
+    enum status st;
+
+    if (js_get(js, "cnonce") == NULL) {
+        if (settings->require_cnonce)
+            return reject(why, ST_BAD_TOKEN, "AF-18", "no cnonce, though this server asked for one", 0);
+        return ST_OK;
+    }
+    if (!js_get_str(js, "cnonce", &text))
+        return reject(why, ST_BAD_TOKEN, "AF-19", "cnonce is not text", 0);
+    st = base64url_decode(text, out, NULL);
+    if (st == ST_NO_MEMORY)
+        return st;
+    if (st != ST_OK || out->len == 0)
+        return reject(why, ST_BAD_TOKEN, "AF-19", "cnonce is not base64url of a few bytes", 0);
+    return ST_OK;
+}
+
+/* RFC 9431 7.3: "mqtt_tls" in JSON; its CBOR number, also as digits, is taken for it (ace-framework.md 10). */
+static enum status check_profile(const struct js *js, struct why *why)
+{
+    const struct js *claim = js_get(js, "ace_profile");
+    struct span text;
+    int64_t number;
+
+    if (claim == NULL)
+        return ST_OK;
+    if (js_as_i64(claim, &number) && number == ACE_PROFILE_MQTT_TLS_CBOR)
+        return ST_OK;
+    if (js_as_str(claim, &text) && (span_eq_str(text, ACE_PROFILE_MQTT_TLS) || span_eq_str(text, "3")))
+        return ST_OK;
+    return reject(why, ST_BAD_TOKEN, "AF-94", "ace_profile is not one enabled here", 0);
+}
+
+static enum status make_token(const struct verifier *v, const struct claims_source *source,
+                              const struct claims *c, struct token **ret_token)
+{
+    struct span iss = verifier_iss(v, source->issuer);
+    CLEANUP(token_unrefp)
+    struct token *t =
+        token_alloc(iss.len + c->sub.len + c->client_id.len + c->aud.len + c->jti.len + c->cnonce.len);
+    enum status st;
+
+    if (t == NULL)
+        return ST_NO_MEMORY;
+    t->iss = token_keep(t, iss);
+    t->sub = token_keep(t, c->sub);
+    t->client_id = token_keep(t, c->client_id);
+    t->aud = token_keep(t, c->aud);
+    t->jti = token_keep(t, c->jti);
+    t->cnonce = token_keep(t, c->cnonce);
+    t->has_exp = c->has_exp;
+    t->has_exi = c->has_exi;
+    t->has_iat = c->has_iat;
+    t->has_nbf = c->has_nbf;
+    t->exp.s = c->exp;
+    t->exi_s = c->exi;
+    t->iat.s = c->iat;
+    t->nbf.s = c->nbf;
+    t->skew_s = verifier_settings(v)->skew_s;
+    t->encrypted = source->encrypted;
+    t->by_introspection = source->by_introspection;
+    st = sha256(source->token, t->hash);
+    if (st == ST_OK)
+        *ret_token = TAKE(t);
+    return st;
+}
+
+enum status claims_accept(const struct verifier *v, const struct claims_source *source, const struct js *js,
+                          struct wall_time now, struct token **ret_token, struct why *why)
+{
+    CLEANUP(scope_unrefp)
+    struct scope *scope = NULL;
+    CLEANUP(key_unrefp)
+    struct key *cnf = NULL;
+    CLEANUP(token_unrefp)
+    struct token *token = NULL;
+    CLEANUP(buf_done)
+    struct buf cnonce;
+    const struct verifier_config *settings = verifier_settings(v);
+    struct claims c = { 0 };
+    enum status st;
+
+    buf_init(&cnonce, CNONCE_MAX);
+    st = check_texts(js, &c, why);
+    if (st == ST_OK)
+        st = check_iss(js, verifier_iss(v, source->issuer), why);
+    if (st == ST_OK)
+        st = check_times(settings, source, js, now, &c, why);
+    if (st == ST_OK)
+        st = check_aud(v, js, &c.aud, why);
+    if (st == ST_OK)
+        st = read_scope(js, &scope, why);
+    if (st == ST_OK)
+        st = read_cnonce(settings, js, &cnonce, why);
+    if (st == ST_OK)
+        st = check_profile(js, why);
+    if (st == ST_OK)
+        st = cnf_read(v, source, js_get(js, "cnf"), &cnf, why);
+    c.cnonce = buf_span(&cnonce);
+    if (st == ST_OK)
+        st = make_token(v, source, &c, &token);
+    if (st == ST_OK)
+        st = jwk_thumbprint(cnf, token->cnf_thumbprint);
+    if (st != ST_OK)
+        return st;
+    token->scope = TAKE(scope);
+    token->cnf = TAKE(cnf);
+    *ret_token = TAKE(token);
+    return ST_OK;
+}

@@ -1,0 +1,110 @@
+#include "token/token.h"
+
+#include "codec/base64.h"
+#include "token/token_priv.h"
+
+#include <stdlib.h>
+
+#define EXI_SEQUENCE_LEN 8
+#define EXI_RS_ID_MAX    255
+
+/* One block: the token, and behind it the bytes its spans point to. */
+struct token_block {
+    struct token token;
+    size_t used, size;
+    uint8_t bytes[];
+};
+
+struct token *token_alloc(size_t bytes)
+{
+    struct token_block *block = calloc(1, sizeof(*block) + bytes);
+
+    if (block == NULL)
+        return NULL;
+    block->size = bytes;
+    block->token.refs = 1;
+    return &block->token;
+}
+
+struct span token_keep(struct token *token, struct span s)
+{
+    struct token_block *block = CONTAINER_OF(token, struct token_block, token);
+    uint8_t *to = block->bytes + block->used;
+
+    if (s.p == NULL)
+        return SPAN_NONE;
+    ASSERT(s.len <= block->size - block->used);
+    if (s.len > 0)
+        memcpy(to, s.p, s.len);
+    block->used += s.len;
+    return span_of(to, s.len);
+}
+
+struct token *token_ref(const struct token *token)
+{
+    struct token *t = (struct token *)token;
+
+    __atomic_fetch_add(&t->refs, 1, __ATOMIC_RELAXED);
+    return t;
+}
+
+void token_unref(struct token *token)
+{
+    if (token == NULL || __atomic_sub_fetch(&token->refs, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    scope_unref(token->scope);
+    key_unref(token->cnf);
+    free(CONTAINER_OF(token, struct token_block, token));
+}
+
+void token_unrefp(struct token **token)
+{
+    token_unref(*token);
+    *token = NULL;
+}
+
+bool token_end(const struct token *token, struct wall_time first_seen, struct wall_time *ret_end)
+{
+    struct wall_time end = { token->exp.s + token->skew_s };
+
+    if (!token->has_exp && !token->has_exi)
+        return false;
+    if (token->has_exi && (!token->has_exp || first_seen.s + token->exi_s < end.s))
+        end.s = first_seen.s + token->exi_s;
+    *ret_end = end;
+    return true;
+}
+
+enum status token_exi_jti_write(struct span rs_id, uint64_t sequence, struct buf *out)
+{
+    CLEANUP(buf_done)
+    struct buf raw;
+
+    buf_init(&raw, EXI_RS_ID_MAX + EXI_SEQUENCE_LEN);
+    put_bytes(&raw, rs_id);
+    put_u64(&raw, sequence);
+    if (!buf_ok(&raw))
+        return ST_TOO_LARGE;
+    base64url_encode(buf_span(&raw), out);
+    return buf_ok(out) ? ST_OK : ST_TOO_LARGE;
+}
+
+enum status token_exi_jti_read(struct span jti, struct span rs_id, uint64_t *ret_sequence)
+{
+    CLEANUP(buf_done)
+    struct buf raw;
+    enum status st;
+
+    buf_init(&raw, EXI_RS_ID_MAX + EXI_SEQUENCE_LEN);
+    st = base64url_decode(jti, &raw, NULL);
+    if (st != ST_OK)
+        return st == ST_NO_MEMORY ? st : ST_MALFORMED;
+    if (raw.len != rs_id.len + EXI_SEQUENCE_LEN || !span_starts_with(buf_span(&raw), rs_id))
+        return ST_MALFORMED;
+    struct reader r = reader_make(span_cut(buf_span(&raw), rs_id.len, EXI_SEQUENCE_LEN), "AF-77");
+    uint64_t sequence = read_u64(&r);
+    if (!reader_ok(&r))
+        return ST_MALFORMED;
+    *ret_sequence = sequence;
+    return ST_OK;
+}

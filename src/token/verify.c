@@ -1,0 +1,178 @@
+/* From the bytes a client sent to claims that a configured issuer vouches for (tokens.md section 6, 1 to 6). */
+#include "jose/jwe.h"
+#include "jose/jws.h"
+#include "token/token_priv.h"
+
+enum form { FORM_JWS, FORM_JWE, FORM_REFERENCE, FORM_OTHER };
+
+/* A header is a JSON object, so a JWT starts with an encoded "{", whose first character is always "e". */
+static enum form token_form(struct span token)
+{
+    size_t dots = 0;
+
+    for (size_t i = 0; i < token.len; i++) {
+        if (token.p[i] < 0x20 || token.p[i] > 0x7e)
+            return FORM_OTHER; /* RFC 6749 A.12: an access token is printable */
+        dots += token.p[i] == '.';
+    }
+    if (token.len == 0)
+        return FORM_OTHER;
+    if (token.p[0] == 'e' && dots == 2)
+        return FORM_JWS;
+    if (token.p[0] == 'e' && dots == 4)
+        return FORM_JWE;
+    return FORM_REFERENCE;
+}
+
+/* What is known after some layers have been taken off. */
+struct opened {
+    size_t issuer; /* VERIFIER_ANY_ISSUER before the first layer */
+    bool encrypted;
+    bool nested; /* what came out is a token again */
+};
+
+static enum status check_types(struct span typ, struct span cty, struct opened *o, struct why *why)
+{
+    if (typ.p != NULL && !jose_type_is(typ, "JWT") && !jose_type_is(typ, "at+jwt"))
+        return reject(why, ST_BAD_TOKEN, "TK-24", "typ is another kind of JWT", 0);
+    if (cty.p != NULL && !jose_type_is(cty, "JWT"))
+        return reject(why, ST_BAD_TOKEN, "RFC 7519 5.2", "cty is not JWT", 0);
+    o->nested = cty.p != NULL;
+    return ST_OK;
+}
+
+/* All layers must be one issuer's: an inner token of somebody else has not been vouched for by the outer one. */
+static enum status same_issuer(struct opened *o, size_t issuer, struct why *why)
+{
+    if (o->issuer != VERIFIER_ANY_ISSUER && o->issuer != issuer)
+        return reject(why, ST_BAD_TOKEN, "AF-63 wrapper", "layers protected by different issuers", 0);
+    o->issuer = issuer;
+    return ST_OK;
+}
+
+static enum status open_jws(const struct verifier *v, struct span text, struct opened *o, struct buf *out,
+                            struct why *why)
+{
+    CLEANUP(jws_done)
+    struct jws jws = { 0 };
+    struct verifier_choice choice;
+    enum status st;
+
+    st = jws_parse(text, &jws, why);
+    if (st == ST_OK)
+        st = check_types(jws.typ, jws.cty, o, why);
+    if (st == ST_OK)
+        st = verifier_signing_key(v, &jws, &choice, why);
+    if (st == ST_OK)
+        st = same_issuer(o, choice.issuer, why);
+    if (st == ST_OK)
+        st = jws_check(&jws, choice.key, why);
+    if (st == ST_OK)
+        st = jws_payload(&jws, out, why);
+    return st;
+}
+
+static enum status open_jwe(const struct verifier *v, struct span text, struct opened *o, struct buf *out,
+                            struct why *why)
+{
+    CLEANUP(jwe_done)
+    struct jwe jwe = { 0 };
+    struct verifier_choice choice;
+    enum status st;
+
+    st = jwe_parse(text, &jwe, why);
+    if (st == ST_OK)
+        st = check_types(jwe.typ, jwe.cty, o, why);
+    if (st == ST_OK)
+        st = verifier_shared_key_for(v, &jwe, o->issuer, &choice, why);
+    if (st == ST_OK)
+        st = same_issuer(o, choice.issuer, why);
+    if (st == ST_OK)
+        st = jwe_decrypt(&jwe, choice.key, out, why);
+    if (st == ST_OK)
+        o->encrypted = true;
+    return st;
+}
+
+/* Takes one layer off `text` into `out`. */
+static enum status open_layer(const struct verifier *v, struct span text, struct opened *o, struct buf *out,
+                              struct why *why)
+{
+    enum status st;
+
+    switch (token_form(text)) {
+    case FORM_JWS:
+        st = open_jws(v, text, o, out, why);
+        break;
+    case FORM_JWE:
+        st = open_jwe(v, text, o, out, why);
+        break;
+    default:
+        return reject(why, ST_MALFORMED, "RFC 7519 7.2", "cty says JWT, but there is none inside", 0);
+    }
+    /* An algorithm or extension we do not speak: a token, but not one to accept (MT-36 keeps the two apart). */
+    return st == ST_UNSUPPORTED ? ST_BAD_TOKEN : st;
+}
+
+/* Layer by layer until claims are left; `out` holds them. */
+static enum status open_all(const struct verifier *v, struct span token, struct opened *o, struct buf *out,
+                            struct why *why)
+{
+    CLEANUP(buf_wipe)
+    struct buf inner;
+    struct span text = token;
+
+    buf_init(&inner, verifier_settings(v)->max_bytes);
+    for (int layer = 0; layer < TOKEN_MAX_LAYERS; layer++) {
+        struct buf former;
+        enum status st = open_layer(v, text, o, &inner, why);
+        if (st != ST_OK)
+            return st;
+        former = *out;
+        *out = inner;
+        inner = former;
+        buf_reset(&inner);
+        text = buf_span(out);
+        if (!o->nested)
+            return ST_OK;
+    }
+    return reject(why, ST_BAD_TOKEN, "TK-49", "nested more deeply than allowed", 0);
+}
+
+enum status token_verify(struct span token, const struct verifier *verifier, struct wall_time now,
+                         struct token **ret_token, struct why *why)
+{
+    CLEANUP(buf_wipe)
+    struct buf text;
+    CLEANUP(js_unrefp)
+    struct js *claims = NULL;
+    const struct verifier_config *settings = verifier_settings(verifier);
+    struct opened o = { .issuer = VERIFIER_ANY_ISSUER };
+    struct claims_source source = { .token = token };
+    enum status st;
+
+    buf_init(&text, settings->max_bytes);
+    if (token.len > settings->max_bytes)
+        return reject(why, ST_TOO_LARGE, "max_bytes", "token larger than allowed", 0);
+    switch (token_form(token)) {
+    case FORM_JWS:
+    case FORM_JWE:
+        break;
+    case FORM_REFERENCE:
+        if (settings->introspection)
+            return ST_PENDING;
+        return reject(why, ST_MALFORMED, "MT-36", "not a self-contained token, and none is looked up", 0);
+    case FORM_OTHER:
+        return reject(why, ST_MALFORMED, "MT-36", "not a token of any kind spoken here", 0);
+    }
+
+    st = open_all(verifier, token, &o, &text, why);
+    if (st != ST_OK)
+        return st;
+    st = js_parse(buf_span(&text), settings->max_bytes, &claims, why);
+    if (st != ST_OK)
+        return st;
+    source.issuer = o.issuer;
+    source.encrypted = o.encrypted;
+    return claims_accept(verifier, &source, claims, now, ret_token, why);
+}
