@@ -59,7 +59,7 @@ uint8_t *buf_room(struct buf *b, size_t len)
         b->p = p;
         b->cap = cap;
     }
-    return b->p + b->len;
+    return b->p == NULL ? NULL : b->p + b->len; /* NULL only for len 0 in a buffer that is still empty */
 }
 
 void buf_added(struct buf *b, size_t len)
