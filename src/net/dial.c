@@ -95,6 +95,7 @@ static struct why why_of(int error)
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct dialing *d = poll->data;
+    loop_begin_turn(poll->loop->data);
     int error = 0;
     socklen_t len = sizeof error;
     (void)events;
@@ -160,6 +161,7 @@ static void on_lookup(uv_getaddrinfo_t *req, int status, struct addrinfo *addres
 {
     struct lookup *lookup = CONTAINER_OF(req, struct lookup, req);
     struct dialing *d = lookup->dialing;
+    loop_begin_turn(req->loop->data);
     free(lookup);
     if (d == NULL) {
         uv_freeaddrinfo(addresses);

@@ -225,6 +225,7 @@ static void act(struct http_client *client, curl_socket_t fd, int what)
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct watch *watch = poll->data;
+    loop_begin_turn(poll->loop->data);
     int what = 0;
     if (status < 0)
         what = CURL_CSELECT_ERR;
@@ -238,6 +239,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 static void on_timer(uv_timer_t *timer)
 {
     struct http_client *client = timer->data;
+    loop_begin_turn(client->loop);
     act(client, CURL_SOCKET_TIMEOUT, 0);
 }
 

@@ -203,6 +203,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 {
     (void)status;
     (void)events;
+    loop_begin_turn(poll->loop->data);
     if (poll->data != NULL)
         run(poll->data);
 }

@@ -190,6 +190,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 {
     (void)status;
     (void)events;
+    loop_begin_turn(poll->loop->data);
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         struct listener *l = poll->data;
         if (l == NULL)

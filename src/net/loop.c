@@ -47,7 +47,7 @@ static bool run_hooks(struct loop *loop)
     bool again = false;
     LIST_EACH_SAFE (it, &loop->hooks) {
         struct loop_hook *hook = CONTAINER_OF(it, struct loop_hook, link);
-        again |= hook->turn_end(hook);
+        again |= hook->turn_end(hook, loop->now);
     }
     return again;
 }
@@ -55,6 +55,7 @@ static bool run_hooks(struct loop *loop)
 static void on_timer(uv_timer_t *timer)
 {
     struct loop *loop = timer->data;
+    loop_begin_turn(loop);
     loop->timer_due = -1; /* the wheel itself is advanced at the end of the turn */
 }
 
@@ -79,6 +80,7 @@ static void on_idle(uv_idle_t *idle)
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct loop *loop = prepare->data;
+    loop_begin_turn(loop);
     atomic_store(&loop->kicked, false);
     run_inbox(loop);
     timer_wheel_advance(&loop->wheel, loop->now);
@@ -88,6 +90,7 @@ static void on_prepare(uv_prepare_t *prepare)
     streams_flush(loop);
     run_chores(loop);
 
+    loop->in_turn = false;
     /* Announce sleep first, then look once more: who kicks either sees us asleep, or we see the kick. */
     atomic_store(&loop->asleep, true);
     again |= !list_empty(&loop->chores) || !list_empty(&loop->dirty) || atomic_load(&loop->kicked);
@@ -104,11 +107,24 @@ static void on_prepare(uv_prepare_t *prepare)
     }
 }
 
-static void on_check(uv_check_t *check)
+void loop_begin_turn(struct loop *loop)
 {
-    struct loop *loop = check->data;
+    if (loop->in_turn)
+        return;
+    loop->in_turn = true;
     atomic_store(&loop->asleep, false);
     loop->now = now_read();
+    LIST_EACH_SAFE (it, &loop->hooks) {
+        struct loop_hook *hook = CONTAINER_OF(it, struct loop_hook, link);
+        if (hook->turn_begin != NULL)
+            hook->turn_begin(hook, loop->now);
+    }
+}
+
+/* A turn without any event: woken by a timer or by loop_wake(). */
+static void on_check(uv_check_t *check)
+{
+    loop_begin_turn(check->data);
 }
 
 static void on_async(uv_async_t *async)
@@ -216,20 +232,17 @@ void loop_freep(struct loop **loop)
 
 void loop_run(struct loop *loop)
 {
-    loop->now = now_read();
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     atomic_store(&loop->stop, false);
 }
 
 void loop_turn(struct loop *loop)
 {
-    loop->now = now_read();
     uv_run(&loop->uv, UV_RUN_NOWAIT);
 }
 
 void loop_turn_wait(struct loop *loop)
 {
-    loop->now = now_read();
     uv_run(&loop->uv, UV_RUN_ONCE);
 }
 
@@ -281,6 +294,7 @@ void loop_hook_remove(struct loop_hook *hook)
 static void on_signal(uv_signal_t *uv, int signum)
 {
     struct loop_signal *s = uv->data;
+    loop_begin_turn(uv->loop->data);
     s->fn(s->ctx, signum);
 }
 
@@ -311,20 +325,24 @@ void loop_chore(struct loop *loop, struct chore *chore)
 struct buf loop_take_spare(struct loop *loop, size_t max)
 {
     struct buf b;
-    if (loop->spare_count > 0)
+    if (loop->spare_count > 0) {
         b = loop->spares[--loop->spare_count];
-    else
+        loop->spare_bytes -= b.cap;
+    } else {
         buf_init(&b, max);
+    }
     b.max = max;
     return b;
 }
 
 void loop_give_spare(struct loop *loop, struct buf *b)
 {
-    if (b->cap < LOOP_SPARE_MIN || b->cap > LOOP_SPARE_MAX || loop->spare_count == LOOP_SPARES || b->failed) {
+    if (b->cap < LOOP_SPARE_MIN || loop->spare_bytes + b->cap > LOOP_SPARE_BYTES ||
+        loop->spare_count == LOOP_SPARES || b->failed) {
         buf_done(b);
     } else {
         buf_reset(b);
+        loop->spare_bytes += b->cap;
         loop->spares[loop->spare_count++] = *b;
         buf_init(b, b->max);
     }

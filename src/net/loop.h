@@ -37,10 +37,12 @@ void loop_post(struct loop *loop, struct loop_task *task);
 /* Makes a sleeping loop run its turn hooks; for inboxes that live elsewhere. Any thread, cheap when awake. */
 void loop_wake(struct loop *loop);
 
-/* Called near the end of every turn, before the flush; returns true if it wants another turn at once. */
+/* turn_begin (may be NULL): first thing in a turn, the clocks just read, before any event is handled.
+ * turn_end: after posted tasks and timers, before the flush; true if it wants another turn at once. */
 struct loop_hook {
     struct list link;
-    bool (*turn_end)(struct loop_hook *hook);
+    void (*turn_begin)(struct loop_hook *hook, struct now now);
+    bool (*turn_end)(struct loop_hook *hook, struct now now);
 };
 void loop_hook_add(struct loop *loop, struct loop_hook *hook);
 void loop_hook_remove(struct loop_hook *hook);

@@ -11,9 +11,9 @@
 #define LOOP_READ_BYTES  (64 * 1024)
 #define LOOP_PLAIN_FRONT (16 * 1024) /* room for what a stream left over, in front of fresh plaintext */
 #define LOOP_PLAIN_BYTES (LOOP_PLAIN_FRONT + LOOP_READ_BYTES + 16 * 1024)
-#define LOOP_SPARES      256
+#define LOOP_SPARES      1024
 #define LOOP_SPARE_MIN   4096
-#define LOOP_SPARE_MAX   (64 * 1024) /* larger ones are given back to the system */
+#define LOOP_SPARE_BYTES (16u * 1024 * 1024) /* all of them together; more is given back to the system */
 
 struct loop {
     uv_loop_t uv;
@@ -23,7 +23,8 @@ struct loop {
     uv_timer_t timer; /* sleeps no longer than the wheel allows */
     uv_idle_t idle;   /* active: do not sleep */
 
-    struct now now;
+    bool in_turn;
+    struct now now; /* of this turn */
     struct timer_wheel wheel;
     int64_t timer_due; /* mono ms the uv timer is set to, or -1 */
 
@@ -45,12 +46,16 @@ struct loop {
 
     struct buf spares[LOOP_SPARES]; /* empty gather buffers */
     size_t spare_count;
+    size_t spare_bytes;
 };
 
 struct chore {
     struct list link;
     void (*run)(struct chore *chore);
 };
+
+/* What libuv calls us for calls this first: the first one after a sleep begins the turn. */
+void loop_begin_turn(struct loop *loop);
 
 /* Queues it for the end of this turn; doing so twice is once. */
 void loop_chore(struct loop *loop, struct chore *chore);

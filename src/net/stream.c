@@ -12,7 +12,7 @@
 #define UNREAD_MAX   (256u * 1024)
 #define HIGH_WATER   (256u * 1024)
 #define BACKLOG_MAX  (16u * 1024 * 1024)
-#define GATHER_FLUSH (128u * 1024) /* do not let one turn gather more before writing */
+#define FLUSH_AT     (128u * 1024)
 #define CIPHER_KEEP  (512u * 1024) /* a larger shared buffer is given back after use */
 #define JUST_CLOSED  ((struct why){ "connection", "closed", 0 })
 
@@ -270,9 +270,11 @@ void streams_flush(struct loop *loop)
         flush(CONTAINER_OF(link, struct stream, in_dirty));
 }
 
-uint8_t *stream_room(struct stream *s, size_t len)
+uint8_t *stream_append(struct stream *s, size_t len)
 {
     ASSERT(!s->moving);
+    if (s->gather.len >= s->flush_at && s->pending.len == 0 && may_write_data(s))
+        write_gather(s);
     if (s->state >= STREAM_FLUSHING)
         return NULL;
     if (len > s->backlog_max || stream_backlog(s) > s->backlog_max - len) {
@@ -282,31 +284,25 @@ uint8_t *stream_room(struct stream *s, size_t len)
     if (s->gather.cap == 0)
         s->gather = loop_take_spare(s->loop, SIZE_MAX / 2); /* bounded just above */
     uint8_t *room = buf_room(&s->gather, len);
-    if (room == NULL)
+    if (room == NULL) {
         stream_die(s, ST_NO_MEMORY, why_make("memory", "out of memory"));
-    return room;
-}
-
-void stream_sent(struct stream *s, size_t len)
-{
+        return NULL;
+    }
     buf_added(&s->gather, len);
-    if (s->gather.len >= GATHER_FLUSH && s->pending.len == 0 && may_write_data(s))
-        write_gather(s);
-    if (s->state != STREAM_DEAD && !list_linked(&s->in_dirty))
+    if (!list_linked(&s->in_dirty))
         list_append(&s->loop->dirty, &s->in_dirty);
     if (stream_backlog(s) > s->high_water)
         s->congested = true;
+    return room;
 }
 
 void stream_send(struct stream *s, struct span bytes)
 {
     if (bytes.len == 0)
         return;
-    uint8_t *room = stream_room(s, bytes.len);
-    if (room == NULL)
-        return;
-    memcpy(room, bytes.p, bytes.len);
-    stream_sent(s, bytes.len);
+    uint8_t *room = stream_append(s, bytes.len);
+    if (room != NULL)
+        memcpy(room, bytes.p, bytes.len);
 }
 
 size_t stream_backlog(const struct stream *s)
@@ -505,6 +501,7 @@ static void on_readable(struct stream *s)
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct stream *s = poll->data;
+    loop_begin_turn(poll->loop->data);
     if (s == NULL || s->state == STREAM_DEAD)
         return;
     if (status < 0) {
@@ -628,6 +625,7 @@ enum status stream_new_connecting(struct loop *loop, const struct stream_setting
     s->ctx = ctx;
     s->unread_max = or_default(settings->unread_max, UNREAD_MAX);
     s->high_water = or_default(settings->high_water, HIGH_WATER);
+    s->flush_at = or_default(settings->flush_at, FLUSH_AT);
     s->backlog_max = or_default(settings->backlog_max, BACKLOG_MAX);
     s->handshake_ms = settings->handshake_ms != 0 ? settings->handshake_ms : HANDSHAKE_MS;
     s->linger_ms = settings->linger_ms != 0 ? settings->linger_ms : LINGER_MS;

@@ -35,6 +35,7 @@ struct stream_settings {
     int64_t handshake_ms;    /* 0: 10 s */
     size_t unread_max;       /* on_data() may leave at most this many bytes; 0: 256 KiB */
     size_t high_water;       /* backlog at which stream_congested() turns true; 0: 256 KiB */
+    size_t flush_at;         /* gathered bytes that leave before the turn ends; 0: 128 KiB; SIZE_MAX: never */
     size_t backlog_max;      /* a send beyond this aborts the stream with ST_QUOTA; 0: 16 MiB */
     int64_t linger_ms;       /* after stream_close(): time to flush and for the peer to hang up; 0: 2 s */
 };
@@ -46,10 +47,9 @@ enum status stream_new(struct loop *loop, int fd, const struct stream_settings *
 
 /* Bytes to the peer, copied. Failure shows in on_closed() only. After stream_close(): ignored. */
 void stream_send(struct stream *stream, struct span bytes);
-/* The same without a copy: room for exactly `len` bytes to be written before any other stream_ call, counted
- * with stream_sent(). NULL when the backlog is full (the stream is then being aborted) or closing. */
-uint8_t *stream_room(struct stream *stream, size_t len);
-void stream_sent(struct stream *stream, size_t len);
+/* The same without a copy: room for exactly `len` bytes, which count as sent and are to be written before any
+ * other stream_ call. NULL when the backlog is full (the stream is then being aborted) or closing. */
+uint8_t *stream_append(struct stream *stream, size_t len);
 /* Bytes accepted and not yet given to the kernel. */
 size_t stream_backlog(const struct stream *stream);
 bool stream_congested(const struct stream *stream);

@@ -47,7 +47,7 @@ struct stream {
     size_t pending_at;
     struct buf unread; /* plaintext on_data() left */
     struct timer timer;
-    size_t unread_max, high_water, backlog_max;
+    size_t unread_max, high_water, flush_at, backlog_max;
     int64_t handshake_ms, linger_ms;
     enum status end_st;
     struct why end_why;
