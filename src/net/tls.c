@@ -13,6 +13,7 @@ struct tls_session {
     struct tls_config *config;
     struct tls_io *io; /* lent for the current call, else NULL */
     char *host;        /* client: the name to verify */
+    bool any_name;     /* ... unless this is set */
     bool pinned;
     bool established;
     bool peer_verified;
@@ -86,7 +87,8 @@ static bool chain_verifies(struct tls_session *session)
         { .type = GNUTLS_DT_DNS_HOSTNAME, .data = (unsigned char *)session->host }, /* IP text matches too */
     };
     unsigned problems = 0;
-    int rc = gnutls_certificate_verify_peers(session->gnutls, data, session->host != NULL ? 2 : 1, &problems);
+    unsigned rules = session->host != NULL && !session->any_name ? 2 : 1;
+    int rc = gnutls_certificate_verify_peers(session->gnutls, data, rules, &problems);
     return rc == 0 && problems == 0;
 }
 
@@ -147,6 +149,7 @@ static int session_fill(struct tls_session *session)
 static int session_expect(struct tls_session *session, const struct tls_expect *expect)
 {
     int rc = 0;
+    session->any_name = expect->any_name;
     if (expect->pin != NULL) {
         session->pinned = true;
         memcpy(session->pin, expect->pin, TLS_PIN_LEN);

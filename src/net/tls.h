@@ -44,6 +44,7 @@ void tls_config_unrefp(struct tls_config **config);
  * (AF-44: rs_cnf named the key); otherwise the chain must verify and carry the host name or IP address. */
 struct tls_expect {
     const char *host;   /* DNS name or IP address text; also sent as SNI when it is a name */
+    bool any_name;      /* a verified chain is enough, whatever name it carries: tests and --insecure */
     const uint8_t *pin; /* TLS_PIN_LEN bytes, or NULL */
     struct span resume; /* what tls_resumption_data() gave for an earlier session, or none */
 };
