@@ -1,0 +1,321 @@
+#include "broker/retained.h"
+
+#include "base/list.h"
+#include "broker/level_trie.h"
+#include "broker/message.h"
+#include "broker/topic_tree.h"
+
+#include <stdlib.h>
+
+struct retained_node {
+    struct trie_node trie;
+    struct retained_node *first_child;
+    struct retained_node *sibling;
+    struct retained_node **link; /* what points at this one among its siblings */
+    struct message *message;     /* NULL: only on the way to others */
+    struct list round;           /* of all nodes with a message, for the purge */
+};
+
+struct retained {
+    struct level_trie trie;
+    struct retained_limits limits;
+    struct list round;
+    size_t count;
+    size_t message_bytes;
+};
+
+#define PURGE_AT_LIMIT 64 /* messages looked at when a limit stands in the way: bounded work per packet */
+
+enum status retained_new(struct hash_key key, struct retained_limits limits, struct retained **ret_store)
+{
+    struct retained *store = calloc(1, sizeof *store);
+
+    if (store == NULL || trie_init(&store->trie, key, sizeof(struct retained_node)) != ST_OK) {
+        free(store);
+        return ST_NO_MEMORY;
+    }
+    store->limits = limits;
+    if (store->limits.max_levels > TOPIC_TREE_MAX_LEVELS)
+        store->limits.max_levels = TOPIC_TREE_MAX_LEVELS;
+    list_init(&store->round);
+    *ret_store = store;
+    return ST_OK;
+}
+
+void retained_free(struct retained *store)
+{
+    if (store == NULL)
+        return;
+    for (struct trie_node *n = trie_next(&store->trie, NULL); n != NULL; n = trie_next(&store->trie, n))
+        message_unref(((struct retained_node *)n)->message);
+    trie_done(&store->trie);
+    free(store);
+}
+
+size_t retained_count(const struct retained *store)
+{
+    return store->count;
+}
+
+size_t retained_bytes(const struct retained *store)
+{
+    return store->message_bytes + store->trie.bytes;
+}
+
+/* ---- nodes ---- */
+
+static struct retained_node *root_of(const struct retained *store)
+{
+    return (struct retained_node *)store->trie.root;
+}
+
+static struct retained_node *child_of(const struct retained *store, const struct retained_node *node,
+                                      struct span level)
+{
+    return (struct retained_node *)trie_child(&store->trie, &node->trie, level,
+                                              trie_level_hash(&store->trie, level));
+}
+
+static struct retained_node *find_node(const struct retained *store, struct topic_name topic)
+{
+    struct topic_levels levels = topic_levels(topic.s);
+    struct retained_node *node = root_of(store);
+    struct span level;
+
+    while (node != NULL && topic_level_next(&levels, &level))
+        node = child_of(store, node, level);
+    return node;
+}
+
+static void prune(struct retained *store, struct retained_node *node)
+{
+    while (node->trie.parent != NULL && node->trie.children == 0 && node->message == NULL) {
+        struct retained_node *parent = (struct retained_node *)node->trie.parent;
+        *node->link = node->sibling;
+        if (node->sibling != NULL)
+            node->sibling->link = node->link;
+        trie_drop(&store->trie, &node->trie);
+        node = parent;
+    }
+}
+
+static struct retained_node *add_child(struct retained *store, struct retained_node *parent, struct span level)
+{
+    struct retained_node *node = (struct retained_node *)trie_add_child(&store->trie, &parent->trie, level,
+                                                                        trie_level_hash(&store->trie, level));
+    if (node == NULL)
+        return NULL;
+    list_init(&node->round);
+    node->sibling = parent->first_child;
+    node->link = &parent->first_child;
+    if (node->sibling != NULL)
+        node->sibling->link = &node->sibling;
+    parent->first_child = node;
+    return node;
+}
+
+static struct retained_node *make_node(struct retained *store, struct span topic)
+{
+    struct topic_levels levels = topic_levels(topic);
+    struct retained_node *node = root_of(store);
+    struct span level;
+
+    while (topic_level_next(&levels, &level)) {
+        struct retained_node *child = child_of(store, node, level);
+        if (child == NULL)
+            child = add_child(store, node, level);
+        if (child == NULL) {
+            prune(store, node);
+            return NULL;
+        }
+        node = child;
+    }
+    return node;
+}
+
+/* ---- one message ---- */
+
+static void drop_message(struct retained *store, struct retained_node *node)
+{
+    list_remove(&node->round);
+    store->count--;
+    store->message_bytes -= message_size(node->message);
+    message_unref(node->message);
+    node->message = NULL;
+}
+
+static bool over_limits(const struct retained *store, size_t more_messages, size_t more_bytes)
+{
+    return store->count + more_messages > store->limits.max_messages ||
+           retained_bytes(store) + more_bytes > store->limits.max_bytes;
+}
+
+enum status retained_set(struct retained *store, const struct message *message, struct now now, struct why *why)
+{
+    struct topic_name topic = { message_topic(message) };
+
+    if (message_payload(message).len == 0) {
+        retained_clear(store, topic);
+        return ST_OK;
+    }
+    if (topic_level_count(topic.s) > store->limits.max_levels)
+        return reject(why, ST_BAD_TOPIC, "max_topic_levels", "the topic has too many levels", 0);
+    size_t more_bytes = message_size(message);
+    if (over_limits(store, 1, more_bytes))
+        retained_purge(store, now, PURGE_AT_LIMIT);
+
+    struct retained_node *node = make_node(store, topic.s);
+    if (node == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    size_t less_bytes = node->message == NULL ? 0 : message_size(node->message);
+    if (more_bytes > less_bytes && over_limits(store, node->message == NULL, more_bytes - less_bytes)) {
+        prune(store, node);
+        return reject(why, ST_QUOTA, "max_retained", "no room for another retained message", 0);
+    }
+    if (node->message != NULL)
+        drop_message(store, node);
+    node->message = message_ref(message);
+    list_append(&store->round, &node->round);
+    store->count++;
+    store->message_bytes += more_bytes;
+    return ST_OK;
+}
+
+bool retained_clear(struct retained *store, struct topic_name topic)
+{
+    struct retained_node *node = find_node(store, topic);
+
+    if (node == NULL || node->message == NULL)
+        return false;
+    drop_message(store, node);
+    prune(store, node);
+    return true;
+}
+
+const struct message *retained_get(const struct retained *store, struct topic_name topic, struct now now)
+{
+    const struct retained_node *node = find_node(store, topic);
+
+    if (node == NULL || node->message == NULL || message_retained_expired(node->message, now))
+        return NULL;
+    return node->message;
+}
+
+size_t retained_purge(struct retained *store, struct now now, size_t budget)
+{
+    size_t dropped = 0;
+
+    if (budget > store->count)
+        budget = store->count;
+    for (size_t i = 0; i < budget; i++) {
+        struct retained_node *node = CONTAINER_OF(list_shift(&store->round), struct retained_node, round);
+        list_append(&store->round, &node->round);
+        if (!message_retained_expired(node->message, now))
+            continue;
+        drop_message(store, node);
+        prune(store, node);
+        dropped++;
+    }
+    return dropped;
+}
+
+/* ---- by filter ---- */
+
+/* A walk over the branches a filter can match: down, along, up, without a stack, because a node knows its parent
+ * and its sibling and the filter's level follows from the depth. */
+struct walk {
+    const struct retained *store;
+    struct span level[TOPIC_TREE_MAX_LEVELS];
+    size_t levels; /* of the filter, without a final # */
+    bool hash;     /* it ends in # */
+    struct retained_node *node;
+    size_t depth;
+};
+
+/* Whether nodes at this depth are taken as they come, or the filter names the one. */
+static bool any_at(const struct walk *w, size_t depth)
+{
+    return depth >= w->levels ? w->hash : span_eq_str(w->level[depth], "+");
+}
+
+/* The first of these siblings a wildcard may match: below the root not one that starts with $. */
+static struct retained_node *eligible(struct retained_node *node, size_t depth)
+{
+    while (node != NULL && depth == 0) {
+        struct span level = trie_level(&node->trie, sizeof *node);
+        if (level.len == 0 || level.p[0] != '$')
+            break;
+        node = node->sibling;
+    }
+    return node;
+}
+
+static struct retained_node *first_below(const struct walk *w)
+{
+    if (any_at(w, w->depth))
+        return eligible(w->node->first_child, w->depth);
+    return w->depth < w->levels ? child_of(w->store, w->node, w->level[w->depth]) : NULL;
+}
+
+/* On to the next node; false at the end. */
+static bool walk_next(struct walk *w)
+{
+    struct retained_node *next = first_below(w);
+
+    if (next != NULL) {
+        w->node = next;
+        w->depth++;
+        return true;
+    }
+    for (; w->depth > 0; w->depth--) {
+        next = any_at(w, w->depth - 1) ? eligible(w->node->sibling, w->depth - 1) : NULL;
+        if (next != NULL) {
+            w->node = next;
+            return true;
+        }
+        w->node = (struct retained_node *)w->node->trie.parent;
+    }
+    return false;
+}
+
+/* False if the filter has more levels than any topic here. */
+static bool walk_init(struct walk *w, const struct retained *store, struct topic_filter filter)
+{
+    struct topic_levels levels = topic_levels(filter.s);
+    struct span level;
+
+    w->store = store;
+    w->levels = 0;
+    w->hash = false;
+    w->node = root_of(store);
+    w->depth = 0;
+    while (topic_level_next(&levels, &level)) {
+        w->hash = span_eq_str(level, "#");
+        if (w->hash)
+            return true;
+        if (w->levels == store->limits.max_levels)
+            return false;
+        w->level[w->levels++] = level;
+    }
+    return true;
+}
+
+size_t retained_query(const struct retained *store, struct topic_filter filter, struct now now,
+                      retained_visit *visit, void *ctx)
+{
+    struct walk w;
+    size_t calls = 0;
+
+    if (!walk_init(&w, store, filter))
+        return 0;
+    while (walk_next(&w)) {
+        const struct message *message = w.node->message;
+        bool inside = w.depth == w.levels || (w.hash && w.depth > w.levels);
+        if (!inside || message == NULL || message_retained_expired(message, now))
+            continue;
+        calls++;
+        if (!visit(ctx, message))
+            break;
+    }
+    return calls;
+}
