@@ -31,6 +31,7 @@ struct shard_msg {
     struct interest *interest; /* cookie: only its owner looks inside */
     struct subscribe_op *op;   /* cookie as well */
     uint32_t at;               /* which filter of the op */
+    bool failed;               /* of an ack: it could not be done */
     uint32_t found_count;
     struct message **found; /* references, heap array */
     size_t filter_len;

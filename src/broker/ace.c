@@ -1,0 +1,341 @@
+#include "broker/ace.h"
+
+#include "broker/conn.h"
+#include "broker/send.h"
+#include "broker/shard_priv.h"
+
+#include <stdlib.h>
+
+static void on_reauth_timer(struct timer *timer, struct now now);
+
+void ace_init(struct ace *ace)
+{
+    timer_init(&ace->timer, on_reauth_timer);
+}
+
+static void stop_resolving(struct conn *c)
+{
+    if (c->ace.phase == ACE_RESOLVING)
+        table_remove(&c->shard->resolving, &c->ace.node);
+    c->ace.phase = ACE_IDLE;
+    free(c->ace.data);
+    c->ace.data = NULL;
+}
+
+/* Back to IDLE; whatever was not proved is forgotten. */
+static void give_up(struct conn *c)
+{
+    stop_resolving(c);
+    timer_stop(&c->shard->timers, &c->ace.timer);
+    explicit_bzero(c->ace.rs_nonce, sizeof c->ace.rs_nonce);
+    token_unref(TAKE(c->ace.token));
+}
+
+void ace_done(struct conn *c)
+{
+    give_up(c);
+}
+
+/* ---- looking the token up elsewhere ---- */
+
+static enum status start_resolving(struct conn *c, enum resolve_kind kind, struct span data, struct span token,
+                                   struct why *why)
+{
+    struct shard *shard = c->shard;
+    struct ace *ace = &c->ace;
+
+    if (ace->data == NULL) {
+        ace->data = malloc(data.len);
+        if (ace->data == NULL)
+            return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+        memcpy(ace->data, data.p, data.len);
+        ace->data_len = data.len;
+    }
+    ace->phase = ACE_RESOLVING;
+    ace->refreshed = kind == RESOLVE_KEYS;
+    ace->request = ++shard->next_request;
+    table_insert(&shard->resolving, &ace->node,
+                 table_hash(&shard->resolving, span_of(&ace->request, sizeof ace->request)));
+    shard->world.resolve(shard->world.ctx, kind, ace->request, token);
+    return ST_PENDING;
+}
+
+/* ---- proving possession ---- */
+
+static enum status challenge(struct conn *c, struct why *why)
+{
+    struct ace *ace = &c->ace;
+
+    if (c->shard->world.random(c->shard->world.ctx, ace->rs_nonce, sizeof ace->rs_nonce) != ST_OK)
+        return reject(why, ST_INTERNAL, "MT-62", "no randomness for a challenge", 0);
+    ace->phase = ACE_CHALLENGED;
+    send_auth(c, MQTT_CONTINUE_AUTHENTICATION, span_of(ace->rs_nonce, sizeof ace->rs_nonce)); /* MT-59 */
+    if (c->state == CONN_AUTHENTICATING) /* the token was looked up first: the client's time starts now */
+        conn_start_timer(c, c->shard->settings->auth_timeout_ms);
+    return ST_PENDING;
+}
+
+static enum status prove_by_exporter(struct conn *c, struct span pop, struct why *why)
+{
+    uint8_t exporter[ACE_EXPORTER_LEN];
+    enum status st;
+
+    switch (c->shard->world.conn_exporter(c->shard->world.ctx, c->io, exporter)) {
+    case EXPORTER_OK:
+        break;
+    case EXPORTER_RESUMED:
+        return reject(why, ST_BAD_PROOF, "MT-61",
+                      "no exporter proof on a resumed TLS session; ask for a challenge", 0);
+    case EXPORTER_NONE:
+        return reject(why, ST_BAD_PROOF, "MT-56", "no TLS exporter value on this connection", 0);
+    }
+    st = pop_check_exporter(c->ace.token->cnf, span_of(exporter, sizeof exporter), pop, why);
+    explicit_bzero(exporter, sizeof exporter);
+    return st;
+}
+
+/* ace.token is verified; on to the proof. */
+static enum status prove(struct conn *c, struct span pop, struct why *why)
+{
+    if (pop.len == 0)
+        return challenge(c, why);
+    c->ace.proved_by_challenge = false;
+    return prove_by_exporter(c, pop, why);
+}
+
+/* ---- the token ---- */
+
+static enum status verify(struct conn *c, struct span data, const struct auth_data *ad, struct why *why)
+{
+    struct shard *shard = c->shard;
+    enum status st;
+
+    if (shard->verifier == NULL)
+        return reject(why, ST_BAD_TOKEN, "AF-63", "no authorization server is configured", 0);
+    st = token_verify(ad->token, shard->verifier, shard->now.wall, &c->ace.token, why);
+    if (st == ST_OK)
+        return prove(c, ad->pop, why);
+    if (st == ST_PENDING && shard->world.resolve == NULL)
+        return reject(why, ST_UNREACHABLE, "MT-66", "nobody to ask about this token", 0);
+    if (st == ST_PENDING)
+        return start_resolving(c, RESOLVE_INTROSPECT, data, ad->token, why);
+    if (st == ST_BAD_TOKEN && verifier_key_unknown(why) && shard->world.resolve != NULL && !c->ace.refreshed)
+        return start_resolving(c, RESOLVE_KEYS, data, ad->token, why);
+    return st;
+}
+
+/* Whatever is wrong with token or data is 0x87 on the wire (MT-90); the status keeps the difference for the log. */
+enum status ace_begin(struct conn *c, struct span data, bool reauth, struct why *why)
+{
+    struct auth_data ad;
+    enum status st;
+
+    ASSERT(c->ace.phase == ACE_IDLE && c->ace.token == NULL);
+    c->ace.refreshed = false;
+    st = auth_data_parse_connect(data, &ad, why);
+    if (st == ST_OK && reauth && ad.pop.len > 0)
+        st = reject(why, ST_BAD_PROOF, "MT-103", "re-authentication is by challenge and response only", 0);
+    if (st == ST_OK)
+        st = verify(c, data, &ad, why);
+    if (st != ST_OK && st != ST_PENDING)
+        give_up(c);
+    return st;
+}
+
+static enum status check_answer(struct conn *c, struct span data, struct why *why)
+{
+    const struct key *cnf = c->ace.token->cnf;
+    struct auth_answer answer;
+    enum status st = auth_data_parse_answer(data, pop_len_for(cnf), &answer, why);
+
+    if (st != ST_OK)
+        return st;
+    return pop_check_nonces(cnf, span_of(c->ace.rs_nonce, ACE_NONCE_LEN), answer.nonce, answer.pop, why);
+}
+
+/* ---- how it ends ---- */
+
+/* CONNECT: CONNACK 0x87 with hints. Re-authentication: DISCONNECT 0x87 (MT-105). */
+static void refuse(struct conn *c, enum status st, const struct why *why)
+{
+    uint8_t code = st == ST_NO_MEMORY || st == ST_UNREACHABLE || st == ST_INTERNAL ? status_mqtt5_code(st)
+                                                                                   : MQTT_NOT_AUTHORIZED;
+
+    conn_refuse(c, code, st, why, c->state == CONN_OPEN ? "reauth_refused" : "connect_refused");
+}
+
+/* MT-107: the scope is swapped in one step; what it no longer covers goes. */
+static void reauth_proved(struct conn *c)
+{
+    CLEANUP(token_unrefp)
+    struct token *token = TAKE(c->ace.token);
+    struct session *s = c->session;
+    struct grant *grant = NULL;
+    struct why why = { 0 };
+    uint32_t lost;
+    enum status st = grant_new(token, c->shard->now, &grant, &why);
+
+    timer_stop(&c->shard->timers, &c->ace.timer);
+    if (st != ST_OK) {
+        refuse(c, st, &why);
+        return;
+    }
+    lost = session_set_grant(s, grant);
+    session_start_grant_timer(s);
+    authz_cache_clear(&c->allowed);
+    if (lost > 0 && c->shard->settings->reauth_lost_disconnects) {
+        st = reject(&why, ST_NOT_IN_SCOPE, "MT-107", "the new token does not cover a subscription", 0);
+        refuse(c, st, &why);
+        return;
+    }
+    STATS_INC(&c->shard->stats, reauthentications);
+    log_event(&c->log, LOG_INFO, "reauthenticated", F_SPAN("subject", grant_subject(grant)),
+              F_I64("until", grant->until_s), F_I64("subscriptions_lost", lost));
+    send_auth(c, MQTT_SUCCESS, SPAN_NONE); /* MT-105, MQTT5 4.12.1 */
+    session_pump(s);
+}
+
+static void carry_on(struct conn *c, enum status st, const struct why *why)
+{
+    if (st == ST_PENDING)
+        return;
+    if (st != ST_OK)
+        refuse(c, st, why);
+    else if (c->state == CONN_AUTHENTICATING)
+        connect_proved(c);
+    else
+        reauth_proved(c);
+}
+
+/* ---- AUTH ---- */
+
+static void on_answer(struct conn *c, const struct mqtt_auth *auth)
+{
+    struct why why = { 0 };
+    enum status st;
+
+    if (c->ace.phase != ACE_CHALLENGED) {
+        conn_fail(c, reject(&why, ST_PROTOCOL, "MT-54", "AUTH without a challenge to answer", 0), &why);
+        return;
+    }
+    c->ace.phase = ACE_IDLE; /* one answer per challenge, whatever it is worth (MT-62) */
+    st = check_answer(c, mqtt_has(&auth->properties, PROP_AUTH_DATA) ? auth->properties.auth_data : SPAN_NONE,
+                      &why);
+    if (st == ST_OK)
+        c->ace.proved_by_challenge = true;
+    else
+        give_up(c);
+    carry_on(c, st, &why);
+}
+
+static void on_reauth(struct conn *c, const struct mqtt_auth *auth)
+{
+    struct why why = { 0 };
+    enum status st;
+
+    if (c->state != CONN_OPEN || c->ace.phase != ACE_IDLE) {
+        conn_fail(c, reject(&why, ST_PROTOCOL, "MT-102", "re-authentication in the middle of another", 0),
+                  &why);
+        return;
+    }
+    if (c->shard->settings->reauth_needs_challenge && !c->ace.proved_by_challenge)
+        st = reject(&why, ST_DENIED, "MT-104", "possession was not proved by challenge and response before", 0);
+    else
+        st = ace_begin(c, mqtt_has(&auth->properties, PROP_AUTH_DATA) ? auth->properties.auth_data : SPAN_NONE,
+                       true, &why);
+    if (st == ST_PENDING)
+        timer_start(&c->shard->timers, &c->ace.timer,
+                    mono_plus_ms(c->shard->now.mono, c->shard->settings->auth_timeout_ms));
+    carry_on(c, st, &why);
+}
+
+void on_auth(struct conn *c, const struct mqtt_frame *frame)
+{
+    struct mqtt_auth auth;
+    struct why why = { 0 };
+    enum status st = mqtt_read_auth(frame, &auth, &why);
+
+    if (st == ST_OK && !c->ace.in_use)
+        st = reject(&why, ST_PROTOCOL, "MQTT5 [MQTT-4.12.0-7]", "AUTH, but the CONNECT named no method", 0);
+    else if (st == ST_OK && auth.reason != MQTT_CONTINUE_AUTHENTICATION && auth.reason != MQTT_REAUTHENTICATE)
+        st = reject(&why, ST_PROTOCOL, "MQTT5 3.15.2.1", "an AUTH reason code only servers send", 0);
+    else if (st == ST_OK && !span_eq_str(auth.properties.auth_method, ACE_METHOD))
+        st = reject(&why, ST_BAD_AUTH_METHOD, "MQTT5 [MQTT-4.12.1-1]", "the method changed from ace", 0);
+    if (st != ST_OK)
+        conn_fail(c, st, &why);
+    else if (auth.reason == MQTT_REAUTHENTICATE)
+        on_reauth(c, &auth);
+    else
+        on_answer(c, &auth);
+}
+
+/* ---- time, and answers from the AS ---- */
+
+static enum status too_late(const struct conn *c, struct why *why)
+{
+    if (c->ace.phase == ACE_RESOLVING)
+        return reject(why, ST_UNREACHABLE, "MT-66", "the authorization server did not answer in time", 0);
+    return reject(why, ST_BAD_PROOF, "auth_timeout", "the challenge was not answered in time", 0);
+}
+
+void ace_timed_out(struct conn *c)
+{
+    struct why why;
+    enum status st = too_late(c, &why);
+
+    refuse(c, st, &why);
+}
+
+static void on_reauth_timer(struct timer *timer, struct now now)
+{
+    struct ace *ace = CONTAINER_OF(timer, struct ace, timer);
+
+    (void)now;
+    ace_timed_out(CONTAINER_OF(ace, struct conn, ace));
+}
+
+static bool has_request(const struct table_node *node, const void *key)
+{
+    return CONTAINER_OF(node, struct ace, node)->request == *(const uint64_t *)key;
+}
+
+static enum status resolved(struct conn *c, enum status st, struct token *token, struct span data,
+                            struct why *why)
+{
+    bool keys = c->ace.refreshed;
+    struct auth_data ad;
+
+    if (st != ST_OK)
+        return st;
+    st = auth_data_parse_connect(data, &ad, why);
+    if (st != ST_OK)
+        return st;
+    if (keys) /* now with the keys just fetched */
+        return verify(c, data, &ad, why);
+    if (token == NULL)
+        return reject(why, ST_INTERNAL, "MT-66", "introspection gave no token", 0);
+    c->ace.token = token_ref(token);
+    return prove(c, ad.pop, why);
+}
+
+void ace_resolved(struct shard *shard, uint64_t request, enum status st, struct token *token, struct why why)
+{
+    struct table_node *node =
+        table_find(&shard->resolving, table_hash(&shard->resolving, span_of(&request, sizeof request)),
+                   has_request, &request);
+    CLEANUP(freep)
+    uint8_t *data = NULL;
+    struct conn *c;
+
+    if (node == NULL)
+        return; /* the connection did not wait */
+    c = CONTAINER_OF(CONTAINER_OF(node, struct ace, node), struct conn, ace);
+    data = TAKE(c->ace.data);
+    stop_resolving(c);
+    if (why.clause == NULL)
+        (void)reject(&why, st, "MT-66", status_text(st), 0);
+    st = resolved(c, st, token, span_of(data, c->ace.data_len), &why);
+    if (st != ST_OK && st != ST_PENDING)
+        give_up(c);
+    carry_on(c, st, &why);
+}

@@ -1,0 +1,49 @@
+/* broker/ace.h - Enhanced Authentication with method "ace" (RFC 9431 2.2.4.2, 4; MQTT5 4.12): from the
+ * Authentication Data of a CONNECT, or an AUTH that re-authenticates, to a token whose key was proved.
+ *
+ *   IDLE --token and exporter proof--> proved             (CONNECT only, once per TLS session: MT-61, MT-103)
+ *   IDLE --token alone--> CHALLENGED --answer--> proved   (CONNECT and re-authentication)
+ *   RESOLVING stands in front of either while the AS or its keys are asked about the token.
+ * A challenge is used once; whatever comes of the answer, it is gone (MT-62). Nothing of an unproved token has any
+ * effect on the connection. Ownership: inside a conn; ace_done(). */
+#ifndef SYMBOLON_BROKER_ACE_H
+#define SYMBOLON_BROKER_ACE_H
+
+#include "base/table.h"
+#include "base/timer.h"
+#include "token/auth_data.h"
+#include "token/token.h"
+
+struct conn;
+struct shard;
+
+enum ace_phase { ACE_IDLE, ACE_RESOLVING, ACE_CHALLENGED };
+
+struct ace {
+    enum ace_phase phase;
+    bool in_use; /* the CONNECT named the method: CONNACK and AUTH repeat it, AUTH 0x19 is possible */
+    bool proved_by_challenge; /* D-15 */
+    bool refreshed;           /* keys were fetched for this token once already */
+    uint8_t rs_nonce[ACE_NONCE_LEN];
+    struct token *token; /* verified; proved or about to be */
+    uint8_t *data;       /* Authentication Data, while RESOLVING */
+    size_t data_len;
+    struct table_node node; /* in shard->resolving */
+    uint64_t request;
+    struct timer timer; /* re-authentication; a CONNECT has the connection's */
+};
+
+void ace_init(struct ace *ace);
+void ace_done(struct conn *c);
+
+/* Authentication Data of a CONNECT, or of AUTH 0x19 (`reauth`). ST_OK: ace.token is proved. ST_PENDING: it goes on
+ * later, through on_auth() or ace_resolved(). Else refused, and ace.token is NULL. */
+enum status ace_begin(struct conn *c, struct span data, bool reauth, struct why *why) MUST_CHECK;
+
+/* A CONNECT waited too long for the client's answer, or for the AS. */
+void ace_timed_out(struct conn *c);
+
+/* See shard_token_resolved(); borrows the token. */
+void ace_resolved(struct shard *shard, uint64_t request, enum status st, struct token *token, struct why why);
+
+#endif

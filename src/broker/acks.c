@@ -1,0 +1,94 @@
+/* PUBACK, PUBREC, PUBREL, PUBCOMP from a client (MQTT5 3.4 to 3.7, 4.3): see the drawing in outbox.h. */
+#include "broker/send.h"
+#include "broker/shard_priv.h"
+
+static bool read_ack(struct conn *c, const struct mqtt_frame *frame, struct mqtt_ack *out)
+{
+    struct why why = { 0 };
+    enum status st = mqtt_read_ack(frame, MQTT_5, out, &why);
+
+    if (st != ST_OK)
+        conn_fail(c, st, &why);
+    return st == ST_OK;
+}
+
+static void wrong_kind(struct conn *c)
+{
+    struct why why;
+
+    conn_fail(c, reject(&why, ST_PROTOCOL, "MQTT5 4.3", "an acknowledgement that does not fit the QoS", 0),
+              &why);
+}
+
+/* Finished: room in the window for the next. */
+static void finish(struct conn *c, struct delivery *d)
+{
+    outbox_drop(&c->session->outbox, d);
+    STATS_DEC(&c->shard->stats, queued_messages);
+    session_pump(c->session);
+}
+
+void on_puback(struct conn *c, const struct mqtt_frame *frame)
+{
+    struct mqtt_ack ack;
+    struct delivery *d;
+
+    if (!read_ack(c, frame, &ack))
+        return;
+    d = outbox_find(&c->session->outbox, ack.packet_id);
+    if (d == NULL)
+        return; /* of a message this session no longer has; nothing to answer */
+    if (d->state != DELIVERY_AWAIT_PUBACK)
+        wrong_kind(c);
+    else
+        finish(c, d);
+}
+
+void on_pubrec(struct conn *c, const struct mqtt_frame *frame)
+{
+    struct mqtt_ack ack;
+    struct delivery *d;
+
+    if (!read_ack(c, frame, &ack))
+        return;
+    d = outbox_find(&c->session->outbox, ack.packet_id);
+    if (d == NULL) {
+        if (ack.reason < 0x80)
+            send_ack(c, MQTT_PUBREL, ack.packet_id, MQTT_PACKET_ID_NOT_FOUND, NULL);
+    } else if (d->state == DELIVERY_AWAIT_PUBACK) {
+        wrong_kind(c);
+    } else if (ack.reason >= 0x80) { /* the receiver will not have it: MQTT5 [MQTT-4.3.3-4] */
+        finish(c, d);
+    } else {
+        if (d->state == DELIVERY_AWAIT_PUBREC)
+            outbox_release_message(&c->session->outbox, d);
+        send_ack(c, MQTT_PUBREL, ack.packet_id, MQTT_SUCCESS, NULL);
+    }
+}
+
+void on_pubcomp(struct conn *c, const struct mqtt_frame *frame)
+{
+    struct mqtt_ack ack;
+    struct delivery *d;
+
+    if (!read_ack(c, frame, &ack))
+        return;
+    d = outbox_find(&c->session->outbox, ack.packet_id);
+    if (d == NULL)
+        return;
+    if (d->state != DELIVERY_AWAIT_PUBCOMP)
+        wrong_kind(c);
+    else
+        finish(c, d);
+}
+
+void on_pubrel(struct conn *c, const struct mqtt_frame *frame)
+{
+    struct mqtt_ack ack;
+    bool known;
+
+    if (!read_ack(c, frame, &ack))
+        return;
+    known = id_set_remove(&c->session->received, ack.packet_id);
+    send_ack(c, MQTT_PUBCOMP, ack.packet_id, known ? MQTT_SUCCESS : MQTT_PACKET_ID_NOT_FOUND, NULL);
+}

@@ -1,0 +1,335 @@
+#include "broker/conn.h"
+
+#include "broker/connect.h"
+#include "broker/send.h"
+#include "broker/shard_priv.h"
+
+#include <stdlib.h>
+
+/* What a client may send, by state. Until CONNACK only AUTH and DISCONNECT: RFC 9431 2.2.4.1 (MT-54). */
+static const uint32_t conn_accepts[CONN_STATES] = {
+    [CONN_AWAIT_CONNECT] = IN(MQTT_CONNECT),
+    [CONN_AUTHENTICATING] = IN(MQTT_AUTH) | IN(MQTT_DISCONNECT),
+    [CONN_OPEN] = IN(MQTT_PUBLISH) | IN(MQTT_PUBACK) | IN(MQTT_PUBREC) | IN(MQTT_PUBREL) | IN(MQTT_PUBCOMP) |
+                  IN(MQTT_SUBSCRIBE) | IN(MQTT_UNSUBSCRIBE) | IN(MQTT_PINGREQ) | IN(MQTT_DISCONNECT) |
+                  IN(MQTT_AUTH),
+    [CONN_CLOSED] = 0,
+};
+
+static const uint32_t conn_may_enter[CONN_STATES] = {
+    [CONN_AWAIT_CONNECT] = IN(CONN_AUTHENTICATING) | IN(CONN_OPEN) | IN(CONN_CLOSED),
+    [CONN_AUTHENTICATING] = IN(CONN_OPEN) | IN(CONN_CLOSED),
+    [CONN_OPEN] = IN(CONN_CLOSED),
+    [CONN_CLOSED] = 0,
+};
+
+static const char *const state_names[CONN_STATES] = { "await_connect", "authenticating", "open", "closed" };
+
+/* CONNECT needs more than its frame and is called by name. */
+static void (*const on_packet[MQTT_PACKET_TYPES])(struct conn *, const struct mqtt_frame *) = {
+    [MQTT_PUBLISH] = on_publish, [MQTT_PUBACK] = on_puback,           [MQTT_PUBREC] = on_pubrec,
+    [MQTT_PUBREL] = on_pubrel,   [MQTT_PUBCOMP] = on_pubcomp,         [MQTT_SUBSCRIBE] = on_subscribe,
+    [MQTT_PINGREQ] = on_pingreq, [MQTT_UNSUBSCRIBE] = on_unsubscribe, [MQTT_DISCONNECT] = on_disconnect,
+    [MQTT_AUTH] = on_auth,
+};
+
+/* ---- life ---- */
+
+static void on_timer(struct timer *timer, struct now now);
+
+struct conn *conn_new(struct shard *shard, struct conn_io *io, struct span peer, bool moved)
+{
+    struct conn *c = calloc(1, sizeof *c + peer.len + 1);
+
+    if (c == NULL)
+        return NULL;
+    if (peer.len > 0)
+        memcpy(c->peer, peer.p, peer.len);
+    c->shard = shard;
+    c->io = io;
+    c->moved = moved;
+    c->number = shard->next_conn++ * shard->count + shard->index;
+    c->log = (struct log){ .parent = shard->log,
+                           .own = { F_I64("conn", c->number), F_SPAN("peer", span_of(c->peer, peer.len)) } };
+    c->problem_info = true;
+    c->max_packet_bytes = MQTT_PACKET_SIZE_MAX;
+    c->last_packet_ms = shard->now.mono.ms;
+    ace_init(&c->ace);
+    timer_init(&c->timer, on_timer);
+    list_append(&shard->conns, &c->link);
+    conn_start_timer(c, shard->settings->connect_timeout_ms);
+    STATS_INC(&shard->stats, connections);
+    if (!moved)
+        STATS_INC(&shard->stats, connections_accepted);
+    return c;
+}
+
+static void conn_free(struct conn *c)
+{
+    if (c->aliases != NULL)
+        for (uint16_t i = 0; i < c->shard->settings->topic_alias_maximum; i++)
+            free((void *)c->aliases[i].p);
+    free(c->aliases);
+    free(c->connect);
+    ace_done(c);
+    timer_stop(&c->shard->timers, &c->timer);
+    list_remove(&c->link);
+    free(c);
+}
+
+void conn_enter(struct conn *c, enum conn_state to)
+{
+    ASSERT((conn_may_enter[c->state] & IN(to)) != 0); /* a wrong move is our bug, not the peer's */
+    log_event(&c->log, LOG_DEBUG, "conn_state", F_STR("from", state_names[c->state]),
+              F_STR("to", state_names[to]));
+    if (to == CONN_OPEN)
+        STATS_INC(&c->shard->stats, connections_authorized);
+    if (c->state == CONN_OPEN)
+        STATS_DEC(&c->shard->stats, connections_authorized);
+    c->state = to;
+}
+
+void conn_start_timer(struct conn *c, uint32_t ms)
+{
+    timer_start(&c->shard->timers, &c->timer, mono_plus_ms(c->shard->now.mono, ms));
+}
+
+/* From now on the world knows nothing of it; conn_reap() does the rest when nobody is looking at it any more. */
+static void close_now(struct conn *c)
+{
+    conn_enter(c, CONN_CLOSED);
+    c->io = NULL;
+    timer_stop(&c->shard->timers, &c->timer);
+    ace_done(c);
+    list_remove(&c->link);
+    list_append(&c->shard->dead, &c->link);
+    STATS_DEC(&c->shard->stats, connections);
+}
+
+void conn_reap(struct shard *shard)
+{
+    struct list *link;
+
+    while ((link = list_shift(&shard->dead)) != NULL) {
+        struct conn *c = CONTAINER_OF(link, struct conn, link);
+        struct session *s = c->session;
+
+        c->session = NULL;
+        if (s != NULL)
+            session_detach(s, !c->no_will); /* may publish a Will, and so close others: the loop sees them */
+        conn_free(c);
+    }
+}
+
+void conn_gone(struct conn *c, const char *reason)
+{
+    if (c->state == CONN_CLOSED)
+        return;
+    log_event(&c->log, LOG_INFO, "client_disconnected", F_STR("reason", reason));
+    close_now(c);
+}
+
+void conn_bye(struct conn *c, uint8_t reason_code)
+{
+    struct conn_io *io = c->io;
+
+    log_event(&c->log, LOG_INFO, "client_disconnected", F_STR("reason", "DISCONNECT"),
+              F_I64("reason_code", reason_code));
+    c->no_will = reason_code != MQTT_DISCONNECT_WITH_WILL && reason_code < 0x80;
+    close_now(c);
+    c->shard->world.conn_close(c->shard->world.ctx, io);
+}
+
+void conn_moved_away(struct conn *c, unsigned home)
+{
+    struct conn_io *io = c->io;
+
+    STATS_INC(&c->shard->stats, connections_moved);
+    close_now(c);
+    c->shard->world.conn_move(c->shard->world.ctx, io, home);
+}
+
+void conn_refuse(struct conn *c, uint8_t code, enum status st, const struct why *why, const char *event)
+{
+    struct conn_io *io = c->io;
+
+    if (c->state == CONN_CLOSED)
+        return;
+    if (c->state == CONN_OPEN)
+        send_disconnect(c, code, why);
+    else if (c->connect_seen)
+        connect_send_refusal(c, code, why);
+    atomic_fetch_add_explicit(&c->shard->stats.refusals[st], 1, memory_order_relaxed);
+    log_event(&c->log, LOG_NOTICE, event, F_WHY(st, *why), F_I64("reason_code", code));
+    close_now(c);
+    c->shard->world.conn_close(c->shard->world.ctx, io);
+}
+
+void conn_fail(struct conn *c, enum status st, const struct why *why)
+{
+    conn_refuse(c, status_mqtt5_code(st), st, why,
+                c->state == CONN_OPEN ? "packet_refused" : "connect_refused");
+}
+
+struct authz conn_authz(const struct conn *c)
+{
+    return (struct authz){ c->session->grant, c->shard->settings->public_scope, c->shard->now };
+}
+
+void conn_opened(struct conn *c)
+{
+    conn_enter(c, CONN_OPEN);
+    if (c->keep_alive_ms > 0)
+        conn_start_timer(c, c->keep_alive_ms);
+    else
+        timer_stop(&c->shard->timers, &c->timer);
+}
+
+/* ---- time ---- */
+
+static void on_silence(struct conn *c, struct now now)
+{
+    int64_t due_ms = c->last_packet_ms + c->keep_alive_ms;
+    struct why why;
+
+    if (now.mono.ms < due_ms) { /* packets came meanwhile; the timer is not moved for each of them */
+        timer_start(&c->shard->timers, &c->timer, (struct mono_time){ due_ms });
+        return;
+    }
+    STATS_INC(&c->shard->stats, keep_alive_timeouts);
+    conn_refuse(
+        c, MQTT_KEEP_ALIVE_TIMEOUT,
+        reject(&why, ST_TIMEOUT, "MQTT5 [MQTT-3.1.2-22]", "nothing heard for 1.5 times the keep alive", 0),
+        &why, "keep_alive_timeout");
+}
+
+static void on_timer(struct timer *timer, struct now now)
+{
+    struct conn *c = CONTAINER_OF(timer, struct conn, timer);
+    struct why why;
+
+    switch (c->state) {
+    case CONN_AWAIT_CONNECT:
+        conn_fail(c, reject(&why, ST_TIMEOUT, "connect_timeout", "no CONNECT in time", 0), &why);
+        break;
+    case CONN_AUTHENTICATING:
+        ace_timed_out(c);
+        break;
+    case CONN_OPEN:
+        on_silence(c, now);
+        break;
+    case CONN_CLOSED:
+    case CONN_STATES:
+        break;
+    }
+}
+
+/* ---- input ---- */
+
+/* MT-100: the second line behind the timer. DISCONNECT needs no permission, and AUTH may bring a new token. */
+static bool token_alive(struct conn *c, enum mqtt_packet_type type)
+{
+    struct authz az;
+    struct why why;
+    enum status st;
+
+    if (c->state != CONN_OPEN || type == MQTT_DISCONNECT || type == MQTT_AUTH)
+        return true;
+    az = conn_authz(c);
+    st = authz_alive(&az, &why);
+    if (st == ST_OK)
+        return true;
+    STATS_INC(&c->shard->stats, tokens_expired);
+    conn_refuse(c, status_mqtt5_code(st), st, &why, "token_expired");
+    return false;
+}
+
+/* Which rule a packet at the wrong time breaks. */
+static enum status out_of_place(const struct conn *c, enum mqtt_packet_type type, struct why *why)
+{
+    if (c->state == CONN_AWAIT_CONNECT)
+        return reject(why, ST_PROTOCOL, "MQTT5 [MQTT-3.1.0-1]", "the first packet must be CONNECT", 0);
+    if (c->state == CONN_AUTHENTICATING)
+        return reject(why, ST_PROTOCOL, "MT-54", "nothing but AUTH and DISCONNECT before CONNACK", 0);
+    if (type == MQTT_CONNECT)
+        return reject(why, ST_PROTOCOL, "MQTT5 [MQTT-3.1.0-2]", "a second CONNECT", 0);
+    return reject(why, ST_PROTOCOL, "MQTT5 2.1.2", "a packet only servers send", 0);
+}
+
+static void dispatch(struct conn *c, const struct mqtt_frame *frame, struct span behind)
+{
+    struct why why = { 0 };
+
+    if ((conn_accepts[c->state] & IN(frame->type)) == 0) {
+        conn_fail(c, out_of_place(c, frame->type, &why), &why);
+        return;
+    }
+    if (!token_alive(c, frame->type))
+        return;
+    c->last_packet_ms = c->shard->now.mono.ms;
+    if (frame->type == MQTT_CONNECT)
+        on_connect(c, frame, behind);
+    else
+        on_packet[frame->type](c, frame);
+}
+
+size_t conn_input(struct conn *c, struct span input)
+{
+    const struct shard_settings *settings = c->shard->settings;
+    struct shard *shard = c->shard;
+    size_t at = 0;
+
+    while (c->state != CONN_CLOSED && !c->paused) {
+        struct span rest = span_cut(input, at, SIZE_MAX);
+        uint32_t max = c->state == CONN_OPEN ? settings->max_packet_bytes : settings->max_connect_bytes;
+        struct mqtt_frame frame;
+        struct why why = { 0 };
+        enum status st = ST_OK;
+        enum mqtt_frame_result result;
+
+        if (rest.len == 0)
+            break;
+        result = mqtt_frame_next(rest, MQTT_FROM_CLIENT, max, &frame, &st, &why);
+        if (result == MQTT_FRAME_NEED_MORE)
+            break;
+        if (result == MQTT_FRAME_BAD) {
+            conn_fail(c, st, &why);
+            break;
+        }
+        dispatch(c, &frame, span_cut(rest, frame.total_len, SIZE_MAX));
+        at += frame.total_len;
+    }
+    STATS_ADD(&shard->stats, bytes_in, at);
+    return c->state == CONN_CLOSED ? 0 : at;
+}
+
+/* ---- the two packets that fit here ---- */
+
+void on_pingreq(struct conn *c, const struct mqtt_frame *frame)
+{
+    struct why why = { 0 };
+    enum status st = mqtt_read_ping(frame, &why);
+
+    if (st != ST_OK)
+        conn_fail(c, st, &why);
+    else
+        send_pingresp(c);
+}
+
+void on_disconnect(struct conn *c, const struct mqtt_frame *frame)
+{
+    struct mqtt_disconnect d;
+    struct why why = { 0 };
+    enum status st = mqtt_read_disconnect(frame, MQTT_5, &d, &why);
+
+    if (st == ST_OK && c->session != NULL && mqtt_has(&d.properties, PROP_SESSION_EXPIRY)) {
+        if (c->asked_expiry_s == 0 && d.properties.session_expiry_s != 0)
+            st = reject(&why, ST_PROTOCOL, "MQTT5 3.14.2.2.2", "Session Expiry Interval was 0 in CONNECT", 0);
+        else
+            c->session->expiry_s = connect_session_expiry(c->shard, d.properties.session_expiry_s);
+    }
+    if (st != ST_OK)
+        conn_fail(c, st, &why);
+    else
+        conn_bye(c, d.reason);
+}

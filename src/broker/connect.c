@@ -1,0 +1,388 @@
+/* CONNECT (MQTT5 3.1, 3.2; RFC 9431 2.2.4, 2.4): whose it is, what it may, which session it gets, CONNACK. */
+#include "broker/connect.h"
+
+#include "broker/send.h"
+#include "broker/shard_priv.h"
+#include "token/hints.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- CONNACK ---- */
+
+uint32_t connect_session_expiry(const struct shard *shard, uint32_t asked_s)
+{
+    const struct shard_settings *settings = shard->settings;
+
+    if (!settings->session_continuation)
+        return 0;
+    return asked_s < settings->max_session_expiry_s ? asked_s : settings->max_session_expiry_s;
+}
+
+/* MT-91: where a token can be had. Left out quietly when it cannot be written. */
+static void put_hint(const struct conn *c, struct buf *user_properties)
+{
+    const struct shard_settings *settings = c->shard->settings;
+    CLEANUP(buf_done)
+    struct buf json;
+    struct hints hints = { .as = settings->hint_as,
+                           .audience = settings->hint_audience.len > 0 ? settings->hint_audience : SPAN_NONE,
+                           .scope = settings->hint_scope.len > 0 ? settings->hint_scope : SPAN_NONE };
+
+    buf_init(&json, HINTS_MAX_BYTES);
+    if (hints_write(&hints, &json) == ST_OK)
+        mqtt_put_user_property(user_properties, SPAN(ACE_AS_HINT), buf_span(&json));
+}
+
+void connect_send_refusal(struct conn *c, uint8_t code, const struct why *why)
+{
+    CLEANUP(buf_done)
+    struct buf user_properties;
+    struct mqtt_connack connack = { .reason = code };
+
+    buf_init(&user_properties, UINT16_MAX);
+    if (c->hint && c->shard->settings->send_hints && c->shard->settings->hint_as.len > 0) {
+        put_hint(c, &user_properties);
+        if (buf_ok(&user_properties)) {
+            connack.properties.raw = buf_span(&user_properties);
+            mqtt_set(&connack.properties, PROP_USER);
+        }
+    }
+    send_connack(c, MQTT_5, &connack, why);
+}
+
+static void set_limits(const struct conn *c, struct mqtt_properties *p)
+{
+    const struct shard_settings *settings = c->shard->settings;
+
+    p->receive_maximum = settings->receive_maximum;
+    mqtt_set(p, PROP_RECEIVE_MAXIMUM);
+    p->maximum_packet_size = settings->max_packet_bytes;
+    mqtt_set(p, PROP_MAXIMUM_PACKET_SIZE);
+    p->topic_alias_maximum = settings->topic_alias_maximum;
+    mqtt_set(p, PROP_TOPIC_ALIAS_MAXIMUM);
+    p->wildcard_available = 1; /* MT-85, D-35 */
+    mqtt_set(p, PROP_WILDCARD_AVAILABLE);
+    p->shared_available = 0;
+    mqtt_set(p, PROP_SHARED_AVAILABLE);
+    if (settings->max_retained_messages == 0) {
+        p->retain_available = 0;
+        mqtt_set(p, PROP_RETAIN_AVAILABLE);
+    }
+}
+
+static void send_acceptance(struct conn *c, const struct mqtt_connect *connect, bool session_present)
+{
+    const struct session *s = c->session;
+    struct mqtt_connack connack = { .session_present = session_present, .reason = MQTT_SUCCESS };
+    struct mqtt_properties *p = &connack.properties;
+    uint16_t max_keep_alive_s = c->shard->settings->max_keep_alive_s;
+
+    set_limits(c, p);
+    if (s->expiry_s != c->asked_expiry_s) { /* MQTT5 [MQTT-3.2.2-10]... what we use instead */
+        p->session_expiry_s = s->expiry_s;
+        mqtt_set(p, PROP_SESSION_EXPIRY);
+    }
+    if (connect->client_id.len == 0) {
+        p->assigned_client_id = session_client_id(s);
+        mqtt_set(p, PROP_ASSIGNED_CLIENT_ID);
+    }
+    if (max_keep_alive_s > 0 && (connect->keep_alive_s == 0 || connect->keep_alive_s > max_keep_alive_s)) {
+        p->server_keep_alive_s = max_keep_alive_s;
+        mqtt_set(p, PROP_SERVER_KEEP_ALIVE);
+    }
+    if (c->ace.in_use) { /* MQTT5 [MQTT-4.12.0-5] */
+        p->auth_method = SPAN(ACE_METHOD);
+        mqtt_set(p, PROP_AUTH_METHOD);
+    }
+    send_connack(c, MQTT_5, &connack, NULL);
+}
+
+/* ---- the session ---- */
+
+/* A Client Identifier is only a name (MT-60). What is kept under it belongs to who was authorized then: another
+ * holder of a token may neither read those messages nor throw that client out. Who came without any token,
+ * though, yields to one who has. */
+static enum status may_have(const struct session *s, const struct grant *grant, bool *ret_yields,
+                            struct why *why)
+{
+    *ret_yields = false;
+    if (!s->shard->settings->check_client_id_owner || grant_same_owner(s->grant, grant))
+        return ST_OK;
+    if (s->grant->token == NULL) {
+        *ret_yields = true;
+        return ST_OK;
+    }
+    return reject(why, ST_BAD_CLIENT_ID, "check_client_id_owner",
+                  "the client identifier belongs to another client", 0);
+}
+
+/* MT-76, MQTT5 [MQTT-3.1.4-3]. */
+static void take_over(struct session *s)
+{
+    struct conn *old = s->conn;
+    struct why why;
+
+    STATS_INC(&s->shard->stats, sessions_taken_over);
+    conn_refuse(old, MQTT_SESSION_TAKEN_OVER,
+                reject(&why, ST_EXISTS, "MT-76", "a newer connection uses this client identifier", 0), &why,
+                "session_taken_over");
+    old->session = NULL;
+    old->log.own[2] = (struct log_field){ 0 };
+    session_detach(s, true);
+}
+
+/* An identifier nobody has, whose home is here. */
+static enum status assign_client_id(struct shard *shard, char id[40], struct span *ret_id, struct why *why)
+{
+    for (int attempt = 0; attempt < 4096; attempt++) {
+        uint64_t r[2];
+
+        if (shard->world.random(shard->world.ctx, r, sizeof r) != ST_OK)
+            break;
+        snprintf(id, 40, "sy-%016llx%016llx", (unsigned long long)r[0], (unsigned long long)r[1]);
+        *ret_id = span_of_str(id);
+        if (shard_home(shard->settings, shard->count, *ret_id) == shard->index &&
+            session_find(shard, *ret_id) == NULL)
+            return ST_OK;
+    }
+    return reject(why, ST_INTERNAL, "random", "no client identifier could be made", 0);
+}
+
+/* MQTT5 [MQTT-3.1.2-4] to [MQTT-3.1.2-6], MT-71, MT-72. */
+static enum status find_session(struct conn *c, const struct mqtt_connect *connect, const struct grant *grant,
+                                struct session **ret_session, bool *ret_present, struct why *why)
+{
+    struct shard *shard = c->shard;
+    struct span id = connect->client_id;
+    struct session *s;
+    char assigned[40];
+    bool yields;
+    enum status st;
+
+    *ret_present = false;
+    if (id.len == 0) {
+        st = assign_client_id(shard, assigned, &id, why);
+        return st != ST_OK ? st : session_new(shard, id, ret_session, why);
+    }
+    s = session_find(shard, id);
+    if (s != NULL) {
+        st = may_have(s, grant, &yields, why);
+        if (st != ST_OK)
+            return st;
+        if (s->conn != NULL)
+            take_over(s);
+        s = session_find(shard, id); /* it may have ended with its connection */
+        if (s != NULL && (connect->clean_start || yields)) {
+            session_end(s);
+            s = NULL;
+        }
+    }
+    if (s == NULL)
+        return session_new(shard, id, ret_session, why);
+    *ret_session = s;
+    *ret_present = true;
+    return ST_OK;
+}
+
+static enum status take_will(const struct conn *c, const struct mqtt_connect *connect, struct grant *grant,
+                             struct will **ret_will, struct why *why)
+{
+    struct authz az = { grant, c->shard->settings->public_scope, c->shard->now };
+    enum status st;
+
+    if (!connect->has_will)
+        return ST_OK;
+    if (topic_level_count(connect->will.topic.s) > c->shard->settings->max_topic_levels)
+        return reject(why, ST_BAD_TOPIC, "max_topic_levels", "the Will topic has too many levels", 0);
+    if (connect->will.retain && c->shard->settings->max_retained_messages == 0)
+        return reject(why, ST_UNSUPPORTED, "MQTT5 [MQTT-3.2.2-13]", "retained messages are not available", 0);
+    st = authz_will(&az, connect->will.topic, why);
+    if (st != ST_OK)
+        return st;
+    if (will_new(&connect->will, grant->until_s, ret_will) != ST_OK)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    return ST_OK;
+}
+
+static void set_keep_alive(struct conn *c, uint16_t asked_s)
+{
+    uint16_t cap_s = c->shard->settings->max_keep_alive_s;
+    uint32_t s = asked_s;
+
+    if (cap_s > 0 && (s == 0 || s > cap_s))
+        s = cap_s;
+    c->keep_alive_ms = s * 1500; /* one and a half times: MQTT5 [MQTT-3.1.2-22] */
+}
+
+/* Everything is proved and allowed from here on, or refused before anything changes. */
+static enum status open_session(struct conn *c, const struct mqtt_connect *connect, struct why *why)
+{
+    CLEANUP(grant_unrefp)
+    struct grant *grant = NULL;
+    struct will *will = NULL;
+    struct session *s;
+    bool present;
+    enum status st = grant_new(c->ace.token, c->shard->now, &grant, why);
+
+    if (st != ST_OK)
+        return st;
+    st = take_will(c, connect, grant, &will, why);
+    if (st == ST_OK)
+        st = find_session(c, connect, grant, &s, &present, why);
+    if (st != ST_OK) {
+        will_free(will);
+        return st;
+    }
+    session_attach(s, c);
+    s->will = will;
+    (void)session_set_grant(s, TAKE(grant)); /* of a continued session: MT-78 d */
+    s->expiry_s = connect_session_expiry(c->shard, c->asked_expiry_s);
+    session_start_grant_timer(s);
+    set_keep_alive(c, connect->keep_alive_s);
+    c->log.own[2] = F_SPAN("client_id", session_client_id(s));
+    conn_opened(c);
+    send_acceptance(c, connect, present);
+    if (c->ace.in_use)
+        STATS_INC(&c->shard->stats, tokens_accepted);
+    log_event(&c->log, LOG_INFO, "client_connected", F_SPAN("subject", grant_subject(s->grant)),
+              F_STR("session", present ? "continued" : "new"), F_I64("keep_alive_s", c->keep_alive_ms / 1500),
+              F_I64("session_expiry_s", s->expiry_s));
+    session_resend(s);
+    return ST_OK;
+}
+
+static void open_or_refuse(struct conn *c, const struct mqtt_connect *connect)
+{
+    struct why why = { 0 };
+    enum status st;
+
+    c->hint = false; /* the token is good: what is refused now is something else */
+    st = open_session(c, connect, &why);
+    token_unref(TAKE(c->ace.token));
+    if (st != ST_OK)
+        conn_fail(c, st, &why);
+}
+
+/* ---- CONNECT ---- */
+
+/* Another protocol version, in words its client understands (MT-120). */
+static void refuse_version(struct conn *c, enum mqtt_version version, enum status st, const struct why *why)
+{
+    struct mqtt_connack connack = { .reason = MQTT3_UNACCEPTABLE_VERSION };
+
+    if (version == MQTT_3_1 || version == MQTT_3_1_1) {
+        send_connack(c, MQTT_3_1_1, &connack, NULL);
+        c->connect_seen = false; /* it is answered */
+    }
+    conn_fail(c, st, why);
+}
+
+static void keep_wishes(struct conn *c, const struct mqtt_connect *connect)
+{
+    const struct mqtt_properties *p = &connect->properties;
+
+    c->problem_info = mqtt_request_problem_info(p);
+    c->max_packet_bytes = mqtt_maximum_packet_size(p);
+    c->receive_maximum = mqtt_receive_maximum(p);
+    c->asked_expiry_s = mqtt_has(p, PROP_SESSION_EXPIRY) ? p->session_expiry_s : 0;
+}
+
+/* Without method "ace": the public topics, if there are any (MT-21). Nothing else stands in for a token. */
+static enum status check_public(struct conn *c, const struct mqtt_connect *connect, struct why *why)
+{
+    c->hint = true;
+    if (connect->has_user_name || connect->has_password)
+        return reject(why, ST_BAD_CREDENTIAL, "MT-55", "passwords are not accepted; use method ace", 0);
+    if (c->shard->settings->public_scope == NULL)
+        return reject(why, ST_DENIED, "MT-20", "a token is required; use method ace", 0);
+    return ST_OK;
+}
+
+/* MT-54: who authenticates sends nothing more until the broker has spoken. */
+static enum status check_ace(struct conn *c, const struct mqtt_connect *connect, struct span behind,
+                             struct why *why)
+{
+    const struct mqtt_properties *p = &connect->properties;
+
+    if (!span_eq_str(p->auth_method, ACE_METHOD))
+        return reject(why, ST_BAD_AUTH_METHOD, "MT-51", "the authentication method is not ace", 0);
+    c->ace.in_use = true;
+    if (behind.len > 0 && behind.p[0] >> 4 != MQTT_DISCONNECT)
+        return reject(why, ST_PROTOCOL, "MT-54", "nothing but AUTH and DISCONNECT before CONNACK", 0);
+    if (connect->has_user_name || connect->has_password)
+        return reject(why, ST_BAD_CREDENTIAL, "MT-50", "user name and password must be absent with ace", 0);
+    c->hint = true;
+    if (!mqtt_has(p, PROP_AUTH_DATA) || p->auth_data.len == 0)
+        return reject(why, ST_DENIED, "MT-92", "no token in the CONNECT", 0);
+    return ace_begin(c, p->auth_data, false, why);
+}
+
+/* Waits for a challenge to be answered or a token to be looked up. The packet is kept whole and read again. */
+static enum status wait_for_proof(struct conn *c, const struct mqtt_frame *frame, struct why *why)
+{
+    c->connect = malloc(frame->total_len);
+    if (c->connect == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    memcpy(c->connect, frame->body.p - frame->head_len, frame->total_len);
+    c->connect_len = frame->total_len;
+    conn_enter(c, CONN_AUTHENTICATING);
+    conn_start_timer(c, c->shard->settings->auth_timeout_ms);
+    return ST_OK;
+}
+
+void on_connect(struct conn *c, const struct mqtt_frame *frame, struct span behind)
+{
+    struct mqtt_connect connect;
+    struct why why = { 0 };
+    enum status st = mqtt_read_connect(frame, &connect, &why);
+    unsigned home;
+
+    c->connect_seen = true;
+    if (st == ST_BAD_VERSION) {
+        refuse_version(c, connect.version, st, &why);
+        return;
+    }
+    if (st != ST_OK) {
+        conn_fail(c, st, &why);
+        return;
+    }
+    home = shard_home(c->shard->settings, c->shard->count, connect.client_id);
+    if (connect.client_id.len > 0 && home != c->shard->index && !c->moved) {
+        conn_moved_away(c, home);
+        return;
+    }
+    keep_wishes(c, &connect);
+    c->log.own[2] = F_SPAN("client_id", connect.client_id);
+    if (mqtt_has(&connect.properties, PROP_AUTH_METHOD))
+        st = check_ace(c, &connect, behind, &why);
+    else
+        st = check_public(c, &connect, &why);
+    if (st == ST_PENDING)
+        st = wait_for_proof(c, frame, &why);
+    else if (st == ST_OK)
+        open_or_refuse(c, &connect);
+    if (st != ST_OK)
+        conn_fail(c, st, &why);
+    if (c->state == CONN_AUTHENTICATING) /* the packet is going away, its copy stays */
+        c->log.own[2].bytes.p = c->connect + frame->head_len + (connect.client_id.p - frame->body.p);
+    else if (c->state != CONN_OPEN)
+        c->log.own[2] = (struct log_field){ 0 };
+}
+
+void connect_proved(struct conn *c)
+{
+    struct span packet = span_of(c->connect, c->connect_len);
+    struct mqtt_connect connect;
+    struct mqtt_frame frame;
+    struct why why = { 0 };
+    enum status st = ST_OK;
+
+    /* It was read before: it cannot fail now. */
+    ASSERT(mqtt_frame_next(packet, MQTT_FROM_CLIENT, UINT32_MAX, &frame, &st, &why) == MQTT_FRAME_READY);
+    st = mqtt_read_connect(&frame, &connect, &why);
+    ASSERT(st == ST_OK);
+    open_or_refuse(c, &connect);
+    free(c->connect);
+    c->connect = NULL;
+}

@@ -1,0 +1,16 @@
+/* broker/connect.h - what CONNECT handling offers to the rest of the connection. */
+#ifndef SYMBOLON_BROKER_CONNECT_H
+#define SYMBOLON_BROKER_CONNECT_H
+
+#include "base/status.h"
+
+struct conn;
+struct shard;
+
+/* What a client gets of the Session Expiry Interval it asks for (MT-77, D-25). */
+uint32_t connect_session_expiry(const struct shard *shard, uint32_t asked_s);
+
+/* CONNACK with a failure, and hints if conn.hint says so (MT-90, MT-91). */
+void connect_send_refusal(struct conn *c, uint8_t code, const struct why *why);
+
+#endif

@@ -1,0 +1,195 @@
+#include "broker/send.h"
+#include "broker/shard_priv.h"
+
+static struct outbox_limits limits_of(const struct shard *shard)
+{
+    return (struct outbox_limits){ .max_messages = shard->settings->max_queue_messages,
+                                   .max_bytes = shard->settings->max_queue_bytes,
+                                   .max_backlog = shard->settings->max_retained_backlog,
+                                   .max_inflight = shard->settings->max_inflight };
+}
+
+/* True when more would only pile up: the client does not read as fast as we write. Asked before each message, so
+ * a connection holds at most the limit and one message. Full until half of it is gone. */
+static bool output_full(struct conn *c)
+{
+    const struct shard_world *w = &c->shard->world;
+    size_t limit = c->shard->settings->max_output_bytes;
+
+    c->output_full = w->conn_pending(w->ctx, c->io) >= (c->output_full ? limit / 2 : limit);
+    return c->output_full;
+}
+
+/* The second line behind the timer: nothing is forwarded on an expired token (MT-98, MT-100). */
+static bool still_authorized(struct session *s)
+{
+    struct authz az = conn_authz(s->conn);
+    struct why why;
+    enum status st = authz_alive(&az, &why);
+
+    if (st == ST_OK)
+        return true;
+    STATS_INC(&s->shard->stats, tokens_expired);
+    conn_refuse(s->conn, status_mqtt5_code(st), st, &why, "token_expired");
+    return false;
+}
+
+static void count_queued(struct shard *shard, enum status st, bool backlog)
+{
+    if (st == ST_OK)
+        STATS_INC(&shard->stats, queued_messages);
+    else if (st == ST_QUOTA && backlog)
+        STATS_INC(&shard->stats, dropped_retained);
+    else if (st == ST_QUOTA)
+        STATS_INC(&shard->stats, dropped_queue_full);
+    else
+        STATS_INC(&shard->stats, dropped_no_memory);
+}
+
+static void deliver_now(struct session *s, const struct message *m, const struct delivery_options *how)
+{
+    struct stats *stats = &s->shard->stats;
+
+    if (!still_authorized(s)) {
+        STATS_INC(stats, dropped_not_authorized);
+        return;
+    }
+    if (output_full(s->conn)) {
+        STATS_INC(stats, dropped_output_full);
+        return;
+    }
+    switch (send_publish(s->conn, m, how, 0, false)) {
+    case SEND_DONE:
+        STATS_INC(stats, messages_out);
+        break;
+    case SEND_TOO_LARGE:
+        STATS_INC(stats, dropped_too_large); /* MQTT5 [MQTT-3.1.2-25] */
+        break;
+    case SEND_NO_ROOM:
+        STATS_INC(stats, dropped_output_full);
+        break;
+    }
+}
+
+/* What is delivered here was matched by a subscription, and every subscription lies inside the scope
+ * (session_set_grant() sees to it), so only the token's life is asked again. Queued messages may outlive the grant
+ * they were matched under: send_waiting() asks for those. */
+void session_deliver(struct session *s, const struct message *m, const struct delivery_options *how)
+{
+    struct outbox_limits limits;
+    enum status st;
+    bool open = conn_is_open(s->conn);
+
+    if (message_expired(m, s->shard->now)) {
+        STATS_INC(&s->shard->stats, dropped_expired);
+        return;
+    }
+    if (how->qos == 0 && s->held == 0) {
+        if (open)
+            deliver_now(s, m, how);
+        return; /* QoS 0 does not wait for who is not there */
+    }
+    limits = limits_of(s->shard);
+    st = outbox_add(&s->outbox, &limits, m, how, s->grant_serial, s->held > 0 ? OUTBOX_HELD : OUTBOX_WAITING);
+    count_queued(s->shard, st, false);
+    if (st == ST_OK && open)
+        session_pump(s);
+}
+
+void session_deliver_retained(struct session *s, const struct message *m, const struct delivery_options *how)
+{
+    struct outbox_limits limits = limits_of(s->shard);
+
+    count_queued(s->shard, outbox_add(&s->outbox, &limits, m, how, s->grant_serial, OUTBOX_BACKLOG), true);
+}
+
+static void drop(struct session *s, struct delivery *d)
+{
+    STATS_DEC(&s->shard->stats, queued_messages);
+    outbox_drop(&s->outbox, d);
+}
+
+/* MT-74: queued under an earlier grant, asked again under this one. */
+static bool still_wanted(struct session *s, const struct delivery *d)
+{
+    struct authz az;
+
+    if (message_expired(d->message, s->shard->now) && !d->dup) { /* MQTT5 [MQTT-3.3.2-5] */
+        STATS_INC(&s->shard->stats, dropped_expired);
+        return false;
+    }
+    if (d->grant_serial == s->grant_serial)
+        return true;
+    az = conn_authz(s->conn);
+    if (authz_receive(&az, (struct topic_name){ message_topic(d->message) }, NULL) == ST_OK)
+        return true;
+    STATS_INC(&s->shard->stats, dropped_not_authorized);
+    return false;
+}
+
+static uint32_t window_of(const struct session *s)
+{
+    uint32_t ours = s->shard->settings->max_inflight;
+
+    return s->conn->receive_maximum < ours ? s->conn->receive_maximum : ours;
+}
+
+/* Sends the first waiting one; false when it has to go on waiting. */
+static bool send_waiting(struct session *s, struct delivery *d)
+{
+    struct stats *stats = &s->shard->stats;
+    struct outbox_limits limits = limits_of(s->shard);
+    bool again = d->dup;
+
+    if (!still_wanted(s, d)) {
+        drop(s, d);
+        return true;
+    }
+    if (d->how.qos > 0) {
+        if (s->outbox.in_flight_count >= window_of(s)) /* MQTT5 [MQTT-3.3.4-9] */
+            return false;
+        if (outbox_start(&s->outbox, &limits, d) != ST_OK) {
+            STATS_INC(stats, dropped_no_memory);
+            drop(s, d);
+            return true;
+        }
+    }
+    switch (send_publish(s->conn, d->message, &d->how, d->packet_id, d->dup)) {
+    case SEND_DONE:
+        if (!again)
+            STATS_INC(stats, messages_out);
+        break;
+    case SEND_TOO_LARGE:
+        STATS_INC(stats, dropped_too_large);
+        drop(s, d);
+        return true;
+    case SEND_NO_ROOM: /* the connection is ending: whoever comes next gets it again */
+        return false;
+    }
+    if (d->how.qos == 0)
+        drop(s, d);
+    return true;
+}
+
+void session_pump(struct session *s)
+{
+    struct delivery *d;
+
+    while (s->held == 0 && conn_is_open(s->conn) && (d = outbox_first(&s->outbox)) != NULL) {
+        if (output_full(s->conn) || !still_authorized(s) || !send_waiting(s, d))
+            return;
+    }
+}
+
+/* MT-74 speaks of PUBREL too: an outgoing one carries no content, and the message it ends was authorized when it
+ * was sent, so it goes out whatever the grant says; otherwise the identifier would be lost for good. */
+void session_resend(struct session *s)
+{
+    outbox_rewind(&s->outbox);
+    LIST_EACH (it, &s->outbox.in_flight) {
+        const struct delivery *d = CONTAINER_OF(it, struct delivery, link);
+
+        send_ack(s->conn, MQTT_PUBREL, d->packet_id, MQTT_SUCCESS, NULL);
+    }
+    session_pump(s);
+}

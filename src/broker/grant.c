@@ -1,0 +1,80 @@
+#include "broker/grant.h"
+
+#include "broker/message.h" /* TIME_NEVER */
+
+#include <stdlib.h>
+
+enum status grant_new(struct token *token, struct now now, struct grant **ret_grant, struct why *why)
+{
+    struct grant *g;
+
+    if (token != NULL && token->has_exi)
+        return reject(why, ST_BAD_TOKEN, "AF-75", "tokens living from their first receipt (exi) are not taken",
+                      0);
+    g = calloc(1, sizeof *g);
+    if (g == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    g->refs = 1;
+    g->until_s = TIME_NEVER;
+    g->until_ms = TIME_NEVER;
+    if (token != NULL) {
+        g->token = token_ref(token);
+        g->source = token->by_introspection ? GRANT_INTROSPECTED : GRANT_LOCAL;
+        if (token->has_exp) {
+            int64_t left_s = token->exp.s - now.wall.s;
+
+            g->until_s = token->exp.s;
+            /* Clamped far from overflow; a longer life is the calendar's to watch. */
+            if (left_s < (int64_t)1 << 40)
+                g->until_ms = now.mono.ms + left_s * MS_PER_S;
+        }
+    }
+    *ret_grant = g;
+    return ST_OK;
+}
+
+struct grant *grant_ref(struct grant *grant)
+{
+    grant->refs++;
+    return grant;
+}
+
+void grant_unref(struct grant *grant)
+{
+    if (grant == NULL || --grant->refs > 0)
+        return;
+    token_unref(grant->token);
+    free(grant);
+}
+
+void grant_unrefp(struct grant **grant)
+{
+    grant_unref(*grant);
+}
+
+bool grant_expired(const struct grant *grant, struct now now)
+{
+    return now.wall.s >= grant->until_s || now.mono.ms >= grant->until_ms;
+}
+
+bool grant_same_owner(const struct grant *a, const struct grant *b)
+{
+    const struct token *s = a->token, *t = b->token;
+
+    if (s == NULL || t == NULL)
+        return s == t;
+    if (!span_eq(s->iss, t->iss))
+        return false;
+    if (s->sub.p != NULL || t->sub.p != NULL)
+        return s->sub.p != NULL && t->sub.p != NULL && span_eq(s->sub, t->sub);
+    if (s->client_id.p != NULL || t->client_id.p != NULL)
+        return s->client_id.p != NULL && t->client_id.p != NULL && span_eq(s->client_id, t->client_id);
+    return memcmp(s->cnf_thumbprint, t->cnf_thumbprint, sizeof s->cnf_thumbprint) == 0;
+}
+
+struct span grant_subject(const struct grant *grant)
+{
+    if (grant->token == NULL)
+        return SPAN_NONE;
+    return grant->token->sub.p != NULL ? grant->token->sub : grant->token->client_id;
+}

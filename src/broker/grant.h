@@ -1,0 +1,39 @@
+/* broker/grant.h - what a connection may do, and until when: a verified token whose key was proved, or nothing
+ * but the public topics. Ends by two clocks, whichever comes first: the calendar (a jump forward ends it at
+ * once) and the monotonic one (a jump backward does not prolong it).
+ * Ownership: immutable and counted; grant_new() hands over one reference; grant_unref(NULL) does nothing.
+ * Threads:   as a shard. */
+#ifndef SYMBOLON_BROKER_GRANT_H
+#define SYMBOLON_BROKER_GRANT_H
+
+#include "base/clock.h"
+#include "token/token.h"
+
+enum grant_source { GRANT_PUBLIC, GRANT_LOCAL, GRANT_INTROSPECTED };
+
+struct grant {
+    unsigned refs;
+    enum grant_source source;
+    struct token *token; /* NULL: GRANT_PUBLIC */
+    int64_t until_s;     /* wall: first second without permission; TIME_NEVER */
+    int64_t until_ms;    /* mono */
+};
+
+/* `token` may be NULL, else one reference more is taken. Refused: a token that counts its life from its first
+ * receipt (exi), for we keep no memory of receipts yet and each connection would start it anew (AF-75). */
+enum status grant_new(struct token *token, struct now now, struct grant **ret_grant,
+                      struct why *why) MUST_CHECK;
+struct grant *grant_ref(struct grant *grant);
+void grant_unref(struct grant *grant);
+void grant_unrefp(struct grant **grant);
+
+bool grant_expired(const struct grant *grant, struct now now);
+
+/* Whether both were given to the same party: the subject, else the client, else the key; by the same issuer.
+ * The Client Identifier is anybody's to claim (MT-60), so this guards what is kept under it. */
+bool grant_same_owner(const struct grant *a, const struct grant *b);
+
+/* For the log: sub, else client_id, else empty. */
+struct span grant_subject(const struct grant *grant);
+
+#endif

@@ -1,0 +1,91 @@
+#include "broker/message.h"
+
+#include <stdlib.h>
+
+#define PACKET_BODY_MAX 268435455u /* MQTT5 1.5.5 */
+
+static size_t varint_len(uint32_t v)
+{
+    return v < 128 ? 1 : v < 16384 ? 2 : v < 2097152 ? 3 : 4;
+}
+
+static uint32_t put_varint_at(uint8_t *p, uint32_t at, uint32_t v)
+{
+    do {
+        uint8_t low = (uint8_t)(v & 0x7f);
+        v >>= 7;
+        p[at++] = v > 0 ? (uint8_t)(low | 0x80) : low;
+    } while (v > 0);
+    return at;
+}
+
+static uint32_t put_at(uint8_t *p, uint32_t at, struct span s)
+{
+    if (s.len > 0)
+        memcpy(p + at, s.p, s.len);
+    return at + (uint32_t)s.len;
+}
+
+enum status message_new(const struct message_parts *parts, struct message **ret_message)
+{
+    struct message *m;
+    uint32_t at = 0;
+    size_t body, total;
+
+    if (parts->topic.len > UINT16_MAX || parts->properties.len > PACKET_BODY_MAX ||
+        parts->payload.len > PACKET_BODY_MAX)
+        return ST_TOO_LARGE;
+    body = 2 + parts->topic.len + varint_len((uint32_t)parts->properties.len) + parts->properties.len +
+           parts->payload.len;
+    if (body > PACKET_BODY_MAX)
+        return ST_TOO_LARGE;
+    total = 1 + varint_len((uint32_t)body) + body;
+
+    m = malloc(sizeof *m + total);
+    if (m == NULL)
+        return ST_NO_MEMORY;
+    atomic_init(&m->refs, 1);
+    m->qos = parts->qos;
+    m->retain = parts->retain;
+    m->publisher = parts->publisher;
+    m->expires_ms = parts->expires_ms;
+    m->token_until_s = parts->token_until_s;
+    m->wire_len = (uint32_t)total;
+    m->topic_len = (uint16_t)parts->topic.len;
+
+    m->wire[at++] = 0x30; /* PUBLISH, QoS 0 (MQTT5 2.1.2) */
+    at = put_varint_at(m->wire, at, (uint32_t)body);
+    m->wire[at++] = (uint8_t)(parts->topic.len >> 8);
+    m->wire[at++] = (uint8_t)parts->topic.len;
+    m->topic_at = at;
+    at = put_at(m->wire, at, parts->topic);
+    at = put_varint_at(m->wire, at, (uint32_t)parts->properties.len);
+    m->properties_at = at;
+    at = put_at(m->wire, at, parts->properties);
+    m->payload_at = at;
+    at = put_at(m->wire, at, parts->payload);
+    ASSERT(at == m->wire_len);
+    *ret_message = m;
+    return ST_OK;
+}
+
+struct message *message_ref(const struct message *m)
+{
+    struct message *shared = (struct message *)m; /* only the count is written */
+
+    atomic_fetch_add_explicit(&shared->refs, 1, memory_order_relaxed);
+    return shared;
+}
+
+void message_unref(const struct message *m)
+{
+    struct message *shared = (struct message *)m;
+
+    if (m != NULL && atomic_fetch_sub_explicit(&shared->refs, 1, memory_order_acq_rel) == 1)
+        free(shared);
+}
+
+void message_unrefp(struct message **m)
+{
+    message_unref(*m);
+}

@@ -1,0 +1,164 @@
+#include "broker/outbox.h"
+
+#include <stdlib.h>
+
+void outbox_init(struct outbox *o)
+{
+    *o = (struct outbox){ 0 };
+    list_init(&o->waiting);
+    list_init(&o->held);
+    list_init(&o->in_flight);
+}
+
+/* The backlog is bounded by its count: its messages are in the retained store anyway. */
+static size_t delivery_size(const struct delivery *d)
+{
+    return d->backlog ? 0 : sizeof *d + (d->message == NULL ? 0 : message_size(d->message));
+}
+
+static struct delivery *delivery_of(struct list *link)
+{
+    return CONTAINER_OF(link, struct delivery, link);
+}
+
+void outbox_done(struct outbox *o)
+{
+    LIST_EACH_SAFE (it, &o->waiting)
+        outbox_drop(o, delivery_of(it));
+    LIST_EACH_SAFE (it, &o->held)
+        outbox_drop(o, delivery_of(it));
+    LIST_EACH_SAFE (it, &o->in_flight)
+        outbox_drop(o, delivery_of(it));
+    free(o->slots);
+    o->slots = NULL;
+}
+
+enum status outbox_add(struct outbox *o, const struct outbox_limits *limits, const struct message *message,
+                       const struct delivery_options *how, uint32_t grant_serial, enum outbox_line line)
+{
+    bool backlog = line == OUTBOX_BACKLOG;
+    struct delivery *d;
+
+    if (backlog ? o->backlog_count >= limits->max_backlog
+                : o->count >= limits->max_messages || o->bytes >= limits->max_bytes ||
+                      message_size(message) > limits->max_bytes - o->bytes)
+        return ST_QUOTA;
+    d = malloc(sizeof *d);
+    if (d == NULL)
+        return ST_NO_MEMORY;
+    *d = (struct delivery){ .message = message_ref(message),
+                            .how = *how,
+                            .grant_serial = grant_serial,
+                            .state = DELIVERY_WAITING,
+                            .backlog = backlog };
+    list_append(line == OUTBOX_HELD ? &o->held : &o->waiting, &d->link);
+    if (backlog)
+        o->backlog_count++;
+    else
+        o->count++;
+    o->bytes += delivery_size(d);
+    return ST_OK;
+}
+
+void outbox_unhold(struct outbox *o)
+{
+    struct list *link;
+
+    while ((link = list_shift(&o->held)) != NULL)
+        list_append(&o->waiting, link);
+}
+
+struct delivery *outbox_first(const struct outbox *o)
+{
+    return list_empty(&o->waiting) ? NULL : delivery_of(o->waiting.next);
+}
+
+static enum status make_slots(struct outbox *o, uint16_t max_inflight)
+{
+    uint32_t size = 2; /* twice the window: what waits for a second sending keeps its slot */
+
+    while (size < (uint32_t)max_inflight * 2 && size < 65536)
+        size *= 2;
+    o->slots = calloc(size, sizeof *o->slots);
+    if (o->slots == NULL)
+        return ST_NO_MEMORY;
+    o->slot_mask = size - 1;
+    return ST_OK;
+}
+
+/* There is always a free slot: fewer than the table has are ever taken (see make_slots). */
+static uint16_t take_id(struct outbox *o, struct delivery *d)
+{
+    for (;;) {
+        uint16_t id = ++o->next_id;
+
+        if (id != 0 && o->slots[id & o->slot_mask] == NULL) {
+            o->slots[id & o->slot_mask] = d;
+            return id;
+        }
+    }
+}
+
+enum status outbox_start(struct outbox *o, const struct outbox_limits *limits, struct delivery *d)
+{
+    ASSERT(d->state == DELIVERY_WAITING && d->how.qos > 0);
+    if (o->slots == NULL && make_slots(o, limits->max_inflight) != ST_OK)
+        return ST_NO_MEMORY;
+    if (d->packet_id == 0)
+        d->packet_id = take_id(o, d);
+    d->state = d->how.qos == 1 ? DELIVERY_AWAIT_PUBACK : DELIVERY_AWAIT_PUBREC;
+    list_remove(&d->link);
+    list_append(&o->in_flight, &d->link);
+    o->in_flight_count++;
+    return ST_OK;
+}
+
+struct delivery *outbox_find(const struct outbox *o, uint16_t packet_id)
+{
+    struct delivery *d = o->slots == NULL ? NULL : o->slots[packet_id & o->slot_mask];
+
+    return d != NULL && d->packet_id == packet_id && d->state != DELIVERY_WAITING ? d : NULL;
+}
+
+void outbox_release_message(struct outbox *o, struct delivery *d)
+{
+    ASSERT(d->state == DELIVERY_AWAIT_PUBREC);
+    if (!d->backlog)
+        o->bytes -= message_size(d->message);
+    message_unref(d->message);
+    d->message = NULL;
+    d->state = DELIVERY_AWAIT_PUBCOMP;
+}
+
+void outbox_drop(struct outbox *o, struct delivery *d)
+{
+    o->bytes -= delivery_size(d);
+    if (d->backlog)
+        o->backlog_count--;
+    else
+        o->count--;
+    if (d->state != DELIVERY_WAITING)
+        o->in_flight_count--;
+    if (d->packet_id != 0)
+        o->slots[d->packet_id & o->slot_mask] = NULL;
+    list_remove(&d->link);
+    message_unref(d->message);
+    free(d);
+}
+
+void outbox_rewind(struct outbox *o)
+{
+    struct list *before = o->waiting.next; /* the oldest that has never been sent */
+
+    LIST_EACH_SAFE (it, &o->in_flight) {
+        struct delivery *d = delivery_of(it);
+
+        if (d->state == DELIVERY_AWAIT_PUBCOMP)
+            continue; /* only its PUBREL is sent again */
+        list_remove(it);
+        list_append(before, it); /* "append" to a node: in front of it */
+        d->state = DELIVERY_WAITING;
+        d->dup = true;
+        o->in_flight_count--;
+    }
+}

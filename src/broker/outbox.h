@@ -1,0 +1,86 @@
+/* broker/outbox.h - what one session still owes its client: messages waiting, then messages in flight.
+ *
+ *   waiting --sent--> in flight: AWAIT_PUBACK --PUBACK--> gone                              (QoS 1)
+ *                                AWAIT_PUBREC --PUBREC--> AWAIT_PUBCOMP --PUBCOMP--> gone   (QoS 2)
+ *
+ * Packet identifiers are slots: an id is chosen so that its slot (id modulo the table) is free, which makes both
+ * choosing one and finding the message of an acknowledgement one step. On a new connection what was in flight
+ * goes back to the head of the waiting line and keeps its id (MQTT5 [MQTT-4.4.0-1], 4.6).
+ * Bounded: messages and bytes; what does not fit is refused, nothing already accepted is thrown out.
+ * Ownership: inside a session; holds a reference to each message. Threads: one. */
+#ifndef SYMBOLON_BROKER_OUTBOX_H
+#define SYMBOLON_BROKER_OUTBOX_H
+
+#include "base/list.h"
+#include "broker/message.h"
+
+#define DELIVERY_MAX_IDS 4 /* subscription identifiers in one copy; more make a further copy (MQTT5 3.3.4) */
+
+enum delivery_state { DELIVERY_WAITING, DELIVERY_AWAIT_PUBACK, DELIVERY_AWAIT_PUBREC, DELIVERY_AWAIT_PUBCOMP };
+
+/* How one message reaches one client. */
+struct delivery_options {
+    uint8_t qos;
+    bool retain;
+    uint8_t n_ids;
+    uint32_t ids[DELIVERY_MAX_IDS];
+};
+
+struct delivery {
+    struct list link;
+    struct message *message; /* NULL in AWAIT_PUBCOMP */
+    struct delivery_options how;
+    uint32_t grant_serial; /* the grant of the session when it was queued: another one asks again (MT-74) */
+    enum delivery_state state;
+    uint16_t packet_id; /* 0 before the first sending */
+    bool dup;
+    bool backlog; /* a retained message after SUBSCRIBE: counted apart */
+};
+
+struct outbox_limits {
+    uint32_t max_messages;
+    size_t max_bytes;
+    uint32_t max_backlog;
+    uint16_t max_inflight;
+};
+
+/* Which line a new delivery joins. */
+enum outbox_line {
+    OUTBOX_WAITING,
+    OUTBOX_HELD,    /* behind an unanswered SUBSCRIBE: joins the waiting ones with outbox_unhold() */
+    OUTBOX_BACKLOG, /* a retained message for such a SUBSCRIBE: waiting, in front of what is held */
+};
+
+struct outbox {
+    struct list waiting;
+    struct list held;
+    struct list in_flight;
+    struct delivery **slots; /* made with the first QoS 1 or 2 message */
+    uint32_t slot_mask;
+    uint16_t next_id;
+    uint32_t in_flight_count; /* what the client's Receive Maximum counts: sent and not finished */
+    uint32_t count;           /* all but the backlog */
+    uint32_t backlog_count;
+    size_t bytes; /* all but the backlog */
+};
+
+void outbox_init(struct outbox *o);
+void outbox_done(struct outbox *o);
+
+/* Appends; references the message. ST_QUOTA at a limit, ST_NO_MEMORY. */
+enum status outbox_add(struct outbox *o, const struct outbox_limits *limits, const struct message *message,
+                       const struct delivery_options *how, uint32_t grant_serial,
+                       enum outbox_line line) MUST_CHECK;
+void outbox_unhold(struct outbox *o);
+
+struct delivery *outbox_first(const struct outbox *o); /* waiting; NULL if none */
+/* The first waiting one goes into flight, with a packet id. ST_NO_MEMORY when there is no table for ids. */
+enum status outbox_start(struct outbox *o, const struct outbox_limits *limits, struct delivery *d) MUST_CHECK;
+struct delivery *outbox_find(const struct outbox *o, uint16_t packet_id); /* in flight; NULL if none */
+void outbox_release_message(struct outbox *o, struct delivery *d);        /* PUBREC came */
+void outbox_drop(struct outbox *o, struct delivery *d);                   /* finished or given up */
+
+/* A new connection: what was sent and not acknowledged waits again, first and in order. */
+void outbox_rewind(struct outbox *o);
+
+#endif

@@ -1,0 +1,166 @@
+/* PUBLISH from a client (MQTT5 3.3): allowed? then once to everybody who wants it, and acknowledged. */
+#include "broker/route.h"
+#include "broker/send.h"
+#include "broker/shard_priv.h"
+
+#include <stdlib.h>
+
+/* ---- topic aliases (MQTT5 3.3.2.3.4) ---- */
+
+static enum status keep_alias(struct conn *c, uint16_t alias, struct span topic, struct why *why)
+{
+    uint8_t *copy = malloc(topic.len);
+
+    if (c->aliases == NULL)
+        c->aliases = calloc(c->shard->settings->topic_alias_maximum, sizeof *c->aliases);
+    if (copy == NULL || c->aliases == NULL) {
+        free(copy);
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    }
+    memcpy(copy, topic.p, topic.len);
+    free((void *)c->aliases[alias - 1].p);
+    c->aliases[alias - 1] = span_of(copy, topic.len);
+    return ST_OK;
+}
+
+/* Fills in the topic where only its alias came, remembers it where both did. */
+static enum status resolve_alias(struct conn *c, struct mqtt_publish *p, struct why *why)
+{
+    uint16_t alias = p->properties.topic_alias;
+
+    if (!mqtt_has(&p->properties, PROP_TOPIC_ALIAS))
+        return ST_OK;
+    if (alias == 0 || alias > c->shard->settings->topic_alias_maximum)
+        return reject(why, ST_BAD_TOPIC_ALIAS, "MQTT5 [MQTT-3.3.2-9]", "topic alias beyond Topic Alias Maximum",
+                      0);
+    if (p->topic.s.len > 0)
+        return keep_alias(c, alias, p->topic.s, why);
+    if (c->aliases == NULL || c->aliases[alias - 1].p == NULL)
+        return reject(why, ST_PROTOCOL, "MQTT5 3.3.2.3.4", "topic alias without a topic", 0);
+    p->topic.s = c->aliases[alias - 1];
+    return ST_OK;
+}
+
+/* ---- refusals ---- */
+
+/* MT-96, MT-97: with an acknowledgement to put it in, the refusal goes there; else the connection ends. */
+static void refuse(struct conn *c, const struct mqtt_publish *p, uint8_t code, enum status st,
+                   const struct why *why)
+{
+    if (p->qos == 0) {
+        conn_refuse(c, code, st, why, "publish_refused");
+        return;
+    }
+    atomic_fetch_add_explicit(&c->shard->stats.refusals[st], 1, memory_order_relaxed);
+    log_event(&c->log, LOG_NOTICE, "publish_refused", F_WHY(st, *why), F_I64("reason_code", code),
+              F_SPAN("topic", p->topic.s));
+    send_ack(c, p->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, p->packet_id, code, why);
+}
+
+static uint8_t refusal_code(const struct conn *c, enum status st)
+{
+    uint8_t code = status_mqtt5_code(st);
+
+    return code == MQTT_NOT_AUTHORIZED && c->shard->settings->hide_topics ? MQTT_UNSPECIFIED_ERROR
+                                                                          : code; /* D-24 */
+}
+
+/* ---- acceptance ---- */
+
+static enum status make_message(struct conn *c, const struct mqtt_publish *p, struct message **ret_message)
+{
+    struct buf *properties = &c->shard->scratch;
+    struct message_parts parts = {
+        .topic = p->topic.s,
+        .payload = p->payload,
+        .qos = p->qos,
+        .retain = p->retain,
+        .publisher = c->session->number,
+        .expires_ms = TIME_NEVER,
+        .token_until_s = c->session->grant->until_s,
+    };
+
+    if (p->properties.has != 0) {
+        buf_reset(properties);
+        mqtt_put_message_properties(properties, &p->properties);
+        if (!buf_ok(properties))
+            return ST_NO_MEMORY;
+        parts.properties = buf_span(properties);
+    }
+    if (mqtt_has(&p->properties, PROP_MESSAGE_EXPIRY))
+        parts.expires_ms = c->shard->now.mono.ms + (int64_t)p->properties.message_expiry_s * MS_PER_S;
+    return message_new(&parts, ret_message);
+}
+
+static enum status accept(struct conn *c, const struct mqtt_publish *p, struct why *why)
+{
+    CLEANUP(message_unrefp)
+    struct message *m = NULL;
+    enum status st = make_message(c, p, &m);
+
+    if (st == ST_OK && p->qos == 2)
+        st = id_set_add(&c->session->received, p->packet_id);
+    if (st != ST_OK)
+        return reject(why, st, "memory", "out of memory", 0);
+    STATS_INC(&c->shard->stats, messages_in);
+    route_publish(c->shard, m);
+    return ST_OK;
+}
+
+/* What is wrong enough to end the connection, whoever may publish what. */
+static enum status check(struct conn *c, struct mqtt_publish *p, struct why *why)
+{
+    const struct shard_settings *settings = c->shard->settings;
+    enum status st = resolve_alias(c, p, why);
+
+    if (st != ST_OK)
+        return st;
+    if (p->retain && settings->max_retained_messages == 0)
+        return reject(why, ST_UNSUPPORTED, "MQTT5 [MQTT-3.2.2-14]", "retained messages are not available", 0);
+    return ST_OK;
+}
+
+/* Only QoS 2 stays open between packets: QoS 1 is acknowledged before the next is read. */
+static bool beyond_receive_maximum(const struct conn *c, const struct mqtt_publish *p)
+{
+    return p->qos > 0 && c->session->received.count >= c->shard->settings->receive_maximum;
+}
+
+/* MT-74 speaks of PUBREL from the client too: the message was checked and passed on with its PUBLISH (method A of
+ * MQTT5 figure 4.3), so nothing is left to be released. */
+void on_publish(struct conn *c, const struct mqtt_frame *frame)
+{
+    struct mqtt_publish p;
+    struct authz az;
+    struct why why = { 0 };
+    enum status st = mqtt_read_publish(frame, MQTT_5, &p, &why);
+
+    if (st == ST_OK)
+        st = check(c, &p, &why);
+    if (st != ST_OK) {
+        uint8_t code = st == ST_UNSUPPORTED ? MQTT_RETAIN_NOT_SUPPORTED : status_mqtt5_code(st);
+
+        conn_refuse(c, code, st, &why, "packet_refused");
+        return;
+    }
+    if (p.qos == 2 && id_set_has(&c->session->received, p.packet_id)) { /* passed on already: [MQTT-4.3.3-10] */
+        send_ack(c, MQTT_PUBREC, p.packet_id, MQTT_SUCCESS, NULL);
+        return;
+    }
+    if (beyond_receive_maximum(c, &p)) {
+        st = reject(&why, ST_QUOTA, "MQTT5 [MQTT-3.3.4-7]", "more in flight than Receive Maximum", 0);
+        conn_refuse(c, MQTT_RECEIVE_MAXIMUM_EXCEEDED, st, &why, "packet_refused");
+        return;
+    }
+    az = conn_authz(c);
+    if (topic_level_count(p.topic.s) > c->shard->settings->max_topic_levels)
+        st = reject(&why, ST_BAD_TOPIC, "max_topic_levels", "the topic has too many levels", 0);
+    else
+        st = authz_publish(&az, p.topic, &c->allowed, &why);
+    if (st == ST_OK)
+        st = accept(c, &p, &why);
+    if (st != ST_OK)
+        refuse(c, &p, refusal_code(c, st), st, &why);
+    else if (p.qos > 0)
+        send_ack(c, p.qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, p.packet_id, MQTT_SUCCESS, NULL);
+}

@@ -1,0 +1,17 @@
+/* broker/route.h - a message on its way to everybody who wants it: the local sessions, one copy each, and the
+ * other shards that have subscribers, one shard_msg each. */
+#ifndef SYMBOLON_BROKER_ROUTE_H
+#define SYMBOLON_BROKER_ROUTE_H
+
+#include "broker/shard_priv.h"
+
+/* Published on this shard: stored if retained, delivered here, passed on. */
+void route_publish(struct shard *shard, const struct message *m);
+/* Came from another shard: for our own sessions only. */
+void route_deliver(struct shard *shard, const struct message *m);
+
+/* Where the retained message of a topic lives. */
+unsigned retained_owner(const struct shard *shard, struct span topic);
+void retained_store(struct shard *shard, const struct message *m);
+
+#endif

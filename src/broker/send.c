@@ -1,0 +1,211 @@
+#include "broker/send.h"
+
+#include "broker/shard_priv.h"
+
+#include <stdio.h>
+
+struct span reason_text(char text[REASON_TEXT_MAX], const struct why *why)
+{
+    int len;
+
+    if (why == NULL || why->text == NULL)
+        return SPAN_NONE;
+    if (why->clause != NULL)
+        len = snprintf(text, REASON_TEXT_MAX, "%s: %s", why->clause, why->text);
+    else
+        len = snprintf(text, REASON_TEXT_MAX, "%s", why->text);
+    if (len < 0)
+        return SPAN_NONE;
+    return span_of(text, len < REASON_TEXT_MAX ? (size_t)len : REASON_TEXT_MAX - 1);
+}
+
+/* Out with what is in the scratch buffer, if this client can take it. */
+static bool send_scratch(struct conn *c)
+{
+    struct buf *b = &c->shard->scratch;
+    uint8_t *room;
+
+    if (c->io == NULL)
+        return true;
+    if (!buf_ok(b) || b->len > c->max_packet_bytes)
+        return false;
+    room = c->shard->world.conn_append(c->shard->world.ctx, c->io, b->len);
+    if (room != NULL)
+        memcpy(room, b->p, b->len);
+    return true;
+}
+
+static struct buf *scratch(struct conn *c)
+{
+    buf_reset(&c->shard->scratch);
+    return &c->shard->scratch;
+}
+
+/* Adds the reason string, unless the client does not want any. */
+static void explain(const struct conn *c, struct mqtt_properties *p, char text[REASON_TEXT_MAX],
+                    const struct why *why)
+{
+    if (!c->problem_info)
+        return;
+    p->reason_string = reason_text(text, why);
+    if (p->reason_string.len > 0)
+        mqtt_set(p, PROP_REASON_STRING);
+}
+
+static void unexplain(struct mqtt_properties *p)
+{
+    p->has &= ~(UINT64_C(1) << PROP_REASON_STRING);
+}
+
+void send_ack(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, uint8_t reason,
+              const struct why *why)
+{
+    struct mqtt_ack ack = { .type = type, .packet_id = packet_id, .reason = reason };
+    char text[REASON_TEXT_MAX];
+
+    explain(c, &ack.properties, text, why);
+    mqtt_write_ack(scratch(c), MQTT_5, &ack);
+    if (send_scratch(c))
+        return;
+    unexplain(&ack.properties);
+    mqtt_write_ack(scratch(c), MQTT_5, &ack);
+    (void)send_scratch(c);
+}
+
+void send_suback(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, struct span reasons,
+                 const struct why *why)
+{
+    struct mqtt_suback ack = { .type = type, .packet_id = packet_id, .reasons = reasons };
+    char text[REASON_TEXT_MAX];
+
+    explain(c, &ack.properties, text, why);
+    mqtt_write_suback(scratch(c), MQTT_5, &ack);
+    if (send_scratch(c))
+        return;
+    unexplain(&ack.properties);
+    mqtt_write_suback(scratch(c), MQTT_5, &ack);
+    (void)send_scratch(c);
+}
+
+void send_connack(struct conn *c, enum mqtt_version version, struct mqtt_connack *connack,
+                  const struct why *why)
+{
+    char text[REASON_TEXT_MAX];
+
+    explain(c, &connack->properties, text, why);
+    mqtt_write_connack(scratch(c), version, connack);
+    if (send_scratch(c))
+        return;
+    unexplain(&connack->properties); /* MQTT5 [MQTT-3.2.2-19] */
+    mqtt_write_connack(scratch(c), version, connack);
+    if (send_scratch(c))
+        return;
+    connack->properties.raw = SPAN_NONE; /* MQTT5 [MQTT-3.2.2-20] */
+    mqtt_write_connack(scratch(c), version, connack);
+    (void)send_scratch(c);
+}
+
+void send_disconnect(struct conn *c, uint8_t reason, const struct why *why)
+{
+    struct mqtt_disconnect d = { .reason = reason };
+    char text[REASON_TEXT_MAX];
+
+    explain(c, &d.properties, text, why);
+    mqtt_write_disconnect(scratch(c), MQTT_5, &d);
+    if (send_scratch(c))
+        return;
+    unexplain(&d.properties);
+    mqtt_write_disconnect(scratch(c), MQTT_5, &d);
+    (void)send_scratch(c);
+}
+
+void send_auth(struct conn *c, uint8_t reason, struct span data)
+{
+    struct mqtt_auth auth = { .reason = reason };
+
+    auth.properties.auth_method = SPAN(ACE_METHOD); /* MQTT5 [MQTT-4.12.0-5], MT-58 */
+    mqtt_set(&auth.properties, PROP_AUTH_METHOD);
+    if (data.len > 0) {
+        auth.properties.auth_data = data;
+        mqtt_set(&auth.properties, PROP_AUTH_DATA);
+    }
+    mqtt_write_auth(scratch(c), &auth);
+    (void)send_scratch(c);
+}
+
+void send_pingresp(struct conn *c)
+{
+    mqtt_write_ping(scratch(c), MQTT_PINGRESP);
+    (void)send_scratch(c);
+}
+
+/* ---- PUBLISH ---- */
+
+static size_t put_ids(const struct delivery_options *how, uint8_t *out)
+{
+    size_t at = 0;
+
+    for (uint8_t i = 0; i < how->n_ids; i++) {
+        uint32_t id = how->ids[i];
+
+        out[at++] = PROP_SUBSCRIPTION_ID;
+        for (; id >= 128; id >>= 7)
+            out[at++] = (uint8_t)(id | 0x80);
+        out[at++] = (uint8_t)id;
+    }
+    return at;
+}
+
+/* The usual case needs no thinking: the bytes are there. */
+static enum send_result send_wire(struct conn *c, const struct message *m, bool retain)
+{
+    uint8_t *room;
+
+    if (m->wire_len > c->max_packet_bytes)
+        return SEND_TOO_LARGE;
+    room = c->shard->world.conn_append(c->shard->world.ctx, c->io, m->wire_len);
+    if (room == NULL)
+        return SEND_NO_ROOM;
+    memcpy(room, m->wire, m->wire_len);
+    room[0] = (uint8_t)(room[0] | (retain ? 1 : 0));
+    return SEND_DONE;
+}
+
+enum send_result send_publish(struct conn *c, const struct message *m, const struct delivery_options *how,
+                              uint16_t packet_id, bool dup)
+{
+    uint8_t ids[DELIVERY_MAX_IDS * 5];
+    struct mqtt_publish_out p;
+    size_t size, head, body;
+    uint8_t *room;
+
+    ASSERT(c->io != NULL);
+    if (how->qos == 0 && how->n_ids == 0 && m->expires_ms == TIME_NEVER)
+        return send_wire(c, m, how->retain);
+
+    p = (struct mqtt_publish_out){ .qos = how->qos,
+                                   .retain = how->retain,
+                                   .dup = dup,
+                                   .packet_id = packet_id,
+                                   .topic = message_topic(m),
+                                   .properties = message_properties(m),
+                                   .payload = message_payload(m) };
+    if (m->expires_ms != TIME_NEVER) { /* what is left of it: MQTT5 [MQTT-3.3.2-6] */
+        int64_t left_ms = m->expires_ms - c->shard->now.mono.ms;
+
+        p.has_message_expiry = true;
+        p.message_expiry_s = left_ms <= 0 ? 0 : (uint32_t)((left_ms + MS_PER_S - 1) / MS_PER_S);
+    }
+    p.subscription_ids = span_of(ids, put_ids(how, ids));
+    size = mqtt_publish_size(&p, MQTT_5);
+    if (size == 0 || size > c->max_packet_bytes)
+        return SEND_TOO_LARGE;
+    room = c->shard->world.conn_append(c->shard->world.ctx, c->io, size);
+    if (room == NULL)
+        return SEND_NO_ROOM;
+    head = mqtt_publish_head(&p, MQTT_5, room);
+    body = m->wire_len - m->properties_at; /* properties and payload lie side by side */
+    ASSERT(head + body == size);
+    memcpy(room + head, m->wire + m->properties_at, body);
+    return SEND_DONE;
+}

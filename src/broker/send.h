@@ -1,0 +1,39 @@
+/* broker/send.h - packets to a client. Each fits the client's Maximum Packet Size (MQTT5 [MQTT-3.1.2-25]); the
+ * reason string is left out when it would not, or when the client asked for none (MQTT5 [MQTT-3.1.2-29]). */
+#ifndef SYMBOLON_BROKER_SEND_H
+#define SYMBOLON_BROKER_SEND_H
+
+#include "broker/message.h"
+#include "broker/outbox.h"
+#include "mqtt/packet.h"
+
+struct conn;
+
+/* "MT-82: no single sub entry of the scope covers this filter": what goes into a reason string. */
+#define REASON_TEXT_MAX 256
+struct span reason_text(char text[REASON_TEXT_MAX], const struct why *why);
+
+/* PUBACK, PUBREC, PUBREL, PUBCOMP; `why` may be NULL. */
+void send_ack(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, uint8_t reason,
+              const struct why *why);
+/* SUBACK, UNSUBACK. */
+void send_suback(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, struct span reasons,
+                 const struct why *why);
+/* Fills in the reason string; `connack` has everything else. */
+void send_connack(struct conn *c, enum mqtt_version version, struct mqtt_connack *connack,
+                  const struct why *why);
+void send_disconnect(struct conn *c, uint8_t reason, const struct why *why);
+/* Method "ace" is added. */
+void send_auth(struct conn *c, uint8_t reason, struct span data);
+void send_pingresp(struct conn *c);
+
+enum send_result {
+    SEND_DONE,
+    SEND_TOO_LARGE, /* for this client: nothing was sent */
+    SEND_NO_ROOM,   /* the connection is ending */
+};
+/* The message as this client gets it. `dup` and `packet_id` matter with QoS 1 and 2. */
+enum send_result send_publish(struct conn *c, const struct message *m, const struct delivery_options *how,
+                              uint16_t packet_id, bool dup);
+
+#endif

@@ -1,0 +1,205 @@
+#include "broker/session.h"
+
+#include "broker/route.h"
+#include "broker/shard_priv.h"
+
+#include <stdlib.h>
+
+static bool has_client_id(const struct table_node *node, const void *key)
+{
+    return span_eq(session_client_id(CONTAINER_OF(node, struct session, node)), *(const struct span *)key);
+}
+
+struct session *session_find(const struct shard *shard, struct span client_id)
+{
+    struct table_node *node =
+        table_find(&shard->sessions, table_hash(&shard->sessions, client_id), has_client_id, &client_id);
+
+    return node == NULL ? NULL : CONTAINER_OF(node, struct session, node);
+}
+
+static void on_expiry(struct timer *timer, struct now now)
+{
+    struct session *s = CONTAINER_OF(timer, struct session, expiry_timer);
+
+    (void)now;
+    log_event(s->shard->log, LOG_INFO, "session_expired", F_SPAN("client_id", session_client_id(s)));
+    session_end(s);
+}
+
+static void on_will_delay(struct timer *timer, struct now now)
+{
+    (void)now;
+    session_publish_will(CONTAINER_OF(timer, struct session, will_timer));
+}
+
+static void on_grant_end(struct timer *timer, struct now now)
+{
+    struct session *s = CONTAINER_OF(timer, struct session, grant_timer);
+    struct why why;
+
+    if (!grant_expired(s->grant, now)) { /* the calendar was set back, or the timer's reach was shorter */
+        session_start_grant_timer(s);
+        return;
+    }
+    if (!conn_is_open(s->conn))
+        return;
+    STATS_INC(&s->shard->stats, tokens_expired);
+    conn_refuse(s->conn, status_mqtt5_code(ST_TOKEN_EXPIRED),
+                reject(&why, ST_TOKEN_EXPIRED, "MT-100", "token expired", 0), &why, "token_expired");
+}
+
+enum status session_new(struct shard *shard, struct span client_id, struct session **ret_session,
+                        struct why *why)
+{
+    struct session *s;
+
+    if (shard->sessions.count >= shard->settings->max_sessions)
+        return reject(why, ST_QUOTA, "max_sessions", "this broker holds no more sessions", 0);
+    s = calloc(1, sizeof *s + client_id.len + 1);
+    if (s == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    s->shard = shard;
+    s->number = shard->next_session++ * shard->count + shard->index;
+    timer_init(&s->expiry_timer, on_expiry);
+    timer_init(&s->grant_timer, on_grant_end);
+    timer_init(&s->will_timer, on_will_delay);
+    list_init(&s->subscriptions);
+    list_init(&s->operations);
+    list_init(&s->match.link);
+    outbox_init(&s->outbox);
+    s->client_id_len = client_id.len;
+    if (client_id.len > 0)
+        memcpy(s->client_id, client_id.p, client_id.len);
+    table_insert(&shard->sessions, &s->node, table_hash(&shard->sessions, client_id));
+    STATS_INC(&shard->stats, sessions);
+    *ret_session = s;
+    return ST_OK;
+}
+
+void session_end(struct session *s)
+{
+    struct shard *shard = s->shard;
+
+    ASSERT(s->conn == NULL);
+    ASSERT(!s->match.active);
+    session_publish_will(s);
+    LIST_EACH_SAFE (it, &s->subscriptions)
+        subscription_free(CONTAINER_OF(it, struct subscription, link));
+    subscribe_forget_session(s);
+    STATS_ADD(&shard->stats, queued_messages, (uint64_t)0 - s->outbox.count - s->outbox.backlog_count);
+    outbox_done(&s->outbox);
+    id_set_done(&s->received);
+    timer_stop(&shard->timers, &s->expiry_timer);
+    timer_stop(&shard->timers, &s->grant_timer);
+    timer_stop(&shard->timers, &s->will_timer);
+    grant_unref(s->grant);
+    table_remove(&shard->sessions, &s->node);
+    STATS_DEC(&shard->stats, sessions);
+    free(s);
+}
+
+void session_start_grant_timer(struct session *s)
+{
+    const struct grant *g = s->grant;
+    struct shard *shard = s->shard;
+    int64_t due_ms = g->until_ms;
+
+    if (g->until_s == TIME_NEVER) {
+        timer_stop(&shard->timers, &s->grant_timer);
+        return;
+    }
+    if (g->until_s - shard->now.wall.s < (int64_t)1 << 40) { /* the calendar's view, after a jump forward */
+        int64_t wall_ms = shard->now.mono.ms + (g->until_s - shard->now.wall.s) * MS_PER_S;
+
+        if (wall_ms < due_ms)
+            due_ms = wall_ms;
+    }
+    timer_start(&shard->timers, &s->grant_timer, (struct mono_time){ due_ms });
+}
+
+uint32_t session_set_grant(struct session *s, struct grant *grant)
+{
+    struct authz az;
+    uint32_t lost = 0;
+
+    grant_unref(s->grant);
+    s->grant = grant;
+    s->grant_serial++;
+    az = (struct authz){ grant, s->shard->settings->public_scope, s->shard->now };
+    LIST_EACH_SAFE (it, &s->subscriptions) {
+        struct subscription *sub = CONTAINER_OF(it, struct subscription, link);
+        struct buf *filter = &s->shard->text;
+        struct why why = { 0 };
+        enum status st;
+
+        buf_reset(filter);
+        topic_tree_filter(&sub->in_tree, filter);
+        st = buf_ok(filter) ? authz_subscribe(&az, (struct topic_filter){ buf_span(filter) }, &why)
+                            : reject(&why, ST_NO_MEMORY, "memory", "out of memory", 0);
+        if (st == ST_OK)
+            continue;
+        log_event(s->shard->log, LOG_NOTICE, "subscription_lost", F_SPAN("client_id", session_client_id(s)),
+                  F_WHY(st, why), F_SPAN("filter", buf_span(filter)));
+        STATS_INC(&s->shard->stats, subscriptions_lost);
+        subscription_free(sub);
+        lost++;
+    }
+    return lost;
+}
+
+void session_publish_will(struct session *s)
+{
+    CLEANUP(message_unrefp)
+    struct message *m = NULL;
+
+    timer_stop(&s->shard->timers, &s->will_timer);
+    if (s->will == NULL)
+        return;
+    if (will_message(s->will, s->number, s->shard->now, &m) == ST_OK) {
+        log_event(s->shard->log, LOG_INFO, "will_published", F_SPAN("client_id", session_client_id(s)),
+                  F_SPAN("topic", message_topic(m)));
+        STATS_INC(&s->shard->stats, wills_published);
+        route_publish(s->shard, m);
+    } else {
+        STATS_INC(&s->shard->stats, dropped_no_memory);
+    }
+    will_free(s->will);
+    s->will = NULL;
+}
+
+void session_detach(struct session *s, bool with_will)
+{
+    struct shard *shard = s->shard;
+
+    s->conn = NULL;
+    timer_stop(&shard->timers, &s->grant_timer);
+    if (!with_will) { /* MQTT5 [MQTT-3.14.4-3] */
+        will_free(s->will);
+        s->will = NULL;
+    }
+    subscribe_forget_conn(s);
+    if (s->expiry_s == 0) {
+        session_end(s);
+        return;
+    }
+    if (s->will != NULL && will_delay_s(s->will) == 0)
+        session_publish_will(s);
+    else if (s->will != NULL && will_delay_s(s->will) < s->expiry_s)
+        timer_start(&shard->timers, &s->will_timer,
+                    mono_plus_ms(shard->now.mono, (int64_t)will_delay_s(s->will) * MS_PER_S));
+    /* else with the end of the session: MQTT5 [MQTT-3.1.3-9] */
+    if (s->expiry_s != UINT32_MAX)
+        timer_start(&shard->timers, &s->expiry_timer,
+                    mono_plus_ms(shard->now.mono, (int64_t)s->expiry_s * MS_PER_S));
+}
+
+void session_attach(struct session *s, struct conn *conn)
+{
+    timer_stop(&s->shard->timers, &s->expiry_timer);
+    timer_stop(&s->shard->timers, &s->will_timer);
+    will_free(s->will); /* it was still waiting: the client is back in time (MQTT5 3.1.3.2.2) */
+    s->will = NULL;
+    s->conn = conn;
+    conn->session = s;
+}

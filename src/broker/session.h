@@ -1,0 +1,115 @@
+/* broker/session.h - what the broker remembers of a client under its Client Identifier: subscriptions, messages
+ * owed, QoS 2 identifiers, Will, and when all that ends (MQTT5 4.1, MT-75).
+ *
+ *     new --> connected --session_detach--> waiting for its client --expiry--> ended
+ *                 ^------ session_attach ------------'
+ *
+ * A session with Session Expiry Interval 0 ends when its connection does. The grant belongs to the connection
+ * that is there; while none is, the last one stays for grant_same_owner() and as the mark of what was checked.
+ * Ownership: the shard's table owns sessions; session_end() frees. Threads: the shard's. */
+#ifndef SYMBOLON_BROKER_SESSION_H
+#define SYMBOLON_BROKER_SESSION_H
+
+#include "base/list.h"
+#include "base/table.h"
+#include "base/timer.h"
+#include "broker/grant.h"
+#include "broker/id_set.h"
+#include "broker/outbox.h"
+#include "broker/topic_tree.h"
+#include "broker/will.h"
+
+struct conn;
+struct shard;
+
+struct subscription {
+    struct topic_subscription in_tree; /* first: the tree hands back this pointer */
+    struct table_node node;            /* in shard->subscriptions */
+    struct list link;                  /* in session->subscriptions */
+    struct session *session;
+    uint32_t id; /* Subscription Identifier; 0: none */
+    uint8_t qos;
+    bool no_local;
+    bool retain_as_published;
+};
+
+/* One message on its way to this session, while the matching subscriptions are gathered (route.c). */
+struct session_match {
+    struct list link; /* in shard->matched */
+    bool active;
+    struct delivery_options how;
+};
+
+struct session {
+    struct table_node node;
+    struct shard *shard;
+    uint64_t number;   /* unique over all shards and sessions */
+    struct conn *conn; /* NULL: not connected */
+    struct grant *grant;
+    uint32_t grant_serial;
+    uint32_t expiry_s; /* UINT32_MAX: never (MQTT5 3.1.2.11.2) */
+    struct timer expiry_timer;
+    struct timer grant_timer; /* runs while connected */
+    struct timer will_timer;  /* runs while not */
+    struct will *will;
+    struct list subscriptions;
+    uint32_t subscription_count;
+    struct list operations; /* SUBSCRIBEs not answered yet (subscribe.c) */
+    uint32_t held;          /* so many of them: nothing is sent meanwhile */
+    struct outbox outbox;
+    struct id_set received; /* QoS 2, not released */
+    struct session_match match;
+    size_t client_id_len;
+    char client_id[];
+};
+
+static inline struct span session_client_id(const struct session *s)
+{
+    return span_of(s->client_id, s->client_id_len);
+}
+
+struct session *session_find(const struct shard *shard, struct span client_id);
+/* ST_QUOTA at max_sessions, ST_NO_MEMORY. Has no grant yet. */
+enum status session_new(struct shard *shard, struct span client_id, struct session **ret_session,
+                        struct why *why) MUST_CHECK;
+/* Ends it now: subscriptions and messages go, a Will still waiting is published (MQTT5 [MQTT-3.1.2-8]). */
+void session_end(struct session *s);
+
+/* Another grant for this session, from a CONNECT or a re-authentication: takes the reference, restarts the timer,
+ * checks every subscription again and drops what is no longer covered (MT-107); returns how many. The Will goes
+ * as well if its topic is not covered any more. */
+uint32_t session_set_grant(struct session *s, struct grant *grant);
+void session_start_grant_timer(struct session *s);
+
+/* The connection is gone. `with_will`: not by a DISCONNECT that takes the Will back. May end the session. */
+void session_detach(struct session *s, bool with_will);
+/* A connection is there again: expiry and delayed Will are called off. */
+void session_attach(struct session *s, struct conn *conn);
+
+void session_publish_will(struct session *s); /* at once, if there is one */
+
+/* ---- subscriptions (subscription.c) ---- */
+
+struct subscription *subscription_find(const struct session *s, struct topic_filter filter);
+/* A new one, in the tree. *ret_first: the other shards do not know of this filter yet. */
+enum status subscription_new(struct session *s, struct topic_filter filter, struct subscription **ret_sub,
+                             bool *ret_first, struct why *why) MUST_CHECK;
+void subscription_free(struct subscription *sub); /* tells the other shards if it was the last of its filter */
+
+/* ---- SUBSCRIBEs on their way through the other shards (subscribe.c) ---- */
+
+void subscribe_forget_conn(struct session *s);    /* nobody is there to be answered */
+void subscribe_forget_session(struct session *s); /* nothing is left to subscribe */
+
+/* ---- sending (deliver.c) ---- */
+
+/* A message matching the session's subscriptions: sent, queued or dropped and counted. */
+void session_deliver(struct session *s, const struct message *m, const struct delivery_options *how);
+/* A retained message, on behalf of a new subscription; sent by the next session_pump(). */
+void session_deliver_retained(struct session *s, const struct message *m, const struct delivery_options *how);
+/* Sends what waits, as far as the window and the output allow. */
+void session_pump(struct session *s);
+/* First thing on a new connection: PUBRELs again, publications again with DUP (MQTT5 4.4). */
+void session_resend(struct session *s);
+
+#endif

@@ -1,0 +1,31 @@
+#include "broker/message.h"
+#include "broker/shard.h"
+
+void shard_settings_init(struct shard_settings *s)
+{
+    *s = (struct shard_settings){
+        .max_connections = 100000,
+        .max_sessions = 200000,
+        .connect_timeout_ms = 10000,
+        .auth_timeout_ms = 10000,
+        .max_keep_alive_s = 3600,
+        .session_continuation = true,
+        .max_session_expiry_s = 7 * 24 * 3600,
+        .max_connect_bytes = 128 * 1024,
+        .max_packet_bytes = 1024 * 1024,
+        .receive_maximum = 256,
+        .topic_alias_maximum = 32,
+        .max_inflight = 256,
+        .max_queue_messages = 10000,
+        .max_queue_bytes = 32 * 1024 * 1024,
+        .max_retained_backlog = 100000,
+        .max_subscriptions = 100000,
+        .max_subscribe_filters = 1024,
+        .max_topic_levels = 200,
+        .max_output_bytes = 1024 * 1024,
+        .max_retained_messages = 100000,
+        .max_retained_bytes = (size_t)256 * 1024 * 1024,
+        .send_hints = true,
+        .check_client_id_owner = true,
+    };
+}

@@ -1,0 +1,292 @@
+#include "broker/shard.h"
+
+#include "broker/interest.h"
+#include "broker/route.h"
+#include "broker/shard_priv.h"
+#include "broker/subscribe.h"
+
+#include <stdlib.h>
+
+#define CLOCK_JUMP_MS 1500 /* the calendar moved by more than rounding and drift against the monotonic clock */
+#define PURGE_BUDGET  512  /* retained messages looked at per second */
+#define SCRATCH_KEEP  ((size_t)64 * 1024)
+#define TEXT_MAX      ((size_t)UINT16_MAX)
+
+/* ---- life ---- */
+
+static void on_purge(struct timer *timer, struct now now)
+{
+    struct shard *shard = CONTAINER_OF(timer, struct shard, purge);
+
+    (void)retained_purge(shard->retained, now, PURGE_BUDGET);
+    atomic_store_explicit(&shard->stats.retained_messages, retained_count(shard->retained),
+                          memory_order_relaxed);
+    if (retained_count(shard->retained) > 0)
+        timer_start(&shard->timers, timer, mono_plus_ms(now.mono, MS_PER_S));
+}
+
+static enum status make_tables(struct shard *shard)
+{
+    struct table *const tables[] = { &shard->sessions, &shard->subscriptions, &shard->resolving,
+                                     &shard->interests };
+    const struct shard_settings *settings = shard->settings;
+    struct hash_key key;
+    enum status st;
+
+    for (size_t i = 0; i < COUNT_OF(tables); i++) {
+        st = shard->world.random(shard->world.ctx, &key, sizeof key);
+        if (st == ST_OK)
+            st = table_init(tables[i], key);
+        if (st != ST_OK)
+            return st;
+    }
+    st = shard->world.random(shard->world.ctx, &key, sizeof key);
+    if (st == ST_OK)
+        st = topic_tree_new(key, settings->max_topic_levels, &shard->tree);
+    if (st == ST_OK)
+        st = retained_new(key,
+                          (struct retained_limits){ .max_messages = settings->max_retained_messages,
+                                                    .max_bytes = settings->max_retained_bytes,
+                                                    .max_levels = settings->max_topic_levels },
+                          &shard->retained);
+    return st;
+}
+
+enum status shard_new(unsigned index, unsigned shards, const struct shard_settings *settings,
+                      const struct shard_world *world, struct verifier *verifier, const struct log *log,
+                      struct now now, struct shard **ret_shard)
+{
+    struct shard *shard;
+    enum status st;
+
+    ASSERT(index < shards && shards <= TOPIC_TREE_MAX_SHARDS);
+    ASSERT(settings->max_inflight > 0 && settings->max_inflight <= 32768 && settings->receive_maximum > 0);
+    ASSERT(settings->max_topic_levels <= TOPIC_TREE_MAX_LEVELS);
+    shard = calloc(1, sizeof *shard);
+    if (shard == NULL)
+        return ST_NO_MEMORY;
+    shard->index = index;
+    shard->count = shards;
+    shard->settings = settings;
+    shard->world = *world;
+    shard->log = log;
+    shard->now = now;
+    shard->wall_minus_mono_ms = now.wall.s * MS_PER_S - now.mono.ms;
+    shard->next_session = 1; /* number 0 publishes nothing */
+    timer_wheel_init(&shard->timers, now.mono);
+    timer_init(&shard->purge, on_purge);
+    list_init(&shard->conns);
+    list_init(&shard->dead);
+    list_init(&shard->operations);
+    list_init(&shard->matched);
+    buf_init(&shard->scratch, SCRATCH_MAX);
+    buf_init(&shard->text, TEXT_MAX);
+    st = make_tables(shard);
+    if (st != ST_OK) {
+        shard_free(shard);
+        return st;
+    }
+    shard_set_verifier(shard, verifier);
+    *ret_shard = shard;
+    return ST_OK;
+}
+
+static void forget_conns(struct shard *shard)
+{
+    LIST_EACH_SAFE (it, &shard->conns) {
+        struct conn *c = CONTAINER_OF(it, struct conn, link);
+
+        if (c->session != NULL) { /* no Will: the whole broker goes */
+            will_free(c->session->will);
+            c->session->will = NULL;
+        }
+        conn_gone(c, "broker stopped");
+    }
+    conn_reap(shard);
+}
+
+void shard_free(struct shard *shard)
+{
+    struct table_node *node;
+
+    if (shard == NULL)
+        return;
+    shard->going = true;
+    forget_conns(shard);
+    while ((node = table_next(&shard->sessions, NULL)) != NULL) {
+        struct session *s = CONTAINER_OF(node, struct session, node);
+
+        will_free(s->will);
+        s->will = NULL;
+        session_end(s);
+    }
+    subscribe_done(shard);
+    interest_done(shard);
+    timer_stop(&shard->timers, &shard->purge);
+    topic_tree_free(shard->tree);
+    retained_free(shard->retained);
+    verifier_unref(shard->verifier);
+    table_done(&shard->sessions);
+    table_done(&shard->subscriptions);
+    table_done(&shard->resolving);
+    table_done(&shard->interests);
+    buf_done(&shard->scratch);
+    buf_done(&shard->text);
+    free(shard);
+}
+
+void shard_set_verifier(struct shard *shard, struct verifier *verifier)
+{
+    struct verifier *old = shard->verifier;
+
+    shard->verifier = verifier == NULL ? NULL : verifier_ref(verifier);
+    verifier_unref(old);
+}
+
+unsigned shard_home(const struct shard_settings *settings, unsigned shards, struct span client_id)
+{
+    return shards == 1 ? 0 : (unsigned)(siphash(settings->home_key, client_id) % shards);
+}
+
+/* ---- every call from the world begins and ends like this ---- */
+
+/* A jump of the calendar moves the end of every token with it (MT-100); forward it may be there already. */
+static void see_clock(struct shard *shard, struct now now)
+{
+    int64_t offset_ms = now.wall.s * MS_PER_S - now.mono.ms;
+    int64_t moved_ms = offset_ms - shard->wall_minus_mono_ms;
+
+    shard->now = now;
+    if (moved_ms > -CLOCK_JUMP_MS && moved_ms < CLOCK_JUMP_MS)
+        return;
+    shard->wall_minus_mono_ms = offset_ms;
+    log_event(shard->log, LOG_WARNING, "clock_jumped", F_I64("ms", moved_ms));
+    LIST_EACH (it, &shard->conns) {
+        struct conn *c = CONTAINER_OF(it, struct conn, link);
+
+        if (c->session != NULL)
+            session_start_grant_timer(c->session);
+    }
+}
+
+static void leave(struct shard *shard)
+{
+    conn_reap(shard);
+    if (shard->scratch.cap > SCRATCH_KEEP)
+        buf_done(&shard->scratch);
+}
+
+struct conn *shard_accept(struct shard *shard, struct conn_io *io, struct span peer, bool moved, struct now now)
+{
+    see_clock(shard, now);
+    if (atomic_load_explicit(&shard->stats.connections, memory_order_relaxed) >=
+        shard->settings->max_connections) {
+        atomic_fetch_add_explicit(&shard->stats.refusals[ST_QUOTA], 1, memory_order_relaxed);
+        log_event(shard->log, LOG_WARNING, "connection_refused", F_STR("clause", "max_connections"),
+                  F_SPAN("peer", peer));
+        return NULL;
+    }
+    return conn_new(shard, io, peer, moved);
+}
+
+size_t shard_input(struct shard *shard, struct conn *conn, struct span input, struct now now)
+{
+    size_t used;
+
+    see_clock(shard, now);
+    used = conn_input(conn, input);
+    leave(shard);
+    return used;
+}
+
+void shard_closed(struct shard *shard, struct conn *conn, const char *reason, struct now now)
+{
+    see_clock(shard, now);
+    conn_gone(conn, reason);
+    leave(shard);
+}
+
+void shard_output_drained(struct shard *shard, struct conn *conn, struct now now)
+{
+    see_clock(shard, now);
+    if (conn_is_open(conn))
+        session_pump(conn->session);
+    leave(shard);
+}
+
+void shard_message(struct shard *shard, struct shard_msg *msg, struct now now)
+{
+    see_clock(shard, now);
+    switch (msg->kind) {
+    case MSG_DELIVER:
+        route_deliver(shard, msg->message);
+        shard_msg_free(msg);
+        break;
+    case MSG_RETAIN_SET:
+        retained_store(shard, msg->message);
+        shard_msg_free(msg);
+        break;
+    case MSG_INTEREST_ADD:
+        interest_on_add(shard, msg);
+        break;
+    case MSG_INTEREST_ADDED:
+        interest_on_added(shard, msg);
+        break;
+    case MSG_INTEREST_REMOVE:
+        interest_on_remove(shard, msg);
+        break;
+    case MSG_RETAIN_QUERY:
+        subscribe_on_query(shard, msg);
+        break;
+    case MSG_RETAIN_FOUND:
+        subscribe_on_found(shard, msg);
+        break;
+    }
+    leave(shard);
+}
+
+void shard_token_resolved(struct shard *shard, uint64_t request, enum status st, struct token *token,
+                          struct why why, struct now now)
+{
+    see_clock(shard, now);
+    ace_resolved(shard, request, st, token, why);
+    token_unref(token);
+    leave(shard);
+}
+
+void shard_advance(struct shard *shard, struct now now)
+{
+    see_clock(shard, now);
+    timer_wheel_advance(&shard->timers, now);
+    leave(shard);
+}
+
+int64_t shard_wait_ms(const struct shard *shard, struct now now)
+{
+    return timer_wheel_wait_ms(&shard->timers, now.mono);
+}
+
+void shard_stop(struct shard *shard, struct now now)
+{
+    struct why why;
+
+    see_clock(shard, now);
+    LIST_EACH_SAFE (it, &shard->conns) {
+        struct conn *c = CONTAINER_OF(it, struct conn, link);
+
+        conn_refuse(c, MQTT_SERVER_SHUTTING_DOWN,
+                    reject(&why, ST_UNREACHABLE, "MQTT5 3.14.2.1", "the broker is shutting down", 0), &why,
+                    "broker_stopping");
+    }
+    leave(shard);
+}
+
+void shard_stats(const struct shard *shard, struct stats *out)
+{
+#define COPY_STAT(name, kind, help) \
+    atomic_init(&out->name, atomic_load_explicit(&shard->stats.name, memory_order_relaxed));
+    STATS_LIST(COPY_STAT)
+#undef COPY_STAT
+    for (int i = 0; i < STATUSES; i++)
+        atomic_init(&out->refusals[i], atomic_load_explicit(&shard->stats.refusals[i], memory_order_relaxed));
+}

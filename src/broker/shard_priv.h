@@ -1,0 +1,53 @@
+/* broker/shard_priv.h - the inside of a shard, for the files of the broker core only. */
+#ifndef SYMBOLON_BROKER_SHARD_PRIV_H
+#define SYMBOLON_BROKER_SHARD_PRIV_H
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/timer.h"
+#include "broker/conn.h"
+#include "broker/message.h"
+#include "broker/retained.h"
+#include "broker/session.h"
+#include "broker/shard.h"
+#include "token/verifier.h"
+
+struct shard {
+    unsigned index;
+    unsigned count; /* of all shards */
+    const struct shard_settings *settings;
+    struct shard_world world;
+    struct verifier *verifier;
+    const struct log *log;
+
+    bool going;                 /* shard_free() runs: nobody is told anything any more */
+    struct now now;             /* of the call from the world that is running */
+    int64_t wall_minus_mono_ms; /* as of the last call; a change is a jump of the calendar */
+    struct timer_wheel timers;
+    struct timer purge; /* of retained messages */
+
+    struct list conns;
+    struct list dead;           /* closed during this call: conn_reap() */
+    struct table sessions;      /* by Client Identifier */
+    struct table subscriptions; /* by session and place in the tree */
+    struct table resolving;     /* struct ace by request number */
+    struct table interests;     /* filters the other shards are being told of */
+
+    struct list operations; /* every struct subscribe_op, also those whose session has ended */
+
+    struct topic_tree *tree;
+    struct retained *retained;
+    struct list matched; /* sessions the message being routed goes to */
+
+    uint64_t next_session; /* number = next * count + index */
+    uint64_t next_conn;
+    uint64_t next_request;
+    struct buf scratch; /* one packet to be sent, or one block of properties */
+    struct buf text;    /* a filter spelled out of the tree */
+    struct stats stats;
+};
+
+/* Every size a single scratch buffer may reach: one packet. */
+#define SCRATCH_MAX ((size_t)MQTT_PACKET_SIZE_MAX)
+
+#endif

@@ -1,0 +1,452 @@
+/* SUBSCRIBE and UNSUBSCRIBE (MQTT5 3.8 to 3.11). With several shards a SUBSCRIBE is an operation:
+ *
+ *   each filter: into the tree ---> every other shard told and heard from? ---> retained messages asked for
+ *                                                                               where they live, and collected
+ *   all filters there: SUBACK, then the retained messages, then what was published meanwhile (it was held)
+ *
+ * The order is what keeps a retained message from being older than the last one delivered: it is looked up after
+ * every shard has begun to pass on, and it is sent before anything passed on since. Reading from the client stops
+ * meanwhile, so one connection has one operation. With one shard all of it happens at once. */
+#include "broker/subscribe.h"
+
+#include "broker/interest.h"
+#include "broker/route.h"
+#include "broker/send.h"
+#include "broker/shard_priv.h"
+
+#include <stdlib.h>
+
+struct subscribe_op;
+
+struct op_filter {
+    struct interest_waiter waiter;
+    struct subscribe_op *op;
+    struct span filter; /* in op->text */
+    bool wants_retained;
+    uint8_t qos;
+    struct message **found;
+    uint32_t found_count;
+    uint32_t found_cap;
+};
+
+struct subscribe_op {
+    struct list link;       /* in session->operations */
+    struct list shard_link; /* in shard->operations */
+    struct shard *shard;
+    struct session *session; /* NULL: has ended */
+    struct conn *conn;       /* NULL: is gone */
+    uint16_t packet_id;
+    uint32_t subscription_id;
+    uint32_t waiting; /* for other shards; one more while on_subscribe() runs */
+    bool refused;
+    struct why why; /* of the first refusal, for the reason string */
+    uint8_t *text;
+    uint8_t *reasons;
+    size_t count;
+    struct op_filter filters[];
+};
+
+/* ---- life ---- */
+
+static struct subscribe_op *op_new(struct conn *c, const struct mqtt_subscribe *packet)
+{
+    struct subscribe_op *op = calloc(1, sizeof *op + packet->count * sizeof op->filters[0]);
+
+    if (op == NULL)
+        return NULL;
+    op->text = malloc(packet->filters.len);
+    op->reasons = calloc(packet->count, 1);
+    if (op->text == NULL || op->reasons == NULL) {
+        free(op->text);
+        free(op->reasons);
+        free(op);
+        return NULL;
+    }
+    memcpy(op->text, packet->filters.p, packet->filters.len);
+    op->shard = c->shard;
+    op->session = c->session;
+    op->conn = c;
+    op->packet_id = packet->packet_id;
+    op->count = packet->count;
+    op->waiting = 1;
+    if (mqtt_has(&packet->properties, PROP_SUBSCRIPTION_ID))
+        op->subscription_id = packet->properties.subscription_id;
+    list_append(&op->session->operations, &op->link);
+    list_append(&op->shard->operations, &op->shard_link);
+    op->session->held++;
+    return op;
+}
+
+static void op_free(struct subscribe_op *op)
+{
+    list_remove(&op->link);
+    list_remove(&op->shard_link);
+    for (size_t i = 0; i < op->count; i++) {
+        for (uint32_t k = 0; k < op->filters[i].found_count; k++)
+            message_unref(op->filters[i].found[k]);
+        free(op->filters[i].found);
+        list_remove(&op->filters[i].waiter.link);
+    }
+    free(op->text);
+    free(op->reasons);
+    free(op);
+}
+
+void subscribe_forget_conn(struct session *s)
+{
+    LIST_EACH (it, &s->operations)
+        CONTAINER_OF(it, struct subscribe_op, link)->conn = NULL;
+}
+
+void subscribe_forget_session(struct session *s)
+{
+    LIST_EACH_SAFE (it, &s->operations) {
+        struct subscribe_op *op = CONTAINER_OF(it, struct subscribe_op, link);
+
+        op->session = NULL; /* it stays for the answers that are on their way */
+        op->conn = NULL;
+        list_remove(it);
+    }
+}
+
+void subscribe_done(struct shard *shard)
+{
+    LIST_EACH_SAFE (it, &shard->operations)
+        op_free(CONTAINER_OF(it, struct subscribe_op, shard_link));
+}
+
+/* ---- the end: SUBACK and retained messages ---- */
+
+static void send_retained(struct subscribe_op *op, const struct op_filter *f)
+{
+    for (uint32_t k = 0; k < f->found_count; k++) {
+        const struct message *m = f->found[k];
+        struct delivery_options how = { .qos = m->qos < f->qos ? m->qos : f->qos, .retain = true };
+
+        if (op->subscription_id != 0) {
+            how.n_ids = 1;
+            how.ids[0] = op->subscription_id;
+        }
+        session_deliver_retained(op->session, m, &how);
+    }
+}
+
+static void op_finish(struct subscribe_op *op)
+{
+    struct session *s = op->session;
+    struct conn *c = op->conn;
+
+    if (s != NULL) {
+        s->held--;
+        if (conn_is_open(c)) {
+            send_suback(c, MQTT_SUBACK, op->packet_id, span_of(op->reasons, op->count),
+                        op->refused ? &op->why : NULL);
+            for (size_t i = 0; i < op->count; i++)
+                send_retained(op, &op->filters[i]);
+        }
+        if (s->held == 0)
+            outbox_unhold(&s->outbox);
+    }
+    op_free(op);
+    if (s != NULL && conn_is_open(s->conn))
+        session_pump(s);
+    if (conn_is_open(c) && c->paused) {
+        c->paused = false;
+        c->shard->world.conn_pause(c->shard->world.ctx, c->io, false);
+    }
+}
+
+static void op_answered(struct subscribe_op *op)
+{
+    ASSERT(op->waiting > 0);
+    if (--op->waiting == 0)
+        op_finish(op);
+}
+
+/* ---- retained messages of one filter ---- */
+
+static bool collect(struct message ***found, uint32_t *count, uint32_t *cap, const struct message *m)
+{
+    if (*count == *cap) {
+        uint32_t more = *cap == 0 ? 8 : *cap * 2;
+        struct message **grown = reallocarray(*found, more, sizeof **found);
+
+        if (grown == NULL)
+            return false;
+        *found = grown;
+        *cap = more;
+    }
+    (*found)[(*count)++] = message_ref(m);
+    return true;
+}
+
+struct collecting {
+    struct shard *shard;
+    struct message ***found;
+    uint32_t *count;
+    uint32_t *cap;
+};
+
+static bool collect_visit(void *ctx, const struct message *m)
+{
+    struct collecting *to = ctx;
+
+    if (*to->count < to->shard->settings->max_retained_backlog && collect(to->found, to->count, to->cap, m))
+        return true;
+    STATS_INC(&to->shard->stats, dropped_retained);
+    return false;
+}
+
+static void query_here(struct shard *shard, struct op_filter *f)
+{
+    struct collecting to = { shard, &f->found, &f->found_count, &f->found_cap };
+
+    retained_query(shard->retained, (struct topic_filter){ f->filter }, shard->now, collect_visit, &to);
+}
+
+static void query_there(struct op_filter *f, unsigned owner)
+{
+    struct shard *shard = f->op->shard;
+    struct shard_msg *msg = shard_msg_new(MSG_RETAIN_QUERY, shard->index, f->filter);
+
+    if (msg == NULL) {
+        STATS_INC(&shard->stats, dropped_no_memory);
+        return;
+    }
+    msg->op = f->op;
+    msg->at = (uint32_t)(f - f->op->filters);
+    f->op->waiting++;
+    shard->world.post(shard->world.ctx, owner, msg);
+}
+
+static void query_retained(struct op_filter *f)
+{
+    struct shard *shard = f->op->shard;
+    struct topic_filter filter = { f->filter };
+
+    if (!f->wants_retained)
+        return;
+    for (unsigned i = 0; i < shard->count; i++) {
+        if (!topic_filter_has_wildcard(filter) && i != retained_owner(shard, f->filter))
+            continue;
+        if (i == shard->index)
+            query_here(shard, f);
+        else
+            query_there(f, i);
+    }
+}
+
+void subscribe_on_query(struct shard *shard, struct shard_msg *msg)
+{
+    unsigned to = msg->from;
+    uint32_t cap = 0;
+    struct collecting into = { shard, &msg->found, &msg->found_count, &cap };
+
+    retained_query(shard->retained, (struct topic_filter){ shard_msg_filter(msg) }, shard->now, collect_visit,
+                   &into);
+    msg->kind = MSG_RETAIN_FOUND;
+    msg->class = SHARD_ACK;
+    msg->from = shard->index;
+    shard->world.post(shard->world.ctx, to, msg);
+}
+
+void subscribe_on_found(struct shard *shard, struct shard_msg *msg)
+{
+    struct subscribe_op *op = msg->op;
+    struct op_filter *f = &op->filters[msg->at];
+
+    for (uint32_t i = 0; i < msg->found_count; i++) {
+        struct collecting to = { shard, &f->found, &f->found_count, &f->found_cap };
+
+        if (!collect_visit(&to, msg->found[i]))
+            break;
+    }
+    shard_msg_free(msg);
+    op_answered(op);
+}
+
+/* ---- one filter ---- */
+
+static void refuse_filter(struct op_filter *f, uint8_t code, enum status st, const struct why *why)
+{
+    struct subscribe_op *op = f->op;
+
+    op->reasons[f - op->filters] = code;
+    if (!op->refused) {
+        op->refused = true;
+        op->why = *why;
+    }
+    atomic_fetch_add_explicit(&op->shard->stats.refusals[st], 1, memory_order_relaxed);
+    log_event(op->conn == NULL ? op->shard->log : &op->conn->log, LOG_NOTICE, "subscribe_refused",
+              F_WHY(st, *why), F_I64("reason_code", code), F_SPAN("filter", f->filter));
+}
+
+/* Every other shard has answered about this filter. */
+static void on_known(struct shard *shard, struct interest_waiter *waiter, bool ok)
+{
+    struct op_filter *f = CONTAINER_OF(waiter, struct op_filter, waiter);
+    struct subscribe_op *op = f->op;
+    struct subscription *sub;
+    struct why why;
+
+    (void)shard;
+    if (op->session != NULL && !ok) {
+        sub = subscription_find(op->session, (struct topic_filter){ f->filter });
+        if (sub != NULL)
+            subscription_free(sub);
+        f->wants_retained = false;
+        (void)reject(&why, ST_NO_MEMORY, "memory", "out of memory", 0);
+        refuse_filter(f, status_mqtt5_code(ST_NO_MEMORY), ST_NO_MEMORY, &why);
+    }
+    if (op->session != NULL && ok)
+        query_retained(f);
+    op_answered(op);
+}
+
+static enum status check_filter(struct conn *c, struct topic_filter filter, uint8_t *ret_code, struct why *why)
+{
+    const struct shard_settings *settings = c->shard->settings;
+    struct authz az = conn_authz(c);
+    enum status st;
+
+    if (topic_filter_is_shared(filter)) {
+        *ret_code = MQTT_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED;
+        return reject(why, ST_UNSUPPORTED, "MQTT5 3.2.2.3.13", "shared subscriptions are not available", 0);
+    }
+    if (topic_level_count(filter.s) > settings->max_topic_levels) {
+        *ret_code = MQTT_TOPIC_FILTER_INVALID;
+        return reject(why, ST_BAD_FILTER, "max_topic_levels", "the filter has too many levels", 0);
+    }
+    st = authz_subscribe(&az, filter, why);
+    if (st != ST_OK)
+        *ret_code = settings->hide_topics ? MQTT_UNSPECIFIED_ERROR : status_mqtt5_code(st);
+    return st;
+}
+
+/* Into the tree, or new options for the subscription that is there (MQTT5 [MQTT-3.8.4-3]). */
+static enum status put_filter(struct op_filter *f, const struct mqtt_subscription *want, struct why *why)
+{
+    struct subscribe_op *op = f->op;
+    struct subscription *sub = subscription_find(op->session, want->filter);
+    bool first = false;
+    enum status st;
+
+    f->wants_retained = want->retain_handling == 0 || (want->retain_handling == 1 && sub == NULL);
+    if (sub == NULL) {
+        st = subscription_new(op->session, want->filter, &sub, &first, why);
+        if (st != ST_OK)
+            return st;
+    }
+    sub->id = op->subscription_id;
+    sub->qos = want->qos;
+    sub->no_local = want->no_local;
+    sub->retain_as_published = want->retain_as_published;
+    f->qos = want->qos;
+    if (first && op->shard->count > 1 && interest_add(op->shard, f->filter) != ST_OK) {
+        subscription_free(sub);
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    }
+    return ST_OK;
+}
+
+static void start_filter(struct op_filter *f, const struct mqtt_subscription *want)
+{
+    struct subscribe_op *op = f->op;
+    struct why why = { 0 };
+    uint8_t code;
+    enum status st = check_filter(op->conn, want->filter, &code, &why);
+
+    if (st == ST_OK) {
+        st = put_filter(f, want, &why);
+        code = status_mqtt5_code(st);
+    }
+    if (st != ST_OK) {
+        f->wants_retained = false;
+        refuse_filter(f, code, st, &why);
+        return;
+    }
+    op->reasons[f - op->filters] = want->qos;
+    log_event(&op->conn->log, LOG_DEBUG, "subscribed", F_SPAN("filter", f->filter), F_I64("qos", want->qos));
+    if (interest_wait(op->shard, f->filter, &f->waiter))
+        op->waiting++;
+    else
+        query_retained(f);
+}
+
+/* The filters are read again from the copy, so that their text lives as long as the operation. */
+static void start_filters(struct subscribe_op *op, const struct mqtt_subscribe *packet)
+{
+    struct mqtt_subscribe copy = *packet;
+    struct mqtt_subscription want;
+    size_t at = 0, i = 0;
+    struct why why;
+
+    copy.filters = span_of(op->text, packet->filters.len);
+    while (mqtt_next_subscription(&copy, &at, &want)) {
+        struct op_filter *f = &op->filters[i];
+
+        f->op = op;
+        f->filter = want.filter.s;
+        f->waiter.known = on_known;
+        if (i < op->shard->settings->max_subscribe_filters)
+            start_filter(f, &want);
+        else
+            op->reasons[i] = MQTT_QUOTA_EXCEEDED;
+        if (i == op->shard->settings->max_subscribe_filters) { /* one event for all of the rest */
+            (void)reject(&why, ST_QUOTA, "max_subscribe_filters", "too many filters in one packet", 0);
+            refuse_filter(f, MQTT_QUOTA_EXCEEDED, ST_QUOTA, &why);
+        }
+        i++;
+    }
+    ASSERT(i == op->count);
+}
+
+void on_subscribe(struct conn *c, const struct mqtt_frame *frame)
+{
+    struct mqtt_subscribe packet;
+    struct subscribe_op *op;
+    struct why why = { 0 };
+    enum status st = mqtt_read_subscribe(frame, MQTT_5, &packet, &why);
+
+    if (st != ST_OK) {
+        conn_fail(c, st, &why);
+        return;
+    }
+    op = op_new(c, &packet);
+    if (op == NULL) {
+        conn_fail(c, reject(&why, ST_NO_MEMORY, "memory", "out of memory", 0), &why);
+        return;
+    }
+    start_filters(op, &packet);
+    if (op->waiting > 1) {
+        c->paused = true;
+        c->shard->world.conn_pause(c->shard->world.ctx, c->io, true);
+    }
+    op_answered(op);
+}
+
+void on_unsubscribe(struct conn *c, const struct mqtt_frame *frame)
+{
+    CLEANUP(freep)
+    uint8_t *reasons = NULL;
+    struct mqtt_unsubscribe packet;
+    struct topic_filter filter;
+    struct why why = { 0 };
+    size_t at = 0, i = 0;
+    enum status st = mqtt_read_unsubscribe(frame, MQTT_5, &packet, &why);
+
+    if (st == ST_OK && (reasons = malloc(packet.count)) == NULL)
+        st = reject(&why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    if (st != ST_OK) {
+        conn_fail(c, st, &why);
+        return;
+    }
+    while (mqtt_next_unsubscription(&packet, &at, &filter)) {
+        struct subscription *sub = subscription_find(c->session, filter);
+
+        reasons[i++] = sub == NULL ? MQTT_NO_SUBSCRIPTION_EXISTED : MQTT_SUCCESS;
+        if (sub != NULL)
+            subscription_free(sub);
+    }
+    send_suback(c, MQTT_UNSUBACK, packet.packet_id, span_of(reasons, i), NULL);
+}
