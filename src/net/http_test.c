@@ -1,0 +1,367 @@
+/* Our HTTP client against our HTTP server, on one loop. */
+#include "net/http_client.h"
+#include "net/http_server.h"
+#include "net/test_certs.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+/* cmocka wants the three above first */
+#include <cmocka.h>
+
+#define PATIENCE_MS 20000
+#define URL_MAX     128
+
+static struct test_certs certs;
+static char folder[] = "/tmp/net-http-test-XXXXXX";
+
+struct files {
+    char ca[64], cert[64], key[64], client_cert[64], client_key[64], stranger_cert[64], stranger_key[64];
+};
+static struct files files;
+
+struct seen {
+    int requests;
+    char method[16], path[64], type[64], authorization[64], query[64];
+    size_t body_len;
+    bool has_cert, verified, loopback;
+};
+
+struct answer {
+    int count;
+    enum status st;
+    int code;
+    char type[64];
+    struct buf body;
+};
+
+struct world {
+    struct loop *loop;
+    struct http_server *server;
+    struct http_client *client;
+    struct seen seen;
+    struct answer answer;
+    size_t reply_len; /* 0: "hello" */
+};
+
+static void copy(char *to, size_t cap, struct span from)
+{
+    (void)snprintf(to, cap, "%.*s", SPAN_FMT(from));
+}
+
+static void handler(void *ctx, const struct http_request *request, struct http_reply *reply)
+{
+    struct world *w = ctx;
+    struct seen *s = &w->seen;
+    s->requests++;
+    copy(s->method, sizeof s->method, request->method);
+    copy(s->path, sizeof s->path, request->path);
+    copy(s->type, sizeof s->type, http_request_header(request, "content-type"));
+    copy(s->authorization, sizeof s->authorization, http_request_header(request, "Authorization"));
+    copy(s->query, sizeof s->query, http_request_query(request, "q"));
+    s->body_len = request->body.len;
+    s->has_cert = request->cert_der.len > 0;
+    s->verified = request->cert_verified;
+    s->loopback = request->peer.is_loopback;
+    reply->code = span_eq_str(request->path, "/missing") ? 404 : 200;
+    http_reply_header(reply, "Content-Type", "application/json");
+    http_reply_header(reply, "Cache-Control", "no-store");
+    if (w->reply_len == 0)
+        put_str(&reply->body, "hello");
+    for (size_t i = 0; i < w->reply_len; i++)
+        put_u8(&reply->body, 'x');
+}
+
+static void on_done(void *ctx, const struct http_result *result)
+{
+    struct answer *a = ctx;
+    a->count++;
+    a->st = result->st;
+    a->code = result->code;
+    copy(a->type, sizeof a->type, result->content_type);
+    buf_reset(&a->body);
+    put_bytes(&a->body, result->body);
+}
+
+static void world_init(struct world *w, bool tls)
+{
+    struct http_server_settings settings = { .address = "127.0.0.1", .max_body = 1000 };
+    *w = (struct world){ 0 };
+    buf_init(&w->answer.body, 1024 * 1024);
+    if (tls) {
+        settings.cert_file = files.cert;
+        settings.key_file = files.key;
+        settings.client_ca_file = files.ca;
+    }
+    assert_int_equal(loop_new(&w->loop, NULL), ST_OK);
+    assert_int_equal(http_server_new(w->loop, &settings, handler, w, &w->server, NULL), ST_OK);
+    assert_int_equal(http_client_new(w->loop, &w->client, NULL), ST_OK);
+}
+
+static void world_done(struct world *w)
+{
+    http_client_free(w->client);
+    http_server_free(w->server);
+    loop_free(w->loop);
+    buf_done(&w->answer.body);
+}
+
+static void url_of(char *url, const struct world *w, const char *host, const char *path)
+{
+    (void)snprintf(url, URL_MAX, "%s://%s:%u%s", strchr(host, '4') != NULL ? "http" : "https",
+                   strchr(host, '4') != NULL ? "127.0.0.1" : host, http_server_port(w->server), path);
+}
+#define PLAIN "4" /* url_of(): http://127.0.0.1 */
+
+static void perform(struct world *w, const struct http_call *call)
+{
+    int before = w->answer.count;
+    struct mono_time until = mono_plus_ms(now_read().mono, PATIENCE_MS);
+    assert_int_equal(http_start(w->client, call, on_done, &w->answer, NULL, NULL), ST_OK);
+    while (w->answer.count == before) {
+        if (now_read().mono.ms > until.ms)
+            fail_msg("no answer");
+        loop_turn(w->loop);
+    }
+    assert_int_equal(w->answer.count, before + 1);
+}
+
+static void a_request_and_its_answer_arrive_whole(void **state)
+{
+    struct world w;
+    char url[URL_MAX];
+    (void)state;
+    world_init(&w, true);
+    url_of(url, &w, "localhost", "/token?q=a%20b");
+    struct http_call call = { .url = url,
+                              .body = SPAN("{\"a\":1}"),
+                              .content_type = "application/ace+json",
+                              .user = "id",
+                              .password = "secret",
+                              .ca_file = files.ca };
+    perform(&w, &call);
+    assert_int_equal(w.answer.st, ST_OK);
+    assert_int_equal(w.answer.code, 200);
+    assert_string_equal(w.answer.type, "application/json");
+    assert_true(span_eq_str(buf_span(&w.answer.body), "hello"));
+    assert_string_equal(w.seen.method, "POST");
+    assert_string_equal(w.seen.path, "/token");
+    assert_string_equal(w.seen.query, "a b");
+    assert_string_equal(w.seen.type, "application/ace+json");
+    assert_string_equal(w.seen.authorization, "Basic aWQ6c2VjcmV0");
+    assert_int_equal(w.seen.body_len, 7);
+    assert_true(w.seen.loopback);
+    assert_false(w.seen.has_cert);
+    url_of(url, &w, "localhost", "/missing");
+    struct http_call get = { .url = url, .ca_file = files.ca };
+    perform(&w, &get);
+    assert_int_equal(w.answer.code, 404);
+    assert_string_equal(w.seen.method, "GET");
+    world_done(&w);
+}
+
+static void a_client_certificate_is_asked_for_but_not_demanded(void **state) /* RFC 8705 2 */
+{
+    struct world w;
+    char url[URL_MAX];
+    (void)state;
+    world_init(&w, true);
+    url_of(url, &w, "localhost", "/");
+    struct http_call call = {
+        .url = url, .ca_file = files.ca, .cert_file = files.client_cert, .key_file = files.client_key
+    };
+    perform(&w, &call);
+    assert_int_equal(w.answer.code, 200);
+    assert_true(w.seen.has_cert);
+    assert_true(w.seen.verified);
+    call.cert_file = files.stranger_cert;
+    call.key_file = files.stranger_key;
+    perform(&w, &call);
+    assert_int_equal(w.answer.st, ST_OK);
+    assert_false(w.seen.verified); /* whether it was sent at all is the client's choice */
+    world_done(&w);
+}
+
+static void a_body_above_the_limit_never_reaches_the_handler(void **state)
+{
+    static const uint8_t big[1001];
+    struct world w;
+    char url[URL_MAX];
+    (void)state;
+    world_init(&w, false);
+    url_of(url, &w, PLAIN, "/token");
+    struct http_call call = { .url = url, .body = span_of(big, 1000), .allow_http = true };
+    perform(&w, &call);
+    assert_int_equal(w.answer.code, 200);
+    assert_int_equal(w.seen.body_len, 1000);
+    call.body.len = 1001;
+    perform(&w, &call);
+    assert_int_equal(w.answer.code, 413);
+    assert_int_equal(w.seen.requests, 1);
+    world_done(&w);
+}
+
+static void an_answer_above_the_limit_is_refused(void **state)
+{
+    struct world w;
+    char url[URL_MAX];
+    (void)state;
+    world_init(&w, false);
+    w.reply_len = 300000;
+    url_of(url, &w, PLAIN, "/jwks.json");
+    struct http_call call = { .url = url, .allow_http = true, .max_response = 300000 };
+    perform(&w, &call);
+    assert_int_equal(w.answer.st, ST_OK);
+    assert_int_equal(w.answer.body.len, 300000);
+    call.max_response--;
+    perform(&w, &call);
+    assert_int_equal(w.answer.st, ST_TOO_LARGE);
+    world_done(&w);
+}
+
+static void a_server_we_do_not_trust_is_refused(void **state)
+{
+    struct world w;
+    char url[URL_MAX];
+    (void)state;
+    world_init(&w, true);
+    url_of(url, &w, "localhost", "/");
+    struct http_call call = { .url = url, .ca_file = files.stranger_cert };
+    perform(&w, &call);
+    assert_int_equal(w.answer.st, ST_DENIED);
+    call = (struct http_call){ .url = url,
+                               .ca_file = files.ca,
+                               .pinned_pubkey = "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" };
+    perform(&w, &call);
+    assert_int_equal(w.answer.st, ST_DENIED);
+    assert_int_equal(w.seen.requests, 0);
+    world_done(&w);
+}
+
+static void plain_http_needs_to_be_allowed(void **state)
+{
+    struct world w;
+    char url[URL_MAX];
+    (void)state;
+    world_init(&w, false);
+    url_of(url, &w, PLAIN, "/");
+    struct http_call call = { .url = url };
+    perform(&w, &call);
+    assert_int_equal(w.answer.st, ST_DENIED);
+    assert_int_equal(w.seen.requests, 0);
+    world_done(&w);
+}
+
+static void a_server_that_never_answers_is_a_timeout(void **state)
+{
+    struct world w;
+    char url[URL_MAX];
+    int fd;
+    uint16_t port;
+    struct listener_settings where = { .address = "127.0.0.1" };
+    (void)state;
+    world_init(&w, false);
+    assert_int_equal(listener_socket(&where, &fd, &port, NULL), ST_OK); /* nobody accepts */
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%u/", port);
+    struct http_call call = { .url = url, .allow_http = true, .timeout_ms = 50 };
+    perform(&w, &call);
+    assert_int_equal(w.answer.st, ST_TIMEOUT);
+    close(fd);
+    perform(&w, &call);
+    assert_int_equal(w.answer.st, ST_UNREACHABLE);
+    world_done(&w);
+}
+
+static void many_calls_run_side_by_side_and_one_can_be_cancelled(void **state)
+{
+    enum { CALLS = 40 };
+    struct world w;
+    struct answer answers[CALLS] = { 0 };
+    struct http_pending *victim = NULL;
+    char url[URL_MAX];
+    int done = 0;
+    (void)state;
+    world_init(&w, true);
+    struct http_call call = { .url = url, .ca_file = files.ca };
+    url_of(url, &w, "localhost", "/");
+    for (int i = 0; i < CALLS; i++) {
+        buf_init(&answers[i].body, 1024);
+        assert_int_equal(http_start(w.client, &call, on_done, &answers[i], i == 7 ? &victim : NULL, NULL),
+                         ST_OK);
+    }
+    http_cancel(victim);
+    struct mono_time until = mono_plus_ms(now_read().mono, PATIENCE_MS);
+    while (done < CALLS - 1 && now_read().mono.ms < until.ms) {
+        loop_turn(w.loop);
+        done = 0;
+        for (int i = 0; i < CALLS; i++)
+            done += answers[i].count;
+    }
+    assert_int_equal(done, CALLS - 1);
+    assert_int_equal(answers[7].count, 0);
+    for (int i = 0; i < CALLS; i++) {
+        if (i != 7)
+            assert_int_equal(answers[i].code, 200);
+        buf_done(&answers[i].body);
+    }
+    /* One more under way when everything is freed: no callback, no leak. */
+    assert_int_equal(http_start(w.client, &call, on_done, &w.answer, NULL, NULL), ST_OK);
+    loop_turn(w.loop);
+    world_done(&w);
+}
+
+static void write_file(char *path, size_t cap, const char *name, const struct buf *pem)
+{
+    (void)snprintf(path, cap, "%s/%s", folder, name);
+    int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, pem->p, pem->len), pem->len);
+    close(fd);
+}
+
+static int make_certs(void **state)
+{
+    (void)state;
+    test_certs_make(&certs);
+    if (mkdtemp(folder) == NULL)
+        return -1;
+    write_file(files.ca, sizeof files.ca, "ca.pem", &certs.ca.cert_pem);
+    write_file(files.cert, sizeof files.cert, "cert.pem", &certs.server.cert_pem);
+    write_file(files.key, sizeof files.key, "key.pem", &certs.server.key_pem);
+    write_file(files.client_cert, sizeof files.client_cert, "client.pem", &certs.client.cert_pem);
+    write_file(files.client_key, sizeof files.client_key, "client.key", &certs.client.key_pem);
+    write_file(files.stranger_cert, sizeof files.stranger_cert, "stranger.pem", &certs.stranger.cert_pem);
+    write_file(files.stranger_key, sizeof files.stranger_key, "stranger.key", &certs.stranger.key_pem);
+    return 0;
+}
+
+static int drop_certs(void **state)
+{
+    const char *const all[] = { files.ca,         files.cert,          files.key,         files.client_cert,
+                                files.client_key, files.stranger_cert, files.stranger_key };
+    (void)state;
+    test_certs_done(&certs);
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        (void)unlink(all[i]);
+    (void)rmdir(folder);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_request_and_its_answer_arrive_whole),
+        cmocka_unit_test(a_client_certificate_is_asked_for_but_not_demanded),
+        cmocka_unit_test(a_body_above_the_limit_never_reaches_the_handler),
+        cmocka_unit_test(an_answer_above_the_limit_is_refused),
+        cmocka_unit_test(a_server_we_do_not_trust_is_refused),
+        cmocka_unit_test(plain_http_needs_to_be_allowed),
+        cmocka_unit_test(a_server_that_never_answers_is_a_timeout),
+        cmocka_unit_test(many_calls_run_side_by_side_and_one_can_be_cancelled),
+    };
+    return cmocka_run_group_tests(tests, make_certs, drop_certs);
+}
