@@ -1,0 +1,161 @@
+// A foreign MQTT 5 client (MQTT.js on Node's own TLS) that speaks ACE (RFC 9431) to our broker.
+// usage: node witness_mqtt.mjs JSON     The JSON says where, who and what; one JSON line on standard output answers.
+//   { port, ca, clientId, token, key: JWK, proof: "exporter" | "challenge" | "draft06", tls: "TLSv1.3", steps: [...] }
+// Steps: {publish, payload, qos, retain}  {subscribe, qos}  {collect: count}  {reauthenticate: token, key}
+import crypto from 'node:crypto';
+import fs from 'node:fs';
+import tls from 'node:tls';
+import mqtt from 'mqtt';
+
+const LABEL = 'EXPORTER-ACE-MQTT-Sign-Challenge';
+const WAIT_MS = 10000;
+const job = JSON.parse(process.argv[2]);
+const result = { steps: [], messages: [] };
+
+function finish(code) {
+  process.stdout.write(JSON.stringify(result) + '\n', () => process.exit(code));
+}
+
+function prove(jwk, data) {
+  if (jwk.kty === 'oct') {
+    return crypto.createHmac('sha256', Buffer.from(jwk.k, 'base64url')).update(data).digest();
+  }
+  const key = crypto.createPrivateKey({ key: jwk, format: 'jwk' });
+  return jwk.kty === 'EC' ? crypto.sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' }) : crypto.sign(null, data, key);
+}
+
+function prefixed(bytes) {
+  const length = Buffer.alloc(2);
+  length.writeUInt16BE(bytes.length);
+  return Buffer.concat([length, bytes]);
+}
+
+function openTls() {
+  return new Promise((resolve, reject) => {
+    const socket = tls.connect({
+      host: '127.0.0.1', port: job.port, servername: 'localhost', ca: fs.readFileSync(job.ca),
+      ALPNProtocols: ['mqtt'], minVersion: job.tls, maxVersion: job.tls,
+    });
+    socket.once('secureConnect', () => resolve(socket));
+    socket.once('error', reject);
+  });
+}
+
+function connectData(socket) {
+  if (job.token === undefined) return undefined;
+  const token = prefixed(Buffer.from(job.token));
+  if (job.proof !== 'exporter') return token;
+  // Buffer.alloc(0): the empty context, which TLS 1.2 keeps apart from no context at all.
+  const exported = socket.exportKeyingMaterial(32, LABEL, Buffer.alloc(0));
+  return Buffer.concat([token, prove(job.key, exported)]);
+}
+
+function answer(challenge, key) {
+  const nonce = crypto.randomBytes(8);
+  const proof = prove(key, Buffer.concat([challenge, nonce]));
+  return Buffer.concat([job.proof === 'draft06' ? prefixed(nonce) : nonce, proof]);
+}
+
+function makeClient(socket) {
+  const properties = { authenticationMethod: 'ace', sessionExpiryInterval: 0 };
+  const data = connectData(socket);
+  if (data !== undefined) properties.authenticationData = data;
+  const client = new mqtt.MqttClient(() => socket, {
+    protocolVersion: 5, clientId: job.clientId, clean: true, reconnectPeriod: 0, connectTimeout: WAIT_MS, properties,
+  });
+  client.aceKey = job.key;
+  client.handleAuth = (packet, done) => {
+    if (packet.reasonCode !== 24) {
+      client.emit('authenticated', packet);
+      return done();
+    }
+    const authenticationData = answer(packet.properties.authenticationData, client.aceKey);
+    return done(undefined, { cmd: 'auth', reasonCode: 24, properties: { authenticationMethod: 'ace', authenticationData } });
+  };
+  return client;
+}
+
+function refused(error, packet) {
+  return {
+    ok: false, code: error?.code ?? packet?.reasonCode, message: error?.message,
+    reason: packet?.properties?.reasonString,
+  };
+}
+
+function publish(client, step) {
+  return new Promise((resolve) => {
+    client.publish(step.publish, step.payload ?? '', { qos: step.qos ?? 0, retain: step.retain ?? false },
+      (error, packet) => resolve(error ? refused(error, packet) : { ok: true }));
+  });
+}
+
+function subscribe(client, step) {
+  return new Promise((resolve) => {
+    client.subscribe(step.subscribe, { qos: step.qos ?? 0 }, (error, granted, packet) => {
+      const codes = packet?.granted ?? granted?.map((g) => g.qos);
+      const reason = packet?.properties?.reasonString ?? error?.packet?.properties?.reasonString;
+      resolve({ ok: !error && codes.every((c) => c < 0x80), codes, code: error?.code, reason });
+    });
+  });
+}
+
+function collect(count) {
+  return new Promise((resolve) => {
+    const look = () => result.messages.length >= count && resolve({ ok: true });
+    look();
+    job.look = look;
+  });
+}
+
+function reauthenticate(client, step) {
+  return new Promise((resolve) => {
+    client.aceKey = step.key;
+    client.once('authenticated', (packet) => resolve({ ok: packet.reasonCode === 0 }));
+    client._sendPacket({
+      cmd: 'auth', reasonCode: 25,
+      properties: { authenticationMethod: 'ace', authenticationData: prefixed(Buffer.from(step.reauthenticate)) },
+    });
+  });
+}
+
+async function runSteps(client) {
+  for (const step of job.steps ?? []) {
+    const done = step.publish !== undefined ? publish(client, step)
+      : step.subscribe !== undefined ? subscribe(client, step)
+        : step.reauthenticate !== undefined ? reauthenticate(client, step)
+          : collect(step.collect);
+    const late = new Promise((resolve) => { setTimeout(() => resolve({ ok: false, message: 'timeout' }), WAIT_MS).unref(); });
+    const gone = new Promise((resolve) => { client.once('gone', (why) => resolve({ ok: false, ...why })); });
+    result.steps.push(await Promise.race([done, late, gone]));
+  }
+}
+
+try {
+  const socket = await openTls();
+  result.tls = socket.getProtocol();
+  result.alpn = socket.alpnProtocol;
+  const client = makeClient(socket);
+  client.on('packetreceive', (packet) => {
+    if (packet.cmd === 'connack') {
+      result.connack = {
+        code: packet.reasonCode, reason: packet.properties?.reasonString, properties: packet.properties,
+      };
+      if (packet.reasonCode !== 0) finish(0);
+    } else if (packet.cmd === 'disconnect') {
+      result.disconnect = { code: packet.reasonCode, reason: packet.properties?.reasonString };
+      client.emit('gone', result.disconnect);
+    }
+  });
+  client.on('message', (topic, payload) => {
+    result.messages.push({ topic, payload: payload.toString() });
+    job.look?.();
+  });
+  client.on('error', (error) => { result.error = error.message; });
+  client.on('close', () => client.emit('gone', { message: 'closed' }));
+  await new Promise((resolve) => { client.once('connect', resolve); client.once('gone', resolve); });
+  if (client.connected) await runSteps(client);
+  client.end(true, {}, () => finish(0));
+} catch (error) {
+  result.error = error.message;
+  finish(1);
+}
