@@ -204,10 +204,14 @@ enum symbolon_status symbolon_client_unsubscribe(struct symbolon_client *client,
 enum symbolon_status symbolon_client_flush(struct symbolon_client *client,
                                            struct symbolon_error *error) SYMBOLON_MUST_CHECK;
 
-/* Fetches a token now (cache first unless `force`) without connecting; `token` or `disconnected` follows. For
- * this the AS must be configured. */
+/* Gets a token (cache first unless `force`) without opening a session; `token` or `disconnected` follows. If no AS
+ * is configured the broker is asked for hints. */
 enum symbolon_status symbolon_client_fetch_token(struct symbolon_client *client, bool force,
                                                  struct symbolon_error *error) SYMBOLON_MUST_CHECK;
+
+/* The token at hand, from memory or the cache; NULL if there is none that still lives. Borrowed until the next call on
+ * the client. */
+const struct symbolon_token *symbolon_client_token(struct symbolon_client *client);
 
 /* Unfinished: queued, in flight, or a request without answer. */
 size_t symbolon_client_pending(const struct symbolon_client *client);

@@ -157,3 +157,8 @@ enum symbolon_status error_none(struct symbolon_error *error)
         *error = (struct symbolon_error){ .status = SYMBOLON_OK, .reason_code = NO_REASON_CODE };
     return SYMBOLON_OK;
 }
+
+const char *symbolon_reason_text(uint8_t reason_code)
+{
+    return mqtt_reason_name(MQTT_CONNACK, reason_code);
+}

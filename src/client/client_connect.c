@@ -1,0 +1,332 @@
+/* One connection: dial, CONNECT with a proof of possession, packets both ways, the end. */
+#include "client/client_priv.h"
+#include "client/key_priv.h"
+#include "codec/json.h"
+#include "crypto/x509.h"
+#include "jose/jwk.h"
+#include "net/dial.h"
+
+#define USER_PROPERTIES_MAX 64
+#define PIN_CLAUSE          "RFC 9431 2.2.1 (MT-26)"
+
+void client_rearm(struct symbolon_client *c)
+{
+    int64_t due = engine_due(&c->engine);
+
+    if (due < 0)
+        timer_stop(loop_timers(c->loop->loop), &c->keep_alive);
+    else
+        timer_start(loop_timers(c->loop->loop), &c->keep_alive, (struct mono_time){ due });
+}
+
+/* ---- a stream nobody listens to any more ---- */
+
+static size_t orphan_data(void *ctx UNUSED, struct span data)
+{
+    return data.len;
+}
+
+static void orphan_closed(void *ctx UNUSED, enum status st UNUSED, const struct why *why UNUSED)
+{
+}
+
+static const struct stream_events orphan = { .on_data = orphan_data, .on_closed = orphan_closed };
+
+void client_drop_stream(struct symbolon_client *c, bool in_order)
+{
+    struct stream *stream = TAKE(c->stream);
+
+    timer_stop(loop_timers(c->loop->loop), &c->deadline);
+    if (stream == NULL)
+        return;
+    stream_set_ctx(stream, &orphan, NULL);
+    if (in_order)
+        stream_close(stream);
+    else
+        stream_abort(stream, ST_OK, (struct why){ .clause = "client", .text = "not needed any more" });
+}
+
+/* ---- the broker is who it should be ---- */
+
+/* rs_cnf with a key (RFC 9201 3.2): the certificate's key must be that one. A thumbprint in rs_cnf was checked within
+ * the handshake. */
+static enum symbolon_status check_broker_key(struct symbolon_client *c, struct symbolon_error *error)
+{
+    CLEANUP(js_unrefp)
+    struct js *js = NULL;
+    CLEANUP(key_unrefp)
+    struct key *key = NULL;
+    struct jwk jwk;
+    struct why why = { 0 };
+
+    if (c->token.rs_jwk == NULL)
+        return SYMBOLON_OK;
+    enum status st = js_parse(span_of_str(c->token.rs_jwk), strlen(c->token.rs_jwk), &js, &why);
+    if (st == ST_OK)
+        st = jwk_parse(js, JWK_PUBLIC, &jwk, &why);
+    if (st != ST_OK)
+        return error_from(error, st, &why);
+    bool same =
+        x509_public_key(tls_peer_cert(stream_tls(c->stream)), &key, &why) == ST_OK && key_same(key, jwk.key);
+    jwk_done(&jwk);
+    if (!same)
+        return error_set(error, SYMBOLON_UNTRUSTED, PIN_CLAUSE,
+                         "the broker's key is not the one the authorization server named");
+    return SYMBOLON_OK;
+}
+
+/* ---- CONNECT ---- */
+
+static enum symbolon_status exporter_value(struct symbolon_client *c, uint8_t out[SYMBOLON_ACE_EXPORTER_LEN],
+                                           struct symbolon_error *error)
+{
+    struct why why = { 0 };
+    enum status st = tls_exporter(stream_tls(c->stream), SPAN(SYMBOLON_ACE_EXPORTER_LABEL), out,
+                                  SYMBOLON_ACE_EXPORTER_LEN, &why);
+
+    return st == ST_OK ? SYMBOLON_OK : error_from(error, st, &why);
+}
+
+/* Authentication Data of CONNECT; empty without a token, which asks for hints (MT-92). */
+static enum symbolon_status make_auth_data(struct symbolon_client *c, struct buf *out,
+                                           struct symbolon_error *error)
+{
+    const char *token = c->token.access_token;
+    uint8_t exporter[SYMBOLON_ACE_EXPORTER_LEN];
+    uint8_t *room;
+    size_t len = 0;
+    enum symbolon_status st;
+
+    if (c->o.ace == SYMBOLON_ACE_OFF || token == NULL)
+        return SYMBOLON_OK;
+    room = buf_room(out, SYMBOLON_ACE_AUTH_DATA_MAX);
+    if (room == NULL)
+        return error_set(error, SYMBOLON_NO_MEMORY, "", "out of memory");
+    struct symbolon_bytes bytes = { token, strlen(token) };
+    if (c->o.ace == SYMBOLON_ACE_CHALLENGE || tls_resumed(stream_tls(c->stream))) { /* MT-61 */
+        st = symbolon_ace_connect_challenge(bytes, room, SYMBOLON_ACE_AUTH_DATA_MAX, &len, error);
+    } else {
+        st = exporter_value(c, exporter, error);
+        if (st == SYMBOLON_OK)
+            st = symbolon_ace_connect_exporter(bytes, client_pop_key(c), exporter, room,
+                                               SYMBOLON_ACE_AUTH_DATA_MAX, &len, error);
+    }
+    if (st == SYMBOLON_OK)
+        buf_added(out, len);
+    return st;
+}
+
+static void on_ready(void *ctx)
+{
+    struct symbolon_client *c = ctx;
+    CLEANUP(buf_wipe)
+    struct buf auth_data = { .max = SYMBOLON_ACE_AUTH_DATA_MAX };
+    struct symbolon_error error;
+
+    if (c->state != CLIENT_DIALING)
+        return;
+    enum symbolon_status st = check_broker_key(c, &error);
+    if (st == SYMBOLON_OK)
+        st = make_auth_data(c, &auth_data, &error);
+    if (st != SYMBOLON_OK) {
+        client_failed(c, &error);
+        return;
+    }
+    client_enter(c, CLIENT_CONNECTING);
+    engine_connect(&c->engine, buf_span(&auth_data), client_now(c));
+    client_rearm(c);
+}
+
+static size_t on_data(void *ctx, struct span data)
+{
+    struct symbolon_client *c = ctx;
+
+    if (c->state != CLIENT_CONNECTING && c->state != CLIENT_OPEN)
+        return data.len;
+    size_t used = engine_input(&c->engine, data, client_now(c));
+    client_rearm(c);
+    return used;
+}
+
+static void on_closed(void *ctx, enum status st, const struct why *why)
+{
+    struct symbolon_client *c = ctx;
+    struct symbolon_error error;
+
+    c->stream = NULL;
+    if (c->state == CLIENT_CLOSING)
+        error_none(&error);
+    else if (st == ST_OK && c->state == CLIENT_OPEN)
+        error_set(&error, SYMBOLON_CLOSED, "", "the broker closed the connection without a DISCONNECT");
+    else if (st == ST_OK)
+        error_set(&error, SYMBOLON_CLOSED, "", "the broker closed the connection before its CONNACK");
+    else
+        error_from(&error, st, why);
+    client_failed(c, &error);
+}
+
+static const struct stream_events stream_events = {
+    .on_ready = on_ready,
+    .on_data = on_data,
+    .on_closed = on_closed,
+};
+
+void client_dial(struct symbolon_client *c)
+{
+    struct dial_settings settings = {
+        .host = c->o.host,
+        .port = c->o.port,
+        .tls = c->tls,
+        .expect = { .any_name = c->o.insecure, .pin = c->token.has_rs_x5t ? c->token.rs_x5t : NULL },
+        .connect_ms = c->o.connect_timeout_ms,
+        .stream = { .handshake_ms = c->o.connect_timeout_ms,
+                    .unread_max = (size_t)c->o.max_packet_size + 65536 },
+    };
+    struct symbolon_error error;
+    struct why why = { 0 };
+
+    client_enter(c, CLIENT_DIALING);
+    client_say(c, 4, "connecting to %s port %u%s", c->o.host, c->o.port, c->tls == NULL ? " without TLS" : "");
+    enum status st = dial(c->loop->loop, &settings, &stream_events, c, &c->stream, &why);
+    if (st != ST_OK) {
+        c->stream = NULL;
+        error_from(&error, st, &why);
+        client_failed(c, &error);
+        return;
+    }
+    timer_start(loop_timers(c->loop->loop), &c->deadline,
+                mono_plus_ms(client_now(c).mono, c->o.connect_timeout_ms));
+}
+
+/* ---- what the engine says ---- */
+
+static void engine_sends(void *ctx, struct span bytes)
+{
+    struct symbolon_client *c = ctx;
+
+    if (c->stream != NULL)
+        stream_send(c->stream, bytes);
+}
+
+static void engine_connected(void *ctx, const struct mqtt_connack *connack)
+{
+    struct symbolon_client *c = ctx;
+    const struct mqtt_properties *p = &connack->properties;
+    struct symbolon_connected connected = {
+        .session_present = connack->session_present,
+        .client_id = engine_client_id(&c->engine),
+        .session_expiry_s = mqtt_has(p, PROP_SESSION_EXPIRY) ? p->session_expiry_s : c->o.session_expiry_s,
+        .keep_alive_s = c->engine.keep_alive_s,
+        .tls = c->tls == NULL ? NULL : tls_version(stream_tls(c->stream)),
+        .token_expires_at_s = c->o.ace == SYMBOLON_ACE_OFF ? 0 : c->token.expires_at_s,
+    };
+
+    timer_stop(loop_timers(c->loop->loop), &c->deadline);
+    client_enter(c, CLIENT_OPEN);
+    c->pause_ms = 0;
+    client_schedule_renewal(c);
+    if (c->events.connected != NULL)
+        c->events.connected(c->o.arg, &connected);
+}
+
+static void engine_ended(void *ctx, const struct symbolon_error *why, const struct mqtt_connack *connack)
+{
+    struct symbolon_client *c = ctx;
+    struct symbolon_error error = *why;
+
+    if (c->o.ace != SYMBOLON_ACE_OFF && connack != NULL && connack->reason == MQTT_NOT_AUTHORIZED &&
+        client_try_hints(c, connack, &error))
+        return;
+    client_failed(c, &error);
+}
+
+static void engine_challenge(void *ctx, struct span challenge)
+{
+    struct symbolon_client *c = ctx;
+    CLEANUP(buf_wipe)
+    struct buf answer = { .max = SYMBOLON_ACE_AUTH_DATA_MAX };
+    struct symbolon_error error;
+    uint8_t *room = buf_room(&answer, 256);
+    size_t len = 0;
+    enum symbolon_status st;
+
+    if (room == NULL)
+        st = error_set(&error, SYMBOLON_NO_MEMORY, "", "out of memory");
+    else if (c->token.access_token == NULL)
+        st = error_set(&error, SYMBOLON_PROTOCOL, "RFC 9431 2.2.4.2.2", "a challenge, though we sent no token");
+    else
+        st = symbolon_ace_answer(bytes_of_span(challenge), client_pop_key(c), NULL, c->o.answer_layout, room,
+                                 256, &len, &error);
+    if (st != SYMBOLON_OK) {
+        engine_disconnect(&c->engine, MQTT_PROTOCOL_ERROR, client_now(c));
+        client_failed(c, &error);
+        return;
+    }
+    engine_auth(&c->engine, MQTT_CONTINUE_AUTHENTICATION, span_of(room, len), client_now(c));
+}
+
+static void engine_reauthenticated(void *ctx)
+{
+    struct symbolon_client *c = ctx;
+
+    client_say(c, 3, "re-authenticated with a new token");
+    client_schedule_renewal(c);
+    if (c->events.token != NULL)
+        c->events.token(c->o.arg, c->token.expires_at_s, true);
+}
+
+static void engine_message(void *ctx, const struct mqtt_publish *publish)
+{
+    struct symbolon_client *c = ctx;
+    struct symbolon_user_property user[USER_PROPERTIES_MAX];
+    struct symbolon_message message;
+
+    message_of_publish(publish, user, USER_PROPERTIES_MAX, &message);
+    if (c->events.message != NULL)
+        c->events.message(c->o.arg, &message);
+}
+
+static void engine_published(void *ctx, uint64_t id, const struct symbolon_error *result)
+{
+    struct symbolon_client *c = ctx;
+
+    if (c->events.published != NULL)
+        c->events.published(c->o.arg, id, result);
+}
+
+static void engine_subscribed(void *ctx, uint64_t id, struct span codes, const struct symbolon_error *result)
+{
+    struct symbolon_client *c = ctx;
+
+    if (c->events.subscribed != NULL)
+        c->events.subscribed(c->o.arg, id, codes.p, codes.len, result);
+}
+
+static void engine_unsubscribed(void *ctx, uint64_t id, struct span codes, const struct symbolon_error *result)
+{
+    struct symbolon_client *c = ctx;
+
+    if (c->events.unsubscribed != NULL)
+        c->events.unsubscribed(c->o.arg, id, codes.p, codes.len, result);
+}
+
+static void engine_flushed(void *ctx, const struct symbolon_error *result)
+{
+    struct symbolon_client *c = ctx;
+
+    if (c->events.flushed != NULL)
+        c->events.flushed(c->o.arg, result);
+}
+
+const struct engine_events client_engine_events = {
+    .send = engine_sends,
+    .connected = engine_connected,
+    .ended = engine_ended,
+    .challenge = engine_challenge,
+    .reauthenticated = engine_reauthenticated,
+    .message = engine_message,
+    .published = engine_published,
+    .subscribed = engine_subscribed,
+    .unsubscribed = engine_unsubscribed,
+    .flushed = engine_flushed,
+};

@@ -1,0 +1,132 @@
+/* client/engine.h - the client's side of MQTT 5, bytes in and bytes out: no socket, no clock, no TLS, no tokens.
+ *
+ *   IDLE --engine_connect--> AWAIT_CONNACK --CONNACK 0x00--> OPEN
+ *     ^                           |  (AUTH 0x18)              |
+ *     +------ engine_lost --------+------- ENDED <------------+   `ended` was called: the caller closes the transport
+ *
+ * What outlives a connection stays in the engine: messages not yet acknowledged, the QoS 2 packet identifiers of the
+ * broker, queued messages. If the broker lost the session (Session Present 0), unacknowledged QoS 1 messages are sent
+ * again as new ones; QoS 2 messages that the broker has not taken over are reported as failed, since sending them
+ * again could deliver them twice.
+ * Ownership: the caller embeds the struct; strings in the settings are borrowed for the engine's life.
+ * Callbacks: run inside the functions below; they may call any engine_ function but engine_done().
+ * Threads:   one. */
+#ifndef SYMBOLON_CLIENT_ENGINE_H
+#define SYMBOLON_CLIENT_ENGINE_H
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/list.h"
+#include "mqtt/packet.h"
+#include "symbolon/client.h"
+
+enum engine_state { ENGINE_IDLE, ENGINE_AWAIT_CONNACK, ENGINE_OPEN, ENGINE_ENDED };
+
+struct engine_settings {
+    const char *client_id; /* "": the broker assigns one */
+    bool keep_session;
+    uint32_t session_expiry_s;
+    uint16_t keep_alive_s;
+    uint16_t receive_maximum;
+    uint32_t max_packet_size;
+    uint16_t max_inflight;
+    size_t max_queue;
+    bool ace;              /* Authentication Method "ace" in CONNECT */
+    const char *user_name; /* NULL: none */
+    struct span password;
+    bool has_will;
+    struct mqtt_will will;
+    struct span will_user_properties; /* encoded entries */
+};
+
+struct engine_events {
+    void (*send)(void *ctx, struct span bytes);
+    void (*connected)(void *ctx, const struct mqtt_connack *connack);
+    /* Refusal, DISCONNECT, protocol error, keep alive: this connection is over. `connack` only if it refused us. */
+    void (*ended)(void *ctx, const struct symbolon_error *why, const struct mqtt_connack *connack);
+    /* AUTH 0x18: answer with engine_auth(). AUTH 0x00 in an open session: re-authenticated. */
+    void (*challenge)(void *ctx, struct span auth_data);
+    void (*reauthenticated)(void *ctx);
+    void (*message)(void *ctx, const struct mqtt_publish *publish);
+    void (*published)(void *ctx, uint64_t id, const struct symbolon_error *result);
+    void (*subscribed)(void *ctx, uint64_t id, struct span codes, const struct symbolon_error *result);
+    void (*unsubscribed)(void *ctx, uint64_t id, struct span codes, const struct symbolon_error *result);
+    void (*flushed)(void *ctx, const struct symbolon_error *result);
+};
+
+#define PACKET_ID_BYTES (65536 / 8)
+
+struct engine {
+    struct engine_settings settings;
+    const struct engine_events *events;
+    void *ctx;
+    enum engine_state state;
+    struct now now; /* of the call we are in */
+    struct buf out; /* gathered during a call, sent at its end */
+
+    /* of this connection */
+    uint16_t keep_alive_s;
+    uint16_t send_quota; /* Receive Maximum of the broker, and max_inflight */
+    uint32_t broker_max_packet;
+    uint8_t broker_max_qos;
+    bool broker_retain;
+    bool reauthenticating;
+    struct mono_time last_sent, ping_sent;
+    size_t pings_out;   /* PINGREQ without PINGRESP */
+    size_t flush_after; /* PINGRESPs until `flushed`; 0: nobody waits */
+
+    /* of the session */
+    char *assigned_client_id;
+    bool had_session;
+    struct list queued, in_flight; /* struct outgoing; in_flight in the order of sending */
+    size_t queued_count, in_flight_count;
+    struct list requests; /* struct request: SUBSCRIBE and UNSUBSCRIBE without answer */
+    size_t request_count;
+    uint16_t last_packet_id;
+    uint64_t last_id;
+    uint8_t ids_used[PACKET_ID_BYTES];     /* ours */
+    uint8_t ids_received[PACKET_ID_BYTES]; /* the broker's QoS 2 messages we have and it has not released */
+    size_t received_count;
+};
+
+void engine_init(struct engine *e, const struct engine_settings *settings, const struct engine_events *events,
+                 void *ctx);
+void engine_done(struct engine *e); /* no callbacks */
+
+/* Sends CONNECT. `auth_data` only with settings.ace; SPAN_NONE asks for hints. */
+void engine_connect(struct engine *e, struct span auth_data, struct now now);
+
+/* Returns how much was used; the rest is the beginning of a packet, to be given again with more behind it. */
+size_t engine_input(struct engine *e, struct span in, struct now now);
+
+/* The transport is gone, or was closed after `ended`. Open requests are answered with `why`. */
+void engine_lost(struct engine *e, const struct symbolon_error *why, struct now now);
+
+/* Keep alive. engine_due(): when to call it at the latest, in milliseconds of the monotonic clock; -1: never. */
+void engine_tick(struct engine *e, struct now now);
+int64_t engine_due(const struct engine *e);
+
+enum symbolon_status engine_publish(struct engine *e, const struct symbolon_message *message, struct now now,
+                                    uint64_t *ret_id, struct symbolon_error *error);
+enum symbolon_status engine_subscribe(struct engine *e, const struct symbolon_subscription *subscriptions,
+                                      size_t count, struct now now, uint64_t *ret_id,
+                                      struct symbolon_error *error);
+enum symbolon_status engine_unsubscribe(struct engine *e, const char *const *filters, size_t count,
+                                        struct now now, uint64_t *ret_id, struct symbolon_error *error);
+enum symbolon_status engine_flush(struct engine *e, struct now now, struct symbolon_error *error);
+
+/* AUTH: 0x18 answers a challenge, 0x19 starts a re-authentication (only in ENGINE_OPEN). */
+void engine_auth(struct engine *e, uint8_t reason, struct span auth_data, struct now now);
+
+/* Sends DISCONNECT (if a CONNECT was sent) and ends without calling `ended`. */
+void engine_disconnect(struct engine *e, uint8_t reason, struct now now);
+
+size_t engine_pending(const struct engine *e);
+const char *engine_client_id(const struct engine *e);
+
+/* The same fields of a received message as the application sees them; spans stay borrowed. `user` has room for
+ * `user_cap` properties; more are left out. */
+void message_of_publish(const struct mqtt_publish *publish, struct symbolon_user_property *user,
+                        size_t user_cap, struct symbolon_message *out);
+
+#endif
