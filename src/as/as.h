@@ -1,0 +1,72 @@
+/* as/as.h - the heart of the authorization server: requests in, answers out.
+ * It opens no socket, reads no clock and starts no thread: server.c gives it whole requests and the time, tests do
+ * the same. What it keeps is in the database; what it signs goes through a signer.
+ * Ownership: as_free(NULL) does nothing. The database, settings and signer are lent and outlive it.
+ * Threads:   one. */
+#ifndef SYMBOLON_AS_AS_H
+#define SYMBOLON_AS_AS_H
+
+#include "as/settings.h"
+#include "as/signer.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/span.h"
+#include "base/status.h"
+#include "crypto/key.h"
+#include "store/sql.h"
+
+#define AS_BODY_MAX        (64 * 1024)
+#define AS_RESPONSE_MAX    (256 * 1024)
+#define AS_ADMIN_LINE_MAX  (64 * 1024)
+#define AS_ADMIN_REPLY_MAX (4 * 1024 * 1024)
+
+struct as;
+
+/* What the heart is built from; all lent except what is noted. */
+struct as_parts {
+    struct sql *sql; /* open; as_new() brings its tables up to date */
+    struct signer *signer;
+    const struct as_settings *settings;
+    const char *issuer;     /* the real one: settings->issuer with ${port} filled in */
+    struct key *pop_master; /* KEY_SECRET of 32 bytes; a reference is taken. See pop_key.h */
+    struct env env;         /* randomness; time comes with each call */
+};
+
+enum status as_new(const struct as_parts *parts, struct now now, struct as **ret_as,
+                   struct why *why) MUST_CHECK;
+void as_free(struct as *as);
+void as_freep(struct as **as);
+
+/* One HTTP request as the core sees it. */
+struct as_request {
+    struct span method;       /* "POST" */
+    struct span path;         /* "/token", without a query */
+    struct span content_type; /* header values, or empty */
+    struct span authorization;
+    struct span body;
+    struct span peer;     /* address without port: for limits and the log */
+    struct span cert_der; /* the client's certificate, or empty. TLS has proved that it holds the key */
+};
+
+struct as_response {
+    int code;
+    const char *content_type; /* NULL: no body */
+    const char *allow;        /* with 405, else NULL */
+    const char *cache_control;
+    bool challenge;        /* send WWW-Authenticate: Basic (RFC 6749 5.2, RFC 9110 15.5.2) */
+    int64_t retry_after_s; /* 0: none */
+    struct buf body;
+};
+
+/* Always answers. `out` is initialised here and given back with as_response_done(). */
+void as_answer(struct as *as, const struct as_request *request, struct now now, struct as_response *out);
+void as_response_done(struct as_response *out);
+
+/* One line of the admin socket (docs/as-admin-protocol.md), without its line end; appends one line with it.
+ * `actor` is for the audit: "uid:0". The caller has checked that the peer is entitled. */
+void as_admin(struct as *as, struct span line, struct span actor, struct now now, struct buf *out);
+
+/* Drops what is over: tokens, replay memory, codes, retired keys. Called now and then; cheap when nothing is due. */
+void as_purge(struct as *as, struct now now);
+
+#endif

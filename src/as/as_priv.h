@@ -1,0 +1,70 @@
+/* as/as_priv.h - what the parts of the authorization server share: the heart itself and one call into it. */
+#ifndef SYMBOLON_AS_AS_PRIV_H
+#define SYMBOLON_AS_AS_PRIV_H
+
+#include "as/as.h"
+#include "as/throttle.h"
+#include "base/arena.h"
+#include "base/log.h"
+#include "codec/json.h"
+
+#define CALL_ARENA_MAX  (1024 * 1024)
+#define PURGE_EVERY_S   30
+#define SECRET_BYTES    32 /* client secrets, references, codes: 256 bits */
+#define ID_MAX          128
+#define TOKEN_ENDPOINT  "/token"
+#define ENROLL_ENDPOINT "/enroll"
+
+struct as {
+    struct sql *sql;
+    struct signer *signer;
+    const struct as_settings *settings;
+    struct env env;
+    struct key *pop_master;
+    char *issuer;
+    char *token_endpoint; /* absolute */
+    char *enroll_endpoint;
+    struct span base_path; /* of the issuer: "" or "/tenant"; within `issuer` */
+    int64_t tokens;        /* rows in the token table, revoked ones too */
+    int64_t replays;
+    struct wall_time started;
+    int64_t next_purge_s;
+    struct throttle throttle;
+};
+
+/* One HTTP request on its way through the core; everything in the arena goes with it. */
+struct call {
+    struct as *as;
+    const struct as_request *request;
+    struct now now;
+    struct arena arena;
+    struct as_response *out;
+    struct why why;
+    struct span client_id; /* for the log, once somebody has claimed to be it (a valid identifier) */
+};
+
+/* A handler of one route. On anything but ST_OK http.c writes the error and logs call->why. */
+typedef enum status call_fn(struct call *call);
+
+/* The answer: JSON text with this code. */
+enum status call_reply(struct call *call, int code, const struct js *body) MUST_CHECK;
+
+call_fn token_call;      /* issuance.c */
+call_fn introspect_call; /* introspection.c */
+call_fn revoke_call;     /* revocation.c */
+call_fn enroll_call;     /* enrollment.c */
+call_fn jwks_call;       /* metadata.c */
+call_fn metadata_call;   /* metadata.c */
+
+/* `bytes` random bytes as base64url text. */
+enum status as_random_text(struct as *as, size_t bytes, struct buf *out, struct why *why) MUST_CHECK;
+
+/* Clients, resource servers, groups: 1 to 128 of A-Z a-z 0-9 . _ : @ ~ = , - (docs/as-admin-protocol.md). */
+bool id_valid(struct span id);
+
+/* Remembers a jti until `expires`: ST_BAD_CREDENTIAL when it was there, ST_QUOTA when the memory is full.
+ * `who` keeps the name spaces of different signers apart. */
+enum status replay_check(struct as *as, struct span who, struct span jti, struct wall_time expires,
+                         struct why *why) MUST_CHECK;
+
+#endif

@@ -1,0 +1,51 @@
+/* Revocation by the client that got the token: RFC 7009. What the resource server sees of it: introspection answers
+ * "not active" from now on; self-contained tokens live to their end where nobody asks. */
+#include "as/client_auth.h"
+#include "as/params.h"
+#include "as/token_row.h"
+
+static enum status revoke(struct call *call, struct span token, const struct principal *client)
+{
+    struct token_row row;
+    uint8_t hash[SHA256_LEN];
+    int64_t revoked = 0;
+    enum status st = sha256(token, hash);
+
+    if (st == ST_OK)
+        st = token_row_by_hash(call->as->sql, span_of(hash, sizeof hash), call->now.wall, &call->arena, &row,
+                               &call->why);
+    if (st == ST_NOT_FOUND) /* also when it was revoked before: RFC 7009 2.2 */
+        return ST_OK;
+    if (st == ST_OK && !span_eq(row.client_id, client->id))
+        return reject(&call->why, ST_UNAUTHORIZED_CLIENT, "RFC 7009 2.1",
+                      "the token was issued to another client", 0);
+    if (st == ST_OK)
+        st = token_row_revoke(call->as->sql, row.jti, call->now.wall, &revoked, &call->why);
+    if (st == ST_OK)
+        log_event(NULL, LOG_NOTICE, "token_revoked", F_SPAN("client_id", client->id), F_SPAN("jti", row.jti),
+                  F_SPAN("audience", row.audience));
+    return st;
+}
+
+enum status revoke_call(struct call *call)
+{
+    CLEANUP(js_unrefp)
+    struct js *params = NULL;
+    struct auth auth = { 0 };
+    struct span token;
+    enum status st = params_parse(call->request->content_type, call->request->body, &params, &call->why);
+
+    if (st != ST_OK)
+        return st;
+    st = client_auth(call, params, &auth);
+    if (st == ST_OK)
+        st = params_text(params, "token", &token, &call->why);
+    if (st == ST_OK && token.len == 0)
+        st = reject(&call->why, ST_MALFORMED, "RFC 7009 2.1", "token is missing", 0);
+    if (st == ST_OK)
+        st = revoke(call, token, &auth.principal);
+    if (st == ST_OK)
+        call->out->code = 200; /* empty body */
+    auth_done(&auth);
+    return st;
+}

@@ -1,0 +1,9 @@
+/* as/schema.h - the tables of the authorization server. */
+#ifndef SYMBOLON_AS_SCHEMA_H
+#define SYMBOLON_AS_SCHEMA_H
+
+#include "store/sql.h"
+
+enum status as_schema(struct sql *sql, struct why *why) MUST_CHECK;
+
+#endif

@@ -1,0 +1,176 @@
+#include "as/token_row.h"
+
+#define COLUMNS                                                                                               \
+    "jti, hash, client_id, rs_id, audience, format, scope, cnf, pop_kid, cnonce, exi, issued_at, expires_at," \
+    " revoked_at"
+
+enum status token_row_add(struct sql *sql, const struct token_row *row, struct why *why)
+{
+    return sql_run(
+        sql,
+        "INSERT INTO token (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL)",
+        NULL, why, SQL_TEXT(row->jti), SQL_BLOB(row->hash), SQL_TEXT(row->client_id), SQL_TEXT(row->rs_id),
+        SQL_TEXT(row->audience), SQL_TEXT(row->format), SQL_TEXT(row->scope), SQL_TEXT_OR_NULL(row->cnf),
+        SQL_TEXT_OR_NULL(row->pop_kid), SQL_TEXT_OR_NULL(row->cnonce),
+        row->exi_s > 0 ? SQL_I64(row->exi_s) : SQL_NULL, SQL_I64(row->issued_at), SQL_I64(row->expires_at));
+}
+
+struct read {
+    struct arena *arena;
+    struct token_row *row;
+    int rows;
+};
+
+static struct token_row borrow(const struct sql_row *row)
+{
+    return (struct token_row){
+        .jti = sql_bytes(row, 0),
+        .hash = sql_bytes(row, 1),
+        .client_id = sql_bytes(row, 2),
+        .rs_id = sql_bytes(row, 3),
+        .audience = sql_bytes(row, 4),
+        .format = sql_bytes(row, 5),
+        .scope = sql_bytes(row, 6),
+        .cnf = sql_bytes(row, 7),
+        .pop_kid = sql_bytes(row, 8),
+        .cnonce = sql_bytes(row, 9),
+        .exi_s = sql_i64(row, 10),
+        .issued_at = sql_i64(row, 11),
+        .expires_at = sql_i64(row, 12),
+        .revoked_at = sql_i64(row, 13),
+    };
+}
+
+static enum status take_row(void *ctx, const struct sql_row *row)
+{
+    struct read *r = ctx;
+    struct token_row t = borrow(row);
+    struct span *texts[] = { &t.jti,    &t.hash,  &t.client_id, &t.rs_id,   &t.audience,
+                             &t.format, &t.scope, &t.cnf,       &t.pop_kid, &t.cnonce };
+
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        if (texts[i]->len == 0) {
+            *texts[i] = SPAN_NONE;
+            continue;
+        }
+        *texts[i] = arena_copy(r->arena, *texts[i]);
+        if (texts[i]->p == NULL)
+            return ST_NO_MEMORY;
+    }
+    *r->row = t;
+    r->rows++;
+    return ST_OK;
+}
+
+enum status token_row_by_hash(struct sql *sql, struct span hash, struct wall_time now, struct arena *arena,
+                              struct token_row *ret, struct why *why)
+{
+    struct read r = { .arena = arena, .row = ret };
+    enum status st = sql_query(
+        sql, "SELECT " COLUMNS " FROM token WHERE hash = $1 AND expires_at > $2 AND revoked_at IS NULL",
+        take_row, &r, why, SQL_BLOB(hash), SQL_I64(now.s));
+
+    if (st == ST_OK && r.rows == 0)
+        return reject(why, ST_NOT_FOUND, "as tokens", "unknown, revoked or over", 0);
+    return st;
+}
+
+static enum status take_i64(void *ctx, const struct sql_row *row)
+{
+    *(int64_t *)ctx = sql_i64(row, 0);
+    return ST_OK;
+}
+
+enum status token_row_has_pop_kid(struct sql *sql, struct span kid, struct span client_id, struct span rs_id,
+                                  struct wall_time now, bool *ret, struct why *why)
+{
+    int64_t found = 0;
+    enum status st =
+        sql_query(sql,
+                  "SELECT 1 FROM token WHERE client_id = $1 AND pop_kid = $2 AND rs_id = $3 AND expires_at > $4"
+                  " AND revoked_at IS NULL LIMIT 1",
+                  take_i64, &found, why, SQL_TEXT(client_id), SQL_TEXT(kid), SQL_TEXT(rs_id), SQL_I64(now.s));
+
+    *ret = found != 0;
+    return st;
+}
+
+enum status token_row_revoke(struct sql *sql, struct span jti, struct wall_time now, int64_t *ret_count,
+                             struct why *why)
+{
+    return sql_run(sql,
+                   "UPDATE token SET revoked_at = $2 WHERE jti = $1 AND revoked_at IS NULL AND expires_at > $2",
+                   ret_count, why, SQL_TEXT(jti), SQL_I64(now.s));
+}
+
+enum status token_row_revoke_client(struct sql *sql, struct span client_id, struct wall_time now,
+                                    int64_t *ret_count, struct why *why)
+{
+    return sql_run(
+        sql, "UPDATE token SET revoked_at = $2 WHERE client_id = $1 AND revoked_at IS NULL AND expires_at > $2",
+        ret_count, why, SQL_TEXT(client_id), SQL_I64(now.s));
+}
+
+enum status token_row_revoke_rs(struct sql *sql, struct span rs_id, struct wall_time now, int64_t *ret_count,
+                                struct why *why)
+{
+    return sql_run(
+        sql, "UPDATE token SET revoked_at = $2 WHERE rs_id = $1 AND revoked_at IS NULL AND expires_at > $2",
+        ret_count, why, SQL_TEXT(rs_id), SQL_I64(now.s));
+}
+
+enum status token_row_count(struct sql *sql, int64_t *ret, struct why *why)
+{
+    return sql_query(sql, "SELECT COUNT(*) FROM token", take_i64, ret, why);
+}
+
+enum status token_row_count_client(struct sql *sql, struct span client_id, struct wall_time now, int64_t limit,
+                                   int64_t *ret, struct why *why)
+{
+    return sql_query(sql,
+                     "SELECT COUNT(*) FROM (SELECT 1 FROM token WHERE client_id = $1 AND expires_at > $2"
+                     " AND revoked_at IS NULL LIMIT $3) AS live",
+                     take_i64, ret, why, SQL_TEXT(client_id), SQL_I64(now.s), SQL_I64(limit));
+}
+
+enum status token_row_last_end(struct sql *sql, struct wall_time now, struct wall_time *ret, struct why *why)
+{
+    return sql_query(sql, "SELECT COALESCE(MAX(expires_at), $1) FROM token WHERE expires_at > $1", take_i64,
+                     &ret->s, why, SQL_I64(now.s));
+}
+
+enum status token_row_purge(struct sql *sql, struct wall_time now, int64_t *ret_count, struct why *why)
+{
+    return sql_run(sql, "DELETE FROM token WHERE expires_at <= $1", ret_count, why, SQL_I64(now.s));
+}
+
+struct walk {
+    token_row_fn *fn;
+    void *ctx;
+};
+
+static enum status give_row(void *ctx, const struct sql_row *row)
+{
+    struct walk *walk = ctx;
+    struct token_row t = borrow(row);
+
+    return walk->fn(walk->ctx, &t);
+}
+
+enum status token_row_each(struct sql *sql, struct span client_id, struct span audience, struct span after,
+                           struct wall_time now, int64_t limit, token_row_fn *fn, void *ctx, struct why *why)
+{
+    struct walk walk = { fn, ctx };
+
+    /* Two texts, so that the list of one client walks its index. */
+    if (client_id.len > 0)
+        return sql_query(sql,
+                         "SELECT " COLUMNS " FROM token WHERE client_id = $1 AND jti > $2 AND expires_at > $3"
+                         " AND ($4 = '' OR audience = $4) ORDER BY jti LIMIT $5",
+                         give_row, &walk, why, SQL_TEXT(client_id), SQL_TEXT(after), SQL_I64(now.s),
+                         SQL_TEXT(audience), SQL_I64(limit));
+    return sql_query(sql,
+                     "SELECT " COLUMNS " FROM token WHERE jti > $1 AND expires_at > $2"
+                     " AND ($3 = '' OR audience = $3) ORDER BY jti LIMIT $4",
+                     give_row, &walk, why, SQL_TEXT(after), SQL_I64(now.s), SQL_TEXT(audience), SQL_I64(limit));
+}

@@ -1,0 +1,64 @@
+/* as/token_row.h - what is remembered of an issued token until it is over: enough to answer introspection, to
+ * revoke, to list. Tokens themselves are not kept, only their SHA-256.
+ * Ownership: what is read lives in the caller's arena. Threads: one. */
+#ifndef SYMBOLON_AS_TOKEN_ROW_H
+#define SYMBOLON_AS_TOKEN_ROW_H
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "store/sql.h"
+
+/* An exi token has no end on the calendar: its life starts when the resource server first sees it. Its row is kept
+ * this long beyond its life; presented later than that it is unknown here. */
+#define TOKEN_EXI_KEEP_S 86400
+
+struct token_row {
+    struct span jti;
+    struct span hash; /* SHA-256 of the access token's text */
+    struct span client_id;
+    struct span rs_id;
+    struct span audience;
+    struct span format;  /* "jwt", "reference" */
+    struct span scope;   /* AIF as JSON text */
+    struct span cnf;     /* JWK text of an asymmetric PoP key, or empty */
+    struct span pop_kid; /* of a symmetric one (pop_key.h), or empty */
+    struct span cnonce;  /* base64url, or empty */
+    int64_t exi_s;       /* 0: none */
+    int64_t issued_at;
+    int64_t expires_at; /* of the row; also the token's, unless exi */
+    int64_t revoked_at; /* 0: not */
+};
+
+enum status token_row_add(struct sql *sql, const struct token_row *row, struct why *why) MUST_CHECK;
+
+/* ST_NOT_FOUND for unknown, over, or revoked. */
+enum status token_row_by_hash(struct sql *sql, struct span hash, struct wall_time now, struct arena *arena,
+                              struct token_row *ret, struct why *why) MUST_CHECK;
+/* A live token of this client at this resource server with this symmetric key: true in *ret. */
+enum status token_row_has_pop_kid(struct sql *sql, struct span kid, struct span client_id, struct span rs_id,
+                                  struct wall_time now, bool *ret, struct why *why) MUST_CHECK;
+
+enum status token_row_revoke(struct sql *sql, struct span jti, struct wall_time now, int64_t *ret_count,
+                             struct why *why) MUST_CHECK;
+enum status token_row_revoke_client(struct sql *sql, struct span client_id, struct wall_time now,
+                                    int64_t *ret_count, struct why *why) MUST_CHECK;
+enum status token_row_revoke_rs(struct sql *sql, struct span rs_id, struct wall_time now, int64_t *ret_count,
+                                struct why *why) MUST_CHECK;
+
+enum status token_row_count(struct sql *sql, int64_t *ret, struct why *why) MUST_CHECK;
+/* Live ones of a client, counting at most `limit`. */
+enum status token_row_count_client(struct sql *sql, struct span client_id, struct wall_time now, int64_t limit,
+                                   int64_t *ret, struct why *why) MUST_CHECK;
+/* The last moment any row ends, or `now`. */
+enum status token_row_last_end(struct sql *sql, struct wall_time now, struct wall_time *ret,
+                               struct why *why) MUST_CHECK;
+enum status token_row_purge(struct sql *sql, struct wall_time now, int64_t *ret_count,
+                            struct why *why) MUST_CHECK;
+
+/* By jti after `after`; live and revoked ones that are not over. Empty client_id or audience: all. */
+typedef enum status token_row_fn(void *ctx, const struct token_row *row);
+enum status token_row_each(struct sql *sql, struct span client_id, struct span audience, struct span after,
+                           struct wall_time now, int64_t limit, token_row_fn *fn, void *ctx,
+                           struct why *why) MUST_CHECK;
+
+#endif
