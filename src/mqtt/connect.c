@@ -41,7 +41,7 @@ static enum status read_flags(struct reader *r, struct mqtt_connect *out, struct
     out->has_will = (flags & FLAG_WILL) != 0;
     out->has_user_name = (flags & FLAG_USER_NAME) != 0;
     out->has_password = (flags & FLAG_PASSWORD) != 0;
-    out->will.qos = (flags & FLAG_WILL_QOS) >> WILL_QOS_SHIFT;
+    out->will.qos = (uint8_t)((flags & FLAG_WILL_QOS) >> WILL_QOS_SHIFT);
     out->will.retain = (flags & FLAG_WILL_RETAIN) != 0;
     if ((flags & FLAG_RESERVED) != 0)
         return reject(why, ST_MALFORMED, "MQTT5 [MQTT-3.1.2-3]", "the reserved Connect Flag is set", at);

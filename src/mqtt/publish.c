@@ -26,7 +26,7 @@ enum status mqtt_read_publish(const struct mqtt_frame *frame, enum mqtt_version 
 {
     struct reader r = packet_reader(frame, "MQTT5 3.3");
 
-    *out = (struct mqtt_publish){ .qos = (frame->flags & FLAG_QOS) >> QOS_SHIFT,
+    *out = (struct mqtt_publish){ .qos = (uint8_t)((frame->flags & FLAG_QOS) >> QOS_SHIFT),
                                   .retain = (frame->flags & FLAG_RETAIN) != 0,
                                   .dup = (frame->flags & FLAG_DUP) != 0 };
     enum status st = packet_check_version(version, why);

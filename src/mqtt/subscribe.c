@@ -15,7 +15,7 @@ static void set_options(struct mqtt_subscription *sub, uint8_t options)
     sub->qos = options & OPTION_QOS;
     sub->no_local = (options & OPTION_NO_LOCAL) != 0;
     sub->retain_as_published = (options & OPTION_RETAIN_AS_PUBLISHED) != 0;
-    sub->retain_handling = (options & OPTION_RETAIN_HANDLING) >> RETAIN_HANDLING_SHIFT;
+    sub->retain_handling = (uint8_t)((options & OPTION_RETAIN_HANDLING) >> RETAIN_HANDLING_SHIFT);
 }
 
 /* MQTT5 3.8.3.1. */

@@ -201,15 +201,12 @@ static bool intersect_level(struct span a, struct span b, struct buf *out)
     return level_is(b, '+') || span_eq(a, b);
 }
 
-bool topic_filter_intersect(struct topic_filter a, struct topic_filter b, struct buf *out)
+/* Walks both until one of them says how it goes on; false if no topic can follow both. */
+static bool intersect_levels(struct topic_filter a, struct topic_filter b, struct buf *out)
 {
     struct topic_levels as = topic_levels(a.s), bs = topic_levels(b.s);
     struct span a_level, b_level;
-    size_t start = out->len;
 
-    if ((starts_with_dollar(a.s) && starts_with_wildcard(b.s)) ||
-        (starts_with_dollar(b.s) && starts_with_wildcard(a.s)))
-        return false;
     for (bool first = true;; first = false) {
         size_t a_at = as.at, b_at = bs.at;
         bool a_left = topic_level_next(&as, &a_level);
@@ -220,7 +217,7 @@ bool topic_filter_intersect(struct topic_filter a, struct topic_filter b, struct
         if ((a_hash && !b_left) || (b_hash && !a_left)) /* "a/#" and "a": "a" */
             return true;
         if (!a_left || !b_left)
-            break;
+            return false;
         if (!first)
             put_u8(out, '/');
         if (a_hash || b_hash) { /* # puts no limit on what the other one still says */
@@ -228,8 +225,20 @@ bool topic_filter_intersect(struct topic_filter a, struct topic_filter b, struct
             return true;
         }
         if (!intersect_level(a_level, b_level, out))
-            break;
+            return false;
     }
+}
+
+bool topic_filter_intersect(struct topic_filter a, struct topic_filter b, struct buf *out)
+{
+    size_t start = out->len;
+
+    if ((starts_with_dollar(a.s) && starts_with_wildcard(b.s)) ||
+        (starts_with_dollar(b.s) && starts_with_wildcard(a.s)))
+        return false;
+    /* "+" and "/#" leave the empty topic, which is none: MQTT5 [MQTT-4.7.3-1] */
+    if (intersect_levels(a, b, out) && (out->len > start || !buf_ok(out)))
+        return true;
     buf_truncate(out, start);
     return false;
 }
