@@ -270,9 +270,8 @@ class Client:
             return
         raise AssertionError('expected the end of the connection, got %r' % got)
 
-    def quiet(self, seconds=0.3):
-        """True if nothing arrives: asks for a PINGRESP and takes what comes before it."""
-        del seconds
+    def quiet(self):
+        """True if nothing is on its way: asks for a PINGRESP and sees what comes first."""
         self.send(PING)
         return self.receive().kind == PINGRESP
 

@@ -1,0 +1,25 @@
+"""Fixtures: an authorization server, a broker that trusts it, and what both need. One pair per test file, so that
+files cannot disturb one another; BUILD_DIR says which build is tested."""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import pytest  # noqa: E402
+import world  # noqa: E402
+
+
+def pytest_configure(config):
+    config.addinivalue_line('markers', 'threads: also run against the ThreadSanitizer build')
+
+
+def pytest_sessionstart(session):
+    if os.environ.get('BLACKBOX_PARTIAL') is None and not world.have_programs():
+        pytest.exit('the programs are not built in ' + world.BUILD, returncode=3)
+
+
+@pytest.fixture(scope='module')
+def as_server(tmp_path_factory):
+    server = world.As(str(tmp_path_factory.mktemp('as')))
+    yield server
+    server.daemon.stop()

@@ -1,0 +1,312 @@
+"""The world of the black-box tests: real daemons on loopback ports of their own choosing, in folders of their own.
+
+A Daemon's log is read as it is written; tests wait for an event, never for a time. Ending one checks that it left
+in order and that no sanitizer had anything to say.
+"""
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import urllib.parse
+
+import jose_by_hand as jose
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+BUILD = os.environ.get('BUILD_DIR') or os.path.join(ROOT, 'build', 'gcc')
+WAIT = 30  # seconds; what a slow, sanitized daemon may take. A limit for failing, never a pace
+SANITIZER = re.compile(r'Sanitizer|runtime error:|assertion failed')
+FIELD = re.compile(r'([A-Za-z0-9_#]+)=("(?:\\.|[^"\\])*"|\S*)')
+
+
+def program(name):
+    folder = {'symbolon-as': 'as', 'symbolon-broker': 'broker', 'symbolon': 'cli'}[name]
+    return os.path.join(BUILD, 'src', folder, name)
+
+
+def have_programs():
+    return all(os.path.exists(program(p)) for p in ('symbolon-as', 'symbolon-broker', 'symbolon'))
+
+
+class Event:
+    """One log line: level, name, fields."""
+
+    def __init__(self, line):
+        words = line.split(' ', 3)
+        self.level, self.name = words[1], words[2]
+        self.fields = {}
+        for key, value in FIELD.findall(words[3] if len(words) > 3 else ''):
+            self.fields[key] = json.loads(value) if value.startswith('"') else value
+
+    def __repr__(self):
+        return '%s %r' % (self.name, self.fields)
+
+
+def read_event(line):
+    return Event(line) if re.match(r'\d{4}-\d\d-\d\dT[\d:.]+Z \w+ \w+', line) else None
+
+
+class Daemon:
+    def __init__(self, *words, cwd=None):
+        self.words, self.lines, self.events = words, [], []
+        self.changed = threading.Condition()
+        self.process = subprocess.Popen(words, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, text=True, errors='replace')
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            with self.changed:
+                self.lines.append(line.rstrip('\n'))
+                event = read_event(line.rstrip('\n'))
+                if event is not None:
+                    self.events.append(event)
+                self.changed.notify_all()
+        with self.changed:
+            self.process.wait()
+            self.changed.notify_all()
+
+    def log(self):
+        with self.changed:
+            return '\n'.join(self.lines)
+
+    def find(self, name, **fields):
+        return [e for e in list(self.events) if e.name == name and
+                all(e.fields.get(k) == str(v) for k, v in fields.items())]
+
+    def event(self, name, count=1, wait=WAIT, **fields):
+        """The `count`-th event of this name with these fields, as soon as it is there."""
+        deadline = time.monotonic() + wait
+        with self.changed:
+            while True:
+                found = self.find(name, **fields)
+                if len(found) >= count:
+                    return found[count - 1]
+                left = deadline - time.monotonic()
+                if left <= 0 or self.process.poll() is not None:
+                    raise AssertionError('no event %s %r from %s:\n%s' % (
+                        name, fields, self.words[0], '\n'.join(self.lines[-60:])))
+                self.changed.wait(min(left, 0.5))
+
+    def running(self):
+        return self.process.poll() is None
+
+    def kill(self):
+        """As the kernel would: no word, no clean-up."""
+        self.process.kill()
+        self.process.wait()
+        self.reader.join()
+
+    def stop(self):
+        """SIGTERM; the daemon must leave by itself, with status 0, and sanitizers silent."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(WAIT)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                raise AssertionError('%s did not leave on SIGTERM:\n%s' % (self.words[0], self.log()[-6000:])) from None
+        self.reader.join()
+        self.process.stdout.close()
+        text = self.log()
+        hit = SANITIZER.search(text)
+        if hit:
+            raise AssertionError('%s:\n%s' % (self.words[0], text[max(0, hit.start() - 200):hit.start() + 6000]))
+        if self.process.returncode != 0:
+            raise AssertionError('%s left with status %d:\n%s' % (self.words[0], self.process.returncode, text[-6000:]))
+
+
+class Reply:
+    def __init__(self, code, headers, body):
+        self.code, self.headers, self.body = code, {k.lower(): v for k, v in headers}, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    def __repr__(self):
+        return 'Reply(%d, %r)' % (self.code, self.body[:400])
+
+
+class Principal:
+    """A registered client or resource server and what it authenticates with."""
+
+    def __init__(self, name, secret=None, key=None):
+        self.id, self.secret, self.key = name, secret, key
+
+
+class As:
+    """An authorization server with its own state directory."""
+
+    def __init__(self, folder, **settings):
+        self.dir = os.path.join(folder, 'as')
+        done = subprocess.run([program('symbolon-as'), 'init', self.dir], capture_output=True, text=True, timeout=WAIT)
+        if done.returncode != 0:
+            raise AssertionError('init: ' + done.stdout + done.stderr)
+        self.init_output = done.stdout
+        self.config = os.path.join(self.dir, 'as.yaml')
+        self.ca = os.path.join(self.dir, 'ca.pem')
+        self.socket_path = os.path.join(self.dir, 'admin.sock')
+        self.set(**{'https.port': 0, 'issuer': 'https://localhost:${port}', **settings})
+        self.port = 0
+        self.start()
+
+    def set(self, **settings):
+        """Replaces or adds settings ("section.key" or "key") in the file `init` wrote."""
+        lines = open(self.config, encoding='utf-8').read().splitlines()
+        for name, value in settings.items():
+            section, _, key = name.rpartition('.')
+            lines = _set_line(lines, section, key, json.dumps(value) if isinstance(value, str) else str(value).lower())
+        with open(self.config, 'w', encoding='utf-8') as f:
+            f.write('\n'.join(lines) + '\n')
+
+    def start(self):
+        self.daemon = Daemon(program('symbolon-as'), '--config', self.config)
+        ready = self.daemon.event('as_started')
+        self.port = int(ready.fields['https'])
+        self.set(**{'https.port': self.port})  # a restart comes back to the same place
+        self.url = 'https://localhost:%d' % self.port
+
+    def restart(self, kill=False):
+        self.daemon.kill() if kill else self.daemon.stop()
+        self.start()
+
+    def admin(self, cmd, **members):
+        """One command on the admin socket; raises if it is refused."""
+        reply = self.admin_raw(json.dumps(dict(members, cmd=cmd)).encode() + b'\n')
+        assert reply.pop('ok'), '%s: %r' % (cmd, reply)
+        return reply
+
+    def admin_raw(self, line):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(WAIT)
+            s.connect(self.socket_path)
+            s.sendall(line)
+            return json.loads(s.makefile('rb').readline())
+
+    def add_client(self, name, key=None, **members):
+        if key is not None:
+            members['jwk'] = key.jwk()
+        return Principal(name, self.admin('client.add', client_id=name, **members).get('client_secret'), key)
+
+    def add_rs(self, audience, **members):
+        reply = self.admin('rs.add', audience=audience, **members)
+        rs = Principal(audience, reply.get('rs_secret'))
+        rs.shared = reply.get('key')
+        return rs
+
+    def allow(self, subject, audience, topic_filter, *permissions):
+        return self.admin('policy.allow', subject=subject, audience=audience, filter=topic_filter,
+                          permissions=list(permissions))['policy']['id']
+
+    def request(self, method, path, body=None, headers=(), context=None):
+        context = context or ssl.create_default_context(cafile=self.ca)
+        connection = http.client.HTTPSConnection('localhost', self.port, context=context, timeout=WAIT)
+        try:
+            connection.request(method, path, body, dict(headers))
+            got = connection.getresponse()
+            return Reply(got.status, got.getheaders(), got.read())
+        finally:
+            connection.close()
+
+    def post_json(self, path, members, media='application/ace+json', **more):
+        return self.request('POST', path, json.dumps(members), {'Content-Type': media}, **more)
+
+    def post_form(self, path, members, user=None, **more):
+        headers = {'Content-Type': 'application/x-www-form-urlencoded'}
+        if user is not None:
+            quoted = ':'.join(urllib.parse.quote(part, safe='') for part in (user.id, user.secret))
+            headers['Authorization'] = 'Basic ' + jose.base64.b64encode(quoted.encode()).decode()
+        return self.request('POST', path, urllib.parse.urlencode(members), headers, **more)
+
+    def assertion(self, client, **claims):
+        now = int(time.time())
+        body = {'iss': client.id, 'sub': client.id, 'aud': self.url + '/token', 'iat': now, 'exp': now + 120,
+                'jti': jose.b64(os.urandom(16))}
+        body.update(claims)
+        return jose.jws(client.key, body)
+
+    def proof(self, key, client_id, **claims):
+        """req_cnf_proof (docs/decisions/0001)."""
+        now = int(time.time())
+        body = {'aud': self.url + '/token', 'client_id': client_id, 'iat': now, 'exp': now + 120,
+                'jti': jose.b64(os.urandom(16))}
+        body.update(claims)
+        return jose.jws(key, body, typ='req-cnf+jwt')
+
+    def credentials(self, client):
+        if client.key is not None:
+            return {'client_assertion': self.assertion(client),
+                    'client_assertion_type': 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'}
+        return {'client_id': client.id, 'client_secret': client.secret}
+
+    def token(self, client, audience, scope=None, key=None, **members):
+        """A token; bound to `key` (Ed25519) or, without one, to a secret the server makes. Raises when refused."""
+        body = dict(self.credentials(client), audience=audience, **members)
+        if scope is not None:
+            body['scope'] = scope
+        if key is not None:
+            body['req_cnf'] = {'jwk': {k: v for k, v in key.jwk().items() if k in ('kty', 'crv', 'x', 'y')}}
+            body['req_cnf_proof'] = self.proof(key, client.id)
+        reply = self.post_json('/token', body)
+        assert reply.code == 200, reply
+        return reply.json
+
+
+def _set_line(lines, section, key, value):
+    """Text surgery on a settings file of one or two levels, comments included."""
+    if not section:
+        kept = [line for line in lines if not re.match(r'%s\s*:' % re.escape(key), line)]
+        return ['%s: %s' % (key, value)] + kept
+    out, inside, done = [], False, False
+    for line in lines:
+        if re.match(r'\S', line) and not line.startswith('#'):
+            inside = re.match(r'%s\s*:' % re.escape(section), line) is not None
+            out.append(line)
+            if inside:
+                out.append('  %s: %s' % (key, value))
+                done = True
+            continue
+        if inside and re.match(r'\s+%s\s*:' % re.escape(key), line):
+            continue
+        out.append(line)
+    return out if done else out + ['%s:' % section, '  %s: %s' % (key, value)]
+
+
+def run_cli(*words, env=None, stdin=None, wait=WAIT):
+    """The `symbolon` command with a home of its own given by env['HOME']; returns the finished process."""
+    full = dict(os.environ, **(env or {}))
+    return subprocess.run([program('symbolon'), *words], env=full, input=stdin, capture_output=True, text=True,
+                          errors='replace', timeout=wait, stdin=subprocess.DEVNULL if stdin is None else None)
+
+
+def node(script, job):
+    """A witness script; its one line of JSON."""
+    if shutil.which('node') is None:
+        raise AssertionError('node is missing: run tools/setup test')
+    done = subprocess.run(['node', os.path.join(HERE, script), json.dumps(job)], cwd=HERE, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=2 * WAIT)
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout)
+
+
+def curl(ca, *words, data=None):
+    """Returns (status, headers, body) of what curl itself saw."""
+    done = subprocess.run(['curl', '--silent', '--show-error', '--max-time', str(WAIT), '--cacert', ca, '--include',
+                           *words], input=None if data is None else data.encode(), capture_output=True,
+                          timeout=2 * WAIT)
+    assert done.returncode == 0, done.stderr.decode()
+    head, _, body = done.stdout.decode().partition('\r\n\r\n')
+    while head.split()[1] == '100':
+        head, _, body = body.partition('\r\n\r\n')
+    lines = head.split('\r\n')
+    headers = {k.lower(): v for k, v in (line.split(': ', 1) for line in lines[1:] if ': ' in line)}
+    return int(lines[0].split()[1]), headers, body
