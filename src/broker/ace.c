@@ -124,7 +124,6 @@ static enum status verify(struct conn *c, struct span data, const struct auth_da
     return st;
 }
 
-/* Whatever is wrong with token or data is 0x87 on the wire (MT-90); the status keeps the difference for the log. */
 enum status ace_begin(struct conn *c, struct span data, bool reauth, struct why *why)
 {
     struct auth_data ad;
@@ -155,13 +154,17 @@ static enum status check_answer(struct conn *c, struct span data, struct why *wh
 
 /* ---- how it ends ---- */
 
+uint8_t ace_reason_code(enum status st)
+{
+    bool ours = st == ST_NO_MEMORY || st == ST_UNREACHABLE || st == ST_INTERNAL;
+
+    return ours ? status_mqtt5_code(st) : (uint8_t)MQTT_NOT_AUTHORIZED;
+}
+
 /* CONNECT: CONNACK 0x87 with hints. Re-authentication: DISCONNECT 0x87 (MT-105). */
 static void refuse(struct conn *c, enum status st, const struct why *why)
 {
-    uint8_t code = st == ST_NO_MEMORY || st == ST_UNREACHABLE || st == ST_INTERNAL ? status_mqtt5_code(st)
-                                                                                   : MQTT_NOT_AUTHORIZED;
-
-    conn_refuse(c, code, st, why, c->state == CONN_OPEN ? "reauth_refused" : "connect_refused");
+    conn_refuse(c, ace_reason_code(st), st, why, c->state == CONN_OPEN ? "reauth_refused" : "connect_refused");
 }
 
 /* MT-107: the scope is swapped in one step; what it no longer covers goes. */

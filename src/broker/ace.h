@@ -40,6 +40,10 @@ void ace_done(struct conn *c);
  * later, through on_auth() or ace_resolved(). Else refused, and ace.token is NULL. */
 enum status ace_begin(struct conn *c, struct span data, bool reauth, struct why *why) MUST_CHECK;
 
+/* On the wire whatever is wrong with token, data or proof is 0x87 (MT-90), unless it is our own trouble; the status
+ * keeps the difference for the log. */
+uint8_t ace_reason_code(enum status st);
+
 /* A CONNECT waited too long for the client's answer, or for the AS. */
 void ace_timed_out(struct conn *c);
 

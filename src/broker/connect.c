@@ -362,8 +362,8 @@ void on_connect(struct conn *c, const struct mqtt_frame *frame, struct span behi
         st = wait_for_proof(c, frame, &why);
     else if (st == ST_OK)
         open_or_refuse(c, &connect);
-    if (st != ST_OK)
-        conn_fail(c, st, &why);
+    if (st != ST_OK) /* with `hint` it is about the token */
+        conn_refuse(c, c->hint ? ace_reason_code(st) : status_mqtt5_code(st), st, &why, "connect_refused");
     if (c->state == CONN_AUTHENTICATING) /* the packet is going away, its copy stays */
         c->log.own[2].bytes.p = c->connect + frame->head_len + (connect.client_id.p - frame->body.p);
     else if (c->state != CONN_OPEN)
