@@ -224,6 +224,8 @@ enum status assertion_check(struct span jws, const struct key *key, const struct
     struct reading r = { 0 };
     enum status st;
 
+    (void)reject(why, ST_NO_MEMORY, "memory", "out of memory",
+                 0); /* the one failure that does not say so itself */
     st = read_jws(jws, &r, why);
     if (st == ST_OK)
         st = check_typ(r.jws.typ, expected->typ, why);

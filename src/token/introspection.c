@@ -25,6 +25,8 @@ enum status token_from_introspection(struct span body, struct span token, struct
     bool active;
     enum status st;
 
+    (void)reject(why, ST_NO_MEMORY, "memory", "out of memory",
+                 0); /* the one failure that does not say so itself */
     if (!verifier_find_issuer(verifier, iss, &source.issuer))
         return reject(why, ST_BAD_TOKEN, "TK-65", "the AS asked is not one entitled to issue for us", 0);
     st = js_parse(body, INTROSPECTION_MAX_BYTES, &js, why);

@@ -152,6 +152,8 @@ enum status token_verify(struct span token, const struct verifier *verifier, str
     enum status st;
 
     buf_init(&text, settings->max_bytes);
+    (void)reject(why, ST_NO_MEMORY, "memory", "out of memory",
+                 0); /* the one failure that does not say so itself */
     if (token.len > settings->max_bytes)
         return reject(why, ST_TOO_LARGE, "max_bytes", "token larger than allowed", 0);
     switch (token_form(token)) {
