@@ -203,6 +203,8 @@ static void top_up(struct flow *flow, bool fanout)
 {
     for (size_t i = 0; i < flow->pubs_count; i++) {
         size_t room = fanout ? fanout_room(flow) : pair_room(flow, i);
+        /* Full records only, where records hold many packets; what is under way makes room again. */
+        room -= room % flow->bench->options->batch;
         for (size_t k = 0; k < room; k++)
             peer_publish(&flow->pubs[i], flow->bench->loop.now_ns);
     }
