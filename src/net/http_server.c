@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define MAX_BODY        (64u * 1024)
+#define MAX_DISCARD     (1024u * 1024) /* of a body that is too long */
 #define MAX_REPLY       (16u * 1024 * 1024)
 #define PEM_MAX         (256u * 1024)
 #define TIMEOUT_S       30u
@@ -37,6 +38,7 @@ struct http_server {
 /* What one request gathers between its head and its end. */
 struct gathering {
     struct buf body;
+    size_t seen; /* bytes that came, kept or not */
 };
 
 struct span http_request_header(const struct http_request *request, const char *name)
@@ -130,20 +132,26 @@ static enum MHD_Result answer(struct http_server *server, struct MHD_Connection 
     return queued;
 }
 
-/* Announced longer than allowed? Answered before any of it is read; libmicrohttpd then closes. */
+/* A body somewhat too long is read and thrown away, so that the client is there to read the 413: closing with bytes
+ * unread would reset the connection. Announced longer than that? Answered before any of it is read; libmicrohttpd then
+ * closes. */
 static bool announced_too_large(const struct http_server *server, struct MHD_Connection *connection)
 {
     const char *text = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
     char *end = NULL;
-    return text != NULL && strtoull(text, &end, 10) > server->max_body;
+    return text != NULL && strtoull(text, &end, 10) > server->max_body + MAX_DISCARD;
+}
+
+static enum MHD_Result send_too_large(struct MHD_Connection *connection)
+{
+    struct http_reply reply = { .code = MHD_HTTP_CONTENT_TOO_LARGE };
+    return send_reply(connection, &reply);
 }
 
 static enum MHD_Result on_head(struct http_server *server, struct MHD_Connection *connection, void **req_cls)
 {
-    if (announced_too_large(server, connection)) {
-        struct http_reply reply = { .code = MHD_HTTP_CONTENT_TOO_LARGE };
-        return send_reply(connection, &reply);
-    }
+    if (announced_too_large(server, connection))
+        return send_too_large(connection);
     struct gathering *gathering = calloc(1, sizeof *gathering);
     if (gathering == NULL)
         return MHD_NO;
@@ -163,10 +171,13 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     if (gathering == NULL)
         return on_head(server, connection, req_cls);
     if (*upload_size == 0)
-        return answer(server, connection, url, method, gathering);
+        return buf_ok(&gathering->body) ? answer(server, connection, url, method, gathering)
+                                        : send_too_large(connection);
     put_bytes(&gathering->body, span_of(upload, *upload_size));
+    gathering->seen += *upload_size;
     *upload_size = 0;
-    return buf_ok(&gathering->body) ? MHD_YES : MHD_NO; /* chunked without end: the connection is closed */
+    /* chunked without end: the connection is closed */
+    return gathering->seen <= server->max_body + MAX_DISCARD ? MHD_YES : MHD_NO;
 }
 
 static void on_request_over(void *cls, struct MHD_Connection *connection, void **req_cls,
