@@ -339,56 +339,65 @@ static bool take_detail(void *ctx, struct span name, const struct js *value)
     return d->st == ST_OK;
 }
 
-static enum status audit(struct admin *a, const struct command *command, struct span actor)
+/* What was asked for, without secrets, as the audit's detail. */
+static enum status print_detail(struct admin *a, const struct command *command, struct buf *out)
 {
     CLEANUP(js_unrefp)
     struct js *object = js_new_object();
     struct detail d = { command, object, ST_OK };
-    struct buf text;
 
     if (object == NULL || !js_object_each(a->in, take_detail, &d))
         return reject(&a->why, ST_NO_MEMORY, "as audit", "out of memory", 0);
-    buf_init(&text, DETAIL_MAX);
-    enum status st = js_print(object, &text);
-    if (st == ST_OK) {
-        const struct audit_entry entry = {
-            .at = a->now.wall.s,
-            .actor = actor,
-            .event = span_of_str(command->name),
-            .subject = a->subject,
-            .detail = buf_span(&text),
-        };
-        st = audit_append(a->as->sql, &entry, &a->why);
-    } else {
-        st = reject(&a->why, st, "as audit", "the entry is too long", 0);
-    }
-    buf_done(&text);
+    enum status st = js_print(object, out);
+    return st == ST_OK ? ST_OK : reject(&a->why, st, "as audit", "the entry is too long", 0);
+}
+
+static void undo(struct admin *a, const struct command *command)
+{
+    struct signer *signer = a->as->signer;
+    struct why why = { 0 };
+
+    sql_rollback(a->as->sql);
+    if (command->run == admin_keys_rotate && signer->ops->reload(signer, a->now.wall, &why) != ST_OK)
+        log_event(NULL, LOG_ERROR, "signing_keys_not_reloaded", F_STR("why", why.text));
+}
+
+/* A change and its audit entry are one transaction. */
+static enum status change(struct admin *a, const struct command *command, struct span actor)
+{
+    struct audit_entry entry = { .at = a->now.wall.s, .actor = actor, .event = span_of_str(command->name) };
+    struct sql *sql = a->as->sql;
+    struct audit_head head;
+    struct buf detail;
+    enum status st = sql_begin(sql, &a->why);
+
+    if (st != ST_OK)
+        return st;
+    buf_init(&detail, DETAIL_MAX);
+    st = command->run(a);
+    if (st == ST_OK)
+        st = print_detail(a, command, &detail);
+    entry.subject = a->subject;
+    entry.detail = buf_span(&detail);
+    if (st == ST_OK)
+        st = audit_append(sql, &entry, &head, &a->why);
+    if (st == ST_OK)
+        st = sql_commit(sql, &a->why);
+    if (st == ST_OK)
+        audit_log(&entry, &head);
+    else
+        undo(a, command);
+    buf_done(&detail);
     return st;
 }
 
 static enum status run(struct admin *a, const struct command *command, struct span actor)
 {
-    struct sql *sql = a->as->sql;
     enum status st = check_members(a, command);
 
-    if (st != ST_OK || !command->changes)
-        return st == ST_OK ? command->run(a) : st;
-    st = sql_begin(sql, &a->why);
     if (st != ST_OK)
         return st;
-    st = command->run(a);
-    if (st == ST_OK)
-        st = audit(a, command, actor);
-    if (st == ST_OK)
-        st = sql_commit(sql, &a->why);
-    if (st != ST_OK) {
-        sql_rollback(sql);
-        struct why why;
-        if (command->run == admin_keys_rotate &&
-            a->as->signer->ops->reload(a->as->signer, a->now.wall, &why) != ST_OK)
-            log_event(NULL, LOG_ERROR, "signing_keys_not_reloaded", F_STR("why", why.text));
-    }
-    return st;
+    return command->changes ? change(a, command, actor) : command->run(a);
 }
 
 static void reply_error(struct buf *out, enum status st, const struct why *why)

@@ -47,7 +47,8 @@ enum status audit_head(struct sql *sql, struct audit_head *ret, struct why *why)
     return sql_query(sql, "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", take_head, ret, why);
 }
 
-enum status audit_append(struct sql *sql, const struct audit_entry *entry, struct why *why)
+enum status audit_append(struct sql *sql, const struct audit_entry *entry, struct audit_head *ret_head,
+                         struct why *why)
 {
     struct audit_entry e = *entry;
     struct audit_head head;
@@ -66,11 +67,18 @@ enum status audit_append(struct sql *sql, const struct audit_entry *entry, struc
                  " VALUES ($1, $2, $3, $4, $5, $6, $7)",
                  NULL, why, SQL_I64(e.seq), SQL_I64(e.at), SQL_TEXT(e.actor), SQL_TEXT(e.event),
                  SQL_TEXT(e.subject), SQL_TEXT(e.detail), SQL_BLOB(span_of(hash, sizeof hash)));
-    if (st == ST_OK)
-        log_event(NULL, LOG_NOTICE, "audit", F_I64("seq", e.seq), F_SPAN("actor", e.actor),
-                  F_SPAN("event", e.event), F_SPAN("subject", e.subject),
-                  F_HEX("hash", span_of(hash, sizeof hash)));
-    return st;
+    if (st != ST_OK)
+        return st;
+    ret_head->seq = e.seq;
+    memcpy(ret_head->hash, hash, sizeof hash);
+    return ST_OK;
+}
+
+void audit_log(const struct audit_entry *entry, const struct audit_head *head)
+{
+    log_event(NULL, LOG_NOTICE, "audit", F_I64("seq", head->seq), F_SPAN("actor", entry->actor),
+              F_SPAN("event", entry->event), F_SPAN("subject", entry->subject),
+              F_HEX("hash", span_of(head->hash, sizeof head->hash)));
 }
 
 struct walk {

@@ -24,13 +24,17 @@ struct audit_entry {
     struct span hash;
 };
 
-/* Inside the caller's transaction. seq and hash of `entry` are computed. */
-enum status audit_append(struct sql *sql, const struct audit_entry *entry, struct why *why) MUST_CHECK;
-
 struct audit_head {
     int64_t seq; /* 0: empty */
     uint8_t hash[SHA256_LEN];
 };
+
+/* Inside the caller's transaction. seq and hash of `entry` are computed, and given back in *ret_head for
+ * audit_log(), once the transaction is committed. */
+enum status audit_append(struct sql *sql, const struct audit_entry *entry, struct audit_head *ret_head,
+                         struct why *why) MUST_CHECK;
+void audit_log(const struct audit_entry *entry, const struct audit_head *head);
+
 enum status audit_head(struct sql *sql, struct audit_head *ret, struct why *why) MUST_CHECK;
 
 /* Walks the chain. ST_INTERNAL with why->at = seq of the first entry that does not fit. */

@@ -233,6 +233,7 @@ static enum status enrol(struct call *call, const struct enrollment *code, struc
                                        .event = SPAN("client.enrolled"),
                                        .subject = client_id,
                                        .detail = code->id };
+    struct audit_head head;
     enum status st = js_parse(code->groups, AS_BODY_MAX, &groups, &call->why);
 
     if (st == ST_OK)
@@ -245,10 +246,12 @@ static enum status enrol(struct call *call, const struct enrollment *code, struc
     if (st == ST_OK)
         st = registry_set_groups(sql, client_id, groups, &call->why);
     if (st == ST_OK)
-        st = audit_append(sql, &entry, &call->why);
+        st = audit_append(sql, &entry, &head, &call->why);
     if (st == ST_OK)
         st = sql_commit(sql, &call->why);
-    if (st != ST_OK)
+    if (st == ST_OK)
+        audit_log(&entry, &head);
+    else
         sql_rollback(sql);
     return st;
 }
