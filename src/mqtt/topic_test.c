@@ -1,12 +1,12 @@
 /* Topic names and filters: the grammar, and matching, covering and intersecting against naive forms of themselves
  * over every short filter of a small alphabet. */
+#include "mqtt/naive_topic.h"
 #include "mqtt/topic.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-/* cmocka wants the four above first */
+/* cmocka wants the three above first */
 #include <cmocka.h>
 
 static struct topic_filter filter_of(const char *text)
@@ -19,72 +19,26 @@ static struct topic_name name_of(const char *text)
     return (struct topic_name){ span_of_str(text) };
 }
 
-/* ---- naive forms ---- */
-
-#define MAX_TOPICS 1024
-#define MAX_TEXT   16
-
-struct topics {
-    size_t count;
-    char text[MAX_TOPICS][MAX_TEXT];
-};
-
-/* All of `letters` joined by '/', one to `depth` levels. */
-static void enumerate(struct topics *all, const char *const *letters, size_t n, unsigned depth)
-{
-    size_t from = 0, until = 0;
-
-    all->count = 0;
-    for (unsigned d = 0; d < depth; d++) {
-        for (size_t i = from; i < (d == 0 ? 1 : until); i++) {
-            for (size_t k = 0; k < n; k++) {
-                assert_true(all->count < MAX_TOPICS);
-                snprintf(all->text[all->count++], MAX_TEXT, "%.*s%s%s", d == 0 ? 0 : MAX_TEXT, all->text[i],
-                         d == 0 ? "" : "/", letters[k]);
-            }
-        }
-        from = d == 0 ? 0 : until;
-        until = all->count;
-    }
-}
-
-/* The naive matcher: MQTT5 4.7 read aloud, on strings, recursive. */
-static bool naive_levels(const char *f, const char *t)
-{
-    size_t fl = strcspn(f, "/"), tl = strcspn(t, "/");
-
-    if (strcmp(f, "#") == 0)
-        return true;
-    if (!(fl == 1 && f[0] == '+') && (fl != tl || strncmp(f, t, fl) != 0))
-        return false;
-    if (f[fl] == '\0' || t[tl] == '\0')
-        return (f[fl] == '\0' && t[tl] == '\0') || strcmp(f + fl, "/#") == 0;
-    return naive_levels(f + fl + 1, t + tl + 1);
-}
-
-static bool naive_matches(const char *f, const char *t)
-{
-    return !(t[0] == '$' && (f[0] == '+' || f[0] == '#')) && naive_levels(f, t);
-}
+/* ---- the alphabet ---- */
 
 static const char *const name_letters[] = { "a", "b", "", "$" };
 static const char *const filter_letters[] = { "a", "b", "", "$", "+", "#" };
 
 /* Filters of up to three levels against names of up to four: one deeper, so that every difference shows. */
-static void load(struct topics *names, struct topics *filters)
+static void load(struct naive_topics *names, struct naive_topics *filters)
 {
     struct topic_filter ignored;
     size_t kept = 0;
 
-    enumerate(names, name_letters, COUNT_OF(name_letters), 4);
-    enumerate(filters, filter_letters, COUNT_OF(filter_letters), 3);
+    naive_enumerate(names, name_letters, COUNT_OF(name_letters), 4);
+    naive_enumerate(filters, filter_letters, COUNT_OF(filter_letters), 3);
     for (size_t i = 0; i < filters->count; i++)
         if (topic_filter_parse(span_of_str(filters->text[i]), &ignored, NULL) == ST_OK)
-            memmove(filters->text[kept++], filters->text[i], MAX_TEXT);
+            memmove(filters->text[kept++], filters->text[i], NAIVE_TEXT);
     filters->count = kept;
 }
 
-static struct topics names, filters;
+static struct naive_topics names, filters;
 
 /* ---- grammar ---- */
 
