@@ -13,7 +13,7 @@ FUNCTIONS = re.compile(r'(?<![\w.>])(strtok|strtok_r|atoi|atol|atoll|atof|sscanf
                        r'strncat|sprintf|vsprintf|gets|alloca|strncpy|tmpnam|mktemp|system|popen|rand|srand|'
                        r'gmtime|localtime|asctime|ctime|strerror_r|setjmp|longjmp)\s*\(')
 NOTES = re.compile(r'\b(' + '|'.join(('TO' + 'DO', 'FIX' + 'ME', 'X' + 'XX', 'HA' + 'CK')) + r')\b')
-MACHINE = re.compile(r'(?<![\w.])(/work/|/home/\w|/root/|/Users/)')
+MACHINE = re.compile(r'(?<![\w.])(/work/|/home/(?!u/)[a-z]\w*/|/root/|/Users/)')
 
 
 def files():
