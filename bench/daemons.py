@@ -11,6 +11,7 @@ import subprocess
 import time
 
 AUDIENCE = "bench-broker"
+CLIENTS = 500  # of each kind, at the authorization server
 
 
 class Failed(Exception):
@@ -135,7 +136,7 @@ log_dest stderr
 
 
 class AuthorizationServer:
-    """`symbolon-as` with one resource server, two clients (secret, key) and a policy for bench/#."""
+    """`symbolon-as` with one resource server, many clients of two kinds (secret, key) and a policy for bench/#."""
 
     def __init__(self, bench):
         self.bench, self.folder = bench, bench.scratch / "as"
@@ -144,22 +145,27 @@ class AuthorizationServer:
         self.program = bench.program("symbolon-as")
         run(self.program, "init", f"--port={self.port}", self.folder)
         with open(self.folder / "as.yaml", "a", encoding="utf-8") as config:
-            config.write("log_level: warning\ntoken:\n  max_per_client: 1000000\n")
+            config.write("log_level: warning\ntoken:\n  max_per_client: 100000\n")
         self.daemon = Daemon([self.program, "--config", self.folder / "as.yaml"], self.folder / "log",
                              bench.broker_cpu)
         self.daemon.wait_for_port(self.port)
         self.register()
 
-    def admin(self, **command):
+    def admin(self, *commands):
+        """Answers to the commands; they go over one connection, in order."""
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(10)
             s.connect(str(self.folder / "admin.sock"))
-            s.sendall(json.dumps(command).encode() + b"\n")
-            with s.makefile("rb") as answers:
-                answer = json.loads(answers.readline())
-        if not answer["ok"]:
-            raise Failed(f"authorization server, {command['cmd']}: {answer}")
-        return answer
+            answers = []
+            with s.makefile("rwb") as stream:
+                for command in commands:
+                    stream.write(json.dumps(command).encode() + b"\n")
+                    stream.flush()
+                    answers.append(json.loads(stream.readline()))
+        for command, answer in zip(commands, answers):
+            if not answer["ok"]:
+                raise Failed(f"authorization server, {command['cmd']}: {answer}")
+        return answers
 
     def register(self):
         self.key_file = self.folder / "client.key"
@@ -168,24 +174,26 @@ class AuthorizationServer:
                               capture_output=True, check=True, timeout=10).stdout
         x = base64.urlsafe_b64encode(spki[-32:]).rstrip(b"=").decode()
         self.jwk = {"kty": "OKP", "crv": "Ed25519", "x": x}
-        token_key = self.admin(cmd="rs.add", audience=AUDIENCE, key="generate", introspect=False)["key"]
-        (self.folder / "token.jwk").write_text(json.dumps(token_key))
-        secret = self.admin(cmd="client.add", client_id="bench-secret")["client_secret"]
-        self.admin(cmd="client.add", client_id="bench-key", jwk=self.jwk)
-        self.admin(cmd="policy.allow", subject="any", audience=AUDIENCE, filter="bench/#",
-                   permissions=["pub", "sub"])
-        self.basic = "Basic " + base64.b64encode(f"bench-secret:{secret}".encode()).decode()
+        rs, _ = self.admin({"cmd": "rs.add", "audience": AUDIENCE, "key": "generate", "introspect": False},
+                           {"cmd": "policy.allow", "subject": "any", "audience": AUDIENCE, "filter": "bench/#",
+                            "permissions": ["pub", "sub"]})
+        (self.folder / "token.jwk").write_text(json.dumps(rs["key"]))
+        names = range(CLIENTS)
+        added = self.admin(*({"cmd": "client.add", "client_id": f"secret-{i}"} for i in names))
+        self.admin(*({"cmd": "client.add", "client_id": f"key-{i}", "jwk": self.jwk} for i in names))
+        (self.folder / "secret.accounts").write_text(
+            "".join(f"secret-{i} {answer['client_secret']}\n" for i, answer in enumerate(added)))
+        (self.folder / "key.accounts").write_text("".join(f"key-{i} -\n" for i in names))
 
     def ask(self, kind, out):
         """Arguments for the scenario `grants`: what a client sends that gets tokens of this kind."""
-        body = {"grant_type": "client_credentials", "audience": AUDIENCE}
-        args = ["grants", f"--ca={self.folder}/ca.pem", f"--out={out}"]
+        body = {"grant_type": "client_credentials", "audience": AUDIENCE, "client_id": "@CLIENT@"}
+        args = ["grants", f"--ca={self.folder}/ca.pem", f"--accounts={self.folder}/{kind}.accounts", f"--out={out}"]
         if kind == "secret":
-            return [*args, f"--authorization={self.basic}", f"--body={json.dumps(body)}"]
-        body |= {"client_id": "bench-key", "client_assertion": "@ASSERTION@", "req_cnf": {"jwk": self.jwk},
+            return [*args, f"--body={json.dumps(body | {'client_secret': '@SECRET@'})}"]
+        body |= {"client_assertion": "@ASSERTION@", "req_cnf": {"jwk": self.jwk},
                  "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}
-        return [*args, f"--body={json.dumps(body)}", "--client-id=bench-key", f"--key={self.key_file}",
-                f"--issuer={self.issuer}"]
+        return [*args, f"--body={json.dumps(body)}", f"--key={self.key_file}", f"--issuer={self.issuer}"]
 
     def stop(self):
         self.daemon.stop()

@@ -1,6 +1,7 @@
-/* Token requests to the authorization server: HTTP/1.1, kept alive, one request at a time per connection. A body may
- * hold @ASSERTION@, which becomes a fresh private_key_jwt assertion (RFC 7523) for every request. What comes back can
- * be kept as a file of tokens for the scenarios that log in with them. */
+/* Token requests to the authorization server: HTTP/1.1, kept alive, one request at a time per connection. In the body
+ * @CLIENT@ and @SECRET@ become the next account's (a file of "client_id secret" lines, taken round), @ASSERTION@ a
+ * fresh private_key_jwt assertion (RFC 7523) of that client. What comes back can be kept as a file of tokens for the
+ * scenarios that log in with them. */
 #include "base/clock.h"
 #include "codec/base64.h"
 #include "codec/json.h"
@@ -12,7 +13,6 @@
 #include <stdlib.h>
 
 #define RESPONSE_MAX   (1u << 20)
-#define PLACEHOLDER    "@ASSERTION@"
 #define HEAD_END       "\r\n\r\n"
 #define SECOND_NS      INT64_C(1000000000)
 #define DRAIN_LIMIT_NS (5 * SECOND_NS)
@@ -25,8 +25,14 @@ struct asker {
     int64_t asked_ns;
 };
 
+struct account {
+    char client_id[64], secret[128];
+};
+
 struct grants {
     struct bench *bench;
+    struct account *accounts;
+    size_t accounts_count, next_account;
     struct key *key; /* of the client, for assertions; or NULL */
     FILE *out;
     uint64_t granted;
@@ -34,15 +40,15 @@ struct grants {
     struct latency latency;
 };
 
-static void put_assertion(struct grants *grants, struct buf *body)
+static void put_assertion(struct grants *grants, const char *client_id, struct buf *body)
 {
     const struct options *o = grants->bench->options;
     CLEANUP(buf_done)
     struct buf jti;
     uint8_t random[16];
     struct assertion_claims claims = { .typ = ASSERTION_TYP_CLIENT,
-                                       .iss = span_of_str(o->client_id),
-                                       .sub = span_of_str(o->client_id),
+                                       .iss = span_of_str(client_id),
+                                       .sub = span_of_str(client_id),
                                        .aud = span_of_str(o->issuer),
                                        .iat = now_read().wall,
                                        .lifetime_s = 60 };
@@ -56,28 +62,41 @@ static void put_assertion(struct grants *grants, struct buf *body)
         die("no assertion could be signed");
 }
 
+static void put_body(struct grants *grants, struct buf *body)
+{
+    const struct account *account = &grants->accounts[grants->next_account++ % grants->accounts_count];
+    const char *at = grants->bench->options->body;
+
+    for (const char *mark = strchr(at, '@'); mark != NULL; mark = strchr(at, '@')) {
+        put_bytes(body, span_of(at, (size_t)(mark - at)));
+        at = strchr(mark + 1, '@');
+        if (at == NULL)
+            die("an @ without a partner in the body");
+        struct span name = span_of(mark + 1, (size_t)(at++ - mark - 1));
+        if (span_eq_str(name, "CLIENT"))
+            put_str(body, account->client_id);
+        else if (span_eq_str(name, "SECRET"))
+            put_str(body, account->secret);
+        else if (span_eq_str(name, "ASSERTION") && grants->key != NULL)
+            put_assertion(grants, account->client_id, body);
+        else
+            die("@%.*s@ cannot be filled in", SPAN_FMT(name));
+    }
+    put_str(body, at);
+}
+
 static void ask(struct asker *asker)
 {
-    const struct options *o = asker->grants->bench->options;
-    const char *at = strstr(o->body, PLACEHOLDER);
     struct buf *out = link_plain(&asker->link);
     CLEANUP(buf_done)
     struct buf body;
 
     buf_init(&body, 65536);
-    if (at != NULL && asker->grants->key != NULL) {
-        put_bytes(&body, span_of(o->body, (size_t)(at - o->body)));
-        put_assertion(asker->grants, &body);
-        put_str(&body, at + strlen(PLACEHOLDER));
-    } else {
-        put_str(&body, o->body);
-    }
+    put_body(asker->grants, &body);
     put_fmt(out,
-            "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n",
-            o->path, body.len);
-    if (o->authorization != NULL)
-        put_fmt(out, "Authorization: %s\r\n", o->authorization);
-    put_str(out, "\r\n");
+            "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            "Content-Length: %zu\r\n\r\n",
+            asker->grants->bench->options->path, body.len);
     put_bytes(out, buf_span(&body));
     link_packet_done(&asker->link);
     asker->asked_ns = now_ns();
@@ -168,6 +187,32 @@ static void turn_until(struct link_loop *loop, int64_t until)
         link_loop_turn(loop, SECOND_NS / 20);
 }
 
+static void read_accounts(struct grants *grants, const char *file)
+{
+    FILE *f = fopen(file, "r");
+    char line[256];
+
+    if (f == NULL)
+        die("cannot read %s", file);
+    while (fgets(line, sizeof line, f) != NULL) {
+        size_t n = grants->accounts_count;
+        char *space = strchr(line, ' ');
+        if (space == NULL)
+            die("%s: lines of client and secret are wanted", file);
+        if ((n & (n - 1)) == 0) { /* full: 0, 1, 2, 4, ... */
+            grants->accounts = realloc(grants->accounts, (n == 0 ? 1 : 2 * n) * sizeof *grants->accounts);
+            if (grants->accounts == NULL)
+                die("out of memory");
+        }
+        struct account *account = &grants->accounts[grants->accounts_count++];
+        snprintf(account->client_id, sizeof account->client_id, "%.*s", (int)(space - line), line);
+        snprintf(account->secret, sizeof account->secret, "%.*s", (int)strcspn(space + 1, "\n"), space + 1);
+    }
+    fclose(f);
+    if (grants->accounts_count == 0)
+        die("%s is empty", file);
+}
+
 static void grants_open(struct grants *grants, struct bench *bench)
 {
     const struct options *o = bench->options;
@@ -176,13 +221,14 @@ static void grants_open(struct grants *grants, struct bench *bench)
     char chunk[4096];
     size_t n;
 
+    buf_init(&pem, KEY_PEM_MAX);
     grants->bench = bench;
+    read_accounts(grants, o->accounts_file);
     if (o->out_file != NULL && (grants->out = fopen(o->out_file, "w")) == NULL)
         die("cannot write %s", o->out_file);
     if (o->key_file == NULL)
         return;
     FILE *f = fopen(o->key_file, "r");
-    buf_init(&pem, KEY_PEM_MAX);
     while (f != NULL && (n = fread(chunk, 1, sizeof chunk, f)) > 0)
         put_bytes(&pem, span_of(chunk, n));
     if (f == NULL || key_read_pem(buf_span(&pem), &grants->key, NULL) != ST_OK)
@@ -196,8 +242,8 @@ void scenario_grants(struct bench *bench)
     struct asker *askers = calloc(o->clients, sizeof *askers);
     struct grants *grants = calloc(1, sizeof *grants);
 
-    if (askers == NULL || grants == NULL || o->body == NULL)
-        die("grants needs a body");
+    if (askers == NULL || grants == NULL || o->body == NULL || o->accounts_file == NULL)
+        die("grants needs a body and accounts");
     grants_open(grants, bench);
     for (size_t i = 0; i < o->clients; i++) {
         askers[i].grants = grants;
@@ -224,6 +270,7 @@ void scenario_grants(struct bench *bench)
     if (grants->out != NULL && fclose(grants->out) != 0)
         die("cannot write %s", o->out_file);
     key_unref(grants->key);
+    free(grants->accounts);
     free(grants);
     free(askers);
 }

@@ -34,9 +34,8 @@ static const struct option long_options[] = {
     { "seconds",  required_argument, NULL, 'S' },
     { "path",     required_argument, NULL, 'x' },
     { "body",     required_argument, NULL, 'B' },
-    { "authorization", required_argument, NULL, 'A' },
+    { "accounts", required_argument, NULL, 'A' },
     { "out",      required_argument, NULL, 'o' },
-    { "client-id", required_argument, NULL, 'I' },
     { "key",      required_argument, NULL, 'k' },
     { "issuer",   required_argument, NULL, 'U' },
     { NULL, 0, NULL, 0 },
@@ -49,8 +48,7 @@ static void usage(void)
           "       (--user=U --password=P | --tokens=FILE) [--pid=PID] [--clients=N] [--qos=0|1|2] "
           "[--size=BYTES]\n"
           "       [--batch=PACKETS] [--window=MESSAGES] [--rate=PER_S] [--warmup=S] [--seconds=S]\n"
-          "       grants: --path=/token --body=JSON [--authorization=VALUE] [--out=FILE]\n"
-          "               [--client-id=ID --key=PEM --issuer=URL, for @ASSERTION@ in the body]\n",
+          "       grants: --accounts=FILE --body=JSON [--path=/token] [--out=FILE] [--key=PEM --issuer=URL]\n",
           stderr);
     exit(2);
 }
@@ -85,9 +83,8 @@ static void take_option(struct options *o, int option, const char *value)
     case 'S': o->seconds = number(value, 0.1, 600); break;
     case 'x': o->path = value; break;
     case 'B': o->body = value; break;
-    case 'A': o->authorization = value; break;
+    case 'A': o->accounts_file = value; break;
     case 'o': o->out_file = value; break;
-    case 'I': o->client_id = value; break;
     case 'k': o->key_file = value; break;
     case 'U': o->issuer = value; break;
     default: usage();

@@ -19,8 +19,8 @@ struct options {
     double rate; /* messages a second in all */
     double warmup_s, seconds;
     /* the authorization server */
-    const char *path, *body, *authorization, *out_file;
-    const char *client_id, *key_file, *issuer; /* for assertions */
+    const char *path, *body, *accounts_file, *out_file;
+    const char *key_file, *issuer; /* for assertions */
 };
 
 struct bench {
