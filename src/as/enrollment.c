@@ -214,12 +214,38 @@ static enum status check_key(struct call *call, const struct js *params, struct 
 }
 
 /* The code is used up in the same transaction that registers the client. */
+static enum status register_client(struct call *call, const struct enrollment *code,
+                                   const struct principal *client, const struct js *groups,
+                                   const struct audit_entry *entry)
+{
+    struct sql *sql = call->as->sql;
+    struct audit_head head;
+    enum status st = sql_begin(sql, &call->why);
+
+    if (st != ST_OK)
+        return st;
+    st = enrollment_remove(sql, code->id, &call->why);
+    if (st == ST_OK)
+        st = registry_add_principal(sql, client, &call->why);
+    if (st == ST_OK)
+        st = registry_set_groups(sql, client->id, groups, &call->why);
+    if (st == ST_OK)
+        st = audit_append(sql, entry, &head, &call->why);
+    if (st == ST_OK)
+        st = sql_commit(sql, &call->why);
+    if (st == ST_OK)
+        audit_log(entry, &head);
+    else
+        sql_rollback(sql);
+    return st;
+}
+
 static enum status enrol(struct call *call, const struct enrollment *code, struct span client_id,
                          struct span jwk)
 {
     CLEANUP(js_unrefp)
     struct js *groups = NULL;
-    struct sql *sql = call->as->sql;
+    struct buf detail;
     const struct principal client = {
         .kind = PRINCIPAL_CLIENT,
         .id = client_id,
@@ -228,31 +254,17 @@ static enum status enrol(struct call *call, const struct enrollment *code, struc
         .default_audience = code->default_audience,
         .created_at = call->now.wall.s,
     };
-    const struct audit_entry entry = { .at = call->now.wall.s,
-                                       .actor = SPAN("enroll"),
-                                       .event = SPAN("client.enrolled"),
-                                       .subject = client_id,
-                                       .detail = code->id };
-    struct audit_head head;
+    struct audit_entry entry = {
+        .at = call->now.wall.s, .actor = SPAN("enroll"), .event = SPAN("client.enrolled"), .subject = client_id
+    };
     enum status st = js_parse(code->groups, AS_BODY_MAX, &groups, &call->why);
 
+    buf_init(&detail, 128);
+    put_fmt(&detail, "{\"code\":\"%.*s\"}", SPAN_FMT(code->id)); /* hex digits: nothing to escape */
+    entry.detail = buf_span(&detail);
     if (st == ST_OK)
-        st = sql_begin(sql, &call->why);
-    if (st != ST_OK)
-        return st;
-    st = enrollment_remove(sql, code->id, &call->why);
-    if (st == ST_OK)
-        st = registry_add_principal(sql, &client, &call->why);
-    if (st == ST_OK)
-        st = registry_set_groups(sql, client_id, groups, &call->why);
-    if (st == ST_OK)
-        st = audit_append(sql, &entry, &head, &call->why);
-    if (st == ST_OK)
-        st = sql_commit(sql, &call->why);
-    if (st == ST_OK)
-        audit_log(&entry, &head);
-    else
-        sql_rollback(sql);
+        st = register_client(call, code, &client, groups, &entry);
+    buf_done(&detail);
     return st;
 }
 
@@ -294,8 +306,8 @@ enum status enroll_call(struct call *call)
     if (st == ST_OK)
         st = choose_client_id(call, &code, wanted, &client_id);
     buf_init(&jwk, AS_BODY_MAX);
-    if (st == ST_OK) /* without an agreed client_id the proof need not name one */
-        st = check_key(call, params, code.client_id.len > 0 || wanted.len > 0 ? client_id : SPAN_NONE, &jwk);
+    if (st == ST_OK) /* who did not name a client_id may not know it yet: the code says who it is for */
+        st = check_key(call, params, wanted.len > 0 ? client_id : SPAN_NONE, &jwk);
     if (st == ST_OK)
         st = enrol(call, &code, client_id, buf_span(&jwk));
     buf_done(&jwk);
