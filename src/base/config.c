@@ -90,6 +90,15 @@ static enum status load_setting(const struct config_setting *s, const struct con
     return text == NULL ? ST_OK : config_value_parse(s, text, place, member, problem);
 }
 
+static void put_lines(struct buf *problem, const struct config_place *place, struct span text)
+{
+    for (size_t at = 0; at < text.len;) {
+        struct span line = span_cut(text, at, span_find(text, '\n', at) - at);
+        at += line.len + 1;
+        config_problem(problem, place, "%.*s", SPAN_FMT(line));
+    }
+}
+
 /* Goes on after a bad value, so that the operator sees all of them at once. */
 static enum status load_table(const struct config_table *table, const struct config_slot *slots,
                               const struct config_place *place, void *out, struct buf *problem)
@@ -114,7 +123,7 @@ static enum status load_table(const struct config_table *table, const struct con
     buf_init(&said, CONFIG_PROBLEM_MAX);
     worst = table->check(out, &said);
     if (worst != ST_OK)
-        config_problem(problem, place, "%.*s", SPAN_FMT(buf_span(&said)));
+        put_lines(problem, place, buf_span(&said));
     return worst;
 }
 

@@ -80,7 +80,7 @@ struct config_table {
     const char *program; /* "symbolon-broker"; for a record table the singular noun, "listener" */
     const struct config_setting *settings;
     size_t size; /* of the caller's struct */
-    /* What no single row can say; `problem` gets one line. May be NULL. Called after everything parsed. */
+    /* What no single row can say; `problem` gets lines. May be NULL. Called after everything parsed. */
     enum status (*check)(const void *settings, struct buf *problem);
 };
 
