@@ -66,7 +66,8 @@ static enum status open_tcp(const struct listener_settings *settings, int *ret_f
     if (fd < 0)
         return reject(why, ST_IO, "listener", "cannot open a socket", 0);
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (settings->share)
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     if (address.any.sa_family == AF_INET6 && settings->address[0] == ':' && settings->address[1] == ':' &&
         settings->address[2] == '\0') {
         int off = 0; /* "::" means every address, IPv4 too, whatever the system's default */

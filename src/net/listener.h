@@ -1,4 +1,4 @@
-/* net/listener.h - a listening socket on one loop: TCP (SO_REUSEPORT: one per worker) or a unix socket.
+/* net/listener.h - a listening socket on one loop: TCP, or a unix socket.
  * The callback owns the accepted descriptor (non-blocking, close-on-exec), usually giving it to stream_new().
  * Out of descriptors: pauses for a moment instead of spinning. */
 #ifndef SYMBOLON_NET_LISTENER_H
@@ -24,6 +24,7 @@ struct listener_settings {
     const char *unix_path; /* an old socket there is replaced if nobody listens on it */
     mode_t unix_mode;      /* 0: 0600 */
     int backlog;           /* 0: 1024 */
+    bool share; /* SO_REUSEPORT: several sockets of ours on one port, the kernel spreads connections */
 };
 
 struct listener;

@@ -206,9 +206,11 @@ void loop_free(struct loop *loop)
 {
     if (loop == NULL)
         return;
+    run_inbox(loop); /* streams may be on their way here, and tasks own memory */
     streams_abort_all(loop);
     while (!list_empty(&loop->chores))
         run_chores(loop);
+    run_inbox(loop);
     struct list *link;
     while ((link = list_shift(&loop->signals)) != NULL) {
         struct loop_signal *s = CONTAINER_OF(link, struct loop_signal, link);

@@ -572,7 +572,9 @@ static void depart(struct stream *s)
 
 void stream_move(struct stream *s, struct loop *to)
 {
-    ASSERT(s->state == STREAM_OPEN && !s->moving);
+    ASSERT(!s->moving);
+    if (s->state != STREAM_OPEN)
+        return; /* on_closed() is about to say why */
     s->moving = true;
     s->move_to = to;
     loop_chore(s->loop, &s->chore);

@@ -62,9 +62,10 @@ void stream_close(struct stream *stream);
 /* Closes at once, for the reason given; on_closed() follows before the turn ends. */
 void stream_abort(struct stream *stream, enum status st, struct why why);
 
-/* Moves the stream with its unread bytes and unsent output to another loop: leaves at the end of this turn (no
- * callback comes before arrival), then on_moved() and on_data() on the new loop's thread. May be called inside
- * on_data(), which then returns what it used up. stream_send/close/abort are not allowed while under way. */
+/* Moves the stream with its unread bytes and unsent output to another loop: leaves at the end of this turn, then
+ * on_moved() and on_data() on the new loop's thread. May be called inside on_data(), which then returns what it
+ * used up. Nothing is delivered in between, but on_closed() may still come on the old thread, instead of
+ * on_moved(), when the connection breaks before it left. No other stream_ call until on_moved(). */
 void stream_move(struct stream *stream, struct loop *to);
 
 struct loop *stream_loop(const struct stream *stream);

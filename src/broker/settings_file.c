@@ -1,0 +1,323 @@
+#include "broker/settings_file.h"
+
+#include "broker/topic_tree.h"
+#include "scope/scope.h"
+
+#include <stdlib.h>
+
+static const char *const levels[] = { "error", "warning", "notice", "info", "debug", NULL };
+static const char *const durabilities[] = { "none", NULL };
+static const char *const losses[] = { "drop", "disconnect", NULL };
+static const char *const certificate_wishes[] = { "none", "optional", "required", NULL };
+
+/* clang-format off */
+#define L(member) AT(struct listener_config, member)
+static const struct config_setting listener_rows[] = {
+    { "name", CONFIG_STRING, L(name),
+      .help = "How the log and the ports file call it; by default `mqtts` with TLS and `mqtt` without." },
+    { "address", CONFIG_STRING, L(address), .dflt = "0.0.0.0",
+      .help = "IPv4 or IPv6 address to listen on; `::` takes both." },
+    { "port", CONFIG_INT, L(port), .dflt = "8883", .min = 0, .max = 65535,
+      .help = "TCP port; 0 takes any free one." },
+    { "tls", CONFIG_BOOL, L(tls), .dflt = "true",
+      .help = "Without TLS only the public topics are served, to this machine only: the address must be a loopback "
+              "address." },
+    { "certificate", CONFIG_PATH, L(certificate), .flags = CONFIG_LIVE, .example = "broker.pem",
+      .help = "PEM file with the server's certificate chain." },
+    { "key", CONFIG_PATH, L(key), .flags = CONFIG_LIVE, .example = "broker.key",
+      .help = "PEM file with its private key." },
+    { "tickets", CONFIG_BOOL, L(tickets), .dflt = "true",
+      .help = "Let clients resume TLS sessions. On a resumed session a token is proved by challenge and response." },
+    { "client_certificate", CONFIG_ENUM, L(client_certificate), .dflt = "none", .choices = certificate_wishes,
+      .help = "Ask clients for a certificate. A token is needed all the same." },
+    { "client_ca", CONFIG_PATH, L(client_ca), .flags = CONFIG_LIVE,
+      .help = "PEM file with the authorities that vouch for client certificates." },
+    { NULL },
+};
+
+#define P(member) AT(struct public_topic_config, member)
+static const struct config_setting public_topic_rows[] = {
+    { "filter", CONFIG_STRING, P(filter), .flags = CONFIG_REQUIRED, .example = "public/#",
+      .help = "Topic filter." },
+    { "publish", CONFIG_BOOL, P(publish), .dflt = "false", .help = "Anybody may publish there." },
+    { "subscribe", CONFIG_BOOL, P(subscribe), .dflt = "true", .help = "Anybody may subscribe there." },
+    { NULL },
+};
+
+#define A(member) AT(struct as_config, member)
+static const struct config_setting as_rows[] = {
+    { "issuer", CONFIG_STRING, A(issuer), .flags = CONFIG_REQUIRED, .example = "https://as.example",
+      .help = "Name of the authorization server in tokens, compared exactly with `iss`." },
+    { "token_endpoint", CONFIG_STRING, A(token_endpoint), .example = "https://as.example/token",
+      .help = "Where clients get tokens; the first server's is told to clients that come without one." },
+    { "ca", CONFIG_PATH, A(ca), .example = "as-ca.pem",
+      .help = "PEM file with the authority of the server's HTTPS certificate; by default the system's." },
+    { "jwks_uri", CONFIG_STRING, A(jwks_uri), .example = "https://as.example/jwks.json",
+      .help = "Where its signing keys are. They are fetched at the start, now and then, and when an unknown key "
+              "turns up." },
+    { "jwks_file", CONFIG_PATH, A(jwks_file), .flags = CONFIG_LIVE,
+      .help = "Its signing keys in a file, instead of `jwks_uri`." },
+    { "introspection_uri", CONFIG_STRING, A(introspection_uri),
+      .help = "Where reference tokens are looked up (RFC 7662)." },
+    { "client_id", CONFIG_STRING, A(client_id), .help = "This broker's name at the authorization server." },
+    { "client_secret_file", CONFIG_PATH, A(client_secret_file),
+      .help = "File with this broker's secret there, for introspection." },
+    { "token_key_file", CONFIG_PATH, A(token_key_file),
+      .help = "File with the secret JWK under which the authorization server encrypts tokens for this broker." },
+    { NULL },
+};
+/* clang-format on */
+
+static const struct config_table listener_table = { "listener", listener_rows, sizeof(struct listener_config),
+                                                    NULL };
+static const struct config_table public_topic_table = { "public topic", public_topic_rows,
+                                                        sizeof(struct public_topic_config), NULL };
+static const struct config_table as_table = { "authorization server", as_rows, sizeof(struct as_config), NULL };
+
+/* clang-format off */
+#define S(member) AT(struct broker_config, member)
+static const struct config_setting rows[] = {
+    { "listeners", CONFIG_RECORDS, S(listeners), .record = &listener_table, .min = 1, .max = 16,
+      .help = "Where clients connect." },
+    { "authorization_servers", CONFIG_RECORDS, S(authorization_servers), .record = &as_table, .max = 16,
+      .help = "Who may issue tokens for this broker." },
+    { "audiences", CONFIG_STRINGS, S(audiences), .max = 16,
+      .help = "Names of this broker in tokens (`aud`). The first is told to clients that come without a token." },
+    { "public_topics", CONFIG_RECORDS, S(public_topics), .record = &public_topic_table, .max = 256,
+      .help = "What anybody may do, with or without a token. Nothing by default." },
+    { "workers", CONFIG_INT, S(workers), .dflt = "0", .max = 64, .unit = "threads",
+      .help = "Threads that serve clients; 0 takes one per processor." },
+    { "durability", CONFIG_ENUM, S(durability), .dflt = "none", .choices = durabilities,
+      .help = "`none`: sessions and retained messages live in memory and end with the process." },
+    { "user", CONFIG_STRING, S(user),
+      .help = "Account to change to once sockets and keys are open, when started as root." },
+    { "log_level", CONFIG_ENUM, S(log_level), .dflt = "info", .choices = levels,
+      .help = "The least important events that are still logged." },
+
+    { "token.skew", CONFIG_DURATION_S, S(token_skew_s), .dflt = "30s", .max = 600,
+      .help = "Difference of clocks tolerated when a token's times are checked." },
+    { "token.max_lifetime", CONFIG_DURATION_S, S(token_max_lifetime_s), .dflt = "0", .max = 315360000,
+      .help = "Refuse tokens that still live longer than this; 0: no limit." },
+    { "token.jwks_interval", CONFIG_DURATION_S, S(jwks_interval_s), .dflt = "10m", .min = 10, .max = 604800,
+      .help = "How often signing keys are fetched without a reason." },
+    { "token.jwks_min_interval", CONFIG_DURATION_MS, S(jwks_min_interval_ms), .dflt = "10s", .max = 3600000,
+      .help = "Unknown keys cause at most one fetch in this time." },
+    { "token.as_timeout", CONFIG_DURATION_MS, S(as_timeout_ms), .dflt = "5s", .min = 50, .max = 60000,
+      .help = "Time for an authorization server to answer." },
+    { "token.as_max_concurrent", CONFIG_INT, S(as_max_concurrent), .dflt = "16", .min = 1, .max = 1000,
+      .unit = "requests", .help = "Introspections under way at a time." },
+    { "token.as_max_waiting", CONFIG_INT, S(as_max_waiting), .dflt = "1000", .min = 1, .max = 1000000,
+      .unit = "requests", .help = "Introspections waiting for their turn; beyond, connections are refused." },
+
+    { "ace.hints", CONFIG_BOOL, S(hints), .dflt = "true",
+      .help = "Tell clients without a usable token where to get one." },
+    { "ace.hint_scope", CONFIG_STRING, S(hint_scope), .help = "Scope suggested in the hints." },
+    { "ace.reauth_needs_challenge", CONFIG_BOOL, S(reauth_needs_challenge), .dflt = "false",
+      .help = "Only who proved possession by challenge and response when connecting may renew the token inside "
+              "the connection." },
+    { "ace.lost_subscriptions", CONFIG_ENUM, S(lost_subscriptions), .dflt = "drop", .choices = losses,
+      .help = "What a renewed token that no longer covers a subscription does: `drop` ends that subscription, "
+              "`disconnect` the connection." },
+    { "ace.hide_topics", CONFIG_BOOL, S(hide_topics), .dflt = "false",
+      .help = "Refuse topics with an unspecified error instead of saying that they are not authorized." },
+    { "ace.check_client_id_owner", CONFIG_BOOL, S(check_client_id_owner), .dflt = "true",
+      .help = "A Client Identifier in use belongs to the token subject that took it." },
+
+    { "session.continuation", CONFIG_BOOL, S(session_continuation), .dflt = "true",
+      .help = "Sessions may outlive their connection." },
+    { "session.max_expiry", CONFIG_DURATION_S, S(session_max_expiry_s), .dflt = "7d", .max = 4294967295,
+      .help = "The longest a session lives without a connection." },
+    { "session.max_inflight", CONFIG_INT, S(session_max_inflight), .dflt = "256", .min = 1, .max = 32768,
+      .unit = "messages", .help = "QoS 1 and 2 messages to one client without an answer yet." },
+    { "session.max_queue_messages", CONFIG_INT, S(session_max_queue_messages), .dflt = "10000", .min = 1,
+      .max = 100000000, .unit = "messages", .help = "Messages waiting for one client." },
+    { "session.max_queue_bytes", CONFIG_SIZE, S(session_max_queue_bytes), .dflt = "32m", .min = 65536,
+      .max = 1099511627776, .help = "Bytes waiting for one client." },
+    { "session.max_retained_backlog", CONFIG_INT, S(session_max_retained_backlog), .dflt = "100000", .min = 1,
+      .max = 100000000, .unit = "messages", .help = "Retained messages waiting to be sent after a SUBSCRIBE." },
+    { "session.max_subscriptions", CONFIG_INT, S(session_max_subscriptions), .dflt = "100000", .min = 1,
+      .max = 100000000, .unit = "subscriptions", .help = "Subscriptions of one client." },
+
+    { "limits.connections", CONFIG_INT, S(max_connections), .dflt = "100000", .min = 1, .max = 10000000,
+      .unit = "connections", .help = "Connections altogether." },
+    { "limits.sessions", CONFIG_INT, S(max_sessions), .dflt = "200000", .min = 1, .max = 100000000,
+      .unit = "sessions", .help = "Sessions altogether, connected or not." },
+    { "limits.handshake_timeout", CONFIG_DURATION_MS, S(handshake_timeout_ms), .dflt = "10s", .min = 100,
+      .max = 600000, .help = "Time for the TLS handshake." },
+    { "limits.connect_timeout", CONFIG_DURATION_MS, S(connect_timeout_ms), .dflt = "10s", .min = 100,
+      .max = 600000, .help = "Time from then to the CONNECT packet." },
+    { "limits.auth_timeout", CONFIG_DURATION_MS, S(auth_timeout_ms), .dflt = "10s", .min = 100, .max = 600000,
+      .help = "Time for the answer to a challenge, and for a token to be looked up." },
+    { "limits.keep_alive", CONFIG_DURATION_S, S(keep_alive_max_s), .dflt = "1h", .max = 65535,
+      .help = "The longest Keep Alive; a client that asks for more, or for none, gets this. 0: no cap." },
+    { "limits.packet", CONFIG_SIZE, S(max_packet_bytes), .dflt = "1m", .min = 1024, .max = 268435460,
+      .help = "Maximum Packet Size announced to clients." },
+    { "limits.connect_packet", CONFIG_SIZE, S(max_connect_bytes), .dflt = "128k", .min = 1024, .max = 16777216,
+      .help = "The largest CONNECT and AUTH before a client is authorized." },
+    { "limits.receive_maximum", CONFIG_INT, S(receive_maximum), .dflt = "256", .min = 1, .max = 65535,
+      .unit = "messages", .help = "QoS 1 and 2 publications of one client in flight." },
+    { "limits.topic_aliases", CONFIG_INT, S(topic_alias_maximum), .dflt = "32", .max = 65535, .unit = "aliases",
+      .help = "Topic Alias Maximum announced to clients." },
+    { "limits.filters_per_packet", CONFIG_INT, S(max_filters), .dflt = "1024", .min = 1, .max = 65535,
+      .unit = "filters", .help = "Topic filters in one SUBSCRIBE or UNSUBSCRIBE." },
+    { "limits.topic_levels", CONFIG_INT, S(max_topic_levels), .dflt = "200", .min = 1, .max = TOPIC_TREE_MAX_LEVELS,
+      .unit = "levels", .help = "Levels of a topic name or filter." },
+    { "limits.output", CONFIG_SIZE, S(max_output_bytes), .dflt = "1m", .min = 65536, .max = 1073741824,
+      .help = "Bytes a client may be behind with reading before QoS 0 messages to it are dropped." },
+
+    { "retained.max_messages", CONFIG_INT, S(retained_max_messages), .dflt = "100000", .max = 100000000,
+      .unit = "messages", .help = "Retained messages altogether." },
+    { "retained.max_bytes", CONFIG_SIZE, S(retained_max_bytes), .dflt = "256m", .max = 1099511627776,
+      .help = "Bytes of retained messages altogether." },
+    { NULL },
+};
+/* clang-format on */
+
+/* -- what no single row can say -------------------------------------------------------------------------- */
+
+static bool is_loopback(const char *address)
+{
+    return span_starts_with(span_of_str(address), SPAN("127.")) || strcmp(address, "::1") == 0;
+}
+
+static bool is_https(const char *uri)
+{
+    return uri == NULL || span_starts_with(span_of_str(uri), SPAN("https://"));
+}
+
+static void check_listener(const struct listener_config *l, size_t i, struct buf *problem)
+{
+    if (l->tls && (l->certificate == NULL || l->key == NULL))
+        put_fmt(problem, "listeners[%zu]: TLS needs `certificate` and `key`\n", i);
+    if (!l->tls && !is_loopback(l->address))
+        put_fmt(problem, "listeners[%zu]: without TLS only a loopback address is allowed, not %s\n", i,
+                l->address);
+    if (l->client_certificate != CLIENT_CERTIFICATE_NONE && l->client_ca == NULL)
+        put_fmt(problem, "listeners[%zu]: `client_certificate` needs `client_ca`\n", i);
+}
+
+static void check_as(const struct as_config *as, size_t i, struct buf *problem)
+{
+    if (as->jwks_uri == NULL && as->jwks_file == NULL && as->introspection_uri == NULL &&
+        as->token_key_file == NULL)
+        put_fmt(problem,
+                "authorization_servers[%zu]: give `jwks_uri`, `jwks_file`, `token_key_file` or "
+                "`introspection_uri`, or no token can be checked\n",
+                i);
+    if (as->jwks_uri != NULL && as->jwks_file != NULL)
+        put_fmt(problem, "authorization_servers[%zu]: `jwks_uri` or `jwks_file`, not both\n", i);
+    if (!is_https(as->jwks_uri) || !is_https(as->introspection_uri))
+        put_fmt(problem,
+                "authorization_servers[%zu]: `jwks_uri` and `introspection_uri` must be https (MT-3)\n", i);
+    if (as->introspection_uri != NULL && (as->client_id == NULL || as->client_secret_file == NULL))
+        put_fmt(
+            problem,
+            "authorization_servers[%zu]: introspection needs `client_id` and `client_secret_file` (AF-80)\n",
+            i);
+}
+
+static enum status check(const void *settings, struct buf *problem)
+{
+    const struct broker_config *c = settings;
+    const struct public_topic_config *topics = c->public_topics.items;
+    size_t before = problem->len;
+
+    for (size_t i = 0; i < c->listeners.count; i++)
+        check_listener(listener_config_at(c, i), i, problem);
+    for (size_t i = 0; i < c->authorization_servers.count; i++)
+        check_as(as_config_at(c, i), i, problem);
+    if (c->authorization_servers.count > 0 && c->audiences.count == 0)
+        put_str(problem, "audiences: at least one, or no token would be meant for this broker (AF-63)\n");
+    for (size_t i = 0; i < c->public_topics.count; i++)
+        if (!topics[i].publish && !topics[i].subscribe)
+            put_fmt(problem, "public_topics[%zu]: neither `publish` nor `subscribe`\n", i);
+    return problem->len == before ? ST_OK : ST_MALFORMED;
+}
+
+const struct config_table broker_config_table = { "symbolon-broker", rows, sizeof(struct broker_config),
+                                                  check };
+
+const char *listener_config_name(const struct listener_config *l)
+{
+    if (l->name != NULL)
+        return l->name;
+    return l->tls ? "mqtts" : "mqtt";
+}
+
+/* -- for the core ---------------------------------------------------------------------------------------- */
+
+static enum status public_scope(const struct broker_config *c, struct scope **ret, struct why *why)
+{
+    const struct public_topic_config *topics = c->public_topics.items;
+    size_t count = c->public_topics.count;
+
+    *ret = NULL;
+    if (count == 0)
+        return ST_OK;
+    struct scope_entry *entries = calloc(count, sizeof *entries);
+    if (entries == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    for (size_t i = 0; i < count; i++)
+        entries[i] = (struct scope_entry){ { span_of_str(topics[i].filter) },
+                                           (topics[i].publish ? (unsigned)SCOPE_PUB : 0u) |
+                                               (topics[i].subscribe ? (unsigned)SCOPE_SUB : 0u) };
+    enum status st = scope_build(entries, count, ret, why);
+    free(entries);
+    return st;
+}
+
+static int64_t share(int64_t total, unsigned workers)
+{
+    return (total + workers - 1) / workers;
+}
+
+static void fill_limits(const struct broker_config *c, unsigned workers, struct shard_settings *out)
+{
+    out->max_connections = (uint32_t)share(c->max_connections, workers);
+    out->max_sessions = (uint32_t)share(c->max_sessions, workers);
+    out->connect_timeout_ms = (uint32_t)c->connect_timeout_ms;
+    out->auth_timeout_ms = (uint32_t)c->auth_timeout_ms;
+    out->max_keep_alive_s = (uint16_t)c->keep_alive_max_s;
+    out->session_continuation = c->session_continuation;
+    out->max_session_expiry_s = (uint32_t)c->session_max_expiry_s;
+    out->max_connect_bytes = (uint32_t)c->max_connect_bytes;
+    out->max_packet_bytes = (uint32_t)c->max_packet_bytes;
+    out->receive_maximum = (uint16_t)c->receive_maximum;
+    out->topic_alias_maximum = (uint16_t)c->topic_alias_maximum;
+    out->max_inflight = (uint16_t)c->session_max_inflight;
+    out->max_queue_messages = (uint32_t)c->session_max_queue_messages;
+    out->max_queue_bytes = c->session_max_queue_bytes;
+    out->max_retained_backlog = (uint32_t)c->session_max_retained_backlog;
+    out->max_subscriptions = (uint32_t)c->session_max_subscriptions;
+    out->max_subscribe_filters = (uint32_t)c->max_filters;
+    out->max_topic_levels = (uint32_t)c->max_topic_levels;
+    out->max_output_bytes = c->max_output_bytes;
+    out->max_retained_messages = (uint32_t)share(c->retained_max_messages, workers);
+    out->max_retained_bytes = c->retained_max_bytes / workers;
+}
+
+static void fill_ace(const struct broker_config *c, struct shard_settings *out)
+{
+    out->send_hints = false;
+    if (c->authorization_servers.count > 0 && as_config_at(c, 0)->token_endpoint != NULL) {
+        out->send_hints = c->hints;
+        out->hint_as = span_of_str(as_config_at(c, 0)->token_endpoint);
+    }
+    out->hint_audience = c->audiences.count > 0 ? span_of_str(c->audiences.items[0]) : SPAN_NONE;
+    out->hint_scope = c->hint_scope != NULL ? span_of_str(c->hint_scope) : SPAN_NONE;
+    out->reauth_needs_challenge = c->reauth_needs_challenge;
+    out->reauth_lost_disconnects = c->lost_subscriptions == 1;
+    out->hide_topics = c->hide_topics;
+    out->check_client_id_owner = c->check_client_id_owner;
+}
+
+enum status broker_config_shard_settings(const struct broker_config *c, unsigned workers,
+                                         struct shard_settings *out, struct scope **ret_public, struct why *why)
+{
+    shard_settings_init(out);
+    fill_limits(c, workers, out);
+    fill_ace(c, out);
+    enum status st = public_scope(c, ret_public, why);
+    out->public_scope = *ret_public;
+    return st;
+}

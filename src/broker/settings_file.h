@@ -1,0 +1,88 @@
+/* broker/settings_file.h - the settings of symbolon-broker: the table, and what the core and the world make of
+ * it. Loaded with config_load(&broker_config_table, …) into struct broker_config. */
+#ifndef SYMBOLON_BROKER_SETTINGS_FILE_H
+#define SYMBOLON_BROKER_SETTINGS_FILE_H
+
+#include "base/config.h"
+#include "broker/shard.h"
+
+enum client_certificate { CLIENT_CERTIFICATE_NONE, CLIENT_CERTIFICATE_OPTIONAL, CLIENT_CERTIFICATE_REQUIRED };
+
+struct listener_config {
+    char *name; /* in the log and the ports file; NULL: "mqtts" or "mqtt" */
+    char *address;
+    int64_t port;
+    bool tls;
+    bool tickets;
+    char *certificate, *key;
+    char *client_ca;
+    int client_certificate; /* enum client_certificate */
+};
+
+struct public_topic_config {
+    char *filter;
+    bool publish, subscribe;
+};
+
+struct as_config {
+    char *issuer;         /* the claim `iss` */
+    char *token_endpoint; /* told to clients in hints (MT-91) */
+    char *ca;
+    char *jwks_uri, *jwks_file;
+    char *introspection_uri, *client_id, *client_secret_file;
+    char *token_key_file; /* JWK, kind "oct": the AS encrypts tokens under it (MT-14) */
+};
+
+struct broker_config {
+    int64_t workers;
+    int log_level;
+    int durability;
+    char *user;
+    struct config_records listeners;             /* struct listener_config */
+    struct config_records public_topics;         /* struct public_topic_config */
+    struct config_records authorization_servers; /* struct as_config */
+    struct config_strings audiences;
+
+    int64_t token_skew_s, token_max_lifetime_s;
+    int64_t jwks_interval_s, jwks_min_interval_ms;
+    int64_t as_timeout_ms, as_max_concurrent, as_max_waiting;
+
+    bool hints, reauth_needs_challenge, hide_topics, check_client_id_owner;
+    char *hint_scope;
+    int lost_subscriptions; /* 0 drop, 1 disconnect */
+
+    bool session_continuation;
+    int64_t session_max_expiry_s, session_max_inflight, session_max_queue_messages, session_max_subscriptions;
+    size_t session_max_queue_bytes;
+    int64_t session_max_retained_backlog;
+
+    int64_t max_connections, max_sessions, connect_timeout_ms, auth_timeout_ms, handshake_timeout_ms;
+    int64_t keep_alive_max_s, receive_maximum, topic_alias_maximum, max_filters, max_topic_levels;
+    size_t max_packet_bytes, max_connect_bytes, max_output_bytes;
+
+    int64_t retained_max_messages;
+    size_t retained_max_bytes;
+};
+
+extern const struct config_table broker_config_table;
+
+static inline const struct listener_config *listener_config_at(const struct broker_config *c, size_t i)
+{
+    return &((const struct listener_config *)c->listeners.items)[i];
+}
+
+static inline const struct as_config *as_config_at(const struct broker_config *c, size_t i)
+{
+    return &((const struct as_config *)c->authorization_servers.items)[i];
+}
+
+const char *listener_config_name(const struct listener_config *listener);
+
+/* What a shard is told, for `workers` of them: limits on totals are shared out evenly. `home_key` is left to the
+ * caller. Spans point into `config`, which must outlive it; *ret_public is a reference that
+ * out->public_scope lends (NULL: nothing is public). */
+enum status broker_config_shard_settings(const struct broker_config *config, unsigned workers,
+                                         struct shard_settings *out, struct scope **ret_public,
+                                         struct why *why) MUST_CHECK;
+
+#endif

@@ -1,0 +1,359 @@
+#include "broker/worker_priv.h"
+
+#include "crypto/random.h"
+#include "token/token.h"
+#include "token/verifier.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define STOP_LOOK_MS 20
+
+/* -- between shards -------------------------------------------------------------------------------------- */
+
+static void push(struct worker *to, struct shard_msg *msg)
+{
+    struct shard_msg *head = atomic_load_explicit(&to->inbox, memory_order_relaxed);
+    do {
+        msg->next = head;
+    } while (!atomic_compare_exchange_weak_explicit(&to->inbox, &head, msg, memory_order_release,
+                                                    memory_order_relaxed));
+}
+
+static void world_post(void *ctx, unsigned to, struct shard_msg *msg)
+{
+    struct worker *w = ctx;
+    if (w->common->over) {
+        shard_msg_free(msg);
+        return;
+    }
+    w->to_wake |= UINT64_C(1) << to;
+    if (msg->class == SHARD_DATA) {
+        push(w->common->workers[to], msg);
+    } else {
+        struct ack_queue *q = &w->acks[to];
+        msg->next = NULL;
+        *q->end = msg;
+        q->end = &msg->next;
+    }
+}
+
+static void push_acks(struct worker *w)
+{
+    for (unsigned to = 0; to < w->common->count; to++) {
+        struct ack_queue *q = &w->acks[to];
+        struct shard_msg *msg = TAKE(q->first);
+        q->end = &q->first;
+        while (msg != NULL) {
+            struct shard_msg *next = msg->next;
+            push(w->common->workers[to], msg);
+            msg = next;
+        }
+    }
+}
+
+static void wake_others(struct worker *w)
+{
+    for (unsigned to = 0; w->to_wake != 0; to++, w->to_wake >>= 1)
+        if ((w->to_wake & 1) != 0)
+            loop_wake(w->common->workers[to]->loop);
+}
+
+/* What is there, oldest first. */
+static struct shard_msg *take_inbox(struct worker *w)
+{
+    struct shard_msg *newest = atomic_exchange_explicit(&w->inbox, NULL, memory_order_acquire);
+    struct shard_msg *oldest = NULL;
+    while (newest != NULL) {
+        struct shard_msg *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    return oldest;
+}
+
+/* -- turns ----------------------------------------------------------------------------------------------- */
+
+static void turn_begin(struct loop_hook *hook, struct now now)
+{
+    struct worker *w = CONTAINER_OF(hook, struct worker, hook);
+    shard_advance(w->shard, now);
+}
+
+static void set_shard_timer(struct worker *w, struct now now)
+{
+    int64_t wait_ms = shard_wait_ms(w->shard, now);
+    if (wait_ms < 0)
+        timer_stop(loop_timers(w->loop), &w->shard_timer);
+    else
+        timer_start(loop_timers(w->loop), &w->shard_timer, mono_plus_ms(now.mono, wait_ms));
+}
+
+static bool turn_end(struct loop_hook *hook, struct now now)
+{
+    struct worker *w = CONTAINER_OF(hook, struct worker, hook);
+    struct shard_msg *msg = take_inbox(w);
+    while (msg != NULL) {
+        struct shard_msg *next = msg->next;
+        shard_message(w->shard, msg, now);
+        msg = next;
+    }
+    push_acks(w);
+    wake_others(w);
+    set_shard_timer(w, now);
+    return false; /* what came after take_inbox() brings its own wake-up */
+}
+
+static void on_shard_timer(struct timer *timer, struct now now)
+{
+    (void)timer;
+    (void)now; /* the turn it began has called shard_advance() */
+}
+
+/* -- the rest of the world ------------------------------------------------------------------------------- */
+
+static void world_resolve(void *ctx, enum resolve_kind kind, uint64_t request, struct span token)
+{
+    struct worker *w = ctx;
+    w->common->resolve(w->common->ctx, w->index, kind, request, token);
+}
+
+static enum status world_random(void *ctx, void *buf, size_t len)
+{
+    (void)ctx;
+    return random_bytes(buf, len);
+}
+
+static struct shard_world world_of(struct worker *w)
+{
+    struct shard_world world = { .ctx = w, .post = world_post, .random = world_random };
+    if (w->common->resolve != NULL)
+        world.resolve = world_resolve;
+    worker_fill_conn_world(&world);
+    return world;
+}
+
+/* -- from other threads ---------------------------------------------------------------------------------- */
+
+/* One piece of news for a worker, on the heap until delivered. */
+struct news {
+    struct loop_task task;
+    struct worker *worker;
+    struct verifier *verifier;
+    struct tls_config *tls;
+    unsigned listener;
+    uint64_t request;
+    enum status st;
+    struct token *token;
+    struct why why;
+};
+
+static bool tell(struct worker *w, const struct news *news, void (*run)(struct loop_task *task))
+{
+    struct news *copy = malloc(sizeof *copy);
+    if (copy == NULL)
+        return false;
+    *copy = *news;
+    copy->worker = w;
+    copy->task.run = run;
+    loop_post(w->loop, &copy->task);
+    return true;
+}
+
+static void take_verifier(struct loop_task *task)
+{
+    struct news *news = CONTAINER_OF(task, struct news, task);
+    shard_set_verifier(news->worker->shard, news->verifier);
+    verifier_unref(news->verifier);
+    free(news);
+}
+
+bool worker_set_verifier(struct worker *w, struct verifier *verifier)
+{
+    struct news news = { .verifier = verifier_ref(verifier) };
+    if (tell(w, &news, take_verifier))
+        return true;
+    verifier_unref(verifier);
+    return false;
+}
+
+static void take_tls(struct loop_task *task)
+{
+    struct news *news = CONTAINER_OF(task, struct news, task);
+    struct worker_listener *l = &news->worker->listeners[news->listener];
+    tls_config_unref(l->tls);
+    l->tls = news->tls;
+    free(news);
+}
+
+bool worker_set_tls(struct worker *w, unsigned listener, struct tls_config *tls)
+{
+    struct news news = { .tls = tls_config_ref(tls), .listener = listener };
+    ASSERT(listener < w->listener_count);
+    if (tell(w, &news, take_tls))
+        return true;
+    tls_config_unref(tls);
+    return false;
+}
+
+static void take_resolved(struct loop_task *task)
+{
+    struct news *news = CONTAINER_OF(task, struct news, task);
+    struct worker *w = news->worker;
+    shard_token_resolved(w->shard, news->request, news->st, news->token, news->why, loop_now(w->loop));
+    free(news);
+}
+
+bool worker_resolved(struct worker *w, uint64_t request, enum status st, struct token *token,
+                     const struct why *why)
+{
+    struct news news = { .request = request, .st = st, .token = token, .why = *why };
+    if (tell(w, &news, take_resolved))
+        return true;
+    token_unref(token); /* the shard's own time-out ends the waiting connection */
+    return false;
+}
+
+/* -- stopping -------------------------------------------------------------------------------------------- */
+
+static void free_listeners(struct worker *w)
+{
+    for (unsigned i = 0; i < w->listener_count; i++)
+        listener_free(TAKE(w->listeners[i].listener));
+}
+
+static void look_whether_done(struct timer *timer, struct now now)
+{
+    struct worker *w = CONTAINER_OF(timer, struct worker, stop_timer);
+    (void)now;
+    if (list_empty(&w->conns))
+        loop_stop(w->loop);
+    else
+        timer_start(loop_timers(w->loop), &w->stop_timer, mono_plus_ms(loop_now(w->loop).mono, STOP_LOOK_MS));
+}
+
+static void begin_stop(struct loop_task *task)
+{
+    struct worker *w = CONTAINER_OF(task, struct worker, stop_task);
+    struct now now = loop_now(w->loop);
+    w->stopping = true;
+    free_listeners(w);
+    shard_stop(w->shard, now); /* each stream then flushes and lingers, for a bounded time */
+    worker_abort_strangers(w);
+    timer_start(loop_timers(w->loop), &w->stop_timer, now.mono);
+}
+
+void worker_stop(struct worker *w)
+{
+    w->stop_task.run = begin_stop;
+    loop_post(w->loop, &w->stop_task);
+}
+
+/* -- life ------------------------------------------------------------------------------------------------ */
+
+enum status worker_new(struct worker_common *common, unsigned index, struct verifier *verifier, struct why *why)
+{
+    struct worker *w = aligned_alloc(64, (sizeof *w + 63) / 64 * 64);
+    if (w == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    memset(w, 0, sizeof *w);
+    w->common = common;
+    w->index = index;
+    w->log.own[0] = F_I64("worker", index);
+    list_init(&w->conns);
+    atomic_init(&w->inbox, NULL);
+    timer_init(&w->shard_timer, on_shard_timer);
+    timer_init(&w->stop_timer, look_whether_done);
+    for (unsigned i = 0; i < TOPIC_TREE_MAX_SHARDS; i++)
+        w->acks[i].end = &w->acks[i].first;
+    w->hook = (struct loop_hook){ .turn_begin = turn_begin, .turn_end = turn_end };
+    enum status st = loop_new(&w->loop, why);
+    struct shard_world world = world_of(w);
+    if (st == ST_OK) {
+        st = shard_new(index, common->count, common->settings, &world, verifier, &w->log, loop_now(w->loop),
+                       &w->shard);
+        if (st != ST_OK)
+            st = reject(why, st, "shard", "a worker's state could not be set up", 0);
+    }
+    if (st != ST_OK) {
+        loop_free(w->loop);
+        free(w);
+        return st;
+    }
+    loop_hook_add(w->loop, &w->hook);
+    common->workers[index] = w;
+    return ST_OK;
+}
+
+enum status worker_listen(struct worker *w, int fd, struct tls_config *tls, struct why *why)
+{
+    struct worker_listener *l = &w->listeners[w->listener_count];
+    if (w->listener_count == WORKER_MAX_LISTENERS) {
+        close(fd);
+        return reject(why, ST_QUOTA, "listeners", "too many listeners", 0);
+    }
+    enum status st = listener_from_socket(w->loop, fd, worker_accept, l, &l->listener, why);
+    if (st != ST_OK)
+        return st;
+    l->worker = w;
+    l->tls = tls == NULL ? NULL : tls_config_ref(tls);
+    w->listener_count++;
+    return ST_OK;
+}
+
+static void *run(void *arg)
+{
+    struct worker *w = arg;
+    loop_run(w->loop);
+    return NULL;
+}
+
+enum status worker_start(struct worker *w, struct why *why)
+{
+    sigset_t all, before;
+    sigfillset(&all); /* signals are the main thread's */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(&w->thread, NULL, run, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc != 0)
+        return reject(why, ST_IO, "workers", "a thread could not be started", 0);
+    w->started = true;
+    return ST_OK;
+}
+
+void worker_stats(const struct worker *w, struct stats *out)
+{
+    shard_stats(w->shard, out);
+}
+
+void worker_join(struct worker *w)
+{
+    if (w->started)
+        pthread_join(w->thread, NULL);
+    w->started = false;
+}
+
+void worker_free(struct worker *w)
+{
+    if (w == NULL)
+        return;
+    w->common->over = true;
+    w->stopping = true;
+    free_listeners(w);
+    loop_hook_remove(&w->hook);
+    loop_free(w->loop); /* closes every connection, and runs tasks that are still under way */
+    shard_free(w->shard);
+    push_acks(w);
+    struct shard_msg *msg = take_inbox(w);
+    while (msg != NULL) {
+        struct shard_msg *next = msg->next;
+        shard_msg_free(msg);
+        msg = next;
+    }
+    for (unsigned i = 0; i < w->listener_count; i++)
+        tls_config_unref(w->listeners[i].tls);
+    w->common->workers[w->index] = NULL;
+    free(w);
+}

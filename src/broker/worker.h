@@ -1,0 +1,54 @@
+/* broker/worker.h - one thread, one loop, one shard: the world of broker/shard.h made real.
+ * Workers accept connections on sockets of their own (SO_REUSEPORT), hand each to its home worker once, and post
+ * messages into each other's inboxes. A message is in its inbox when post() returns (class SHARD_DATA) or when
+ * the turn ends (SHARD_ACK, after all data of the turn), before output of that turn reaches a socket; a worker is
+ * woken at most once per turn of another.
+ * Life:    worker_new() for all, worker_listen(), worker_start() for all … worker_stop() for all, worker_join() for
+ *          all, worker_free() for all.
+ * Threads: before worker_start() and after worker_join() from the main thread; in between only the functions that
+ *          say "any thread". */
+#ifndef SYMBOLON_BROKER_WORKER_H
+#define SYMBOLON_BROKER_WORKER_H
+
+#include "broker/shard.h"
+#include "broker/topic_tree.h"
+#include "net/tls.h"
+
+#define WORKER_MAX_LISTENERS 16
+
+struct worker;
+struct token;
+
+/* What all workers share; filled before the first worker_new(), must outlive the last worker. */
+struct worker_common {
+    unsigned count;
+    struct worker *workers[TOPIC_TREE_MAX_SHARDS]; /* set by worker_new() */
+    const struct shard_settings *settings;
+    int64_t handshake_ms;
+    /* Called on the worker's thread; answered later by worker_resolved(). NULL: nothing to ask. */
+    void (*resolve)(void *ctx, unsigned worker, enum resolve_kind kind, uint64_t request, struct span token);
+    void *ctx;
+    bool over; /* all threads have ended: messages between shards are dropped */
+};
+
+enum status worker_new(struct worker_common *common, unsigned index, struct verifier *verifier,
+                       struct why *why) MUST_CHECK;
+/* Takes the listening socket. `tls` NULL: plain. At most WORKER_MAX_LISTENERS; they are numbered in order. */
+enum status worker_listen(struct worker *worker, int fd, struct tls_config *tls, struct why *why) MUST_CHECK;
+enum status worker_start(struct worker *worker, struct why *why) MUST_CHECK;
+
+/* -- any thread; false: out of memory -- */
+bool worker_set_verifier(struct worker *worker, struct verifier *verifier);
+/* New connections of that listener use this configuration (reloaded certificate). */
+bool worker_set_tls(struct worker *worker, unsigned listener, struct tls_config *tls);
+/* Takes the token reference. */
+bool worker_resolved(struct worker *worker, uint64_t request, enum status st, struct token *token,
+                     const struct why *why);
+/* No new connections; DISCONNECT to everybody; the thread ends when they have hung up, or after a few seconds. */
+void worker_stop(struct worker *worker);
+void worker_stats(const struct worker *worker, struct stats *out);
+
+void worker_join(struct worker *worker);
+void worker_free(struct worker *worker);
+
+#endif

@@ -1,0 +1,206 @@
+/* The connections of a worker: from accept() over TLS to the shard, and from the shard back to the stream. */
+#include "broker/worker_priv.h"
+
+#include "token/auth_data.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define UNREAD_SLACK 4096
+
+/* -- the stream's events --------------------------------------------------------------------------------- */
+
+static struct now now_of(const struct conn_io *io)
+{
+    return loop_now(io->worker->loop);
+}
+
+static void introduce(struct conn_io *io, bool moved)
+{
+    struct worker *w = io->worker;
+    if (!w->stopping)
+        io->conn = shard_accept(w->shard, io, span_of_str(io->peer.address), moved, now_of(io));
+    if (io->conn == NULL)
+        stream_close(io->stream); /* shard_accept() has logged why */
+}
+
+static void on_ready(void *ctx)
+{
+    introduce(ctx, false);
+}
+
+static size_t on_data(void *ctx, struct span data)
+{
+    struct conn_io *io = ctx;
+    if (io->conn == NULL)
+        return 0;
+    return shard_input(io->worker->shard, io->conn, data, now_of(io));
+}
+
+static void on_drained(void *ctx)
+{
+    struct conn_io *io = ctx;
+    if (io->conn != NULL)
+        shard_output_drained(io->worker->shard, io->conn, now_of(io));
+}
+
+static void join_worker(struct conn_io *io, struct worker *w)
+{
+    io->worker = w;
+    list_append(&w->conns, &io->link);
+    w->conn_count++;
+}
+
+static void leave_worker(struct conn_io *io)
+{
+    list_remove(&io->link);
+    io->worker->conn_count--;
+}
+
+static void on_moved(void *ctx)
+{
+    struct conn_io *io = ctx;
+    join_worker(io, TAKE(io->move_to));
+    introduce(io, true);
+}
+
+static void on_closed(void *ctx, enum status st, const struct why *why)
+{
+    struct conn_io *io = ctx;
+    const struct tls_session *tls = stream_tls(io->stream);
+    if (io->conn != NULL)
+        shard_closed(io->worker->shard, TAKE(io->conn), why->text, now_of(io));
+    else if (st != ST_OK && tls != NULL && !tls_established(tls))
+        log_event(&io->worker->log, LOG_INFO, "tls_refused", F_STR("peer", io->peer.address), F_WHY(st, *why));
+    if (io->move_to == NULL)
+        leave_worker(io);
+    else
+        log_event(&io->worker->log, LOG_DEBUG, "lost_while_moving", F_STR("peer", io->peer.address));
+    free(io);
+}
+
+static const struct stream_events stream_events = { on_ready, on_data, on_drained, on_moved, on_closed };
+
+/* -- accepting ------------------------------------------------------------------------------------------- */
+
+static enum status open_stream(struct worker_listener *l, int fd, struct conn_io *io, struct why *why)
+{
+    const struct worker_common *common = l->worker->common;
+    const struct shard_settings *settings = common->settings;
+    struct stream_settings how = {
+        .handshake_ms = common->handshake_ms,
+        .unread_max = (settings->max_packet_bytes > settings->max_connect_bytes ? settings->max_packet_bytes
+                                                                                : settings->max_connect_bytes) +
+                      UNREAD_SLACK,
+        /* The shard stops at max_output_bytes and waits for on_drained(): the stream must have noticed as well. */
+        .high_water = settings->max_output_bytes - 1,
+        .backlog_max = 2 * settings->max_output_bytes + 2 * (size_t)settings->max_packet_bytes,
+    };
+    if (l->tls != NULL) {
+        enum status st = tls_session_new_server(l->tls, &how.tls, why);
+        if (st != ST_OK) {
+            close(fd);
+            return st;
+        }
+    }
+    return stream_new(l->worker->loop, fd, &how, &stream_events, io, &io->stream, why);
+}
+
+void worker_accept(void *worker_listener, int fd, const struct net_peer *peer)
+{
+    struct worker_listener *l = worker_listener;
+    struct worker *w = l->worker;
+    struct why why;
+    struct conn_io *io;
+
+    /* The shard counts only those past TLS; here all are counted, so that handshakes cannot exhaust memory. */
+    if (w->conn_count >= w->common->settings->max_connections || (io = calloc(1, sizeof *io)) == NULL) {
+        log_event(&w->log, LOG_WARNING, "connection_refused", F_STR("clause", "max_connections"),
+                  F_STR("peer", peer->address));
+        close(fd);
+        return;
+    }
+    io->peer = *peer;
+    join_worker(io, w);
+    enum status st = open_stream(l, fd, io, &why);
+    if (st != ST_OK) {
+        log_event(&w->log, LOG_ERROR, "connection_refused", F_STR("peer", peer->address), F_WHY(st, why));
+        leave_worker(io);
+        free(io);
+    }
+}
+
+void worker_abort_strangers(struct worker *w)
+{
+    LIST_EACH_SAFE (it, &w->conns) {
+        struct conn_io *io = CONTAINER_OF(it, struct conn_io, link);
+        if (io->conn == NULL)
+            stream_close(io->stream);
+    }
+}
+
+/* -- the shard's requests -------------------------------------------------------------------------------- */
+
+static uint8_t *conn_append(void *ctx, struct conn_io *io, size_t len)
+{
+    (void)ctx;
+    return stream_append(io->stream, len);
+}
+
+static size_t conn_pending(void *ctx, struct conn_io *io)
+{
+    (void)ctx;
+    return stream_backlog(io->stream);
+}
+
+static void conn_close(void *ctx, struct conn_io *io)
+{
+    (void)ctx;
+    io->conn = NULL;
+    stream_close(io->stream);
+}
+
+static void conn_move(void *ctx, struct conn_io *io, unsigned home)
+{
+    struct worker *w = ctx;
+    struct worker *to = w->common->workers[home];
+    io->conn = NULL;
+    leave_worker(io);
+    io->move_to = to; /* arrives there in on_moved(), with every byte shard_input() did not consume */
+    stream_move(io->stream, to->loop);
+}
+
+static enum exporter_result conn_exporter(void *ctx, struct conn_io *io, uint8_t out[32])
+{
+    struct worker *w = ctx;
+    struct tls_session *tls = stream_tls(io->stream);
+    struct why why;
+    if (tls == NULL)
+        return EXPORTER_NONE;
+    if (tls_resumed(tls))
+        return EXPORTER_RESUMED;
+    enum status st = tls_exporter(tls, SPAN(ACE_EXPORTER_LABEL), out, ACE_EXPORTER_LEN, &why);
+    if (st == ST_OK)
+        return EXPORTER_OK;
+    log_event(&w->log, LOG_ERROR, "exporter_failed", F_WHY(st, why));
+    return EXPORTER_NONE;
+}
+
+static void conn_pause(void *ctx, struct conn_io *io, bool pause)
+{
+    (void)ctx;
+    if (pause)
+        stream_pause(io->stream);
+    else
+        stream_resume(io->stream);
+}
+
+void worker_fill_conn_world(struct shard_world *world)
+{
+    world->conn_append = conn_append;
+    world->conn_pending = conn_pending;
+    world->conn_close = conn_close;
+    world->conn_move = conn_move;
+    world->conn_exporter = conn_exporter;
+    world->conn_pause = conn_pause;
+}

@@ -1,0 +1,65 @@
+/* broker/worker_priv.h - the inside of a worker, for worker.c and worker_conn.c. */
+#ifndef SYMBOLON_BROKER_WORKER_PRIV_H
+#define SYMBOLON_BROKER_WORKER_PRIV_H
+
+#include "broker/worker.h"
+#include "net/listener.h"
+#include "net/loop.h"
+#include "net/stream.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct worker_listener {
+    struct worker *worker;
+    struct listener *listener;
+    struct tls_config *tls;
+};
+
+/* Messages held back until the turn's data are all posted, oldest first. */
+struct ack_queue {
+    struct shard_msg *first;
+    struct shard_msg **end;
+};
+
+struct worker {
+    struct worker_common *common;
+    unsigned index;
+    struct log log;
+    struct loop *loop;
+    struct shard *shard;
+    pthread_t thread;
+    bool started;
+    bool stopping;
+    struct loop_hook hook;
+    struct loop_task stop_task;
+    struct timer shard_timer; /* wakes the loop for the shard's own timers */
+    struct timer stop_timer;
+    struct list conns; /* struct conn_io */
+    size_t conn_count;
+    struct ack_queue acks[TOPIC_TREE_MAX_SHARDS];
+    uint64_t to_wake; /* bit per worker that got something this turn */
+    unsigned listener_count;
+    struct worker_listener listeners[WORKER_MAX_LISTENERS];
+    struct tls_config *tls_in_use;
+
+    /* Written by everybody; away from what only we touch. */
+    _Alignas(64) _Atomic(struct shard_msg *) inbox; /* newest first: the order of all posters together */
+};
+
+/* The world's side of a connection. */
+struct conn_io {
+    struct list link;      /* worker->conns; unlinked on its way to another worker */
+    struct worker *worker; /* where it is, or was until it arrives */
+    struct worker *move_to;
+    struct stream *stream;
+    struct conn *conn; /* NULL: the shard does not know it yet, or any more */
+    struct net_peer peer;
+};
+
+/* worker_conn.c */
+void worker_accept(void *worker_listener, int fd, const struct net_peer *peer);
+void worker_fill_conn_world(struct shard_world *world);
+void worker_abort_strangers(struct worker *worker); /* connections without a `conn` */
+
+#endif

@@ -1,0 +1,313 @@
+#include "broker/world.h"
+
+#include "broker/resolver.h"
+#include "broker/worker.h"
+#include "crypto/random.h"
+#include "net/listener.h"
+#include "net/loop.h"
+#include "scope/scope.h"
+#include "token/token.h"
+#include "token/verifier.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct world {
+    const struct broker_config *config;
+    struct loop *control;
+    struct shard_settings shard;
+    struct scope *public_scope;
+    struct verifier *verifier;
+    struct resolver *resolver;
+    struct worker_common common;
+    uint16_t ports[WORKER_MAX_LISTENERS];
+    bool stopping;
+};
+
+/* A question of a worker on its way to the resolver and back. */
+struct errand {
+    struct loop_task task;
+    struct world *world;
+    unsigned worker;
+    enum resolve_kind kind;
+    uint64_t request;
+    size_t token_len;
+    uint8_t token[];
+};
+
+/* -- between workers and resolver ------------------------------------------------------------------------ */
+
+static void errand_done(void *ctx, enum status st, struct token *token, const struct why *why)
+{
+    struct errand *e = ctx;
+    (void)worker_resolved(e->world->common.workers[e->worker], e->request, st, token, why);
+    explicit_bzero(e->token, e->token_len);
+    free(e);
+}
+
+static void errand_run(struct loop_task *task)
+{
+    struct errand *e = CONTAINER_OF(task, struct errand, task);
+    struct why why;
+    if (e->world->resolver != NULL) {
+        resolver_ask(e->world->resolver, e->kind, span_of(e->token, e->token_len), errand_done, e);
+        return;
+    }
+    if (e->world->common.workers[e->worker] == NULL) { /* shutting down */
+        free(e);
+        return;
+    }
+    enum status st = reject(&why, ST_UNREACHABLE, "shutdown", "the broker is shutting down", 0);
+    errand_done(e, st, NULL, &why);
+}
+
+/* On a worker's thread. */
+static void resolve(void *ctx, unsigned worker, enum resolve_kind kind, uint64_t request, struct span token)
+{
+    struct world *world = ctx;
+    struct errand *e = calloc(1, sizeof *e + token.len);
+    if (e == NULL)
+        return; /* the connection's auth_timeout ends it */
+    e->task.run = errand_run;
+    e->world = world;
+    e->worker = worker;
+    e->kind = kind;
+    e->request = request;
+    e->token_len = token.len;
+    if (token.len > 0)
+        memcpy(e->token, token.p, token.len);
+    loop_post(world->control, &e->task);
+}
+
+static void publish_verifier(void *ctx, struct verifier *verifier)
+{
+    struct world *world = ctx;
+    for (unsigned i = 0; i < world->common.count; i++)
+        if (!worker_set_verifier(world->common.workers[i], verifier))
+            log_event(NULL, LOG_ERROR, "out_of_memory", F_STR("doing", "new signing keys"));
+}
+
+/* -- listeners ------------------------------------------------------------------------------------------- */
+
+static enum status tls_for(const struct listener_config *l, struct tls_config **ret, struct why *why)
+{
+    static const char *const alpn[] = { "mqtt", NULL }; /* MT-6 */
+    struct tls_settings settings = { .cert_file = l->certificate,
+                                     .key_file = l->key,
+                                     .ca_file = l->client_ca,
+                                     .alpn = alpn,
+                                     .no_tickets = !l->tickets };
+    *ret = NULL;
+    if (!l->tls)
+        return ST_OK;
+    if (l->client_certificate == CLIENT_CERTIFICATE_OPTIONAL)
+        settings.client_cert = TLS_CLIENT_CERT_OPTIONAL;
+    if (l->client_certificate == CLIENT_CERTIFICATE_REQUIRED)
+        settings.client_cert = TLS_CLIENT_CERT_REQUIRED;
+    return tls_config_new_server(&settings, ret, why);
+}
+
+/* With SO_REUSEPORT a second broker could share our port unnoticed: a socket without it finds out. */
+static enum status check_free(const struct listener_settings *shared, struct why *why)
+{
+    struct listener_settings alone = *shared;
+    int fd;
+    alone.share = false;
+    if (shared->port == 0)
+        return ST_OK;
+    enum status st = listener_socket(&alone, &fd, NULL, why);
+    if (st == ST_OK)
+        close(fd);
+    return st;
+}
+
+static enum status listen_on(struct world *world, size_t i, struct why *why)
+{
+    const struct listener_config *l = listener_config_at(world->config, i);
+    struct listener_settings settings = { .address = l->address, .port = (uint16_t)l->port, .share = true };
+    CLEANUP(tls_config_unrefp)
+    struct tls_config *tls = NULL;
+
+    enum status st = tls_for(l, &tls, why);
+    if (st == ST_OK)
+        st = check_free(&settings, why);
+    for (unsigned k = 0; st == ST_OK && k < world->common.count; k++) {
+        int fd;
+        st = listener_socket(&settings, &fd, &settings.port, why); /* port 0: the first one's for all */
+        if (st == ST_OK)
+            st = worker_listen(world->common.workers[k], fd, tls, why);
+    }
+    world->ports[i] = settings.port;
+    if (st == ST_OK)
+        log_event(NULL, LOG_NOTICE, "listening", F_STR("name", listener_config_name(l)),
+                  F_STR("address", l->address), F_I64("port", settings.port),
+                  F_STR("tls", l->tls ? "yes" : "no"));
+    else
+        log_event(NULL, LOG_ERROR, "cannot_listen", F_STR("name", listener_config_name(l)),
+                  F_STR("address", l->address), F_I64("port", l->port), F_STR("why", why->text));
+    return st;
+}
+
+void world_ports(const struct world *world, struct buf *out)
+{
+    for (size_t i = 0; i < world->config->listeners.count; i++)
+        put_fmt(out, "%s=%u\n", listener_config_name(listener_config_at(world->config, i)), world->ports[i]);
+}
+
+/* -- signals --------------------------------------------------------------------------------------------- */
+
+static void on_stop_signal(void *ctx, int signum)
+{
+    struct world *world = ctx;
+    if (world->stopping) {
+        log_event(NULL, LOG_WARNING, "broker_killed", F_I64("signal", signum));
+        _exit(1);
+    }
+    log_event(NULL, LOG_NOTICE, "broker_stopping", F_I64("signal", signum));
+    world->stopping = true;
+    loop_stop(world->control); /* world_run() goes on, waiting for the workers */
+}
+
+static void reload_listener(struct world *world, size_t i)
+{
+    CLEANUP(tls_config_unrefp)
+    struct tls_config *tls = NULL;
+    const struct listener_config *l = listener_config_at(world->config, i);
+    struct why why;
+    enum status st = tls_for(l, &tls, &why);
+    if (st != ST_OK) { /* the old one stays in use */
+        log_event(NULL, LOG_ERROR, "certificate_not_reloaded", F_STR("name", listener_config_name(l)),
+                  F_WHY(st, why));
+        return;
+    }
+    for (unsigned k = 0; tls != NULL && k < world->common.count; k++)
+        if (!worker_set_tls(world->common.workers[k], (unsigned)i, tls))
+            log_event(NULL, LOG_ERROR, "out_of_memory", F_STR("doing", "certificate reload"));
+}
+
+static void on_reload_signal(void *ctx, int signum)
+{
+    struct world *world = ctx;
+    struct why why;
+    (void)signum;
+    log_event(NULL, LOG_NOTICE, "reloading");
+    for (size_t i = 0; i < world->config->listeners.count; i++)
+        reload_listener(world, i);
+    if (world->resolver == NULL)
+        return;
+    enum status st = resolver_reload(world->resolver, &why);
+    if (st != ST_OK)
+        log_event(NULL, LOG_ERROR, "keys_not_reloaded", F_WHY(st, why));
+}
+
+static enum status watch_signals(struct world *world, struct why *why)
+{
+    enum status st = loop_on_signal(world->control, SIGTERM, on_stop_signal, world, why);
+    if (st == ST_OK)
+        st = loop_on_signal(world->control, SIGINT, on_stop_signal, world, why);
+    if (st == ST_OK)
+        st = loop_on_signal(world->control, SIGHUP, on_reload_signal, world, why);
+    return st;
+}
+
+/* -- life ------------------------------------------------------------------------------------------------ */
+
+static unsigned count_workers(const struct broker_config *config, unsigned wanted)
+{
+    long count = wanted != 0 ? (long)wanted : (long)config->workers;
+    if (count == 0)
+        count = sysconf(_SC_NPROCESSORS_ONLN);
+    if (count < 1)
+        return 1;
+    return count > TOPIC_TREE_MAX_SHARDS ? TOPIC_TREE_MAX_SHARDS : (unsigned)count;
+}
+
+static enum status make_settings(struct world *world, struct why *why)
+{
+    enum status st = broker_config_shard_settings(world->config, world->common.count, &world->shard,
+                                                  &world->public_scope, why);
+    if (st == ST_OK) {
+        st = random_bytes(&world->shard.home_key, sizeof world->shard.home_key);
+        if (st != ST_OK)
+            return reject(why, st, "random", "no randomness", 0);
+    }
+    return st;
+}
+
+static enum status world_fill(struct world *world, struct why *why)
+{
+    const struct broker_config *config = world->config;
+    enum status st = make_settings(world, why);
+    if (st == ST_OK)
+        st = loop_new(&world->control, why);
+    if (st == ST_OK)
+        st = resolver_first_verifier(config, &world->verifier, why);
+    if (st == ST_OK && world->verifier != NULL)
+        st = resolver_new(world->control, config, world->verifier, publish_verifier, world, &world->resolver,
+                          why);
+    if (st != ST_OK)
+        return st;
+    world->common.settings = &world->shard;
+    world->common.handshake_ms = config->handshake_timeout_ms;
+    world->common.resolve = world->resolver != NULL ? resolve : NULL;
+    world->common.ctx = world;
+    for (unsigned i = 0; st == ST_OK && i < world->common.count; i++)
+        st = worker_new(&world->common, i, world->verifier, why);
+    for (size_t i = 0; st == ST_OK && i < config->listeners.count; i++)
+        st = listen_on(world, i, why);
+    return st;
+}
+
+enum status world_new(const struct broker_config *config, unsigned workers, struct world **ret_world,
+                      struct why *why)
+{
+    struct world *world = calloc(1, sizeof *world);
+    if (world == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    world->config = config;
+    world->common.count = count_workers(config, workers);
+    if (config->authorization_servers.count == 0 && config->public_topics.count == 0)
+        log_event(NULL, LOG_WARNING, "nobody_may_do_anything",
+                  F_STR("why", "neither authorization_servers nor public_topics are set"));
+    enum status st = world_fill(world, why);
+    if (st != ST_OK) {
+        world_free(world);
+        return st;
+    }
+    *ret_world = world;
+    return ST_OK;
+}
+
+enum status world_run(struct world *world, void (*ready)(void), struct why *why)
+{
+    enum status st = watch_signals(world, why);
+    for (unsigned i = 0; st == ST_OK && i < world->common.count; i++)
+        st = worker_start(world->common.workers[i], why);
+    if (st == ST_OK) {
+        if (world->resolver != NULL)
+            resolver_start(world->resolver);
+        log_event(NULL, LOG_NOTICE, "broker_started", F_I64("workers", world->common.count));
+        if (ready != NULL)
+            ready();
+        loop_run(world->control);
+    }
+    for (unsigned i = 0; i < world->common.count; i++)
+        worker_stop(world->common.workers[i]);
+    for (unsigned i = 0; i < world->common.count; i++)
+        worker_join(world->common.workers[i]);
+    return st;
+}
+
+void world_free(struct world *world)
+{
+    if (world == NULL)
+        return;
+    resolver_free(TAKE(world->resolver));
+    for (unsigned i = 0; i < world->common.count; i++)
+        worker_free(world->common.workers[i]);
+    loop_free(world->control);
+    verifier_unref(world->verifier);
+    scope_unref(world->public_scope);
+    free(world);
+}
