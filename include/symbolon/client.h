@@ -46,6 +46,11 @@ struct symbolon_timer *symbolon_loop_after(struct symbolon_loop *loop, uint32_t 
                                            void *arg);
 void symbolon_timer_cancel(struct symbolon_timer *timer); /* NULL does nothing */
 
+/* Calls fn(arg, signum) on the loop's thread for each such signal, until the loop is freed. */
+enum symbolon_status symbolon_loop_on_signal(struct symbolon_loop *loop, int signum,
+                                             void (*fn)(void *arg, int signum), void *arg,
+                                             struct symbolon_error *error) SYMBOLON_MUST_CHECK;
+
 /* ---- messages ---- */
 struct symbolon_user_property {
     struct symbolon_bytes name, value; /* UTF-8 */

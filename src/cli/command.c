@@ -79,3 +79,29 @@ int command_dispatch(const struct command *commands, size_t count, const char *p
     list(stderr, commands, count, path);
     return EXIT_USAGE;
 }
+
+int command_options(const struct option_command *command, const char *name, int argc, char **argv, void *target,
+                    struct text_list *rest)
+{
+    struct text_list own = { 0 };
+    char complaint[256];
+    int code = GO_ON;
+
+    switch (
+        options_parse(command, argc, argv, target, rest == NULL ? &own : rest, complaint, sizeof complaint)) {
+    case OPTION_HELP_SHOWN:
+        code = EXIT_DONE;
+        break;
+    case OPTION_BAD:
+        complain(name, "%s (\"%s --help\" lists the options)", complaint, name);
+        code = EXIT_USAGE;
+        break;
+    case OPTION_OK:
+        if (own.count > 0) {
+            complain(name, "what is \"%s\"? (\"%s --help\" lists the options)", own.items[0], name);
+            code = EXIT_USAGE;
+        }
+    }
+    text_list_done(&own);
+    return code;
+}

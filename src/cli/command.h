@@ -4,6 +4,7 @@
 #ifndef SYMBOLON_CLI_COMMAND_H
 #define SYMBOLON_CLI_COMMAND_H
 
+#include "cli/option.h"
 #include "symbolon/error.h"
 
 /* clang-format off */
@@ -47,6 +48,12 @@ int run_as(int argc, char **argv);
 /* Runs the one `argv[1]` names; prints the list for --help or a name nobody knows. `path` is what the user typed so
  * far ("symbolon as client"). */
 int command_dispatch(const struct command *commands, size_t count, const char *path, int argc, char **argv);
+
+/* Parses the options of the command `name` ("symbolon pub"). GO_ON, or the exit code after --help or a complaint.
+ * `rest` takes what is no option; NULL: there must be nothing. */
+#define GO_ON (-1)
+int command_options(const struct option_command *command, const char *name, int argc, char **argv, void *target,
+                    struct text_list *rest);
 
 /* "symbolon pub: <text>" to standard error, in one write. */
 void complain(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -1,6 +1,7 @@
 #include "cli/option.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,8 +44,7 @@ static bool find(const struct parse *p, char letter, const char *name, size_t na
 {
     for (size_t s = 0; s < p->command->set_count; s++) {
         const struct option_set *set = &p->command->sets[s];
-        for (size_t i = 0; i < set->count; i++) {
-            const struct option_row *row = &set->rows[i];
+        for (const struct option_row *row = set->rows; row->kind != OPTION_END; row++) {
             bool hit = letter != 0 ? row->letter == letter
                                    : row->name != NULL && strlen(row->name) == name_len &&
                                          memcmp(row->name, name, name_len) == 0;
@@ -62,9 +62,16 @@ static bool find(const struct parse *p, char letter, const char *name, size_t na
     return false;
 }
 
-static bool bad(struct parse *p, const char *fmt, const char *what)
+static bool bad(struct parse *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* Notes the complaint; false, so that it can be returned. */
+static bool bad(struct parse *p, const char *fmt, ...)
 {
-    snprintf(p->complaint, p->complaint_cap, fmt, what);
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(p->complaint, p->complaint_cap, fmt, args);
+    va_end(args);
     return false;
 }
 
@@ -97,9 +104,10 @@ static bool set(struct parse *p, const struct found *f, const char *value)
     case OPTION_LIST:
         return text_list_add(f->member, value) || bad(p, "%s: out of memory", f->written);
     case OPTION_HEADING:
+    case OPTION_END:
         break;
     }
-    ASSERT(!"a heading is no option");
+    ASSERT(!"find() gives options only");
     return false;
 }
 
@@ -233,11 +241,11 @@ void options_help(const struct option_command *command)
     }
     for (size_t s = 0; s < command->set_count; s++) {
         const struct option_set *set = &command->sets[s];
-        for (size_t i = 0; i < set->count; i++) {
-            if (set->rows[i].kind == OPTION_HEADING)
-                printf("\n%s\n", set->rows[i].name);
+        for (const struct option_row *row = set->rows; row->kind != OPTION_END; row++) {
+            if (row->kind == OPTION_HEADING)
+                printf("\n%s\n", row->name);
             else
-                print_row(&set->rows[i]);
+                print_row(row);
         }
     }
     if (command->after != NULL) {

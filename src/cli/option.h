@@ -7,6 +7,7 @@
 #include "base/defs.h"
 
 enum option_kind {
+    OPTION_END,     /* behind the last row of a table */
     OPTION_FLAG,    /* bool: set to true */
     OPTION_TEXT,    /* const char * */
     OPTION_NUMBER,  /* int64_t within [min, max] */
@@ -33,9 +34,8 @@ struct option_row {
 };
 
 struct option_set {
-    const struct option_row *rows;
-    size_t count;
-    size_t base; /* added to every offset: where the set's struct lies inside the command's */
+    const struct option_row *rows; /* up to OPTION_END */
+    size_t base;                   /* added to every offset: where the set's struct lies inside the command's */
 };
 
 struct option_command {

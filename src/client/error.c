@@ -141,11 +141,9 @@ enum symbolon_status error_from_reason(struct symbolon_error *error, const char 
                               : code == RC_NOT_AUTHORIZED ? SYMBOLON_NOT_AUTHORIZED
                                                           : SYMBOLON_REFUSED;
 
-    if (reason_string.len > 0)
-        error_set(error, st, packet, "%s (0x%02X): %.*s", symbolon_reason_text(code), code,
-                  SPAN_FMT(reason_string));
-    else
-        error_set(error, st, packet, "%s (0x%02X)", symbolon_reason_text(code), code);
+    struct span words = reason_string.len > 0 ? reason_string : span_of_str(mqtt_reason_words(code));
+
+    error_set(error, st, packet, "%s (0x%02X): %.*s", symbolon_reason_text(code), code, SPAN_FMT(words));
     if (error != NULL)
         error->reason_code = code;
     return st;

@@ -59,6 +59,16 @@ void symbolon_loop_stop(struct symbolon_loop *loop)
     loop_stop(loop->loop);
 }
 
+enum symbolon_status symbolon_loop_on_signal(struct symbolon_loop *loop, int signum,
+                                             void (*fn)(void *arg, int signum), void *arg,
+                                             struct symbolon_error *error)
+{
+    struct why why = { 0 };
+    enum status st = loop_on_signal(loop->loop, signum, fn, arg, &why);
+
+    return st == ST_OK ? SYMBOLON_OK : error_from(error, st, &why);
+}
+
 static void run_posted(struct loop_task *task)
 {
     struct posted *p = CONTAINER_OF(task, struct posted, task);

@@ -58,6 +58,8 @@ enum symbolon_status message_properties(const struct symbolon_message *m, struct
     if (!buf_ok(user))
         return error_set(error, SYMBOLON_TOO_LARGE, "", "too many user properties");
     out->raw = buf_span(user);
+    if (m->user_property_count > 0)
+        mqtt_set(out, PROP_USER);
     return SYMBOLON_OK;
 }
 

@@ -1,0 +1,15 @@
+/* cli/admin.h - one question to the admin socket of symbolon-as (docs/as-admin-protocol.md). Blocking. */
+#ifndef SYMBOLON_CLI_ADMIN_H
+#define SYMBOLON_CLI_ADMIN_H
+
+#include "base/status.h"
+#include "codec/json.h"
+
+#define ADMIN_SOCKET_DEFAULT "/run/symbolon-as/admin.sock"
+
+/* `*ret_answer` is the whole answer, "ok" true or false. ST_UNREACHABLE, ST_DENIED (not our socket), ST_TIMEOUT,
+ * ST_MALFORMED. */
+enum status admin_ask(const char *socket_path, const struct js *question, struct js **ret_answer,
+                      struct why *why) MUST_CHECK;
+
+#endif

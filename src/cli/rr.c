@@ -1,0 +1,174 @@
+/* symbolon rr: one request, one response. Subscribes to the response topic first, then publishes, then waits. */
+#include "cli/connect.h"
+#include "cli/message_options.h"
+#include "cli/printer.h"
+
+#include <stdlib.h>
+
+#define COMMAND     "symbolon rr"
+#define PAYLOAD_MAX 268435455u
+
+struct rr_options {
+    struct connect_options connect;
+    struct message_options message;
+    struct print_options print;
+    const char *response; /* -e */
+};
+
+struct rr {
+    struct session session;
+    struct rr_options *options;
+    struct symbolon_message message;
+    struct buf payload;
+};
+
+/* clang-format off */
+static const struct option_row rows[] = {
+    { .name = "Response:", .kind = OPTION_HEADING },
+    { 'e', "response", OPTION_TEXT, offsetof(struct rr_options, response), "TOPIC", "where the response shall come; also sent as the response topic property" },
+    { .kind = OPTION_END },
+};
+/* clang-format on */
+
+static const struct option_set sets[] = {
+    { rows, 0 },
+    { message_rows, offsetof(struct rr_options, message) },
+    { print_rows, offsetof(struct rr_options, print) },
+    { broker_rows, offsetof(struct rr_options, connect) },
+    { ace_rows, offsetof(struct rr_options, connect) },
+};
+
+static const struct option_command usage = {
+    .usage = "symbolon rr [options] -e RESPONSE-TOPIC -t TOPIC (-m TEXT | -f FILE | -n | -s)",
+    .about = "Publishes a request and prints the first message that comes on the response topic.",
+    .sets = sets,
+    .set_count = COUNT_OF(sets),
+};
+
+static void give_up(struct rr *r, const struct symbolon_error *error)
+{
+    if (!r->options->connect.quiet)
+        complain(COMMAND, "%s [%s]", error->text, error->clause);
+    session_finish(&r->session, exit_code_for(error->status));
+}
+
+static void on_connected(void *arg, const struct symbolon_connected *connected UNUSED)
+{
+    struct rr *r = arg;
+    const struct symbolon_subscription sub = { .filter = r->options->response,
+                                               .qos = (uint8_t)r->options->message.qos,
+                                               .retain_handling = 2 }; /* an old response is none */
+    struct symbolon_error error;
+
+    if (symbolon_client_subscribe(r->session.client, &sub, 1, NULL, &error) != SYMBOLON_OK)
+        give_up(r, &error);
+}
+
+static void on_subscribed(void *arg, uint64_t id UNUSED, const uint8_t *codes UNUSED, size_t count,
+                          const struct symbolon_error *result)
+{
+    struct rr *r = arg;
+    struct symbolon_error error;
+
+    if (count == 0)
+        return; /* `disconnected` follows */
+    if (result->status != SYMBOLON_OK)
+        give_up(r, result);
+    else if (symbolon_client_publish(r->session.client, &r->message, NULL, &error) != SYMBOLON_OK)
+        give_up(r, &error);
+}
+
+static void on_published(void *arg, uint64_t id UNUSED, const struct symbolon_error *result)
+{
+    struct rr *r = arg;
+
+    if (result->status != SYMBOLON_OK)
+        give_up(r, result);
+}
+
+static void on_message(void *arg, const struct symbolon_message *message)
+{
+    struct rr *r = arg;
+
+    if (!r->session.stopping)
+        session_finish(&r->session, print_message(&r->options->print, COMMAND, message));
+}
+
+static void on_disconnected(void *arg, const struct symbolon_error *why, int64_t retry_ms UNUSED)
+{
+    struct rr *r = arg;
+
+    if (why->status != SYMBOLON_OK)
+        give_up(r, why);
+    session_end(&r->session, exit_code_for(why->status));
+}
+
+static void on_log(void *arg, int level UNUSED, const char *line)
+{
+    struct rr *r = arg;
+
+    session_log(&r->session, "%s", line);
+}
+
+static const struct symbolon_events events = {
+    .connected = on_connected,
+    .disconnected = on_disconnected,
+    .message = on_message,
+    .published = on_published,
+    .subscribed = on_subscribed,
+    .log = on_log,
+};
+
+static const char *check(const struct rr_options *o)
+{
+    const struct message_options *m = &o->message;
+
+    if (m->topic == NULL || o->response == NULL)
+        return "-t TOPIC and -e RESPONSE-TOPIC are both needed";
+    if ((m->text != NULL) + (m->file != NULL) + m->nothing + m->whole_input != 1)
+        return "exactly one of -m, -f, -n and -s says what to publish";
+    return print_options_check(&o->print);
+}
+
+static int run(struct rr *r)
+{
+    struct symbolon_user_property *user = NULL;
+    struct symbolon_error error;
+    const char *complaint = check(r->options);
+
+    if (complaint == NULL) {
+        r->options->message.response_topic = r->options->response;
+        complaint = message_of_options(&r->options->message, &user, &r->message);
+    }
+    if (complaint == NULL)
+        complaint = payload_of_options(&r->options->message, &r->payload);
+    if (complaint != NULL) {
+        free(user);
+        complain(COMMAND, "%s", complaint);
+        return EXIT_USAGE;
+    }
+    r->message.payload = (struct symbolon_bytes){ r->payload.p, r->payload.len };
+    int code = session_open(&r->session, COMMAND, &r->options->connect, false, &events, r);
+    if (code == EXIT_DONE && symbolon_client_start(r->session.client, &error) != SYMBOLON_OK)
+        code = complain_error(COMMAND, &error);
+    if (code == EXIT_DONE)
+        code = session_run(&r->session);
+    session_done(&r->session);
+    free(user);
+    return code;
+}
+
+int run_rr(int argc, char **argv)
+{
+    struct rr_options options = { .connect = CONNECT_OPTIONS_INIT, .message = MESSAGE_OPTIONS_INIT };
+    struct rr rr = { .options = &options };
+    int code = command_options(&usage, COMMAND, argc, argv, &options, NULL);
+
+    buf_init(&rr.payload, PAYLOAD_MAX);
+    if (code == GO_ON)
+        code = run(&rr);
+    buf_wipe(&rr.payload);
+    text_list_done(&options.message.user_properties);
+    connect_options_done(&options.connect);
+    return code;
+}
