@@ -23,3 +23,17 @@ def as_server(tmp_path_factory):
     server = world.As(str(tmp_path_factory.mktemp('as')))
     yield server
     server.daemon.stop()
+
+
+@pytest.fixture(scope='module')
+def make_broker(tmp_path_factory):
+    """make_broker(**what world.Broker takes): brokers that end with the file."""
+    made = []
+
+    def make(**settings):
+        made.append(world.Broker(str(tmp_path_factory.mktemp('broker')), **settings))
+        return made[-1]
+
+    yield make
+    for broker in made:
+        broker.daemon.stop()

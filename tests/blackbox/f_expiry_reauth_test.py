@@ -16,7 +16,7 @@ POP = jose.Ed25519()
 @pytest.fixture(scope='module')
 def broker(make_broker):
     return make_broker(audience=AUDIENCE, workers=2, issuers=[{'iss': ISSUER, 'jwks': {'keys': [SIGNER.jwk()]}}],
-                       public=[['public/#', ['pub', 'sub']]])
+                       public=[['public/#', ['pub', 'sub']]], **{'token.skew': '0'})
 
 
 def token(life, scope=(('a/#', ('pub', 'sub')),), sub='c', pop=POP):

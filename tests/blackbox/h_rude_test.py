@@ -16,7 +16,7 @@ pytestmark = pytest.mark.threads
 @pytest.fixture(scope='module')
 def broker(make_broker):
     return make_broker(workers=2, public=[['public/#', ['pub', 'sub']]], **{
-        'limits.connect_timeout': '2s', 'limits.max_packet': '64k', 'limits.max_keep_alive': '1h'})
+        'limits.connect_timeout': '2s', 'limits.packet': '64k', 'limits.handshake_timeout': '4s'})
 
 
 @pytest.fixture(autouse=True)

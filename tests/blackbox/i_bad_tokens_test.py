@@ -16,7 +16,8 @@ NOW = int(time.time())
 
 @pytest.fixture(scope='module')
 def broker(make_broker):
-    return make_broker(audience=AUDIENCE, issuers=[{'iss': ISSUER, 'jwks': {'keys': [SIGNER.jwk()]}}])
+    return make_broker(audience=AUDIENCE, issuers=[{'iss': ISSUER, 'jwks': {'keys': [SIGNER.jwk()]}}],
+                       **{'limits.auth_timeout': '3s'})
 
 
 @pytest.fixture(scope='module')

@@ -261,6 +261,105 @@ class As:
         return reply.json
 
 
+def make_ca(folder):
+    """A certificate authority of the test's own; returns (certificate, key)."""
+    key, cert = os.path.join(folder, 'ca.key'), os.path.join(folder, 'ca.pem')
+    _openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-out', cert,
+             '-days', '30', '-subj', '/CN=test CA', '-addext', 'keyUsage=critical,keyCertSign,cRLSign')
+    return cert, key
+
+
+def make_server_certificate(folder, ca, ca_key):
+    key, cert, request = (os.path.join(folder, n) for n in ('broker.key', 'broker.pem', 'broker.csr'))
+    extensions = os.path.join(folder, 'broker.ext')
+    with open(extensions, 'w', encoding='ascii') as f:
+        f.write('subjectAltName=DNS:localhost,IP:127.0.0.1\nkeyUsage=digitalSignature\nextendedKeyUsage=serverAuth\n')
+    _openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-out', request,
+             '-subj', '/CN=localhost')
+    _openssl('x509', '-req', '-in', request, '-CA', ca, '-CAkey', ca_key, '-CAcreateserial', '-days', '30', '-out', cert,
+             '-extfile', extensions)
+    return cert, key
+
+
+def _openssl(*words):
+    subprocess.run(['openssl', *words], check=True, capture_output=True, timeout=WAIT)
+
+
+class Broker:
+    """A broker with its own folder. `as_server` (an As) is trusted with everything: key set, encrypted tokens and
+    introspection; `issuers` are dicts of iss, jwks (in a file) and shared (an oct JWK). `public` is AIF."""
+
+    def __init__(self, folder, as_server=None, audience=None, issuers=(), public=(), workers=2, **settings):
+        self.dir, self.as_server = folder, as_server
+        self.config = os.path.join(folder, 'broker.yaml')
+        if as_server is not None:
+            self.ca, ca_key = as_server.ca, os.path.join(as_server.dir, 'ca.key')
+        else:
+            self.ca, ca_key = make_ca(folder)
+        self.certificate, self.key = make_server_certificate(folder, self.ca, ca_key)
+        self.port, self.audience, self.workers, self.settings = 0, audience, workers, settings
+        self.public, self.issuers = public, [self._issuer(n, i) for n, i in enumerate(issuers)]
+        if as_server is not None:
+            self.issuers.append(self._as_issuer(as_server))
+        self.start()
+
+    def _file(self, name, text):
+        path = os.path.join(self.dir, name)
+        with open(path, 'w', encoding='utf-8', opener=lambda p, f: os.open(p, f, 0o600)) as f:
+            f.write(text)
+        return path
+
+    def _issuer(self, number, issuer):
+        out = {'issuer': issuer['iss'], 'jwks_file': self._file('jwks-%d.json' % number, json.dumps(issuer['jwks']))}
+        if 'shared' in issuer:
+            out['token_key_file'] = self._file('shared-%d.json' % number, json.dumps(issuer['shared']))
+        return out
+
+    def _as_issuer(self, server):
+        rs = server.add_rs(self.audience, key='generate', certificate=open(self.certificate, encoding='ascii').read())
+        return {'issuer': server.url, 'token_endpoint': server.url + '/token', 'ca': server.ca,
+                'jwks_uri': server.url + '/jwks.json', 'introspection_uri': server.url + '/introspect',
+                'client_id': rs.id, 'client_secret_file': self._file('rs.secret', rs.secret + '\n'),
+                'token_key_file': self._file('shared.json', json.dumps(rs.shared))}
+
+    def _write(self):
+        quote = json.dumps
+        sections = {}
+        lines = ['workers: %d' % self.workers, 'log_level: debug']
+        for name, value in self.settings.items():
+            section, _, key = name.rpartition('.')
+            sections.setdefault(section, []).append('%s: %s' % (key, quote(value)))
+        lines += sections.pop('', [])
+        lines += ['listeners:', '  - {address: "127.0.0.1", port: %d, certificate: %s, key: %s}' % (
+            self.port, quote(self.certificate), quote(self.key))]
+        if self.audience:
+            lines += ['audiences: [%s]' % quote(self.audience)]
+        if self.issuers:
+            lines += ['authorization_servers:']
+            lines += ['  - {%s}' % ', '.join('%s: %s' % (k, quote(v)) for k, v in i.items()) for i in self.issuers]
+        if self.public:
+            lines += ['public_topics:']
+            lines += ['  - {filter: %s, publish: %s, subscribe: %s}' % (
+                quote(f), str('pub' in p).lower(), str('sub' in p).lower()) for f, p in self.public]
+        for section, rows in sections.items():
+            lines += [section + ':'] + ['  ' + row for row in rows]
+        with open(self.config, 'w', encoding='utf-8') as f:
+            f.write('\n'.join(lines) + '\n')
+
+    def start(self):
+        self._write()
+        ports = os.path.join(self.dir, 'ports')
+        self.daemon = Daemon(program('symbolon-broker'), '--config', self.config, '--ports-file', ports)
+        self.daemon.event('broker_started')
+        self.port = int(dict(line.split('=') for line in open(ports, encoding='ascii'))['mqtts'])
+        if self.as_server is not None:
+            self.daemon.event('jwks_fetched')
+
+    def restart(self, kill=False):
+        self.daemon.kill() if kill else self.daemon.stop()
+        self.start()
+
+
 def _set_line(lines, section, key, value):
     """Text surgery on a settings file of one or two levels, comments included."""
     if not section:
