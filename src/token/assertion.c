@@ -230,7 +230,7 @@ enum status assertion_check(struct span jws, const struct key *key, const struct
     if (st == ST_OK)
         st = check_typ(r.jws.typ, expected->typ, why);
     if (st != ST_OK)
-        return st;
+        return st == ST_UNSUPPORTED ? ST_BAD_CREDENTIAL : st;
     st = jws_check(&r.jws, key, why);
     if (st != ST_OK)
         return st == ST_BAD_TOKEN ? ST_BAD_CREDENTIAL : st;

@@ -2,7 +2,7 @@
  * the client assertion of private_key_jwt (RFC 7523 §3), and `req_cnf_proof`, which shows that the client holds
  * the key it names in req_cnf (AF-42). Both are compact JWS over {iss, sub, client_id, aud, iat, exp, jti}.
  * Replay is the AS's table: (iss, jti) must be remembered until `exp`.
- * Failure: ST_MALFORMED, ST_UNSUPPORTED, ST_BAD_CREDENTIAL (signature, names, audience, times). */
+ * Failure: ST_MALFORMED, ST_TOO_LARGE, ST_BAD_CREDENTIAL (algorithm, signature, names, audience, times). */
 #ifndef SYMBOLON_TOKEN_ASSERTION_H
 #define SYMBOLON_TOKEN_ASSERTION_H
 

@@ -240,7 +240,7 @@ static void an_assertion_must_be_signed(void **state UNUSED)
     }
     buf_reset(&text);
     put_str(&text, "eyJhbGciOiJub25lIiwidHlwIjoicmVxLWNuZitqd3QifQ.e30.");
-    assert_int_equal(check_at(buf_span(&text), key, &expected, NOW, &out), ST_UNSUPPORTED);
+    assert_int_equal(check_at(buf_span(&text), key, &expected, NOW, &out), ST_BAD_CREDENTIAL);
 }
 
 static void the_claimant_can_be_read_before_it_is_believed(void **state UNUSED)

@@ -24,6 +24,8 @@ struct verifier_choice {
  * unverified, chooses between them, and no second key is tried (TK-44). */
 enum status verifier_signing_key(const struct verifier *v, const struct jws *jws, struct verifier_choice *ret,
                                  struct why *why) MUST_CHECK;
+/* True if the token claims an issuer of ours other than this one (unverified). */
+bool verifier_names_other_issuer(const struct verifier *v, const struct jws *jws, size_t issuer);
 /* The one shared key that may open it; of issuer `only`, unless that is VERIFIER_ANY_ISSUER. */
 #define VERIFIER_ANY_ISSUER SIZE_MAX
 enum status verifier_shared_key_for(const struct verifier *v, const struct jwe *jwe, size_t only,

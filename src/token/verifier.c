@@ -115,6 +115,17 @@ static bool usable_shared_key(const struct key *key)
     return key_kind(key) == KEY_SECRET && (len == 16 || len == 32);
 }
 
+/* Two keys that no token could tell apart would mean that none of its tokens is ever accepted (TK-44). */
+static bool told_apart(const struct verifier *v, const struct verifier_shared_key *key)
+{
+    for (size_t i = 0; i < v->settings.n_shared_keys; i++) {
+        const struct verifier_shared_key *other = &v->shared_keys[i];
+        if (key_secret(other->key).len == key_secret(key->key).len && span_eq(other->kid, key->kid))
+            return false;
+    }
+    return true;
+}
+
 static enum status take_shared_keys(struct verifier *v, const struct verifier_config *config, struct why *why)
 {
     if (config->n_shared_keys > VERIFIER_MAX_KEYS)
@@ -127,6 +138,8 @@ static enum status take_shared_keys(struct verifier *v, const struct verifier_co
                           "a key shared with an issuer that is not configured", i);
         if (!usable_shared_key(from->key))
             return reject(why, ST_BAD_POP_KEY, "shared_keys", "a shared key must have 16 or 32 bytes", i);
+        if (!told_apart(v, from))
+            return reject(why, ST_EXISTS, "shared_keys", "two shared keys of the same kid and length", i);
         to->iss = verifier_iss(v, v->shared_key_issuer[i]);
         if (!keep_text(v, from->kid, &to->kid))
             return ST_NO_MEMORY;
@@ -278,6 +291,12 @@ enum status verifier_signing_key(const struct verifier *v, const struct jws *jws
         return reject(why, ST_BAD_TOKEN, TOKEN_CLAUSE_KEY_UNKNOWN, "no key of an issuer we trust fits", 0);
     *ret = search.choice;
     return ST_OK;
+}
+
+bool verifier_names_other_issuer(const struct verifier *v, const struct jws *jws, size_t issuer)
+{
+    size_t claimed;
+    return v->settings.n_issuers > 1 && claimed_issuer(v, jws, &claimed) && claimed != issuer;
 }
 
 enum status verifier_shared_key_for(const struct verifier *v, const struct jwe *jwe, size_t only,

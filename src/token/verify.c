@@ -50,6 +50,18 @@ static enum status same_issuer(struct opened *o, size_t issuer, struct why *why)
     return ST_OK;
 }
 
+/* Issuers may use the same kid, and the one a token names may have a key of that kid that we do not know yet: then
+ * the key set should be fetched again, not the token be called forged. */
+static enum status check_signature(const struct verifier *v, const struct jws *jws,
+                                   const struct verifier_choice *choice, struct why *why)
+{
+    enum status st = jws_check(jws, choice->key, why);
+
+    if (st == ST_BAD_TOKEN && verifier_names_other_issuer(v, jws, choice->issuer))
+        return reject(why, st, TOKEN_CLAUSE_KEY_UNKNOWN, "the issuer it names has no such key", 0);
+    return st;
+}
+
 static enum status open_jws(const struct verifier *v, struct span text, struct opened *o, struct buf *out,
                             struct why *why)
 {
@@ -66,7 +78,7 @@ static enum status open_jws(const struct verifier *v, struct span text, struct o
     if (st == ST_OK)
         st = same_issuer(o, choice.issuer, why);
     if (st == ST_OK)
-        st = jws_check(&jws, choice.key, why);
+        st = check_signature(v, &jws, &choice, why);
     if (st == ST_OK)
         st = jws_payload(&jws, out, why);
     return st;

@@ -1,6 +1,5 @@
 /* A token from its first byte to its last check: what is accepted, in which order it is refused (AF-63), and the
  * attacks of tokens.md section 7 on wrappers and keys. Those on claims are in claims_test.c. */
-#include "jose/jwe.h"
 #include "token/fixture_priv.h"
 
 #include <pthread.h>
@@ -138,7 +137,8 @@ static void af63_the_first_failure_decides(void **state)
         /* step 1: the same with a broken signature is a broken signature */
         text.p[text.len - 5] = text.p[text.len - 5] == 'A' ? 'B' : 'A';
         assert_int_equal(fixture_verify(f, buf_span(&text), &token, &why), ST_BAD_TOKEN);
-        assert_string_equal(why.clause, "RFC 7515 5.2");
+        assert_string_equal(why.clause,
+                            first <= 1 ? TOKEN_CLAUSE_KEY_UNKNOWN : "RFC 7515 5.2"); /* iss is another's */
     }
 }
 
@@ -616,154 +616,6 @@ static void tk68_every_wrong_mac_byte_gets_the_same_answer(void **state)
     }
 }
 
-static void encrypt(const struct key *key, const char *kid, const char *cty, struct span text, struct buf *out)
-{
-    bool small = key_secret(key).len == 16;
-
-    assert_int_equal(jwe_encrypt(small ? JWE_A128KW : JWE_A256KW, small ? JWE_A128GCM : JWE_A256GCM, key,
-                                 span_of_str(kid), SPAN_NONE, span_of_str(cty), text, out),
-                     ST_OK);
-}
-
-/* MT-14, TK-20, TK-22: a symmetric key inside, encrypted under the key AS and RS share. */
-static void mt14_an_encrypted_token_may_hold_a_symmetric_key(void **state)
-{
-    const struct fixture *f = *state;
-    CLEANUP(buf_done)
-    struct buf claims;
-    CLEANUP(buf_done)
-    struct buf text;
-    CLEANUP(token_unrefp)
-    struct token *token = NULL;
-
-    buf_init(&claims, ROOM);
-    buf_init(&text, ROOM);
-    fixture_claims(CHANGES({ "cnf", "{\"jwk\":" FIXTURE_OCT_JWK "}" }, { "iss", NULL }), &claims);
-    encrypt(f->shared, "rs-1", NULL, buf_span(&claims), &text);
-    assert_int_equal(fixture_verify(f, buf_span(&text), &token, NULL), ST_OK);
-    assert_int_equal(key_kind(token->cnf), KEY_SECRET);
-    assert_true(token->encrypted);
-    assert_span_equal(token->iss, SPAN(FIXTURE_ISS));
-}
-
-static void a_signed_token_may_be_encrypted(void **state)
-{
-    const struct fixture *f = *state;
-    CLEANUP(buf_done)
-    struct buf inner;
-    CLEANUP(buf_done)
-    struct buf text;
-    CLEANUP(token_unrefp)
-    struct token *token = NULL;
-
-    buf_init(&inner, ROOM);
-    buf_init(&text, ROOM);
-    fixture_token(f, CHANGES({ "cnf", "{\"jwk\":" FIXTURE_OCT_JWK "}" }), &inner);
-    encrypt(f->shared, "rs-1", "JWT", buf_span(&inner), &text);
-    assert_int_equal(fixture_verify(f, buf_span(&text), &token, NULL), ST_OK);
-    assert_true(token->encrypted);
-}
-
-/* AF-63 step 1: what as2.example encrypts is not thereby as.example's, and the reverse. */
-static void layers_of_two_issuers_are_refused(void **state)
-{
-    const struct fixture *f = *state;
-    CLEANUP(buf_done)
-    struct buf inner;
-    CLEANUP(buf_done)
-    struct buf text;
-
-    buf_init(&inner, ROOM);
-    buf_init(&text, ROOM);
-    fixture_token(f, NO_CHANGE, &inner);
-    encrypt(f->shared_two, "rs-2", "JWT", buf_span(&inner), &text);
-    assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "AF-63 wrapper");
-}
-
-static void what_is_inside_must_be_what_cty_says(void **state)
-{
-    const struct fixture *f = *state;
-    CLEANUP(buf_done)
-    struct buf inner;
-    CLEANUP(buf_done)
-    struct buf claims;
-    CLEANUP(buf_done)
-    struct buf text;
-
-    buf_init(&inner, ROOM);
-    buf_init(&claims, ROOM);
-    buf_init(&text, ROOM);
-    fixture_token(f, NO_CHANGE, &inner);
-    encrypt(f->shared, "rs-1", "example", buf_span(&inner), &text);
-    assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "RFC 7519 5.2");
-    buf_reset(&text);
-    fixture_claims(NO_CHANGE, &claims);
-    encrypt(f->shared, "rs-1", "JWT", buf_span(&claims), &text);
-    assert_text_refused(f, buf_span(&text), ST_MALFORMED, "RFC 7519 7.2");
-    buf_reset(&text);
-    encrypt(f->shared, "rs-1", NULL, buf_span(&inner), &text); /* a JWT, but not announced: no JSON */
-    assert_int_equal(fixture_verify(f, buf_span(&text), &(struct token *){ NULL }, NULL), ST_MALFORMED);
-}
-
-static void tk62_an_encrypted_token_under_other_keys_or_headers_is_refused(void **state)
-{
-    const struct fixture *f = *state;
-    CLEANUP(key_unrefp)
-    struct key *other = NULL;
-    CLEANUP(buf_done)
-    struct buf claims;
-    CLEANUP(buf_done)
-    struct buf text;
-
-    buf_init(&claims, ROOM);
-    buf_init(&text, ROOM);
-    fixture_claims(NO_CHANGE, &claims);
-    assert_int_equal(key_generate(KEY_SECRET, &other), ST_OK);
-    encrypt(other, "rs-1", NULL, buf_span(&claims), &text);
-    assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "RFC 7516 5.2");
-    buf_reset(&text);
-    encrypt(f->shared, "rs-9", NULL, buf_span(&claims), &text);
-    assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "TK-44 shared key");
-    buf_reset(&text);
-    encrypt(f->shared_two, "rs-1", NULL, buf_span(&claims), &text);
-    assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "TK-41");
-    buf_reset(&text);
-    base64url_encode(
-        SPAN("{\"alg\":\"PBES2-HS256+A128KW\",\"enc\":\"A128GCM\",\"p2s\":\"AAAA\",\"p2c\":4294967295}"),
-        &text);
-    put_str(&text, ".AAAA.AAAA.AAAA.AAAA");
-    assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "TK-62");
-    buf_reset(&text);
-    base64url_encode(SPAN("{\"alg\":\"dir\",\"enc\":\"A256GCM\",\"kid\":\"rs-1\",\"zip\":\"DEF\"}"), &text);
-    put_str(&text, "..AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA");
-    assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "TK-62");
-}
-
-/* TK-62: every way to cut the tag or the IV of a real token. */
-static void tk62_cut_ciphertexts_are_refused(void **state)
-{
-    const struct fixture *f = *state;
-    CLEANUP(buf_done)
-    struct buf claims;
-    CLEANUP(buf_done)
-    struct buf text;
-
-    buf_init(&claims, ROOM);
-    buf_init(&text, ROOM);
-    fixture_claims(NO_CHANGE, &claims);
-    encrypt(f->shared, "rs-1", NULL, buf_span(&claims), &text);
-    for (size_t len = 0; len < text.len; len++) {
-        struct token *token = NULL;
-        assert_int_not_equal(fixture_verify(f, span_cut(buf_span(&text), 0, len), &token, NULL), ST_OK);
-    }
-    for (size_t byte = 0; byte < text.len; byte++) {
-        struct token *token = NULL;
-        text.p[byte] ^= 1;
-        assert_int_not_equal(fixture_verify(f, buf_span(&text), &token, NULL), ST_OK);
-        text.p[byte] ^= 1;
-    }
-}
-
 /* MT-36: bytes that are no token at all are told apart from a token that is not accepted. */
 static void mt36_what_is_no_token_is_malformed(void **state)
 {
@@ -822,69 +674,6 @@ static void a_token_larger_than_allowed_is_refused_first(void **state)
     while (text.len <= TOKEN_MAX_BYTES)
         put_str(&text, "eyJ.");
     assert_text_refused(f, buf_span(&text), ST_TOO_LARGE, "max_bytes");
-}
-
-static void wrong_configurations_are_refused(void **state)
-{
-    const struct fixture *f = *state;
-    CLEANUP(key_unrefp)
-    struct key *odd = NULL;
-    CLEANUP(fixture_config_done)
-    struct fixture_config c;
-    struct verifier_config wrong;
-    struct verifier *v = NULL;
-
-    fixture_config(f, &c);
-    assert_int_equal(key_new_secret(SPAN("seventeen bytes.."), &odd, NULL), ST_OK);
-    wrong = c.config;
-    wrong.n_issuers = 0;
-    assert_int_equal(verifier_new(&wrong, &v, NULL), ST_QUOTA);
-    wrong = c.config;
-    wrong.n_audiences = 0;
-    assert_int_equal(verifier_new(&wrong, &v, NULL), ST_QUOTA);
-    c.shared[1].key = odd;
-    assert_int_equal(verifier_new(&c.config, &v, NULL), ST_BAD_POP_KEY);
-    c.shared[1].key = f->as;
-    assert_int_equal(verifier_new(&c.config, &v, NULL), ST_BAD_POP_KEY);
-    c.shared[1] = (struct verifier_shared_key){ SPAN("https://as3.example"), SPAN("x"), f->shared };
-    assert_int_equal(verifier_new(&c.config, &v, NULL), ST_NOT_FOUND);
-    c.issuers[1].iss = SPAN(FIXTURE_ISS);
-    assert_int_equal(verifier_new(&c.config, &v, NULL), ST_EXISTS);
-    assert_null(v);
-}
-
-/* A JWKS refresh: the new verifier knows the new key, the old one stays as it was. */
-static void a_refreshed_key_set_makes_another_verifier(void **state)
-{
-    const struct fixture *f = *state;
-    CLEANUP(key_unrefp)
-    struct key *next = NULL;
-    CLEANUP(jwks_unrefp)
-    struct jwks *jwks = NULL;
-    CLEANUP(verifier_unrefp)
-    struct verifier *v = NULL;
-    CLEANUP(token_unrefp)
-    struct token *token = NULL;
-    CLEANUP(buf_done)
-    struct buf claims;
-    CLEANUP(buf_done)
-    struct buf text;
-    struct wall_time now = { FIXTURE_NOW };
-
-    buf_init(&claims, ROOM);
-    buf_init(&text, ROOM);
-    assert_int_equal(key_generate(KEY_ED25519, &next), ST_OK);
-    assert_int_equal(jwks_make(&(struct jwk){ next, SPAN("as-next"), SPAN_NONE, UINT32_MAX }, 1, &jwks), ST_OK);
-    assert_int_equal(verifier_with_jwks(f->verifier, SPAN("https://nobody"), jwks, &v), ST_NOT_FOUND);
-    assert_int_equal(verifier_with_jwks(f->verifier, SPAN(FIXTURE_ISS), jwks, &v), ST_OK);
-    fixture_claims(NO_CHANGE, &claims);
-    fixture_sign("{\"alg\":\"EdDSA\",\"kid\":\"as-next\"}", buf_span(&claims), next, &text);
-    assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, TOKEN_CLAUSE_KEY_UNKNOWN);
-    assert_int_equal(token_verify(buf_span(&text), v, now, &token, NULL), ST_OK);
-    buf_reset(&text);
-    token_unrefp(&token);
-    fixture_token(f, NO_CHANGE, &text);
-    assert_int_equal(token_verify(buf_span(&text), v, now, &token, NULL), ST_BAD_TOKEN); /* rotated away */
 }
 
 struct job {
@@ -954,17 +743,9 @@ int main(void)
         cmocka_unit_test(any_changed_bit_is_refused),
         cmocka_unit_test(tk63_a_truncated_mac_is_refused),
         cmocka_unit_test(tk68_every_wrong_mac_byte_gets_the_same_answer),
-        cmocka_unit_test(mt14_an_encrypted_token_may_hold_a_symmetric_key),
-        cmocka_unit_test(a_signed_token_may_be_encrypted),
-        cmocka_unit_test(layers_of_two_issuers_are_refused),
-        cmocka_unit_test(what_is_inside_must_be_what_cty_says),
-        cmocka_unit_test(tk62_an_encrypted_token_under_other_keys_or_headers_is_refused),
-        cmocka_unit_test(tk62_cut_ciphertexts_are_refused),
         cmocka_unit_test(mt36_what_is_no_token_is_malformed),
         cmocka_unit_test(a_reference_is_pending_when_introspection_is_configured),
         cmocka_unit_test(a_token_larger_than_allowed_is_refused_first),
-        cmocka_unit_test(wrong_configurations_are_refused),
-        cmocka_unit_test(a_refreshed_key_set_makes_another_verifier),
         cmocka_unit_test(one_verifier_serves_many_threads),
     };
     return cmocka_run_group_tests_name("token_verify", tests, setup, teardown);
