@@ -52,7 +52,7 @@ static enum status take_pair(struct js *params, struct span name, struct span va
     if (js_get(params, key) != NULL)
         return reject(why, ST_MALFORMED, "RFC 6749 3.2", "a parameter is there twice", 0);
     if (js_size(params) >= PARAMS_MAX)
-        return reject(why, ST_QUOTA, "as params", "too many parameters", 0);
+        return reject(why, ST_TOO_LARGE, "as params", "too many parameters", 0);
     if (value.len == 0 && !span_eq_str(name, "ace_profile"))
         return ST_OK;
     enum status st;
@@ -140,7 +140,7 @@ static enum status parse_json(struct span body, struct js **ret_params, struct w
     if (!js_is(params, JS_OBJECT))
         return reject(why, ST_MALFORMED, "RFC 9200 5.8.1", "the body is not a JSON object", 0);
     if (js_size(params) > PARAMS_MAX)
-        return reject(why, ST_QUOTA, "as params", "too many parameters", 0);
+        return reject(why, ST_TOO_LARGE, "as params", "too many parameters", 0);
     *ret_params = TAKE(params);
     return ST_OK;
 }

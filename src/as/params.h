@@ -2,7 +2,7 @@
  * application/ace+json (RFC 9431 2.1), or application/x-www-form-urlencoded (RFC 6749 App. B; AF-28).
  * In a form: `req_cnf` is the JSON text of its object; a parameter twice is refused (RFC 6749 3.2); one without a
  * value counts as absent (RFC 6749 3.2), except `ace_profile`, whose empty form is a question (AF-24).
- * Failure: ST_UNSUPPORTED: no such media type (HTTP 415); ST_MALFORMED; ST_QUOTA: too many. Threads: no state. */
+ * Failure: ST_UNSUPPORTED: no such media type (HTTP 415); ST_MALFORMED; ST_TOO_LARGE: too many. Threads: no state. */
 #ifndef SYMBOLON_AS_PARAMS_H
 #define SYMBOLON_AS_PARAMS_H
 
