@@ -1,4 +1,5 @@
 """openssl and gnutls-cli against the broker's listener: which TLS it speaks and which it does not."""
+import socket
 import subprocess
 
 import pytest
@@ -75,7 +76,6 @@ def test_mqtt_works_after_all_that(broker):
 
 
 def test_plain_tcp_gets_nothing_from_a_tls_listener(broker):
-    import socket
     with socket.create_connection(('127.0.0.1', broker.port), timeout=WAIT) as s:
         s.sendall(connect('plain'))
         s.settimeout(WAIT)

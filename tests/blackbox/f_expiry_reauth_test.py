@@ -1,4 +1,5 @@
 """The life of a grant: it ends when the token ends, in the middle of a session, unless it is renewed there."""
+import struct
 import time
 
 import jose_by_hand as jose
@@ -88,7 +89,6 @@ def test_a_failed_renewal_ends_the_session(broker):
 
 def test_renewal_needs_challenge_and_response(broker):
     """MT-61, MT-103: a proof in the AUTH 0x19 itself is not taken"""
-    import struct
     client = opened(broker, client_id='hasty')
     fresh = token(600, sub='hasty').encode()
     client.send(mqtt5.auth(0x19, struct.pack('>H', len(fresh)) + fresh + POP.prove(bytes(32))))
@@ -99,7 +99,6 @@ def test_renewal_needs_challenge_and_response(broker):
 
 def test_who_never_had_a_token_cannot_renew(broker):
     """MT-104"""
-    import struct
     with Client(broker.port, broker.ca) as client:
         assert client.open('tokenless').reason == 0
         fresh = token(600, sub='tokenless').encode()
@@ -110,7 +109,6 @@ def test_who_never_had_a_token_cannot_renew(broker):
 
 def test_traffic_goes_on_during_renewal(broker):
     """MQTT5 4.12.1: the old rights hold until the new ones are proved"""
-    import struct
     client = opened(broker, client_id='busy')
     fresh = token(600, sub='busy').encode()
     client.send(mqtt5.auth(0x19, struct.pack('>H', len(fresh)) + fresh))

@@ -1,12 +1,13 @@
 """Tokens that must not open anything (tokens digest, section 7), each refused with a reason string that names the rule and
 one log event. The issuer here is this test; the broker has its key from a file."""
 import os
+import struct
 import time
 
 import jose_by_hand as jose
 import pytest
-from mqtt5 import AUTH, CONNACK, DISCONNECT, Client, auth, connect
-import struct
+import mqtt5
+from mqtt5 import AUTH, CONNACK, DISCONNECT, SUBACK, Client, auth, connect, subscribe
 
 AUDIENCE = 'broker.example'
 ISSUER = 'https://as.test'
@@ -59,6 +60,14 @@ def test_every_carriage_of_scope(broker, pop, scope):
     assert offer(broker, jose.jws(SIGNER, claims(pop, scope=scope)), pop).reason == 0
 
 
+def test_without_a_scope_there_are_no_rights(broker, pop):
+    """MT-83: the connection may succeed; nothing else does"""
+    with Client(broker.port, broker.ca) as client:
+        assert client.open_ace('c', jose.jws(SIGNER, claims(pop, scope=...)), pop).reason == 0
+        client.send(subscribe(1, [('a/b', 0)]))
+        assert client.expect(SUBACK).codes == [0x87]
+
+
 SIGNED = {
     'expired': {'exp': NOW - 3600}, 'not yet valid': {'nbf': NOW + 3600}, 'issued in the future': {'iat': NOW + 7200},
     'exp as text': {'exp': str(NOW + 300)}, 'exp negative': {'exp': -1}, 'exp beyond 2^53': {'exp': 2 ** 60},
@@ -66,7 +75,7 @@ SIGNED = {
     'other audience': {'aud': 'other.example'}, 'audience in other case': {'aud': 'BROKER.example'},
     'audience a prefix': {'aud': 'broker.exampl'}, 'audience list without us': {'aud': ['a', 'b']}, 'no audience': {'aud': ...},
     'other issuer': {'iss': 'https://evil.test'}, 'issuer a number': {'iss': 1},
-    'no scope': {'scope': ...}, 'scope not AIF': {'scope': 'read write'}, 'scope with unknown permission': {'scope': [['a', ['own']]]},
+    'scope not AIF': {'scope': 'read write'}, 'scope with unknown permission': {'scope': [['a', ['own']]]},
     'scope with a bad filter': {'scope': [['a/#/b', ['pub']]]}, 'scope entry twice': {'scope': [['a', ['pub']], ['a', ['pub']]]},
     'no cnf': {'cnf': ...}, 'cnf empty': {'cnf': {}}, 'cnf with kid only': {'cnf': {'kid': 'x'}},
     'cnf a secret in the clear': {'cnf': {'jwk': {'kty': 'oct', 'k': jose.b64(bytes(32))}}},
@@ -201,7 +210,6 @@ def test_a_replayed_answer_is_refused(broker, pop):
 
 def test_other_packets_before_connack_end_it(broker, pop):
     """MT-54: only AUTH and DISCONNECT until CONNACK"""
-    import mqtt5
     for packet in (mqtt5.publish('a/b'), mqtt5.subscribe(1, [('a/b', 0)]), mqtt5.PING):
         client, _ = start(broker, jose.jws(SIGNER, claims(pop)))
         client.send(packet)

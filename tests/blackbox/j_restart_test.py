@@ -1,8 +1,13 @@
 """Ends without a word (kill -9) of either daemon, and what is there afterwards."""
+import os
+import stat
+import subprocess
+
 import jose_by_hand as jose
 import mqtt5
 import pytest
 from mqtt5 import CONNACK, PUBACK, Client, SecretKey
+from world import WAIT, program
 
 AUDIENCE = 'broker.example'
 
@@ -46,8 +51,6 @@ def test_a_proof_cannot_be_used_again_after_a_restart(site):
 
 
 def test_init_refuses_to_overwrite(site):
-    import subprocess
-    from world import WAIT, program
     before = open(site.server.ca, encoding='ascii').read()
     done = subprocess.run([program('symbolon-as'), 'init', site.server.dir], capture_output=True, text=True, timeout=WAIT)
     assert done.returncode != 0 and done.stderr
@@ -55,8 +58,6 @@ def test_init_refuses_to_overwrite(site):
 
 
 def test_the_state_directory_is_closed_to_others(site):
-    import os
-    import stat
     for folder, names, files in os.walk(site.server.dir):
         del names
         for name in files:

@@ -154,7 +154,7 @@ try {
   client.on('close', () => client.emit('gone', { message: 'closed' }));
   await new Promise((resolve) => { client.once('connect', resolve); client.once('gone', resolve); });
   if (client.connected) await runSteps(client);
-  client.end(true, {}, () => finish(0));
+  client.end(false, {}, () => finish(0)); // gracefully: what was published leaves first
 } catch (error) {
   result.error = error.message;
   finish(1);

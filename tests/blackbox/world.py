@@ -276,7 +276,7 @@ def make_server_certificate(folder, ca, ca_key):
         f.write('subjectAltName=DNS:localhost,IP:127.0.0.1\nkeyUsage=digitalSignature\nextendedKeyUsage=serverAuth\n')
     _openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-out', request,
              '-subj', '/CN=localhost')
-    _openssl('x509', '-req', '-in', request, '-CA', ca, '-CAkey', ca_key, '-CAcreateserial', '-days', '30', '-out', cert,
+    _openssl('x509', '-req', '-in', request, '-CA', ca, '-CAkey', ca_key, '-set_serial', '2', '-days', '30', '-out', cert,
              '-extfile', extensions)
     return cert, key
 
