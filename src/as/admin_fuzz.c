@@ -1,0 +1,39 @@
+/* Lines of the admin socket: whatever comes, there is one line of JSON back, and the audit chain holds. */
+#include "as/audit.h"
+#include "as/test_world.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+#define INPUTS_PER_WORLD 256
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    static struct world *w;
+    static unsigned inputs;
+    struct audit_head head;
+    struct js *answer = NULL;
+    struct buf out;
+    bool ok;
+
+    if (w == NULL || inputs++ % INPUTS_PER_WORLD == 0) {
+        if (w != NULL)
+            world_free(w);
+        w = world_new();
+        world_admin(w, "{\"cmd\":\"rs.add\",\"audience\":\"a\",\"key\":\"generate\"}");
+        world_admin(w, "{\"cmd\":\"client.add\",\"client_id\":\"c\",\"groups\":[\"g\"]}");
+    }
+    buf_init(&out, AS_ADMIN_REPLY_MAX);
+    as_admin(w->as, span_of(data, len), SPAN("uid:0"), w->now, &out);
+    if (out.len < 2 || span_find(buf_span(&out), '\n', 0) != out.len - 1)
+        abort();
+    if (js_parse(span_cut(buf_span(&out), 0, out.len - 1), AS_ADMIN_REPLY_MAX, &answer, NULL) != ST_OK ||
+        !js_get_bool(answer, "ok", &ok))
+        abort();
+    js_unref(answer);
+    buf_done(&out);
+    if (audit_verify(w->sql, &head, NULL) != ST_OK)
+        abort();
+    return 0;
+}
