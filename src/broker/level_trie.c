@@ -46,6 +46,11 @@ static uint32_t mix(uint64_t level_hash, const struct trie_node *parent)
     return (uint32_t)(h >> 32);
 }
 
+static bool begins_with_level(struct span label, struct span level)
+{
+    return span_starts_with(label, level) && (label.len == level.len || label.p[level.len] == '/');
+}
+
 struct trie_node *trie_child(const struct level_trie *t, const struct trie_node *parent, struct span level,
                              uint64_t level_hash)
 {
@@ -53,7 +58,7 @@ struct trie_node *trie_child(const struct level_trie *t, const struct trie_node 
         return NULL;
     uint32_t hash = mix(level_hash, parent);
     for (struct trie_node *n = t->buckets[hash & t->mask]; n != NULL; n = n->next)
-        if (n->hash == hash && n->parent == parent && span_eq(trie_level(n, t->node_size), level))
+        if (n->hash == hash && n->parent == parent && begins_with_level(trie_label(n, t->node_size), level))
             return n;
     return NULL;
 }
@@ -88,51 +93,97 @@ static void resize(struct level_trie *t, size_t mask)
     t->mask = mask;
 }
 
-static uint8_t wildcard_bit(struct span level)
+static uint8_t wildcard_bit(struct span label)
 {
-    if (span_eq_str(level, "+"))
+    if (begins_with_level(label, SPAN("+")))
         return TRIE_HAS_PLUS;
-    return span_eq_str(level, "#") ? TRIE_HAS_HASH : 0;
+    return span_eq_str(label, "#") ? TRIE_HAS_HASH : 0;
 }
 
-struct trie_node *trie_add_child(struct level_trie *t, struct trie_node *parent, struct span level,
-                                 uint64_t level_hash)
+static void link_node(struct level_trie *t, struct trie_node *node)
 {
-    ASSERT(level.len <= UINT16_MAX);
-    struct trie_node *node = calloc(1, t->node_size + level.len);
+    node->next = t->buckets[node->hash & t->mask];
+    t->buckets[node->hash & t->mask] = node;
+}
+
+static void unlink_node(struct level_trie *t, struct trie_node *node)
+{
+    struct trie_node **link = &t->buckets[node->hash & t->mask];
+
+    while (*link != NULL && *link != node)
+        link = &(*link)->next;
+    ASSERT(*link == node);
+    *link = node->next;
+}
+
+static struct trie_node *node_new(struct level_trie *t, struct span label)
+{
+    ASSERT(label.len <= UINT16_MAX);
+    struct trie_node *node = calloc(1, t->node_size + label.len);
 
     if (node == NULL)
         return NULL;
     if (t->count > t->mask)
         resize(t, t->mask * 2 + 1);
-    if (level.len > 0)
-        memcpy((char *)node + t->node_size, level.p, level.len);
-    node->level_len = (uint16_t)level.len;
+    if (label.len > 0)
+        memcpy((char *)node + t->node_size, label.p, label.len);
+    node->label_len = (uint16_t)label.len;
+    t->count++;
+    t->bytes += t->node_size + label.len;
+    return node;
+}
+
+struct trie_node *trie_add_child(struct level_trie *t, struct trie_node *parent, struct span label,
+                                 uint64_t level_hash)
+{
+    struct trie_node *node = node_new(t, label);
+
+    if (node == NULL)
+        return NULL;
     node->parent = parent;
     node->hash = mix(level_hash, parent);
-    node->next = t->buckets[node->hash & t->mask];
-    t->buckets[node->hash & t->mask] = node;
+    link_node(t, node);
     parent->children++;
-    parent->has |= wildcard_bit(level);
-    t->count++;
-    t->bytes += t->node_size + level.len;
+    parent->has |= wildcard_bit(label);
     return node;
+}
+
+struct trie_node *trie_split(struct level_trie *t, struct trie_node *node, size_t keep)
+{
+    struct span label = trie_label(node, t->node_size);
+
+    ASSERT(keep < label.len && label.p[keep] == '/');
+    struct trie_node *above = node_new(t, span_cut(label, 0, keep));
+    if (above == NULL)
+        return NULL;
+    unlink_node(t, node);
+    above->parent = node->parent; /* where it has the first level that `node` had */
+    above->hash = node->hash;
+    link_node(t, above);
+
+    struct span rest = span_cut(label, keep + 1, SIZE_MAX);
+    memmove((char *)node + t->node_size, rest.p, rest.len); /* the block keeps its size until it is dropped */
+    node->label_len = (uint16_t)rest.len;
+    t->bytes -= keep + 1;
+    rest = trie_label(node, t->node_size);
+    node->parent = above;
+    node->hash = mix(trie_level_hash(t, span_cut(rest, 0, span_find(rest, '/', 0))), above);
+    link_node(t, node);
+    above->children = 1;
+    above->has = wildcard_bit(rest);
+    return above;
 }
 
 void trie_drop(struct level_trie *t, struct trie_node *node)
 {
-    struct trie_node **link = &t->buckets[node->hash & t->mask];
-    struct span level = trie_level(node, t->node_size);
+    struct span label = trie_label(node, t->node_size);
 
     ASSERT(node->children == 0 && node->parent != NULL);
-    while (*link != NULL && *link != node)
-        link = &(*link)->next;
-    ASSERT(*link == node);
-    *link = node->next;
+    unlink_node(t, node);
     node->parent->children--;
-    node->parent->has &= (uint8_t)~wildcard_bit(level);
+    node->parent->has &= (uint8_t)~wildcard_bit(label);
     t->count--;
-    t->bytes -= t->node_size + level.len;
+    t->bytes -= t->node_size + label.len;
     free(node);
     if (t->mask >= FIRST_BUCKETS && t->count < t->mask / 8) /* the memory of a crowd goes with it */
         resize(t, t->mask / 2);

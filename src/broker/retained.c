@@ -242,7 +242,7 @@ static bool any_at(const struct walk *w, size_t depth)
 static struct retained_node *eligible(struct retained_node *node, size_t depth)
 {
     while (node != NULL && depth == 0) {
-        struct span level = trie_level(&node->trie, sizeof *node);
+        struct span level = trie_label(&node->trie, sizeof *node);
         if (level.len == 0 || level.p[0] != '$')
             break;
         node = node->sibling;

@@ -45,18 +45,42 @@ void topic_tree_free(struct topic_tree *tree)
 
 /* ---- one filter ---- */
 
-static struct topic_node *find_node(const struct topic_tree *tree, struct topic_filter filter)
+static struct span first_level(struct span s)
 {
-    struct topic_levels levels = topic_levels(filter.s);
-    struct trie_node *node = tree->trie.root;
-    struct span level;
-
-    while (node != NULL && topic_level_next(&levels, &level))
-        node = trie_child(&tree->trie, node, level, trie_level_hash(&tree->trie, level));
-    return (struct topic_node *)node;
+    return span_cut(s, 0, span_find(s, '/', 0));
 }
 
-/* Drops the node and its parents as far as nothing needs them any more. */
+static struct span label_of(const struct trie_node *node)
+{
+    return trie_label(node, sizeof(struct topic_node));
+}
+
+static struct trie_node *child_towards(const struct topic_tree *tree, const struct trie_node *node,
+                                       struct span rest)
+{
+    struct span level = first_level(rest);
+    return trie_child(&tree->trie, node, level, trie_level_hash(&tree->trie, level));
+}
+
+static struct topic_node *find_node(const struct topic_tree *tree, struct topic_filter filter)
+{
+    struct trie_node *node = tree->trie.root;
+    struct span rest = filter.s;
+
+    for (;;) {
+        node = child_towards(tree, node, rest);
+        if (node == NULL || !span_starts_with(rest, label_of(node)))
+            return NULL;
+        if (rest.len == node->label_len)
+            return (struct topic_node *)node;
+        if (rest.p[node->label_len] != '/')
+            return NULL;
+        rest = span_cut(rest, node->label_len + 1u, SIZE_MAX);
+    }
+}
+
+/* Drops the node and its parents as far as nothing needs them any more. A node left with one child is not joined to
+ * it again: it goes when that child goes, and until then the tree is what it was with the removed filter in it. */
 static void prune(struct topic_tree *tree, struct topic_node *node)
 {
     while (node->trie.parent != NULL && node->trie.children == 0 && node->subscriptions == NULL &&
@@ -67,25 +91,50 @@ static void prune(struct topic_tree *tree, struct topic_node *node)
     }
 }
 
+/* Bytes of the levels both begin with, without the '/' behind them. */
+static size_t common_levels(struct span a, struct span b)
+{
+    size_t common = 0;
+
+    for (size_t i = 0;; i++) {
+        bool a_ends = i == a.len || a.p[i] == '/', b_ends = i == b.len || b.p[i] == '/';
+        if (a_ends && b_ends)
+            common = i;
+        if (i == a.len || i == b.len || a.p[i] != b.p[i])
+            return common;
+    }
+}
+
+/* The child of `node` on the way to `rest`, made or split if need be, so that its label is a whole beginning of
+ * `rest`. NULL when out of memory. */
+static struct trie_node *make_child(struct topic_tree *tree, struct trie_node *node, struct span rest)
+{
+    struct trie_node *child = child_towards(tree, node, rest);
+
+    if (child == NULL)
+        return trie_add_child(&tree->trie, node, rest, trie_level_hash(&tree->trie, first_level(rest)));
+    size_t common = common_levels(label_of(child), rest);
+    return common == child->label_len ? child : trie_split(&tree->trie, child, common);
+}
+
 static enum status make_node(struct topic_tree *tree, struct topic_filter filter, struct topic_node **ret,
                              struct why *why)
 {
-    struct topic_levels levels = topic_levels(filter.s);
     struct trie_node *node = tree->trie.root;
-    struct span level;
+    struct span rest = filter.s;
 
     if (topic_level_count(filter.s) > tree->max_levels)
         return reject(why, ST_BAD_FILTER, "max_topic_levels", "the topic filter has too many levels", 0);
-    while (topic_level_next(&levels, &level)) {
-        uint64_t hash = trie_level_hash(&tree->trie, level);
-        struct trie_node *child = trie_child(&tree->trie, node, level, hash);
-        if (child == NULL)
-            child = trie_add_child(&tree->trie, node, level, hash);
+    for (;;) {
+        struct trie_node *child = make_child(tree, node, rest);
         if (child == NULL) {
             prune(tree, (struct topic_node *)node);
             return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
         }
         node = child;
+        if (rest.len == node->label_len)
+            break;
+        rest = span_cut(rest, node->label_len + 1u, SIZE_MAX);
     }
     *ret = (struct topic_node *)node;
     return ST_OK;
@@ -141,7 +190,7 @@ void topic_tree_filter(const struct topic_subscription *sub, struct buf *out)
     for (const struct trie_node *n = &sub->node->trie; n->parent != NULL; n = n->parent)
         path[depth++] = n;
     while (depth-- > 0) {
-        put_bytes(out, trie_level(path[depth], sizeof(struct topic_node)));
+        put_bytes(out, label_of(path[depth]));
         if (depth > 0)
             put_u8(out, '/');
     }
@@ -208,6 +257,27 @@ static void list_levels(struct match *m, struct topic_name topic)
     m->deeper = !levels.done;
 }
 
+/* Whether the topic goes on as the rest of this label says, its first level having been found already. *depth is
+ * then behind the label. A # at its end is taken here. */
+static bool follow(struct match *m, const struct trie_node *node, size_t *depth)
+{
+    struct topic_levels label = topic_levels(label_of(node));
+    struct span level;
+
+    for (bool first = true; topic_level_next(&label, &level); first = false) {
+        if (!first && span_eq_str(level, "#")) {
+            take(m, node);
+            return false;
+        }
+        if (*depth == m->levels)
+            return false;
+        if (!first && !span_eq(level, m->level[*depth]) && !span_eq_str(level, "+"))
+            return false;
+        ++*depth;
+    }
+    return true;
+}
+
 /* From one node down along the plain children; the "+" branches met on the way are left in `pending`. */
 static size_t descend(struct match *m, const struct trie_node *node, size_t depth,
                       const struct trie_node **pending, size_t *pending_depth, size_t count)
@@ -225,12 +295,12 @@ static size_t descend(struct match *m, const struct trie_node *node, size_t dept
             break;
         }
         const struct trie_node *plus = wildcards ? trie_plus(trie, node) : NULL;
-        if (plus != NULL) {
-            pending[count] = plus;
-            pending_depth[count++] = depth + 1;
-        }
+        pending_depth[count] = depth;
+        if (plus != NULL && follow(m, plus, &pending_depth[count]))
+            pending[count++] = plus;
         node = trie_child(trie, node, m->level[depth], m->hash[depth]);
-        depth++;
+        if (node != NULL && !follow(m, node, &depth))
+            break;
     }
     return count;
 }
@@ -238,7 +308,7 @@ static size_t descend(struct match *m, const struct trie_node *node, size_t dept
 uint64_t topic_tree_match(const struct topic_tree *tree, struct topic_name topic, topic_tree_visit *visit,
                           void *ctx)
 {
-    /* Each pending branch is deeper than the one below it on this stack, so there is at most one per level. */
+    /* Pending branches left the path at different nodes of it, so there is at most one per level. */
     const struct trie_node *pending[TOPIC_TREE_MAX_LEVELS + 1];
     size_t pending_depth[TOPIC_TREE_MAX_LEVELS + 1];
     struct match m;

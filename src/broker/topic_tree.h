@@ -1,12 +1,12 @@
-/* broker/topic_tree.h - which subscriptions a topic reaches: filters as a tree, one node per level.
+/* broker/topic_tree.h - which subscriptions a topic reaches: filters as a tree over their levels.
  *
- *      root -- "a" -- "+" -- "c"   a/+/c          A topic walks down: at every level the child named like the
- *           |     `-- "#"          a/#            level, the child "+", and a child "#" that ends the search.
- *           `- "+" -- "b"          +/b            Nodes off that path are never looked at, so the cost follows
- *                                                 the matches and not the number of subscriptions.
+ *      root -- "a" -- "+/c"    a/+/c       A topic walks down: at every node the child that begins with the topic's
+ *           |     `-- "#"      a/#         next level, the child that begins with +, and a child # that takes all
+ *           `- "+/b"           +/b         the rest. Nodes off that path are never looked at, so the cost follows
+ *                                          the matches and not the number of subscriptions.
  * A node carries the local subscriptions that end there and a set of other shards that have some (one bit each).
- * Children are found through one hash table for the whole tree, keyed by (parent, level) under a random key, so
- * a node costs little more than its text. No recursion: a walk keeps at most one pending branch per level.
+ * Levels nobody branches at share a node (level_trie.h), so a filter of its own costs about a hundred bytes and its
+ * text. No recursion: a walk keeps at most one pending branch per level.
  * Ownership: `struct topic_subscription` is the caller's (embed it in the session's own record) and must be removed
  * before it is freed. Filters are copied. Threads: one. The tree must not change while a visitor runs. */
 #ifndef SYMBOLON_BROKER_TOPIC_TREE_H
