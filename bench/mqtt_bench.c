@@ -98,7 +98,7 @@ int main(int argc, char **argv)
                          .clients = 20,
                          .size = 64,
                          .batch = 1,
-                         .window = 64,
+                         .window = 256,
                          .rate = 10000,
                          .warmup_s = 0.5,
                          .seconds = 3,
