@@ -71,6 +71,13 @@ static void deliver_now(struct session *s, const struct message *m, const struct
     }
 }
 
+/* QoS 0 passes what waits for acknowledgements, but neither an earlier QoS 0 message (MQTT5 [MQTT-4.6.0-6]) nor
+ * retained messages on their way, which may be older than it. */
+static bool goes_straight(const struct session *s)
+{
+    return s->held == 0 && s->outbox.qos0_count == 0 && s->outbox.backlog_count == 0;
+}
+
 /* What is delivered here was matched by a subscription, and every subscription lies inside the scope
  * (session_set_grant() sees to it), so only the token's life is asked again. Queued messages may outlive the grant
  * they were matched under: send_waiting() asks for those. */
@@ -84,10 +91,11 @@ void session_deliver(struct session *s, const struct message *m, const struct de
         STATS_INC(&s->shard->stats, dropped_expired);
         return;
     }
-    if (how->qos == 0 && s->held == 0) {
-        if (open)
-            deliver_now(s, m, how);
+    if (how->qos == 0 && !open)
         return; /* QoS 0 does not wait for who is not there */
+    if (how->qos == 0 && goes_straight(s)) {
+        deliver_now(s, m, how);
+        return;
     }
     limits = limits_of(s->shard);
     st = outbox_add(&s->outbox, &limits, m, how, s->grant_serial, s->held > 0 ? OUTBOX_HELD : OUTBOX_WAITING);

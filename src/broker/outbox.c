@@ -56,6 +56,8 @@ enum status outbox_add(struct outbox *o, const struct outbox_limits *limits, con
         o->backlog_count++;
     else
         o->count++;
+    if (how->qos == 0)
+        o->qos0_count++;
     o->bytes += delivery_size(d);
     return ST_OK;
 }
@@ -137,6 +139,8 @@ void outbox_drop(struct outbox *o, struct delivery *d)
         o->backlog_count--;
     else
         o->count--;
+    if (d->how.qos == 0)
+        o->qos0_count--;
     if (d->state != DELIVERY_WAITING)
         o->in_flight_count--;
     if (d->packet_id != 0)

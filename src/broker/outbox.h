@@ -61,7 +61,8 @@ struct outbox {
     uint32_t in_flight_count; /* what the client's Receive Maximum counts: sent and not finished */
     uint32_t count;           /* all but the backlog */
     uint32_t backlog_count;
-    size_t bytes; /* all but the backlog */
+    uint32_t qos0_count; /* of both: later QoS 0 messages queue up behind these */
+    size_t bytes;        /* all but the backlog */
 };
 
 void outbox_init(struct outbox *o);

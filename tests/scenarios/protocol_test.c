@@ -52,33 +52,52 @@ static void bad_packets_end_the_connection_with_their_code(void **state)
         uint8_t code;
     } rows[] = {
         { "MQTT5 2.1.2 reserved type", SPAN("\x00\x00"), MQTT_MALFORMED_PACKET },
-        { "MQTT5 [MQTT-3.8.1-1] flags", SPAN("\x80\x06\x00\x01\x00\x00\x01"
-                                             "a"), MQTT_MALFORMED_PACKET },
+        { "MQTT5 [MQTT-3.8.1-1] flags",
+          SPAN("\x80\x06\x00\x01\x00\x00\x01"
+               "a"),
+          MQTT_MALFORMED_PACKET },
         { "MQTT5 1.5.5 five length bytes", SPAN("\x30\xff\xff\xff\xff\x01"), MQTT_MALFORMED_PACKET },
-        { "MQTT5 [MQTT-3.3.1-4] QoS 3", SPAN("\x36\x07\x00\x01"
-                                             "a\x00\x01\x00x"), MQTT_MALFORMED_PACKET },
-        { "MQTT5 [MQTT-3.3.1-2] DUP with QoS 0", SPAN("\x38\x05\x00\x01"
-                                                      "a\x00x"), MQTT_MALFORMED_PACKET },
-        { "MQTT5 [MQTT-2.2.1-3] packet id 0", SPAN("\x32\x07\x00\x01"
-                                                   "a\x00\x00\x00x"), MQTT_PROTOCOL_ERROR },
-        { "MQTT5 [MQTT-3.3.2-2] wildcard in a topic name", SPAN("\x30\x05\x00\x01"
-                                                                "#\x00x"), MQTT_MALFORMED_PACKET },
-        { "MQTT5 [MQTT-3.1.0-2] second CONNECT",
-          SPAN("\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01z"), MQTT_PROTOCOL_ERROR },
+        { "MQTT5 [MQTT-3.3.1-4] QoS 3",
+          SPAN("\x36\x07\x00\x01"
+               "a\x00\x01\x00x"),
+          MQTT_MALFORMED_PACKET },
+        { "MQTT5 [MQTT-3.3.1-2] DUP with QoS 0",
+          SPAN("\x38\x05\x00\x01"
+               "a\x00x"),
+          MQTT_MALFORMED_PACKET },
+        { "MQTT5 [MQTT-2.2.1-3] packet id 0",
+          SPAN("\x32\x07\x00\x01"
+               "a\x00\x00\x00x"),
+          MQTT_PROTOCOL_ERROR },
+        { "MQTT5 [MQTT-3.3.2-2] wildcard in a topic name",
+          SPAN("\x30\x05\x00\x01"
+               "#\x00x"),
+          MQTT_MALFORMED_PACKET },
+        { "MQTT5 [MQTT-3.1.0-2] second CONNECT", SPAN("\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01z"),
+          MQTT_PROTOCOL_ERROR },
         { "MQTT5 2.1.2 only servers send SUBACK", SPAN("\x90\x04\x00\x01\x00\x00"), MQTT_PROTOCOL_ERROR },
         { "MQTT5 [MQTT-3.8.3-2] no filter", SPAN("\x82\x03\x00\x01\x00"), MQTT_PROTOCOL_ERROR },
-        { "MQTT5 [MQTT-3.8.3-5] reserved option bits", SPAN("\x82\x07\x00\x01\x00\x00\x01"
-                                                            "a\xc0"), MQTT_MALFORMED_PACKET },
+        { "MQTT5 [MQTT-3.8.3-5] reserved option bits",
+          SPAN("\x82\x07\x00\x01\x00\x00\x01"
+               "a\xc0"),
+          MQTT_MALFORMED_PACKET },
         { "MQTT5 [MQTT-3.3.4-6] subscription identifier from a client",
           SPAN("\x30\x07\x00\x01"
-               "a\x02\x0b\x05x"), MQTT_PROTOCOL_ERROR },
-        { "MQTT5 [MQTT-3.3.2-8] topic alias 0", SPAN("\x30\x08\x00\x01"
-                                                     "a\x03\x23\x00\x00x"), MQTT_TOPIC_ALIAS_INVALID },
-        { "MQTT5 [MQTT-3.3.2-9] topic alias too high", SPAN("\x30\x08\x00\x01"
-                                                            "a\x03\x23\x7f\xffx"), MQTT_TOPIC_ALIAS_INVALID },
+               "a\x02\x0b\x05x"),
+          MQTT_PROTOCOL_ERROR },
+        { "MQTT5 [MQTT-3.3.2-8] topic alias 0",
+          SPAN("\x30\x08\x00\x01"
+               "a\x03\x23\x00\x00x"),
+          MQTT_TOPIC_ALIAS_INVALID },
+        { "MQTT5 [MQTT-3.3.2-9] topic alias too high",
+          SPAN("\x30\x08\x00\x01"
+               "a\x03\x23\x7f\xffx"),
+          MQTT_TOPIC_ALIAS_INVALID },
         { "MQTT5 3.3.2.3.4 alias of nothing", SPAN("\x30\x07\x00\x00\x03\x23\x00\x01x"), MQTT_PROTOCOL_ERROR },
-        { "MQTT5 [MQTT-1.5.4-1] not UTF-8", SPAN("\x30\x06\x00\x02"
-                                                 "\xc3\x28\x00x"), MQTT_MALFORMED_PACKET },
+        { "MQTT5 [MQTT-1.5.4-1] not UTF-8",
+          SPAN("\x30\x06\x00\x02"
+               "\xc3\x28\x00x"),
+          MQTT_MALFORMED_PACKET },
     };
     struct fixture *f = *state;
 
@@ -201,8 +220,8 @@ static void an_alias_does_not_get_round_the_scope(void **state)
 { /* MT-81 */
     struct fixture *f = *state;
 
-    client_publish_with(
-        f->c, &(struct publish_wish){ .topic = "b/secret", .payload = "1", .qos = 1, .packet_id = 1, .alias = 1 });
+    client_publish_with(f->c, &(struct publish_wish){
+                                  .topic = "b/secret", .payload = "1", .qos = 1, .packet_id = 1, .alias = 1 });
     (void)expect_ack(f->c, MQTT_PUBACK, 1, MQTT_NOT_AUTHORIZED);
     client_publish_with(
         f->c, &(struct publish_wish){ .topic = "", .payload = "1", .qos = 1, .packet_id = 2, .alias = 1 });
@@ -232,8 +251,8 @@ static void properties_travel_with_the_message(void **state)
     in.raw = buf_span(&users);
     mqtt_set(&in, PROP_USER);
     mqtt_put_message_properties(&block, &in);
-    client_publish_with(f->c,
-                        &(struct publish_wish){ .topic = "a/b", .payload = "x", .properties = buf_span(&block) });
+    client_publish_with(
+        f->c, &(struct publish_wish){ .topic = "a/b", .payload = "x", .properties = buf_span(&block) });
     p = expect_publish(f->bystander, "a/b", "x", 0);
     assert_int_equal(p.properties.payload_format, 1);
     assert_true(span_eq_str(p.properties.content_type, "text/plain"));
@@ -269,8 +288,8 @@ static void silence_ends_the_connection_after_one_and_a_half_keep_alives(void **
 static void half_a_packet_is_silence(void **state)
 { /* MQTT5 [MQTT-3.1.2-22] speaks of control packets */
     struct fixture *f = *state;
-    struct conn_io *c = client_connected_with(
-        f->b, &(struct connect_wish){ .id = "k", .scope = ALL, .keep_alive_s = 10 });
+    struct conn_io *c =
+        client_connected_with(f->b, &(struct connect_wish){ .id = "k", .scope = ALL, .keep_alive_s = 10 });
 
     for (int i = 0; i < 8; i++) {
         client_send(c, i == 0 ? SPAN("\x30\x50") : SPAN("a"));
