@@ -93,6 +93,8 @@ static enum status read_part(const struct js *js, const char *name, struct buf *
     buf_init(out, KEY_PART_LEN);
     if (!js_get_str(js, name, &text))
         return malformed(why, "TK-3", "a required member is missing or no text");
+    if (buf_room(out, KEY_PART_LEN) == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     if (base64url_decode(text, out, why) != ST_OK || out->len != KEY_PART_LEN)
         return malformed(why, "RFC 7518 6.2.1.2", "a key part is not base64url of 32 bytes");
     return ST_OK;
@@ -202,6 +204,8 @@ static enum status read_oct(const struct js *js, enum jwk_want want, struct key 
         return reject(why, ST_BAD_POP_KEY, "RFC 7517 4.1", "an asymmetric key is wanted here", 0);
     if (!js_get_str(js, "k", &text))
         return malformed(why, "RFC 7518 6.4.1", "no k");
+    if (buf_room(&k, KEY_SECRET_MAX) == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     if (base64url_decode(text, &k, why) != ST_OK || k.len == 0)
         return malformed(why, "RFC 7518 6.4.1", "k is not base64url of a key");
     return key_new_secret(buf_span(&k), ret_key, why);

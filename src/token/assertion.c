@@ -74,11 +74,17 @@ static enum status read_claims(struct reading *r, struct why *why)
     return st;
 }
 
+/* What jose says about tokens, said about credentials. */
+static enum status as_credential(enum status st)
+{
+    return st == ST_BAD_TOKEN || st == ST_UNSUPPORTED ? ST_BAD_CREDENTIAL : st;
+}
+
 static enum status read_jws(struct span text, struct reading *r, struct why *why)
 {
     if (text.len > ASSERTION_MAX_BYTES)
         return reject(why, ST_TOO_LARGE, "ASSERTION_MAX_BYTES", "assertion larger than allowed", 0);
-    return jws_parse(text, &r->jws, why);
+    return as_credential(jws_parse(text, &r->jws, why));
 }
 
 static struct span keep(uint8_t *block, size_t *used, struct span s)
@@ -230,10 +236,10 @@ enum status assertion_check(struct span jws, const struct key *key, const struct
     if (st == ST_OK)
         st = check_typ(r.jws.typ, expected->typ, why);
     if (st != ST_OK)
-        return st == ST_UNSUPPORTED ? ST_BAD_CREDENTIAL : st;
+        return st;
     st = jws_check(&r.jws, key, why);
     if (st != ST_OK)
-        return st == ST_BAD_TOKEN ? ST_BAD_CREDENTIAL : st;
+        return as_credential(st);
     st = read_claims(&r, why);
     if (st == ST_OK)
         st = check_names(r.claims, expected, why);

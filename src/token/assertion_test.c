@@ -241,6 +241,14 @@ static void an_assertion_must_be_signed(void **state UNUSED)
     buf_reset(&text);
     put_str(&text, "eyJhbGciOiJub25lIiwidHlwIjoicmVxLWNuZitqd3QifQ.e30.");
     assert_int_equal(check_at(buf_span(&text), key, &expected, NOW, &out), ST_BAD_CREDENTIAL);
+    for (int i = 0; i < 10; i++)
+        put_str(&text, "AAAAAAAAAAAA"); /* longer than any signature */
+    assert_int_equal(check_at(buf_span(&text), key, &expected, NOW, &out), ST_BAD_CREDENTIAL);
+    buf_reset(&text);
+    put_str(&text, "eyJhbGciOiJFZERTQSIsInR5cCI6InJlcS1jbmYrand0In0.e30.");
+    for (int i = 0; i < 10; i++)
+        put_str(&text, "AAAAAAAAAAAA");
+    assert_int_equal(check_at(buf_span(&text), key, &expected, NOW, &out), ST_BAD_CREDENTIAL);
 }
 
 static void the_claimant_can_be_read_before_it_is_believed(void **state UNUSED)

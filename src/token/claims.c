@@ -52,7 +52,7 @@ static enum status set_cnonce(struct js *js, struct span cnonce)
     struct buf text;
 
     buf_init(&text, CNONCE_TEXT);
-    if (cnonce.p == NULL)
+    if (cnonce.len == 0)
         return ST_OK;
     base64url_encode(cnonce, &text);
     return buf_ok(&text) ? js_set_str(js, "cnonce", buf_span(&text)) : ST_TOO_LARGE;

@@ -374,7 +374,7 @@ static void tk46_keys_named_by_the_header_are_not_used(void **state)
     static const char *const members[] = {
         "\"jku\":\"https://attacker.example/jwks.json\"",
         "\"x5u\":\"https://attacker.example/cert.pem\"",
-        "\"jwk\":" FIXTURE_CNF_JWK,
+        ("\"jwk\":" FIXTURE_CNF_JWK),
         "\"x5c\":[\"MIIB\"]",
     };
 
