@@ -204,8 +204,8 @@ static void a_change_that_fails_anywhere_is_not_made_at_all(void **state UNUSED)
         "{\"cmd\":\"client.set\",\"client_id\":\"c\",\"groups\":[\"z\"]}",
         "{\"cmd\":\"rs.add\",\"audience\":\"new\",\"key\":\"generate\"}",
         "{\"cmd\":\"rs.remove\",\"rs_id\":\"a\"}",
-        "{\"cmd\":\"policy.deny\",\"subject\":\"group:g\",\"audience\":\"a\",\"filter\":\"x\",\"permissions\":["
-        "\"pub\"]}",
+        "{\"cmd\":\"policy.deny\",\"subject\":\"any\",\"audience\":\"a\",\"filter\":\"x\",\"permissions\":["
+        "\"sub\"]}",
         "{\"cmd\":\"enroll.create\"}",
     };
 

@@ -65,8 +65,8 @@ enum status as_new(const struct as_parts *parts, struct now now, struct as **ret
     char *base = joined(as->issuer, slash);
     if (base == NULL)
         return reject(why, ST_NO_MEMORY, "as", "out of memory", 0);
-    as->token_endpoint = joined(base, TOKEN_ENDPOINT + 1);
-    as->enroll_endpoint = joined(base, ENROLL_ENDPOINT + 1);
+    as->token_endpoint = joined(base, &TOKEN_ENDPOINT[1]);
+    as->enroll_endpoint = joined(base, &ENROLL_ENDPOINT[1]);
     if (as->token_endpoint == NULL || as->enroll_endpoint == NULL)
         return reject(why, ST_NO_MEMORY, "as", "out of memory", 0);
     enum status st = as->env.random(as->env.ctx, &key, sizeof key);
