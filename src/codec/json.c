@@ -52,6 +52,7 @@ static enum status translate(const json_error_t *error, struct why *why)
     case json_error_end_of_input_expected:
         return reject(why, ST_MALFORMED, "TK-50", "bytes behind the JSON value", at);
     case json_error_out_of_memory:
+    case json_error_unknown: /* it stops without a word when an allocation fails; every other error has its code */
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", at);
     case json_error_numeric_overflow:
         return reject(why, ST_MALFORMED, "TK-52", "a number too large", at);
