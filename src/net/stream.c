@@ -140,7 +140,9 @@ static void on_timer(struct timer *timer, struct now now)
 {
     struct stream *s = CONTAINER_OF(timer, struct stream, timer);
     (void)now;
-    if (s->state == STREAM_HANDSHAKING)
+    if (s->broken)
+        stream_die(s, ST_IO, why_make("connection", "the peer is gone"));
+    else if (s->state == STREAM_HANDSHAKING)
         stream_die(s, ST_TIMEOUT, why_make("handshake_timeout", "the TLS handshake took too long"));
     else
         stream_die(s, ST_OK, JUST_CLOSED);
@@ -148,22 +150,35 @@ static void on_timer(struct timer *timer, struct now now)
 
 /* -- writing --------------------------------------------------------------------------------------------- */
 
+/* The peer is gone, but what it sent before it went may be unread yet: reading goes on until it finds the end. */
+static void write_failed(struct stream *s)
+{
+    if (s->state != STREAM_OPEN || !wants_input(s)) {
+        stream_die(s, s->state >= STREAM_FLUSHING ? ST_OK : ST_IO, why_make("connection", "the peer is gone"));
+        return;
+    }
+    s->broken = true;
+    buf_done(&s->pending);
+    s->pending_at = 0;
+    timer_start(&s->loop->wheel, &s->timer, mono_plus_ms(s->loop->now.mono, s->linger_ms));
+}
+
 /* Gives bytes to the socket; what it does not take stays in `pending` (which was empty). */
 static void write_out(struct stream *s, struct span bytes)
 {
     ASSERT(s->pending.len == 0);
-    while (bytes.len > 0) {
+    while (!s->broken && bytes.len > 0) {
         ssize_t n = send(s->fd, bytes.p, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n >= 0) {
             bytes = span_cut(bytes, (size_t)n, bytes.len);
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
             break;
         } else if (errno != EINTR) {
-            stream_die(s, ST_IO, why_make("connection", "the peer is gone"));
+            write_failed(s);
             return;
         }
     }
-    if (bytes.len > 0) {
+    if (bytes.len > 0 && !s->broken) {
         put_bytes(&s->pending, bytes);
         s->pending_at = 0;
         if (!buf_ok(&s->pending))
@@ -197,7 +212,7 @@ static void write_pending(struct stream *s)
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
             return;
         } else if (errno != EINTR) {
-            stream_die(s, ST_IO, why_make("connection", "the peer is gone"));
+            write_failed(s);
             return;
         }
     }
@@ -235,7 +250,7 @@ static void finish_close(struct stream *s)
     }
     if (s->state != STREAM_FLUSHING)
         return;
-    if (s->eof) {
+    if (s->eof || s->broken) {
         stream_die(s, ST_OK, JUST_CLOSED);
         return;
     }
@@ -470,24 +485,25 @@ static void take_handshake(struct stream *s, struct tls_io *io)
         now_open(s);
 }
 
-static void on_readable(struct stream *s)
+/* False when there was nothing to read. */
+static bool on_readable(struct stream *s)
 {
     ssize_t n = recv(s->fd, s->loop->read_bytes, LOOP_READ_BYTES, MSG_DONTWAIT);
     if (n < 0) {
         if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
             stream_die(s, s->state >= STREAM_FLUSHING ? ST_OK : ST_IO,
                        why_make("connection", "reset by the peer"));
-        return;
+        return false;
     }
     if (n == 0) {
         take_eof(s);
-        return;
+        return false;
     }
     struct tls_io io = { span_of(s->loop->read_bytes, (size_t)n), &s->loop->cipher };
     if (s->state == STREAM_HANDSHAKING)
         take_handshake(s, &io);
     if (s->state != STREAM_OPEN)
-        return; /* FLUSHING, LINGERING: thrown away */
+        return true; /* FLUSHING, LINGERING: thrown away */
     if (s->tls != NULL) {
         take_ciphertext(s, &io);
     } else if (s->unread.len > 0 && s->unread.len <= LOOP_PLAIN_FRONT) {
@@ -496,6 +512,20 @@ static void on_readable(struct stream *s)
     } else {
         take_in(s, io.in);
     }
+    return true;
+}
+
+/* The peer reset the connection, perhaps only because it closed with bytes of ours unread. What it had sent before is
+ * still there to be read, and counts. libuv has stopped the poll. */
+static void on_error(struct stream *s)
+{
+    s->poll_events = 0;
+    if (s->moving)
+        return; /* found again on arrival */
+    while (wants_input(s) && !s->moving && on_readable(s))
+        continue;
+    if (!s->moving)
+        stream_die(s, s->state >= STREAM_FLUSHING ? ST_OK : ST_IO, why_make("connection", "reset by the peer"));
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
@@ -505,7 +535,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     if (s == NULL || s->state == STREAM_DEAD)
         return;
     if (status < 0) {
-        stream_die(s, ST_IO, why_make("connection", "reset by the peer"));
+        on_error(s);
         return;
     }
     if ((events & UV_WRITABLE) != 0 && s->pending.len > 0) {
@@ -514,7 +544,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
             list_append(&s->loop->dirty, &s->in_dirty); /* what gathered meanwhile, and poll_update() */
     }
     if ((events & UV_READABLE) != 0 && wants_input(s) && !s->moving)
-        on_readable(s);
+        (void)on_readable(s);
     if (s->state != STREAM_DEAD)
         poll_update(s);
 }

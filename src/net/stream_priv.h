@@ -39,6 +39,7 @@ struct stream {
     bool due_ready;  /* chore: on_ready() */
     bool due_unread; /* chore: hand in what was left over */
     bool eof;        /* peer's end seen */
+    bool broken;     /* writing failed: output is thrown away, what the peer sent before is still read */
     struct tls_session *tls;
     const struct stream_events *events;
     void *ctx;

@@ -398,6 +398,43 @@ static void a_peer_that_never_hangs_up_is_left_after_the_linger_time(void **stat
     world_done(&w);
 }
 
+/* A client that publishes and vanishes with bytes of ours unread (a session ticket, say) resets the connection. */
+static void what_came_before_a_reset_is_delivered(void **state)
+{
+    struct world w;
+    int fds[2];
+    (void)state;
+    world_init(&w, false);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    assert_int_equal(stream_new(w.loop, fds[1], &w.b_settings, &events, &w.b, &w.b.stream, NULL), ST_OK);
+    WAIT_FOR(w.loop, w.b.ready);
+    stream_send(w.b.stream, SPAN("never read"));
+    loop_turn(w.loop);
+    assert_int_equal(write(fds[0], "last words", 10), 10);
+    close(fds[0]);
+    WAIT_FOR(w.loop, w.b.closed);
+    assert_true(span_eq_str(buf_span(&w.b.got), "last words"));
+    assert_int_equal(w.b.st, ST_IO);
+    world_done(&w);
+}
+
+static void what_came_before_the_peer_went_is_delivered_though_writing_fails(void **state)
+{
+    struct world w;
+    int fds[2];
+    (void)state;
+    world_init(&w, false);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    assert_int_equal(stream_new(w.loop, fds[1], &w.b_settings, &events, &w.b, &w.b.stream, NULL), ST_OK);
+    WAIT_FOR(w.loop, w.b.ready);
+    assert_int_equal(write(fds[0], "last words", 10), 10);
+    close(fds[0]);
+    stream_send(w.b.stream, SPAN("into the void"));
+    WAIT_FOR(w.loop, w.b.closed);
+    assert_true(span_eq_str(buf_span(&w.b.got), "last words"));
+    world_done(&w);
+}
+
 /* -- moving --- */
 
 static void *run_loop(void *arg)
@@ -638,6 +675,8 @@ int main(void)
         cmocka_unit_test(a_peer_that_speaks_no_tls_gets_an_alert),
         cmocka_unit_test(an_end_without_close_notify_is_told_apart),
         cmocka_unit_test(a_peer_that_never_hangs_up_is_left_after_the_linger_time),
+        cmocka_unit_test(what_came_before_a_reset_is_delivered),
+        cmocka_unit_test(what_came_before_the_peer_went_is_delivered_though_writing_fails),
         cmocka_unit_test(a_stream_moves_to_another_thread_with_its_unread_bytes),
         cmocka_unit_test(what_was_pipelined_before_a_close_moves_too),
         cmocka_unit_test(output_waiting_to_leave_moves_too),
