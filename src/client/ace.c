@@ -32,9 +32,8 @@ static enum symbolon_status write_connect(struct span token, struct span pop, ui
                                           size_t *ret_len, struct symbolon_error *error)
 {
     CLEANUP(buf_wipe)
-    struct buf data;
+    struct buf data = { .max = SYMBOLON_ACE_AUTH_DATA_MAX };
 
-    buf_init(&data, SYMBOLON_ACE_AUTH_DATA_MAX);
     enum status st = auth_data_write_connect(token, pop, &data);
     if (st != ST_OK)
         return error_from(error, st, &(struct why){ .clause = CLAUSE_DATA });
@@ -47,11 +46,10 @@ enum symbolon_status symbolon_ace_connect_exporter(struct symbolon_bytes token, 
                                                    struct symbolon_error *error)
 {
     CLEANUP(buf_wipe)
-    struct buf pop;
+    struct buf pop = { .max = ACE_POP_MAX };
 
     if (token_usable(token, error) != SYMBOLON_OK)
         return SYMBOLON_NO_TOKEN;
-    buf_init(&pop, ACE_POP_MAX);
     enum status st = pop_make_exporter(key_inside(key), span_of(exporter, ACE_EXPORTER_LEN), &pop);
     if (st != ST_OK)
         return error_from(error, st, &(struct why){ .clause = "RFC 9431 2.2.4.2.1" });
@@ -72,13 +70,11 @@ enum symbolon_status symbolon_ace_answer(struct symbolon_bytes challenge, const 
                                          struct symbolon_error *error)
 {
     CLEANUP(buf_wipe)
-    struct buf pop, data;
+    struct buf pop = { .max = ACE_POP_MAX }, data = { .max = SYMBOLON_ACE_AUTH_DATA_MAX };
     uint8_t fresh[ACE_NONCE_LEN];
     struct span rs_nonce, nonce;
     struct why why = { .clause = "RFC 9431 2.2.4.2.2" };
 
-    buf_init(&pop, ACE_POP_MAX);
-    buf_init(&data, SYMBOLON_ACE_AUTH_DATA_MAX);
     if (auth_data_parse_challenge(span_of_bytes(challenge), &rs_nonce, &why) != ST_OK)
         return error_set(error, SYMBOLON_PROTOCOL, why.clause, "the broker's challenge is not 8 bytes long");
     enum status st = client_nonce == NULL ? random_bytes(fresh, sizeof fresh) : ST_OK;

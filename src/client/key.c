@@ -78,11 +78,10 @@ enum symbolon_status symbolon_key_load(const char *path, struct symbolon_key **r
                                        struct symbolon_error *error)
 {
     CLEANUP(buf_wipe)
-    struct buf pem;
+    struct buf pem = { .max = KEY_PEM_MAX };
     struct key *key = NULL;
     struct why why = { 0 };
 
-    buf_init(&pem, KEY_PEM_MAX);
     enum status st = private_file_read(path, &pem, &why);
     if (st == ST_OK)
         st = read_private_pem(buf_span(&pem), &key, &why);
@@ -96,10 +95,9 @@ enum symbolon_status symbolon_key_save(const struct symbolon_key *key, const cha
                                        struct symbolon_error *error)
 {
     CLEANUP(buf_wipe)
-    struct buf pem;
+    struct buf pem = { .max = KEY_PEM_MAX };
     struct why why = { .clause = "key_write_pem" };
 
-    buf_init(&pem, KEY_PEM_MAX);
     enum status st = key_write_pem(key_inside(key), true, &pem);
     if (st == ST_OK)
         st = private_file_create(path, buf_span(&pem), &why);
@@ -142,11 +140,10 @@ enum symbolon_status symbolon_key_public_jwk(const struct symbolon_key *key, cha
     CLEANUP(js_unrefp)
     struct js *js = NULL;
     CLEANUP(buf_done)
-    struct buf text;
+    struct buf text = { .max = 4096 };
     char kid[JWK_THUMBPRINT_TEXT];
     size_t len;
 
-    buf_init(&text, 4096);
     if (key_kind(key_inside(key)) == KEY_SECRET)
         return error_set(error, SYMBOLON_UNSUPPORTED, "RFC 7518 6.4", "a secret has no public part");
     enum status st = jwk_thumbprint_text(key_inside(key), kid);

@@ -20,11 +20,10 @@ static enum status sign_statement(const struct key *key, const char *typ, struct
                                   bool names_issuer, struct span aud, int64_t now_s, struct buf *out)
 {
     CLEANUP(buf_done)
-    struct buf jti;
+    struct buf jti = { .max = ASSERTION_MAX_JTI };
     uint8_t random[JTI_BYTES];
     char kid[JWK_THUMBPRINT_TEXT];
 
-    buf_init(&jti, ASSERTION_MAX_JTI);
     enum status st = random_bytes(random, sizeof random);
     if (st == ST_OK)
         st = jwk_thumbprint_text(key, kid);
@@ -50,9 +49,8 @@ static enum status set_statement(struct js *body, const char *member, const stru
                                  struct span client_id, bool names_issuer, const char *aud, int64_t now_s)
 {
     CLEANUP(buf_done)
-    struct buf jws;
+    struct buf jws = { .max = ASSERTION_MAX_BYTES };
 
-    buf_init(&jws, ASSERTION_MAX_BYTES);
     enum status st = sign_statement(key, typ, client_id, names_issuer, span_of_str(aud), now_s, &jws);
     return st == ST_OK ? js_set_str(body, member, buf_span(&jws)) : st;
 }
@@ -68,11 +66,10 @@ static enum status set_scope(struct js *body, const char *text, struct why *why)
     CLEANUP(scope_unrefp)
     struct scope *scope = NULL;
     CLEANUP(buf_done)
-    struct buf claim;
+    struct buf claim = { .max = SCOPE_MAX_BYTES * 2 };
 
     if (text == NULL)
         return ST_OK;
-    buf_init(&claim, SCOPE_MAX_BYTES * 2);
     enum status st = scope_from_text(span_of_str(text), &scope, why);
     if (st == ST_OK)
         st = scope_to_claim(scope, &claim);

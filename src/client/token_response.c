@@ -127,12 +127,11 @@ static enum status read_cnf(const struct js *js, const struct key *pop_key, stru
 static enum status read_x5t(const struct js *rs_cnf, struct symbolon_token *out, struct why *why)
 {
     CLEANUP(buf_done)
-    struct buf bytes;
+    struct buf bytes = { .max = SYMBOLON_X5T_LEN };
     struct span text;
 
     if (!js_get_str(rs_cnf, "x5t#S256", &text))
         return ST_OK;
-    buf_init(&bytes, SYMBOLON_X5T_LEN);
     if (base64url_decode(text, &bytes, why) != ST_OK || bytes.len != SYMBOLON_X5T_LEN)
         return reject(why, ST_MALFORMED, "RFC 8705 3.1", "x5t#S256 is not 32 bytes in base64url", 0);
     memcpy(out->rs_x5t, bytes.p, SYMBOLON_X5T_LEN);
