@@ -1,5 +1,6 @@
 """Starts what is measured: mosquitto, our broker and our authorization server, each in a scratch folder."""
 import base64
+import ctypes
 import json
 import os
 import pathlib
@@ -11,6 +12,7 @@ import subprocess
 import time
 
 AUDIENCE = "bench-broker"
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 CLIENTS = 500  # of each kind, at the authorization server
 
 
@@ -32,8 +34,15 @@ def run(*args):
 
 
 def pinned(cpu):
-    """For preexec_fn: the process stays on one core; None leaves it alone."""
-    return lambda: os.sched_setaffinity(0, {cpu}) if cpu is not None else None
+    """For preexec_fn: the process stays on one core (None leaves it alone) and never outlives us."""
+    libc = ctypes.CDLL(None)
+
+    def before_exec():
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if cpu is not None:
+            os.sched_setaffinity(0, {cpu})
+
+    return before_exec
 
 
 class Daemon:
