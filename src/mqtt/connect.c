@@ -162,6 +162,8 @@ enum status mqtt_read_connack(const struct mqtt_frame *frame, enum mqtt_version 
         return reader_finish(&r, why);
     if ((flags & ~SESSION_PRESENT) != 0)
         return reject(why, ST_MALFORMED, "MQTT5 [MQTT-3.2.2-1]", "reserved Connect Acknowledge Flags", at);
+    if (frame->body.len == 2 && out->reason == MQTT3_UNACCEPTABLE_VERSION) /* too short for MQTT 5 */
+        return reject(why, ST_BAD_VERSION, "MQTT3 3.2.2.3", "the server does not speak MQTT 5", at + 1);
     if (!mqtt_reason_allowed(MQTT_CONNACK, frame->from, out->reason))
         return reject(why, ST_MALFORMED, "MQTT5 [MQTT-3.2.2-8]", "not a reason code for CONNACK", at + 1);
     if (out->reason != MQTT_SUCCESS && out->session_present)

@@ -303,6 +303,16 @@ static void older_protocol_levels_are_told_to_the_caller(void **state UNUSED)
     }
 }
 
+static void a_server_of_an_older_version_is_recognized(void **state UNUSED)
+{
+    struct any_packet read;
+    struct why why;
+
+    /* MQTT3 3.2.2.3: return code 1, unacceptable protocol version; MT-120 from the other side */
+    assert_int_equal(any_packet_read(SPAN("\x20\x02\x00\x01"), S, 256, &read, &why), ST_BAD_VERSION);
+    assert_string_equal(why.clause, "MQTT3 3.2.2.3");
+}
+
 static void remaining_length_is_a_shortest_form_of_four_bytes(void **state UNUSED)
 {
     static const struct {
@@ -398,6 +408,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forbidden_packets_are_refused_by_clause_and_place),
         cmocka_unit_test(older_protocol_levels_are_told_to_the_caller),
+        cmocka_unit_test(a_server_of_an_older_version_is_recognized),
         cmocka_unit_test(remaining_length_is_a_shortest_form_of_four_bytes),
         cmocka_unit_test(too_large_is_known_from_the_header_alone),
         cmocka_unit_test(other_versions_are_not_guessed_at),
