@@ -198,14 +198,16 @@ static void the_chain_shows_what_was_tampered_with(void **state UNUSED)
 
 static void a_change_that_fails_anywhere_is_not_made_at_all(void **state UNUSED)
 {
+    static const char deny[] =
+        "{\"cmd\":\"policy.deny\",\"subject\":\"any\",\"audience\":\"a\",\"filter\":\"x\","
+        "\"permissions\":[\"sub\"]}";
     static const char *const lines[] = {
         "{\"cmd\":\"client.add\",\"client_id\":\"new\",\"groups\":[\"g\",\"h\"]}",
         "{\"cmd\":\"client.remove\",\"client_id\":\"c\"}",
         "{\"cmd\":\"client.set\",\"client_id\":\"c\",\"groups\":[\"z\"]}",
         "{\"cmd\":\"rs.add\",\"audience\":\"new\",\"key\":\"generate\"}",
         "{\"cmd\":\"rs.remove\",\"rs_id\":\"a\"}",
-        "{\"cmd\":\"policy.deny\",\"subject\":\"any\",\"audience\":\"a\",\"filter\":\"x\",\"permissions\":["
-        "\"sub\"]}",
+        deny,
         "{\"cmd\":\"enroll.create\"}",
     };
 
