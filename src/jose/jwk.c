@@ -239,7 +239,9 @@ void jwk_done(struct jwk *jwk)
 
 bool jwk_allows(const struct jwk *jwk, enum jwk_op op, const char *alg)
 {
-    return (jwk->ops & IN(op)) != 0 && (jwk->alg.p == NULL || span_eq_str(jwk->alg, alg));
+    struct span only = span_eq_str(jwk->alg, "Ed25519") ? SPAN("EdDSA") : jwk->alg; /* RFC 9864 2.2 */
+
+    return (jwk->ops & IN(op)) != 0 && (only.p == NULL || span_eq_str(only, alg));
 }
 
 static enum status set_base64url(struct js *js, const char *name, struct span bytes)

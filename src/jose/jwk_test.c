@@ -178,6 +178,7 @@ static void tk57_use_key_ops_and_alg_restrict_the_key(void **state UNUSED)
         { ",\"key_ops\":[]",                                        false, false, false },
         { ",\"use\":\"sig\",\"key_ops\":[\"wrapKey\"]",             false, false, false },
         { ",\"key_ops\":[\"sign\",\"verify\"],\"alg\":\"EdDSA\"",   true,  true,  false },
+        { ",\"alg\":\"Ed25519\"",                                   true,  true,  true  }, /* RFC 9864 2.2 */
         { ",\"alg\":\"ES256\"",                                     false, false, false },
         { ",\"alg\":\"\"",                                          false, false, false },
     };

@@ -10,6 +10,12 @@ static bool is_none(struct span alg)
     return alg.len == 4 && strncasecmp((const char *)alg.p, "none", 4) == 0;
 }
 
+/* "Ed25519" is the newer name of what "EdDSA" means for these keys (RFC 9864 2.2); web browsers write it. */
+static bool read_alg(struct span name, enum sig_alg *ret)
+{
+    return sig_from_name(span_eq_str(name, "Ed25519") ? SPAN("EdDSA") : name, ret);
+}
+
 static enum status read_signature(struct span text, struct jws *out, struct why *why)
 {
     CLEANUP(buf_done)
@@ -48,7 +54,7 @@ enum status jws_parse(struct span compact, struct jws *out, struct why *why)
     out->payload_text = part[1];
     if (is_none(header.alg))
         return reject(why, ST_UNSUPPORTED, "TK-40", "alg none: not signed at all", 0);
-    if (!sig_from_name(header.alg, &out->alg))
+    if (!read_alg(header.alg, &out->alg))
         return reject(why, ST_UNSUPPORTED, "RFC 7515 4.1.1", "alg not spoken", 0);
     return read_signature(part[2], out, why);
 }

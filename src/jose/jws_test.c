@@ -117,6 +117,27 @@ static void tk40_an_empty_signature_is_refused(void **state UNUSED)
     assert_string_equal(why.clause, "TK-63");
 }
 
+/* RFC 9864 2.2: the newer name of the same algorithm, for the same keys only. */
+static void ed25519_is_another_name_of_eddsa(void **state UNUSED)
+{
+    CLEANUP(key_unrefp)
+    struct key *pair = NULL;
+    CLEANUP(key_unrefp)
+    struct key *other = NULL;
+    CLEANUP(buf_done)
+    struct buf text;
+    struct why why;
+
+    buf_init(&text, ROOM);
+    assert_int_equal(key_generate(KEY_ED25519, &pair), ST_OK);
+    assert_int_equal(key_generate(KEY_P256, &other), ST_OK);
+    put_compact(&text, "{\"alg\":\"Ed25519\"}", "{}", pair);
+    assert_int_equal(verify_text(buf_span(&text), pair, NULL), ST_OK);
+    assert_int_equal(verify_text(buf_span(&text), other, &why), ST_BAD_TOKEN);
+    assert_string_equal(why.clause, "TK-41");
+    assert_header_refused("{\"alg\":\"ed25519\"}", ST_UNSUPPORTED, "RFC 7515 4.1.1");
+}
+
 /* The classic: the verifier's public key, in every form it is published in, used as an HMAC secret. */
 static void tk41_a_public_key_is_never_an_hmac_secret(void **state UNUSED)
 {
@@ -360,6 +381,7 @@ int main(void)
         cmocka_unit_test(published_signatures_verify_and_ours_too),
         cmocka_unit_test(tk40_alg_none_is_refused_in_any_letter_case),
         cmocka_unit_test(tk40_an_empty_signature_is_refused),
+        cmocka_unit_test(ed25519_is_another_name_of_eddsa),
         cmocka_unit_test(tk41_a_public_key_is_never_an_hmac_secret),
         cmocka_unit_test(tk45_kid_is_text_of_bounded_length),
         cmocka_unit_test(tk45_a_kid_of_64_kib_does_not_fit_a_header),
