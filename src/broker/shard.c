@@ -276,7 +276,7 @@ void shard_stop(struct shard *shard, struct now now)
 
         conn_refuse(c, MQTT_SERVER_SHUTTING_DOWN,
                     reject(&why, ST_UNREACHABLE, "MQTT5 3.14.2.1", "the broker is shutting down", 0), &why,
-                    "broker_stopping");
+                    "client_dismissed");
     }
     leave(shard);
 }
