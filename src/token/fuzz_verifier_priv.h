@@ -15,21 +15,28 @@ static inline struct key *fuzz_key(void)
     return key;
 }
 
-/* One issuer with an HS256 key "m" that also is its shared key "s"; the audience "broker". */
+/* An issuer with an HS256 key "m" that also is its shared key "s", and another whose key has the same kid but is not
+ * used by any target; the audience "broker". */
 static inline const struct verifier *fuzz_verifier(void)
 {
     static struct verifier *verifier;
     CLEANUP(jwks_unrefp)
     struct jwks *jwks = NULL;
+    CLEANUP(jwks_unrefp)
+    struct jwks *others = NULL;
+    CLEANUP(key_unrefp)
+    struct key *other = NULL;
 
     if (verifier != NULL)
         return verifier;
     ASSERT(jwks_make(&(struct jwk){ fuzz_key(), SPAN("m"), SPAN_NONE, UINT32_MAX }, 1, &jwks) == ST_OK);
-    const struct verifier_issuer issuer = { FUZZ_ISS, jwks };
+    ASSERT(key_generate(KEY_SECRET, &other) == ST_OK);
+    ASSERT(jwks_make(&(struct jwk){ other, SPAN("m"), SPAN_NONE, UINT32_MAX }, 1, &others) == ST_OK);
+    const struct verifier_issuer issuers[] = { { FUZZ_ISS, jwks }, { SPAN("https://as2.example"), others } };
     const struct verifier_shared_key shared = { FUZZ_ISS, SPAN("s"), fuzz_key() };
     const struct span audience = SPAN("broker");
-    const struct verifier_config config = { .issuers = &issuer,
-                                            .n_issuers = 1,
+    const struct verifier_config config = { .issuers = issuers,
+                                            .n_issuers = 2,
                                             .audiences = &audience,
                                             .n_audiences = 1,
                                             .shared_keys = &shared,
