@@ -1,6 +1,6 @@
 /* Lines of the admin socket: whatever comes, there is one line of JSON back, and the audit chain holds. */
 #include "as/audit.h"
-#include "as/test_world.h"
+#include "as/world_test.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* The admin socket's commands: grammar, lists, secrets that stay secret, and changes that are recorded or not made. */
 #include "as/audit.h"
-#include "as/test_world.h"
+#include "as/world_test.h"
 #include "codec/base64.h"
 
 #include <setjmp.h>

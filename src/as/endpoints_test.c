@@ -1,6 +1,6 @@
 /* Who is asking (client authentication), and the endpoints beside /token: introspection, revocation, enrolment,
  * metadata, and what HTTP itself wants. */
-#include "as/test_world.h"
+#include "as/world_test.h"
 #include "codec/base64.h"
 #include "token/assertion.h"
 
@@ -201,7 +201,7 @@ static void guessing_has_to_wait(void **state UNUSED)
 
 static void introspection_shows_the_token_to_its_audience_only(void **state UNUSED)
 {
-    /* AF-80, AF-83, AF-85 */
+    /* AF-2, AF-80, AF-81, AF-83, AF-85 */
     SITE(s);
     const char *token = token_of(&s, "rs1");
     int64_t exp = 0;
@@ -433,6 +433,7 @@ static void metadata_and_keys_are_for_everybody(void **state UNUSED)
 
 static void wrong_paths_methods_and_media_types(void **state UNUSED)
 {
+    /* AF-1 */
     SITE(s);
     world_get(s.w, "/token");
     refused(&s, 405, "invalid_request");

@@ -3,8 +3,8 @@
 #include "as/pop_key.h"
 #include "as/schema.h"
 #include "as/state_file.h"
-#include "as/test_world.h"
 #include "as/throttle.h"
+#include "as/world_test.h"
 #include "base/log.h"
 
 #include <dirent.h>

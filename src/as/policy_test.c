@@ -1,5 +1,5 @@
 /* Who gets what: allow, deny, ${client_id}, groups, narrowing (docs/decisions/0004). */
-#include "as/test_world.h"
+#include "as/world_test.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

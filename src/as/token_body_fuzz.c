@@ -1,7 +1,7 @@
 /* Bodies of token requests, JSON and form, from a client that exists (its secret is "secret") and one that does not:
  * whatever comes, there is an answer, and its body is JSON. */
 #include "as/registry.h"
-#include "as/test_world.h"
+#include "as/world_test.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* The token endpoint: what comes out for each kind of key, and every way of proving or not proving it. Tokens are
  * verified as a resource server would (token/verifier.h). */
-#include "as/test_world.h"
+#include "as/world_test.h"
 #include "codec/base64.h"
 #include "crypto/x509.h"
 #include "jose/jwk.h"
@@ -78,6 +78,7 @@ static const struct js *ask(struct site *s, const char *members)
                                  members[0] != '\0' ? "," : "", members));
 }
 
+/* AF-51, MT-15: errors are the JSON of RFC 6749 5.2. */
 static void refused(struct site *s, const struct js *answer, int code, const char *error)
 {
     assert_non_null(answer);
@@ -121,7 +122,7 @@ static enum status verify(struct site *s, const char *token, const char *audienc
 
 static void without_req_cnf_a_secret_is_made_and_the_token_encrypted(void **state UNUSED)
 {
-    /* AF-26, AF-43, MT-14 */
+    /* AF-26, AF-43, MT-12, MT-14 */
     SITE(s);
     CLEANUP(token_unrefp)
     struct token *token = NULL;
@@ -162,7 +163,7 @@ static void a_resource_server_without_a_key_gets_no_secrets(void **state UNUSED)
 
 static void a_public_key_with_a_proof_is_bound(void **state UNUSED)
 {
-    /* AF-40, AF-42 (c): Ed25519 and P-256 */
+    /* AF-25, AF-40, AF-42 (c): Ed25519 and P-256 */
     for (enum key_kind kind = KEY_ED25519; kind <= KEY_P256; kind++) {
         SITE(s);
         CLEANUP(token_unrefp)
@@ -372,7 +373,8 @@ static void rights_can_change_on_a_secret_the_client_holds(void **state UNUSED)
     assert_null(js_get(answer, "cnf"));
     assert_int_equal(verify(&s, world_str(s.w, answer, "access_token"), "broker", &two), ST_OK);
     assert_true(key_same(one->cnf, two->cnf));
-    /* not at another resource server (AF-30), not for another client (AF-92), not when the token is over */
+    /* not at another resource server (AF-30), not for another client (AF-92), not when the token is over
+     * (AF-39) */
     refused(&s, ask(&s, world_text(s.w, "\"audience\":\"opaque\",\"req_cnf\":{\"kid\":\"%s\"}", kid)), 400,
             "invalid_request");
     refused(&s,
@@ -399,6 +401,7 @@ static void profiles_and_grant_types(void **state UNUSED)
         { "\"ace_profile\":{}", "incompatible_ace_profiles" },
         { "\"grant_type\":\"client_credentials\"", NULL },
         { "\"grant_type\":\"password\"", "unsupported_grant_type" },
+        { "\"grant_type\":\"refresh_token\",\"refresh_token\":\"x\"", "unsupported_grant_type" }, /* AF-29 */
         { "\"grant_type\":2", "invalid_request" },
     };
     SITE(s);
@@ -431,7 +434,7 @@ static void the_audience_is_found_or_asked_for(void **state UNUSED)
 
 static void the_scope_comes_back_in_the_form_it_came(void **state UNUSED)
 {
-    /* D-20, MT-80, MT-86 */
+    /* D-20, MT-80, MT-86, AF-105 */
     SITE(s);
     CLEANUP(scope_unrefp)
     struct scope *scope = NULL;

@@ -1,7 +1,7 @@
-/* as/test_world.h - an authorization server in memory for tests: a database that can be made to fail, a signer that is
+/* as/world_test.h - an authorization server in memory for tests: a database that can be made to fail, a signer that is
  * a test double, a clock whose hands the test turns. Everything aborts the test that goes wrong inside. */
-#ifndef SYMBOLON_AS_TEST_WORLD_H
-#define SYMBOLON_AS_TEST_WORLD_H
+#ifndef SYMBOLON_AS_WORLD_TEST_H
+#define SYMBOLON_AS_WORLD_TEST_H
 
 #include "as/as.h"
 #include "codec/json.h"

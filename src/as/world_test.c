@@ -1,4 +1,4 @@
-#include "as/test_world.h"
+#include "as/world_test.h"
 
 #include "as/schema.h"
 #include "base/log.h"
