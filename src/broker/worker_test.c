@@ -1,0 +1,379 @@
+/* Real workers on real threads, clients on loopback sockets: hand-over, posting between shards, stopping. */
+#include "broker/worker.h"
+
+#include "net/listener.h"
+#include "scope/scope.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+/* cmocka wants the three above first */
+#include <cmocka.h>
+
+#define WORKERS    4
+#define CLIENTS    16
+#define PATIENCE_S 30
+#define IN_MAX     65536
+
+struct world {
+    struct worker_common common;
+    struct shard_settings settings;
+    struct scope *everything;
+    uint16_t port;
+};
+
+static void world_init(struct world *w)
+{
+    const struct scope_entry all = { { SPAN("#") }, SCOPE_PUB | SCOPE_SUB };
+    struct listener_settings where = { .address = "127.0.0.1", .share = true };
+    *w = (struct world){ .common = { .count = WORKERS, .handshake_ms = 10000 } };
+    shard_settings_init(&w->settings);
+    assert_int_equal(scope_build(&all, 1, &w->everything, NULL), ST_OK);
+    w->settings.public_scope = w->everything;
+    w->settings.home_key = (struct hash_key){ { 1, 2 } };
+    w->common.settings = &w->settings;
+    for (unsigned i = 0; i < WORKERS; i++) {
+        int fd;
+        assert_int_equal(worker_new(&w->common, i, NULL, NULL), ST_OK);
+        assert_int_equal(listener_socket(&where, &fd, &where.port, NULL), ST_OK);
+        assert_int_equal(worker_listen(w->common.workers[i], fd, NULL, NULL), ST_OK);
+    }
+    w->port = where.port;
+    for (unsigned i = 0; i < WORKERS; i++)
+        assert_int_equal(worker_start(w->common.workers[i], NULL), ST_OK);
+}
+
+static void world_stop(struct world *w)
+{
+    for (unsigned i = 0; i < WORKERS; i++)
+        worker_stop(w->common.workers[i]);
+    for (unsigned i = 0; i < WORKERS; i++)
+        worker_join(w->common.workers[i]);
+}
+
+static void world_free(struct world *w)
+{
+    for (unsigned i = 0; i < WORKERS; i++)
+        worker_free(w->common.workers[i]);
+    scope_unref(w->everything);
+}
+
+/* -- a client: blocking, MQTT by hand --- */
+
+struct client {
+    int fd;
+    size_t len;
+    uint8_t in[IN_MAX];
+};
+
+static void send_all(struct client *c, struct span bytes)
+{
+    assert_int_equal(send(c->fd, bytes.p, bytes.len, MSG_NOSIGNAL), bytes.len);
+}
+
+/* One packet into `out`, header included; 0 at the end of the connection. */
+static size_t receive(struct client *c, uint8_t *out, size_t cap)
+{
+    for (;;) {
+        size_t at = 1, len = 0;
+        unsigned shift = 0;
+        bool head = false;
+        while (at < c->len && !head) {
+            len |= (size_t)(c->in[at] & 127) << shift;
+            shift += 7;
+            head = (c->in[at++] & 128) == 0;
+        }
+        if (head && at + len <= c->len) {
+            assert_true(at + len <= cap);
+            memcpy(out, c->in, at + len);
+            c->len -= at + len;
+            memmove(c->in, c->in + at + len, c->len);
+            return at + len;
+        }
+        ssize_t n = recv(c->fd, c->in + c->len, sizeof c->in - c->len, 0);
+        if (n <= 0)
+            return 0;
+        c->len += (size_t)n;
+    }
+}
+
+static void expect(struct client *c, uint8_t first_byte)
+{
+    uint8_t packet[4096];
+    assert_true(receive(c, packet, sizeof packet) > 0);
+    assert_int_equal(packet[0], first_byte);
+}
+
+static void put_packet(struct buf *out, uint8_t type, const struct buf *body)
+{
+    put_u8(out, type);
+    put_varint(out, (uint32_t)body->len);
+    put_bytes(out, buf_span(body));
+}
+
+static void send_packet(struct client *c, uint8_t type, const struct buf *body)
+{
+    struct buf out;
+    buf_init(&out, 65536);
+    put_packet(&out, type, body);
+    send_all(c, buf_span(&out));
+    buf_done(&out);
+}
+
+static void open_client(struct client *c, const struct world *w)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(w->port) };
+    struct timeval patience = { .tv_sec = PATIENCE_S };
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    c->len = 0;
+    c->fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(c->fd >= 0);
+    setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    assert_int_equal(connect(c->fd, (struct sockaddr *)(void *)&to, sizeof to), 0);
+}
+
+static void put_connect(struct buf *body, struct span client_id)
+{
+    put_prefixed16(body, SPAN("MQTT"));
+    put_u8(body, 5);
+    put_u8(body, 2); /* clean start */
+    put_u16(body, 60);
+    put_u8(body, 0);
+    put_prefixed16(body, client_id);
+}
+
+static void put_publish(struct buf *body, struct span topic, uint16_t packet_id, struct span payload)
+{
+    put_prefixed16(body, topic);
+    if (packet_id != 0)
+        put_u16(body, packet_id);
+    put_u8(body, 0);
+    put_bytes(body, payload);
+}
+
+static void login(struct client *c, const struct world *w, struct span client_id)
+{
+    struct buf body;
+    buf_init(&body, 4096);
+    open_client(c, w);
+    put_connect(&body, client_id);
+    send_packet(c, 0x10, &body);
+    buf_done(&body);
+    expect(c, 0x20);
+}
+
+static void subscribe(struct client *c, struct span filter)
+{
+    struct buf body;
+    buf_init(&body, 4096);
+    put_u16(&body, 1);
+    put_u8(&body, 0);
+    put_prefixed16(&body, filter);
+    put_u8(&body, 1); /* QoS 1 */
+    send_packet(c, 0x82, &body);
+    buf_done(&body);
+    expect(c, 0x90);
+}
+
+static void publish(struct client *c, struct span topic, uint16_t packet_id, struct span payload)
+{
+    struct buf body;
+    buf_init(&body, 4096);
+    put_publish(&body, topic, packet_id, payload);
+    send_packet(c, packet_id != 0 ? 0x32 : 0x30, &body);
+    buf_done(&body);
+}
+
+static struct client *new_clients(size_t count)
+{
+    struct client *clients = calloc(count, sizeof *clients);
+    assert_non_null(clients);
+    return clients;
+}
+
+/* -- the tests --- */
+
+static void everybody_hears_everybody_whatever_worker_they_live_on(void **state)
+{
+    struct world w;
+    struct client *clients = new_clients(CLIENTS);
+    struct stats stats;
+    uint64_t moved = 0, connections = 0;
+    uint8_t packet[4096];
+    char name[32];
+    (void)state;
+    world_init(&w);
+    for (int i = 0; i < CLIENTS; i++) {
+        (void)snprintf(name, sizeof name, "client-%d", i);
+        login(&clients[i], &w, span_of_str(name));
+        subscribe(&clients[i], SPAN("all/+"));
+    }
+    for (int i = 0; i < CLIENTS; i++)
+        publish(&clients[i], SPAN("all/x"), 0, SPAN("hello"));
+    for (int i = 0; i < CLIENTS; i++)
+        for (int k = 0; k < CLIENTS; k++) {
+            assert_true(receive(&clients[i], packet, sizeof packet) > 0);
+            assert_int_equal(packet[0] & 0xf0, 0x30);
+        }
+    for (unsigned i = 0; i < WORKERS; i++) {
+        worker_stats(w.common.workers[i], &stats);
+        moved += stats.connections_moved;
+        connections += stats.connections;
+    }
+    assert_int_equal(connections, CLIENTS);
+    assert_true(moved > 0); /* sixteen names do not all land where they live: 1 in 4^16 */
+    world_stop(&w);
+    for (int i = 0; i < CLIENTS; i++) {
+        assert_true(receive(&clients[i], packet, sizeof packet) > 0);
+        assert_int_equal(packet[0], 0xe0); /* DISCONNECT … */
+        assert_int_equal(packet[2], 0x8b); /* … server shutting down: MQTT5 3.14.2.1 */
+        assert_int_equal(receive(&clients[i], packet, sizeof packet), 0);
+        close(clients[i].fd);
+    }
+    world_free(&w);
+    free(clients);
+}
+
+/* QoS 1: everything acknowledged has been delivered to a subscriber on another worker, in order. */
+static void one_publishers_messages_keep_their_order_across_workers(void **state)
+{
+    enum { MESSAGES = 500 };
+    struct world w;
+    struct client *clients = new_clients(2);
+    uint8_t packet[4096];
+    char text[16];
+    (void)state;
+    world_init(&w);
+    login(&clients[0], &w, SPAN("subscriber-a"));
+    login(&clients[1], &w, SPAN("publisher-b"));
+    subscribe(&clients[0], SPAN("numbers"));
+    for (int i = 0; i < MESSAGES; i++) {
+        (void)snprintf(text, sizeof text, "%06d", i);
+        publish(&clients[1], SPAN("numbers"), (uint16_t)(i % 200 + 1), span_of_str(text));
+        expect(&clients[1], 0x40);
+    }
+    for (int i = 0; i < MESSAGES; i++) {
+        size_t len = receive(&clients[0], packet, sizeof packet);
+        (void)snprintf(text, sizeof text, "%06d", i);
+        assert_true(len > 6);
+        assert_memory_equal(packet + len - 6, text, 6);
+        uint8_t ack[4] = { 0x40, 2, packet[2 + 2 + 7], packet[2 + 2 + 7 + 1] };
+        send_all(&clients[0], span_of(ack, sizeof ack));
+    }
+    world_stop(&w);
+    close(clients[0].fd);
+    close(clients[1].fd);
+    world_free(&w);
+    free(clients);
+}
+
+static void what_is_pipelined_behind_connect_arrives_at_the_home_worker(void **state) /* MQTT5 3.1.4 */
+{
+    struct world w;
+    struct client *clients = new_clients(1 + CLIENTS);
+    struct buf body, out;
+    uint8_t packet[4096];
+    char name[32];
+    (void)state;
+    world_init(&w);
+    buf_init(&body, 4096);
+    buf_init(&out, 65536);
+    login(&clients[CLIENTS], &w, SPAN("listener"));
+    subscribe(&clients[CLIENTS], SPAN("quick"));
+    for (int i = 0; i < CLIENTS; i++) {
+        (void)snprintf(name, sizeof name, "quick-%d", i);
+        buf_reset(&out);
+        buf_reset(&body);
+        put_connect(&body, span_of_str(name));
+        put_packet(&out, 0x10, &body);
+        buf_reset(&body);
+        put_publish(&body, SPAN("quick"), 0, SPAN("here and gone"));
+        put_packet(&out, 0x30, &body);
+        put_bytes(&out, SPAN("\xe0\x00"));
+        open_client(&clients[i], &w);
+        send_all(&clients[i], buf_span(&out));
+        shutdown(clients[i].fd, SHUT_WR);
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        assert_true(receive(&clients[CLIENTS], packet, sizeof packet) > 0);
+        assert_int_equal(packet[0] & 0xf0, 0x30);
+    }
+    world_stop(&w);
+    for (int i = 0; i <= CLIENTS; i++)
+        close(clients[i].fd);
+    buf_done(&body);
+    buf_done(&out);
+    world_free(&w);
+    free(clients);
+}
+
+static void a_client_taken_over_from_anywhere_is_told(void **state) /* MQTT5 [MQTT-3.1.4-3] */
+{
+    struct world w;
+    struct client *clients = new_clients(CLIENTS);
+    uint8_t packet[4096];
+    (void)state;
+    world_init(&w);
+    for (int i = 0; i < CLIENTS; i++) /* accepted by changing workers, at home on one */
+        login(&clients[i], &w, SPAN("the-same"));
+    for (int i = 0; i < CLIENTS - 1; i++) {
+        assert_true(receive(&clients[i], packet, sizeof packet) > 0);
+        assert_int_equal(packet[0], 0xe0);
+        assert_int_equal(packet[2], 0x8e);
+        close(clients[i].fd);
+    }
+    world_stop(&w);
+    close(clients[CLIENTS - 1].fd);
+    world_free(&w);
+    free(clients);
+}
+
+static void stopping_while_connections_come_and_go_leaves_nothing_behind(void **state)
+{
+    struct world w;
+    struct client *clients = new_clients(4 * CLIENTS);
+    struct buf body;
+    char name[32];
+    (void)state;
+    world_init(&w);
+    buf_init(&body, 4096);
+    for (int i = 0; i < 4 * CLIENTS; i++) { /* some are moving when the stop comes */
+        (void)snprintf(name, sizeof name, "late-%d", i);
+        buf_reset(&body);
+        put_connect(&body, span_of_str(name));
+        open_client(&clients[i], &w);
+        send_packet(&clients[i], 0x10, &body);
+    }
+    world_stop(&w);
+    world_free(&w);
+    for (int i = 0; i < 4 * CLIENTS; i++)
+        close(clients[i].fd);
+    buf_done(&body);
+    free(clients);
+}
+
+static void nothing(void *ctx, enum log_level level, struct span line)
+{
+    (void)ctx;
+    (void)level;
+    (void)line;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(everybody_hears_everybody_whatever_worker_they_live_on),
+        cmocka_unit_test(one_publishers_messages_keep_their_order_across_workers),
+        cmocka_unit_test(what_is_pipelined_behind_connect_arrives_at_the_home_worker),
+        cmocka_unit_test(a_client_taken_over_from_anywhere_is_told),
+        cmocka_unit_test(stopping_while_connections_come_and_go_leaves_nothing_behind),
+    };
+    log_set_sink(nothing, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
