@@ -80,7 +80,7 @@ static void assert_one_event(const struct fixture *f)
 /* ---- accepted ---- */
 
 static void an_exporter_proof_is_accepted_for_each_kind_of_key(void **state)
-{ /* MT-53, MT-56, MT-57, MT-64, MT-93, MT-14 */
+{ /* MT-22, MT-53, MT-56, MT-57, MT-64, MT-93, MT-14 */
     static const enum key_kind kinds[] = { KEY_SECRET, KEY_ED25519, KEY_P256 };
     struct fixture *f = *state;
 
@@ -245,6 +245,22 @@ static void an_exporter_proof_without_tls_is_refused(void **state)
     f->c->exporter = EXPORTER_NONE;
     client_connect(f->c, &(struct connect_wish){ .id = "c", .scope = ALL });
     expect_refused(f->c, MQTT_NOT_AUTHORIZED, "MT-56");
+}
+
+static void no_challenge_is_given_without_tls(void **state)
+{ /* MT-2 */
+    struct fixture *f = *state;
+    struct key *key = new_key(KEY_ED25519);
+    struct token_wish w = { .key = key, .scope = ALL };
+    struct buf token;
+
+    f->c->exporter = EXPORTER_NONE;
+    buf_init(&token, 65535);
+    token_make(f->b, &w, &token);
+    connect_with(f->c, buf_span(&token), SPAN_NONE);
+    expect_refused(f->c, MQTT_NOT_AUTHORIZED, "MT-2");
+    buf_done(&token);
+    key_unref(key);
 }
 
 /* ---- refused: the token ---- */
@@ -566,9 +582,10 @@ static struct token *introspected(struct fixture *f, const struct key *key)
     return token;
 }
 
-static void a_reference_is_looked_up_and_the_client_waits(void **state)
-{ /* MT-66, design 3.2 */
+static void a_reference_is_looked_up_once_and_the_client_waits(void **state)
+{ /* MT-66, MT-95, design 3.2 */
     struct fixture *f = *state;
+    uint64_t asked;
     struct key *key = new_key(KEY_ED25519);
     struct buf pop = make_proof(f->c, key);
 
@@ -577,8 +594,12 @@ static void a_reference_is_looked_up_and_the_client_waits(void **state)
     assert_int_equal(f->b->asked_kind, RESOLVE_INTROSPECT);
     shard_token_resolved(f->b->shard[0], f->b->asked, ST_OK, introspected(f, key), (struct why){ 0 },
                          f->b->now);
+    asked = f->b->asked;
     (void)expect_connack(f->c, MQTT_SUCCESS);
     client_subscribe(f->c, "a/b", 0, MQTT_SUCCESS);
+    client_publish(f->c, "a/b", "x", 0, 0);
+    (void)expect_publish(f->c, "a/b", "x", 0);
+    assert_int_equal(f->b->asked, asked); /* the answer is kept for the life of the connection */
     buf_done(&pop);
     key_unref(key);
 }
@@ -702,6 +723,7 @@ int main(void)
         T(an_exporter_proof_on_a_resumed_tls_session_is_refused),
         T(a_challenge_works_on_a_resumed_tls_session),
         T(an_exporter_proof_without_tls_is_refused),
+        T(no_challenge_is_given_without_tls),
         T(a_token_for_another_broker_is_refused),
         T(an_expired_token_is_refused),
         T(a_token_not_yet_valid_is_refused),
@@ -726,7 +748,7 @@ int main(void)
         T(a_password_does_not_fall_back_to_public_topics),
         T(who_came_without_a_method_may_not_send_auth),
         T(an_empty_scope_gets_in_and_may_do_nothing),
-        T(a_reference_is_looked_up_and_the_client_waits),
+        T(a_reference_is_looked_up_once_and_the_client_waits),
         T(a_reference_can_be_proved_by_challenge),
         T(an_unreachable_as_never_opens_the_door),
         T(an_as_that_never_answers_is_waited_for_only_so_long),
