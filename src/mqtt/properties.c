@@ -186,6 +186,7 @@ static enum status read_property(struct reader *r, unsigned place, enum mqtt_sid
     enum status st = check_place(id, place, from, out, why, at);
     if (st != ST_OK)
         return st;
+    ASSERT(id < PROPERTIES); /* check_place() knows it; gcc under sanitizers does not */
     const struct property_rule *rule = &rules[id];
     struct value v = read_value(r, rule->type);
     if (!reader_ok(r))
