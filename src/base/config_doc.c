@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define SAMPLE_WIDTH    100
 #define DESCRIPTION_MAX (1024 * 1024)
@@ -13,6 +12,8 @@ static void put_default(const struct config_setting *s, struct buf *out)
 {
     if ((s->flags & CONFIG_REQUIRED) != 0)
         put_str(out, "required");
+    else if (s->type >= CONFIG_STRINGS && s->min > 0)
+        put_fmt(out, "at least %d", (int)s->min);
     else if (s->type == CONFIG_RECORDS || s->dflt == NULL || s->dflt[0] == '\0')
         put_str(out, s->type == CONFIG_BOOL                            ? "default false"
                      : s->type >= CONFIG_INT && s->type <= CONFIG_SIZE ? "default 0"
@@ -144,7 +145,9 @@ static bool stays_comment(const struct config_setting *s)
 static void put_sample_value(const struct config_setting *s, struct buf *out)
 {
     const char *value = s->example != NULL ? s->example : s->dflt;
+    size_t before = out->len;
 
+    put_str(out, " ");
     if (value != NULL && (s->type == CONFIG_STRING || s->type == CONFIG_PATH)) {
         config_string_print(value, out);
     } else if (value != NULL) {
@@ -154,6 +157,8 @@ static void put_sample_value(const struct config_setting *s, struct buf *out)
     } else {
         put_str(out, s->type == CONFIG_BOOL ? "false" : s->type == CONFIG_ENUM ? s->choices[0] : "");
     }
+    if (out->len == before + 1) /* nothing to show: no blank either */
+        buf_truncate(out, before);
 }
 
 static void sample_record(const struct config_setting *s, const char *margin, bool comment, struct buf *out)
@@ -161,7 +166,7 @@ static void sample_record(const struct config_setting *s, const char *margin, bo
     const char *dash = "- ";
 
     for (const struct config_setting *r = s->record->settings; r->name != NULL; r++) {
-        put_fmt(out, "%s%s  %s%s: ", margin, comment ? "#" : "", dash, r->name);
+        put_fmt(out, "%s%s  %s%s:", margin, comment ? "#" : "", dash, r->name);
         put_sample_value(r, out);
         put_fmt(out, "    # %s\n", r->help);
         dash = "  ";
@@ -191,7 +196,6 @@ static void sample_setting(const struct config_setting *s, const char *indent, s
         sample_record(s, indent, comment, out);
         return;
     }
-    put_str(out, " ");
     put_sample_value(s, out);
     put_str(out, "\n");
 }
