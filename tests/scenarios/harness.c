@@ -34,13 +34,20 @@ static enum status bench_random(void *ctx, void *out, size_t len)
 
 /* ---- the world ---- */
 
+static void inside(const struct bench *b, bool yes)
+{
+    if (b->inside != NULL)
+        b->inside(yes);
+}
+
 static uint8_t *world_append(void *ctx, struct conn_io *io, size_t len)
 {
     uint8_t *room;
 
-    (void)ctx;
     assert_false(io->closed);
+    inside(ctx, false); /* the memory of the world is not the broker's */
     room = buf_room(&io->in, len);
+    inside(ctx, true);
     assert_non_null(room);
     buf_added(&io->in, len);
     if (io->stuck)
@@ -272,7 +279,9 @@ static bool offer(struct conn_io *c)
     if (c->closed || c->paused || c->out.len == 0)
         return false;
     if (c->conn == NULL) {
+        inside(b, true);
         c->conn = shard_accept(b->shard[c->at], c, SPAN("192.0.2.1:1000"), c->moves > 0, b->now);
+        inside(b, false);
         if (c->conn == NULL) {
             c->closed = true;
             return true;
@@ -286,7 +295,9 @@ static bool offer(struct conn_io *c)
 
         assert_non_null(exact);
         memcpy(exact, c->out.p, c->out.len);
+        inside(b, true);
         used = shard_input(b->shard[c->at], c->conn, span_of(exact, c->out.len), b->now);
+        inside(b, false);
         if (c->moves != moves)
             return true; /* all of it goes to the new place */
     }
@@ -299,14 +310,18 @@ bool bench_turn(struct bench *b, unsigned shard)
     struct shard_msg *msg = b->inbox[shard];
     bool busy = msg != NULL;
 
+    inside(b, true);
     shard_advance(b->shard[shard], b->now);
+    inside(b, false);
     b->inbox[shard] = NULL;
     b->inbox_end[shard] = &b->inbox[shard];
     while (msg != NULL) {
         struct shard_msg *next = msg->next;
 
         msg->next = NULL;
+        inside(b, true);
         shard_message(b->shard[shard], msg, b->now);
+        inside(b, false);
         msg = next;
     }
     LIST_EACH (it, &b->clients) {
@@ -620,8 +635,10 @@ struct conn_io *client_connected(struct bench *b, const char *id, const char *sc
 
 void client_drop(struct conn_io *c)
 {
+    inside(c->b, true);
     if (c->conn != NULL && !c->closed)
         shard_closed(c->b->shard[c->at], c->conn, "reset", c->b->now);
+    inside(c->b, false);
     c->conn = NULL;
     c->closed = true;
     flush_posted(c->b);
@@ -643,8 +660,10 @@ void client_unstick(struct conn_io *c)
 {
     c->stuck = false;
     c->pending = 0;
+    inside(c->b, true);
     if (c->conn != NULL)
         shard_output_drained(c->b->shard[c->at], c->conn, c->b->now);
+    inside(c->b, false);
     flush_posted(c->b);
 }
 

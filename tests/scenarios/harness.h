@@ -39,7 +39,8 @@ struct bench {
     struct shard *shard[BENCH_MAX_SHARDS];
     struct shard_settings settings;
     struct now now;
-    bool manual; /* bench_run() only when called */
+    bool manual;              /* bench_run() only when called */
+    void (*inside)(bool yes); /* told when the broker begins and ends to run; NULL: nobody */
 
     struct key *as_key;    /* signs tokens */
     struct key *other_key; /* an AS nobody believes */

@@ -107,6 +107,30 @@ static void a_clean_start_forgets(void **state)
     assert_int_equal(STAT(b, subscriptions), 0);
 }
 
+static void a_session_that_goes_on_still_wants_a_token_and_a_proof(void **state)
+{ /* MT-73, MT-94 */
+    struct bench *b = *state;
+    struct conn_io *c = client_new(b);
+
+    client_drop(resuming(b, "c", ALL, false));
+    client_connect(c, &(struct connect_wish){ .id = "c", .resume = true, .expiry_s = 100, .no_data = true });
+    expect_refused(c, MQTT_NOT_AUTHORIZED, "MT-92");
+    (void)resuming(b, "c", ALL, true);
+}
+
+static void a_goodbye_ends_the_session_and_leaves_what_is_retained(void **state)
+{ /* MT-110, MQTT5 [MQTT-3.1.2-23] */
+    struct bench *b = *state;
+    struct conn_io *c = client_connected(b, "c", ALL);
+
+    client_subscribe(c, "a/b", 1, MQTT_GRANTED_QOS_1);
+    client_publish_with(c, &(struct publish_wish){ .topic = "a/r", .payload = "kept", .retain = true });
+    client_bye(c);
+    assert_int_equal(STAT(b, sessions), 0);
+    assert_int_equal(STAT(b, subscriptions), 0);
+    assert_int_equal(STAT(b, retained_messages), 1);
+}
+
 static void continuation_can_be_switched_off(void **state)
 { /* MT-70, D-25 */
     struct bench *b = *state;
@@ -695,6 +719,8 @@ int main(void)
         T(who_has_a_token_gets_the_identifier_of_who_has_none),
         T(a_session_is_continued_until_it_expires),
         T(a_clean_start_forgets),
+        T(a_session_that_goes_on_still_wants_a_token_and_a_proof),
+        T(a_goodbye_ends_the_session_and_leaves_what_is_retained),
         T(continuation_can_be_switched_off),
         T(a_goodbye_may_change_when_the_session_ends),
         T(a_goodbye_may_not_prolong_a_session_that_had_no_life),
