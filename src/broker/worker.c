@@ -1,19 +1,34 @@
 #include "broker/worker_priv.h"
 
+#include "broker/message.h"
 #include "crypto/random.h"
 #include "token/token.h"
 #include "token/verifier.h"
 
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #define STOP_LOOK_MS 20
 
+/* An inbox this full makes those who posted into it wait, a little at a time: pressure reaches the publishers as
+ * sockets that are not read. Waiting is bounded, and a waiting worker empties its own inbox, so that two who wait for
+ * each other both get on. */
+#define INBOX_HIGH_BYTES   (64u * 1024 * 1024)
+#define INBOX_WAIT_US      200
+#define INBOX_WAITS_A_TURN 500
+
 /* -- between shards -------------------------------------------------------------------------------------- */
+
+static size_t weight(const struct shard_msg *msg)
+{
+    return sizeof *msg + msg->filter_len + (msg->message != NULL ? msg->message->wire_len : 0);
+}
 
 static void push(struct worker *to, struct shard_msg *msg)
 {
+    atomic_fetch_add_explicit(&to->inbox_bytes, weight(msg), memory_order_relaxed);
     struct shard_msg *head = atomic_load_explicit(&to->inbox, memory_order_relaxed);
     do {
         msg->next = head;
@@ -28,7 +43,7 @@ static void world_post(void *ctx, unsigned to, struct shard_msg *msg)
         shard_msg_free(msg);
         return;
     }
-    w->to_wake |= UINT64_C(1) << to;
+    w->posted_to |= UINT64_C(1) << to;
     if (msg->class == SHARD_DATA) {
         push(w->common->workers[to], msg);
     } else {
@@ -55,8 +70,9 @@ static void push_acks(struct worker *w)
 
 static void wake_others(struct worker *w)
 {
-    for (unsigned to = 0; w->to_wake != 0; to++, w->to_wake >>= 1)
-        if ((w->to_wake & 1) != 0)
+    uint64_t bits = w->posted_to;
+    for (unsigned to = 0; bits != 0; to++, bits >>= 1)
+        if ((bits & 1) != 0)
             loop_wake(w->common->workers[to]->loop);
 }
 
@@ -91,17 +107,42 @@ static void set_shard_timer(struct worker *w, struct now now)
         timer_start(loop_timers(w->loop), &w->shard_timer, mono_plus_ms(now.mono, wait_ms));
 }
 
-static bool turn_end(struct loop_hook *hook, struct now now)
+static void handle_inbox(struct worker *w, struct now now)
 {
-    struct worker *w = CONTAINER_OF(hook, struct worker, hook);
     struct shard_msg *msg = take_inbox(w);
+    size_t bytes = 0;
     while (msg != NULL) {
         struct shard_msg *next = msg->next;
+        bytes += weight(msg);
         shard_message(w->shard, msg, now);
         msg = next;
     }
+    if (bytes > 0)
+        atomic_fetch_sub_explicit(&w->inbox_bytes, bytes, memory_order_relaxed);
     push_acks(w);
     wake_others(w);
+}
+
+static bool somebody_is_behind(const struct worker *w)
+{
+    uint64_t bits = w->posted_to;
+    for (unsigned to = 0; bits != 0; to++, bits >>= 1)
+        if ((bits & 1) != 0 &&
+            atomic_load_explicit(&w->common->workers[to]->inbox_bytes, memory_order_relaxed) > INBOX_HIGH_BYTES)
+            return true;
+    return false;
+}
+
+static bool turn_end(struct loop_hook *hook, struct now now)
+{
+    struct worker *w = CONTAINER_OF(hook, struct worker, hook);
+    handle_inbox(w, now);
+    for (int i = 0; i < INBOX_WAITS_A_TURN && somebody_is_behind(w); i++) {
+        static const struct timespec moment = { .tv_nsec = INBOX_WAIT_US * 1000 };
+        nanosleep(&moment, NULL);
+        handle_inbox(w, now);
+    }
+    w->posted_to = 0;
     set_shard_timer(w, now);
     return false; /* what came after take_inbox() brings its own wake-up */
 }

@@ -38,13 +38,14 @@ struct worker {
     struct list conns; /* struct conn_io */
     size_t conn_count;
     struct ack_queue acks[TOPIC_TREE_MAX_SHARDS];
-    uint64_t to_wake; /* bit per worker that got something this turn */
+    uint64_t posted_to; /* bit per worker that got something this turn */
     unsigned listener_count;
     struct worker_listener listeners[WORKER_MAX_LISTENERS];
     struct tls_config *tls_in_use;
 
     /* Written by everybody; away from what only we touch. */
     _Alignas(64) _Atomic(struct shard_msg *) inbox; /* newest first: the order of all posters together */
+    atomic_size_t inbox_bytes;
 };
 
 /* The world's side of a connection. */
