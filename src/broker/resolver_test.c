@@ -1,0 +1,414 @@
+/* The resolver against an authorization server of the test's own, over HTTPS, on one loop. */
+#include "broker/resolver.h"
+
+#include "codec/json.h"
+#include "jose/jwk.h"
+#include "net/http_server.h"
+#include "net/test_certs.h"
+#include "token/token.h"
+#include "token/verifier.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+/* cmocka wants the three above first */
+#include <cmocka.h>
+
+#define PATIENCE_MS 20000
+#define ISSUER      "https://as.example"
+#define AUDIENCE    "broker.example"
+
+static struct test_certs certs;
+static char folder[] = "/tmp/resolver-test-XXXXXX";
+static char ca_file[64], cert_file[64], key_file[64], secret_file[64], other_ca_file[64], jwks_file[64];
+
+struct world {
+    struct loop *loop;
+    struct http_server *server;
+    struct resolver *resolver;
+    struct verifier *first;
+    struct as_config as;
+    struct broker_config config;
+    char *audiences[1];
+    char jwks_uri[64], introspection_uri[64];
+
+    /* the server */
+    char jwks[1024];
+    char introspection[2048];
+    char introspection_body[256], authorization[256];
+    int code;
+    int jwks_asked, introspections;
+
+    /* what came of it */
+    int published;
+    int answers;
+    enum status st;
+    struct why why;
+    struct token *token;
+};
+
+static void serve(void *ctx, const struct http_request *request, struct http_reply *reply)
+{
+    struct world *w = ctx;
+    reply->code = w->code;
+    if (span_eq_str(request->path, "/jwks.json")) {
+        w->jwks_asked++;
+        put_str(&reply->body, w->jwks);
+    } else {
+        w->introspections++;
+        struct span authorization = http_request_header(request, "Authorization");
+        (void)snprintf(w->introspection_body, sizeof w->introspection_body, "%.*s", SPAN_FMT(request->body));
+        (void)snprintf(w->authorization, sizeof w->authorization, "%.*s", SPAN_FMT(authorization));
+        put_str(&reply->body, w->introspection);
+    }
+}
+
+static void on_publish(void *ctx, struct verifier *verifier)
+{
+    struct world *w = ctx;
+    assert_non_null(verifier);
+    w->published++;
+}
+
+static void on_answer(void *ctx, enum status st, struct token *token, const struct why *why)
+{
+    struct world *w = ctx;
+    w->answers++;
+    w->st = st;
+    w->why = *why;
+    token_unref(w->token);
+    w->token = token;
+}
+
+/* A public key as JWK text; the key set and the cnf of the introspection answer use it. */
+static void make_jwk(char *out, size_t cap, const char *kid)
+{
+    struct key *key = NULL;
+    struct js *js = NULL;
+    struct buf text;
+    buf_init(&text, cap);
+    assert_int_equal(key_generate(KEY_ED25519, &key), ST_OK);
+    assert_int_equal(jwk_print(key, span_of_str(kid), "EdDSA", false, &js), ST_OK);
+    assert_int_equal(js_print(js, &text), ST_OK);
+    (void)snprintf(out, cap, "%.*s", SPAN_FMT(buf_span(&text)));
+    buf_done(&text);
+    js_unref(js);
+    key_unref(key);
+}
+
+static void world_init(struct world *w)
+{
+    struct http_server_settings settings = { .address = "127.0.0.1",
+                                             .cert_file = cert_file,
+                                             .key_file = key_file };
+    char jwk[512];
+    static char audience[] = AUDIENCE, issuer[] = ISSUER, client_id[] = "broker 1";
+    *w = (struct world){ .code = 200, .audiences = { audience } };
+    assert_int_equal(loop_new(&w->loop, NULL), ST_OK);
+    assert_int_equal(http_server_new(w->loop, &settings, serve, w, &w->server, NULL), ST_OK);
+    (void)snprintf(w->jwks_uri, sizeof w->jwks_uri, "https://localhost:%u/jwks.json",
+                   http_server_port(w->server));
+    (void)snprintf(w->introspection_uri, sizeof w->introspection_uri, "https://localhost:%u/introspect",
+                   http_server_port(w->server));
+    make_jwk(jwk, sizeof jwk, "k1");
+    (void)snprintf(w->jwks, sizeof w->jwks, "{\"keys\":[%s]}", jwk);
+    (void)snprintf(w->introspection, sizeof w->introspection,
+                   "{\"active\":true,\"iss\":\"" ISSUER "\",\"aud\":\"" AUDIENCE
+                   "\",\"exp\":%lld,\"scope\":[[\"a/b\",[\"pub\"]]],\"sub\":\"s\",\"cnf\":{\"jwk\":%s}}",
+                   (long long)now_read().wall.s + 600, jwk);
+    w->as = (struct as_config){ .issuer = issuer,
+                                .ca = ca_file,
+                                .jwks_uri = w->jwks_uri,
+                                .introspection_uri = w->introspection_uri,
+                                .client_id = client_id,
+                                .client_secret_file = secret_file };
+    w->config = (struct broker_config){ .authorization_servers = { &w->as, 1 },
+                                        .audiences = { w->audiences, 1 },
+                                        .jwks_interval_s = 600,
+                                        .jwks_min_interval_ms = 60000,
+                                        .as_timeout_ms = 5000,
+                                        .as_max_concurrent = 2,
+                                        .as_max_waiting = 3 };
+}
+
+static void world_start(struct world *w)
+{
+    assert_int_equal(resolver_first_verifier(&w->config, &w->first, NULL), ST_OK);
+    assert_int_equal(resolver_new(w->loop, &w->config, w->first, on_publish, w, &w->resolver, NULL), ST_OK);
+}
+
+static void world_done(struct world *w)
+{
+    resolver_free(w->resolver);
+    http_server_free(w->server);
+    loop_free(w->loop);
+    verifier_unref(w->first);
+    token_unref(w->token);
+}
+
+#define WAIT_FOR(w, cond)                                                     \
+    do {                                                                      \
+        struct mono_time until_ = mono_plus_ms(now_read().mono, PATIENCE_MS); \
+        while (!(cond)) {                                                     \
+            if (now_read().mono.ms > until_.ms)                               \
+                fail_msg("waited in vain for: %s", #cond);                    \
+            loop_turn((w)->loop);                                             \
+        }                                                                     \
+    } while (0)
+
+/* -- signing keys --- */
+
+static void keys_are_fetched_at_the_start_and_published(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w);
+    world_start(&w);
+    resolver_start(w.resolver);
+    WAIT_FOR(&w, w.published == 1);
+    assert_int_equal(w.jwks_asked, 1);
+    world_done(&w);
+}
+
+static void all_who_miss_a_key_share_one_fetch_and_the_next_has_to_wait(void **state) /* TK-44 */
+{
+    struct world w;
+    (void)state;
+    world_init(&w);
+    world_start(&w);
+    for (int i = 0; i < 5; i++)
+        resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w);
+    assert_int_equal(w.answers, 0);
+    WAIT_FOR(&w, w.answers == 5);
+    assert_int_equal(w.st, ST_OK);
+    assert_int_equal(w.jwks_asked, 1);
+    assert_int_equal(w.published, 1);
+    resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w); /* within jwks_min_interval */
+    assert_int_equal(w.answers, 5);
+    WAIT_FOR(&w, w.answers == 6);
+    assert_int_equal(w.st, ST_OK);
+    assert_int_equal(w.jwks_asked, 1);
+    world_done(&w);
+}
+
+static void keys_that_cannot_be_fetched_leave_the_door_closed(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w);
+    w.code = 500;
+    world_start(&w);
+    resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w);
+    WAIT_FOR(&w, w.answers == 1);
+    assert_int_equal(w.st, ST_UNREACHABLE);
+    assert_int_equal(w.published, 0);
+    world_done(&w);
+}
+
+static void keys_from_somebody_else_are_not_taken(void **state) /* MT-3 */
+{
+    struct world w;
+    (void)state;
+    world_init(&w);
+    w.as.ca = other_ca_file;
+    world_start(&w);
+    resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w);
+    WAIT_FOR(&w, w.answers == 1);
+    assert_int_equal(w.st, ST_UNREACHABLE);
+    assert_int_equal(w.jwks_asked, 0);
+    world_done(&w);
+}
+
+static void what_is_no_key_set_is_not_taken(void **state) /* RFC 7517 5 */
+{
+    struct world w;
+    (void)state;
+    world_init(&w);
+    (void)snprintf(w.jwks, sizeof w.jwks, "{\"keys\":\"none\"}");
+    world_start(&w);
+    resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w);
+    WAIT_FOR(&w, w.answers == 1);
+    assert_int_equal(w.st, ST_UNREACHABLE);
+    assert_int_equal(w.published, 0);
+    world_done(&w);
+}
+
+static void a_reload_keeps_fetched_keys_and_reads_files_again(void **state)
+{
+    struct world w;
+    struct why why;
+    (void)state;
+    world_init(&w);
+    world_start(&w);
+    resolver_start(w.resolver);
+    WAIT_FOR(&w, w.published == 1);
+    assert_int_equal(resolver_reload(w.resolver, &why), ST_OK);
+    assert_int_equal(w.published, 2);
+    WAIT_FOR(&w, w.published == 3); /* and are fetched again */
+    assert_int_equal(w.jwks_asked, 2);
+    w.as.jwks_uri = NULL;
+    w.as.jwks_file = jwks_file; /* which does not exist */
+    assert_int_equal(resolver_reload(w.resolver, &why), ST_NOT_FOUND);
+    assert_int_equal(w.published, 3);
+    world_done(&w);
+}
+
+/* -- introspection --- */
+
+static void a_reference_is_looked_up_with_our_credentials(void **state) /* RFC 7662 2.1, AF-80 */
+{
+    struct world w;
+    (void)state;
+    world_init(&w);
+    world_start(&w);
+    resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("ref+token/1="), on_answer, &w);
+    assert_int_equal(w.answers, 0); /* never inside the call */
+    WAIT_FOR(&w, w.answers == 1);
+    assert_int_equal(w.st, ST_OK);
+    assert_non_null(w.token);
+    assert_true(w.token->by_introspection);
+    assert_true(span_eq_str(w.token->sub, "s"));
+    assert_string_equal(w.introspection_body, "token=ref%2Btoken%2F1%3D");
+    assert_string_equal(w.authorization, "Basic YnJva2VyIDE6c2VjcmV0"); /* "broker 1:secret", newline cut off */
+    world_done(&w);
+}
+
+static void an_inactive_token_is_refused(void **state) /* AF-83 */
+{
+    struct world w;
+    (void)state;
+    world_init(&w);
+    (void)snprintf(w.introspection, sizeof w.introspection, "{\"active\":false}");
+    world_start(&w);
+    resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("gone"), on_answer, &w);
+    WAIT_FOR(&w, w.answers == 1);
+    assert_int_equal(w.st, ST_BAD_TOKEN);
+    assert_null(w.token);
+    world_done(&w);
+}
+
+static void no_usable_answer_is_no_token(void **state) /* MT-66 */
+{
+    static const int codes[] = { 401, 403, 404, 500 };
+    struct world w;
+    (void)state;
+    world_init(&w);
+    world_start(&w);
+    for (size_t i = 0; i < COUNT_OF(codes); i++) {
+        int before = w.answers;
+        w.code = codes[i];
+        resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
+        WAIT_FOR(&w, w.answers == before + 1);
+        assert_int_equal(w.st, ST_UNREACHABLE);
+        assert_null(w.token);
+    }
+    w.code = 200;
+    (void)snprintf(w.introspection, sizeof w.introspection, "<html>");
+    resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
+    WAIT_FOR(&w, w.answers == (int)COUNT_OF(codes) + 1);
+    assert_int_not_equal(w.st, ST_OK);
+    http_server_free(TAKE(w.server)); /* nobody there at all */
+    resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
+    WAIT_FOR(&w, w.answers == (int)COUNT_OF(codes) + 2);
+    assert_int_equal(w.st, ST_UNREACHABLE);
+    world_done(&w);
+}
+
+static void too_many_waiting_are_refused_and_the_others_served(void **state)
+{
+    struct world w;
+    int refused = 0;
+    (void)state;
+    world_init(&w);
+    world_start(&w);
+    for (int i = 0; i < 8; i++) /* two asked, three waiting */
+        resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
+    for (int seen = 0; seen < 8;) {
+        WAIT_FOR(&w, w.answers > seen);
+        seen = w.answers;
+        refused += w.st == ST_QUOTA ? 1 : 0;
+    }
+    assert_true(refused >= 1);
+    assert_int_equal(w.introspections, 5);
+    world_done(&w);
+}
+
+static void whoever_waits_at_the_end_is_answered(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w);
+    world_start(&w);
+    for (int i = 0; i < 4; i++)
+        resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
+    resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("t"), on_answer, &w);
+    loop_turn(w.loop);
+    resolver_free(TAKE(w.resolver));
+    assert_int_equal(w.answers, 5);
+    assert_int_equal(w.st, ST_UNREACHABLE);
+    world_done(&w);
+}
+
+static void write_file(char *path, size_t cap, const char *name, struct span bytes)
+{
+    (void)snprintf(path, cap, "%s/%s", folder, name);
+    int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes.p, bytes.len), bytes.len);
+    close(fd);
+}
+
+static void nothing(void *ctx, enum log_level level, struct span line)
+{
+    (void)ctx;
+    (void)level;
+    (void)line;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    test_certs_make(&certs);
+    if (mkdtemp(folder) == NULL)
+        return -1;
+    write_file(ca_file, sizeof ca_file, "ca.pem", buf_span(&certs.ca.cert_pem));
+    write_file(other_ca_file, sizeof other_ca_file, "other.pem", buf_span(&certs.stranger_ca.cert_pem));
+    write_file(cert_file, sizeof cert_file, "cert.pem", buf_span(&certs.server.cert_pem));
+    write_file(key_file, sizeof key_file, "key.pem", buf_span(&certs.server.key_pem));
+    write_file(secret_file, sizeof secret_file, "secret", SPAN("secret\n"));
+    (void)snprintf(jwks_file, sizeof jwks_file, "%s/none.json", folder);
+    log_set_sink(nothing, NULL);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    const char *const all[] = { ca_file, other_ca_file, cert_file, key_file, secret_file };
+    (void)state;
+    test_certs_done(&certs);
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        (void)unlink(all[i]);
+    (void)rmdir(folder);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keys_are_fetched_at_the_start_and_published),
+        cmocka_unit_test(all_who_miss_a_key_share_one_fetch_and_the_next_has_to_wait),
+        cmocka_unit_test(keys_that_cannot_be_fetched_leave_the_door_closed),
+        cmocka_unit_test(keys_from_somebody_else_are_not_taken),
+        cmocka_unit_test(what_is_no_key_set_is_not_taken),
+        cmocka_unit_test(a_reload_keeps_fetched_keys_and_reads_files_again),
+        cmocka_unit_test(a_reference_is_looked_up_with_our_credentials),
+        cmocka_unit_test(an_inactive_token_is_refused),
+        cmocka_unit_test(no_usable_answer_is_no_token),
+        cmocka_unit_test(too_many_waiting_are_refused_and_the_others_served),
+        cmocka_unit_test(whoever_waits_at_the_end_is_answered),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

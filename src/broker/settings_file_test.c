@@ -1,0 +1,178 @@
+/* What the settings of the broker accept, refuse, and mean for the core. */
+#include "broker/settings_file.h"
+
+#include "scope/scope.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+/* cmocka wants the three above first */
+#include <cmocka.h>
+
+#define TLS_LISTENER "listeners: [{certificate: c.pem, key: k.pem}]\n"
+#define SOME_AS                                                                               \
+    "authorization_servers: [{issuer: \"https://as\", token_endpoint: \"https://as/token\", " \
+    "jwks_uri: \"https://as/jwks.json\"}]\naudiences: [rs, other]\n"
+
+static enum status load(const char *yaml, struct broker_config *out, struct buf *problem)
+{
+    buf_init(problem, CONFIG_PROBLEM_MAX);
+    return config_parse(&broker_config_table, span_of_str(yaml), "/etc/symbolon/broker.yaml", out, problem);
+}
+
+static void accept_settings(const char *yaml, struct broker_config *out)
+{
+    struct buf problem;
+    enum status st = load(yaml, out, &problem);
+    if (st != ST_OK)
+        fail_msg("%.*s", SPAN_FMT(buf_span(&problem)));
+    buf_done(&problem);
+}
+
+static void refuse_settings(const char *yaml, const char *reason)
+{
+    struct broker_config config;
+    struct buf problem;
+    assert_int_not_equal(load(yaml, &config, &problem), ST_OK);
+    put_u8(&problem, 0);
+    if (strstr((const char *)problem.p, reason) == NULL)
+        fail_msg("expected \"%s\" in: %s", reason, problem.p);
+    buf_done(&problem);
+}
+
+static void the_defaults_of_the_file_are_those_of_the_core(void **state)
+{
+    struct broker_config config;
+    struct shard_settings from_file, own;
+    struct scope *public = NULL;
+    (void)state;
+    accept_settings(TLS_LISTENER, &config);
+    assert_int_equal(broker_config_shard_settings(&config, 1, &from_file, &public, NULL), ST_OK);
+    shard_settings_init(&own);
+    own.send_hints = false; /* nothing to hint at without an authorization server */
+    assert_null(public);
+    assert_int_equal(from_file.max_connections, own.max_connections);
+    assert_int_equal(from_file.max_sessions, own.max_sessions);
+    assert_int_equal(from_file.connect_timeout_ms, own.connect_timeout_ms);
+    assert_int_equal(from_file.auth_timeout_ms, own.auth_timeout_ms);
+    assert_int_equal(from_file.max_keep_alive_s, own.max_keep_alive_s);
+    assert_int_equal(from_file.session_continuation, own.session_continuation);
+    assert_int_equal(from_file.max_session_expiry_s, own.max_session_expiry_s);
+    assert_int_equal(from_file.max_connect_bytes, own.max_connect_bytes);
+    assert_int_equal(from_file.max_packet_bytes, own.max_packet_bytes);
+    assert_int_equal(from_file.receive_maximum, own.receive_maximum);
+    assert_int_equal(from_file.topic_alias_maximum, own.topic_alias_maximum);
+    assert_int_equal(from_file.max_inflight, own.max_inflight);
+    assert_int_equal(from_file.max_queue_messages, own.max_queue_messages);
+    assert_int_equal(from_file.max_queue_bytes, own.max_queue_bytes);
+    assert_int_equal(from_file.max_retained_backlog, own.max_retained_backlog);
+    assert_int_equal(from_file.max_subscriptions, own.max_subscriptions);
+    assert_int_equal(from_file.max_subscribe_filters, own.max_subscribe_filters);
+    assert_int_equal(from_file.max_topic_levels, own.max_topic_levels);
+    assert_int_equal(from_file.max_output_bytes, own.max_output_bytes);
+    assert_int_equal(from_file.max_retained_messages, own.max_retained_messages);
+    assert_int_equal(from_file.max_retained_bytes, own.max_retained_bytes);
+    assert_int_equal(from_file.send_hints, own.send_hints);
+    assert_int_equal(from_file.check_client_id_owner, own.check_client_id_owner);
+    assert_int_equal(from_file.hide_topics, own.hide_topics);
+    config_done(&broker_config_table, &config);
+}
+
+static void totals_are_shared_out_among_the_workers(void **state)
+{
+    struct broker_config config;
+    struct shard_settings settings;
+    struct scope *public = NULL;
+    (void)state;
+    accept_settings(TLS_LISTENER "limits: {connections: 10, packet: 2k}\nretained: {max_bytes: 4m}\n", &config);
+    assert_int_equal(broker_config_shard_settings(&config, 4, &settings, &public, NULL), ST_OK);
+    assert_int_equal(settings.max_connections, 3);
+    assert_int_equal(settings.max_retained_bytes, 1024 * 1024);
+    assert_int_equal(settings.max_packet_bytes, 2048); /* not a total */
+    config_done(&broker_config_table, &config);
+}
+
+static void the_first_authorization_server_and_audience_are_hinted_at(void **state) /* MT-91 */
+{
+    struct broker_config config;
+    struct shard_settings settings;
+    struct scope *public = NULL;
+    (void)state;
+    accept_settings(TLS_LISTENER SOME_AS, &config);
+    assert_int_equal(broker_config_shard_settings(&config, 1, &settings, &public, NULL), ST_OK);
+    assert_true(settings.send_hints);
+    assert_true(span_eq_str(settings.hint_as, "https://as/token"));
+    assert_true(span_eq_str(settings.hint_audience, "rs"));
+    config_done(&broker_config_table, &config);
+}
+
+static void public_topics_become_a_scope(void **state) /* MT-21 */
+{
+    struct broker_config config;
+    struct shard_settings settings;
+    struct scope *public = NULL;
+    struct why why;
+    (void)state;
+    accept_settings(TLS_LISTENER
+                    "public_topics: [{filter: \"news/#\"}, {filter: box, publish: true, subscribe: "
+                    "false}]\n",
+                    &config);
+    assert_int_equal(broker_config_shard_settings(&config, 1, &settings, &public, NULL), ST_OK);
+    assert_ptr_equal(settings.public_scope, public);
+    assert_true(scope_may_subscribe(public, (struct topic_filter){ SPAN("news/today") }));
+    assert_false(scope_may_publish(public, (struct topic_name){ SPAN("news/today") }));
+    assert_true(scope_may_publish(public, (struct topic_name){ SPAN("box") }));
+    assert_false(scope_may_subscribe(public, (struct topic_filter){ SPAN("box") }));
+    scope_unref(public);
+    config_done(&broker_config_table, &config);
+
+    accept_settings(TLS_LISTENER "public_topics: [{filter: \"a#\"}]\n", &config);
+    assert_int_equal(broker_config_shard_settings(&config, 1, &settings, &public, &why), ST_BAD_SCOPE);
+    config_done(&broker_config_table, &config);
+}
+
+static void listeners_that_would_be_unsafe_are_refused(void **state)
+{
+    (void)state;
+    refuse_settings("workers: 1\n", "listeners");
+    refuse_settings("listeners: [{port: 1883}]\n", "TLS needs `certificate` and `key`");
+    refuse_settings("listeners: [{tls: false, address: 0.0.0.0}]\n", "only a loopback address");
+    refuse_settings("listeners: [{tls: false, address: \"::\"}]\n", "only a loopback address");
+    refuse_settings("listeners: [{certificate: c, key: k, client_certificate: required}]\n",
+                    "`client_certificate` needs `client_ca`");
+    refuse_settings("listeners: [{certificate: c, key: k, port: 65536}]\n", "65536");
+}
+
+static void authorization_servers_that_could_not_work_are_refused(void **state)
+{
+    (void)state;
+    refuse_settings(TLS_LISTENER "authorization_servers: [{issuer: x}]\naudiences: [rs]\n",
+                    "no token can be checked");
+    refuse_settings(TLS_LISTENER "authorization_servers: [{issuer: x, jwks_file: f}]\n", "audiences");
+    refuse_settings(TLS_LISTENER "authorization_servers: [{issuer: x, jwks_uri: \"http://as/jwks\"}]\n"
+                                 "audiences: [rs]\n",
+                    "must be https");
+    refuse_settings(TLS_LISTENER "authorization_servers: [{issuer: x, introspection_uri: \"https://as/i\"}]\n"
+                                 "audiences: [rs]\n",
+                    "introspection needs");
+}
+
+static void only_the_durability_there_is_can_be_asked_for(void **state)
+{
+    (void)state;
+    refuse_settings(TLS_LISTENER "durability: commit\n", "durability");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_defaults_of_the_file_are_those_of_the_core),
+        cmocka_unit_test(totals_are_shared_out_among_the_workers),
+        cmocka_unit_test(the_first_authorization_server_and_audience_are_hinted_at),
+        cmocka_unit_test(public_topics_become_a_scope),
+        cmocka_unit_test(listeners_that_would_be_unsafe_are_refused),
+        cmocka_unit_test(authorization_servers_that_could_not_work_are_refused),
+        cmocka_unit_test(only_the_durability_there_is_can_be_asked_for),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
