@@ -1,4 +1,5 @@
 /* symbolon-as: the authorization server. */
+#include "as/certificate.h"
 #include "as/init.h"
 #include "as/server.h"
 #include "as/state_file.h"
@@ -12,12 +13,14 @@
 
 static const char help[] =
     "usage: symbolon-as init [--name HOST]... [--issuer URI] [--address ADDRESS] [--port PORT] DIR\n"
+    "       symbolon-as certificate --name HOST [--name HOST]... DIR OUT\n"
     "       symbolon-as --config FILE [--ports-file FILE]\n"
     "       symbolon-as --config FILE --check-config\n"
     "       symbolon-as --print-settings markdown|roff|sample\n"
     "       symbolon-as --version | --help\n"
     "\n"
     "  init DIR           make settings, keys and certificates for a new server\n"
+    "  certificate        a server certificate for a broker, by the authority in DIR\n"
     "  --config FILE      settings, YAML\n"
     "  --ports-file FILE  write the port really used there: https=PORT\n"
     "  --check-config     read the settings, say what is wrong with them, and leave\n";
@@ -117,6 +120,8 @@ int main(int argc, char **argv)
 
     if (argc > 1 && span_eq_str(span_of_str(argv[1]), "init"))
         return as_init(argc - 1, argv + 1);
+    if (argc > 1 && span_eq_str(span_of_str(argv[1]), "certificate"))
+        return as_certificate(argc - 1, argv + 1);
     if (config_command(&as_config, argc, argv, &exit_status))
         return exit_status;
     if (!read_options(&options, argc, argv, &exit_status))

@@ -57,6 +57,18 @@ def test_init_refuses_to_overwrite(site):
     assert open(site.server.ca, encoding='ascii').read() == before
 
 
+def test_a_certificate_for_a_broker_is_made_once_and_its_key_is_private(site, tmp_path):
+    out = str(tmp_path / 'b')
+    cert, key = site.server.certificate(out, 'broker.example', '10.0.0.1')
+    assert stat.S_IMODE(os.stat(key).st_mode) == 0o600
+    subprocess.run(['openssl', 'verify', '-CAfile', site.server.ca, '-verify_hostname', 'broker.example', cert], check=True,
+                   capture_output=True)
+    before = open(cert, encoding='ascii').read()
+    with pytest.raises(subprocess.CalledProcessError):
+        site.server.certificate(out, 'broker.example')
+    assert open(cert, encoding='ascii').read() == before
+
+
 def test_the_state_directory_is_closed_to_others(site):
     for folder, names, files in os.walk(site.server.dir):
         del names

@@ -179,6 +179,13 @@ class As:
         self.daemon.kill() if kill else self.daemon.stop()
         self.start()
 
+    def certificate(self, out, *names):
+        """`symbolon-as certificate`: paths of the certificate and its key."""
+        words = [w for name in names for w in ('--name', name)]
+        subprocess.run([program('symbolon-as'), 'certificate', *words, self.dir, out], check=True, capture_output=True,
+                       timeout=WAIT)
+        return out + '.pem', out + '.key'
+
     def admin(self, cmd, **members):
         """One command on the admin socket; raises if it is refused."""
         reply = self.admin_raw(json.dumps(dict(members, cmd=cmd)).encode() + b'\n')
@@ -293,10 +300,11 @@ class Broker:
         self.dir, self.as_server = folder, as_server
         self.config = os.path.join(folder, 'broker.yaml')
         if as_server is not None:
-            self.ca, ca_key = as_server.ca, os.path.join(as_server.dir, 'ca.key')
+            self.ca = as_server.ca
+            self.certificate, self.key = as_server.certificate(os.path.join(folder, 'broker'), 'localhost', '127.0.0.1')
         else:
             self.ca, ca_key = make_ca(folder)
-        self.certificate, self.key = make_server_certificate(folder, self.ca, ca_key)
+            self.certificate, self.key = make_server_certificate(folder, self.ca, ca_key)
         self.port, self.audience, self.workers, self.settings = 0, audience, workers, settings
         self.public, self.issuers = public, [self._issuer(n, i) for n, i in enumerate(issuers)]
         if as_server is not None:
