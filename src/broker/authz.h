@@ -32,6 +32,12 @@ void authz_cache_clear(struct authz_cache *cache);
 /* Is the grant alive? MT-100. The others ask this first. */
 enum status authz_alive(const struct authz *az, struct why *why) MUST_CHECK;
 
+/* More levels than max_levels; a topic shorter than that cannot have them. */
+static inline bool topic_too_deep(struct span topic, uint32_t max_levels)
+{
+    return topic.len >= max_levels && topic_level_count(topic) > max_levels;
+}
+
 /* MT-81; `cache` may be NULL. */
 enum status authz_publish(const struct authz *az, struct topic_name topic, struct authz_cache *cache,
                           struct why *why) MUST_CHECK;

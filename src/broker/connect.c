@@ -193,7 +193,7 @@ static enum status take_will(const struct conn *c, const struct mqtt_connect *co
 
     if (!connect->has_will)
         return ST_OK;
-    if (topic_level_count(connect->will.topic.s) > c->shard->settings->max_topic_levels)
+    if (topic_too_deep(connect->will.topic.s, c->shard->settings->max_topic_levels))
         return reject(why, ST_BAD_TOPIC, "max_topic_levels", "the Will topic has too many levels", 0);
     if (connect->will.retain && c->shard->settings->max_retained_messages == 0)
         return reject(why, ST_UNSUPPORTED, "MQTT5 [MQTT-3.2.2-13]", "retained messages are not available", 0);

@@ -153,7 +153,7 @@ void on_publish(struct conn *c, const struct mqtt_frame *frame)
         return;
     }
     az = conn_authz(c);
-    if (topic_level_count(p.topic.s) > c->shard->settings->max_topic_levels)
+    if (topic_too_deep(p.topic.s, c->shard->settings->max_topic_levels))
         st = reject(&why, ST_BAD_TOPIC, "max_topic_levels", "the topic has too many levels", 0);
     else
         st = authz_publish(&az, p.topic, &c->allowed, &why);

@@ -118,6 +118,23 @@ void session_start_grant_timer(struct session *s)
     timer_start(&shard->timers, &s->grant_timer, (struct mono_time){ due_ms });
 }
 
+/* A Will was allowed once, at CONNECT (MT-84); a token that takes the permission away takes the Will with it. */
+static void check_will(struct session *s, const struct authz *az)
+{
+    struct why why = { 0 };
+    enum status st;
+
+    if (s->will == NULL)
+        return;
+    st = authz_will(az, will_topic(s->will), &why);
+    if (st == ST_OK)
+        return;
+    log_event(s->shard->log, LOG_NOTICE, "will_lost", F_SPAN("client_id", session_client_id(s)), F_WHY(st, why),
+              F_SPAN("topic", will_topic(s->will).s));
+    will_free(s->will);
+    s->will = NULL;
+}
+
 uint32_t session_set_grant(struct session *s, struct grant *grant)
 {
     struct authz az;
@@ -127,6 +144,7 @@ uint32_t session_set_grant(struct session *s, struct grant *grant)
     s->grant = grant;
     s->grant_serial++;
     az = (struct authz){ grant, s->shard->settings->public_scope, s->shard->now };
+    check_will(s, &az);
     LIST_EACH_SAFE (it, &s->subscriptions) {
         struct subscription *sub = CONTAINER_OF(it, struct subscription, link);
         struct buf *filter = &s->shard->text;

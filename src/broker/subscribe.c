@@ -313,7 +313,7 @@ static enum status check_filter(struct conn *c, struct topic_filter filter, uint
         *ret_code = MQTT_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED;
         return reject(why, ST_UNSUPPORTED, "MQTT5 3.2.2.3.13", "shared subscriptions are not available", 0);
     }
-    if (topic_level_count(filter.s) > settings->max_topic_levels) {
+    if (topic_too_deep(filter.s, settings->max_topic_levels)) {
         *ret_code = MQTT_TOPIC_FILTER_INVALID;
         return reject(why, ST_BAD_FILTER, "max_topic_levels", "the filter has too many levels", 0);
     }

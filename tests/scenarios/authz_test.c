@@ -439,6 +439,25 @@ static void a_narrower_token_can_be_made_to_end_the_connection(void **state)
     key_unref(key);
 }
 
+static void a_narrower_token_takes_the_will_away(void **state)
+{ /* MT-84, MT-107 */
+    struct bench *b = *state;
+    struct key *key;
+    struct conn_io *watcher = client_connected(b, "w", ALL);
+    struct conn_io *c =
+        client_connected_with(b, &(struct connect_wish){ .id = "c", .scope = ALL, .will_topic = "a/gone" });
+
+    assert_int_equal(key_generate(KEY_ED25519, &key), ST_OK);
+    client_subscribe(watcher, "a/#", 0, MQTT_SUCCESS);
+    start_reauth(c, &(struct token_wish){ .scope = SUB }, key);
+    finish_reauth(c, key);
+    (void)expect_auth(c, MQTT_SUCCESS);
+    assert_int_equal(log_count(b, "will_lost"), 1);
+    client_drop(c);
+    expect_nothing(watcher);
+    key_unref(key);
+}
+
 static void a_failed_re_authentication_ends_the_connection(void **state)
 { /* MT-105 */
     struct bench *b = *state;
@@ -556,6 +575,7 @@ int main(void)
         T(other_packets_go_on_during_re_authentication),
         T(a_narrower_token_drops_what_it_does_not_cover),
         T(a_narrower_token_can_be_made_to_end_the_connection),
+        T(a_narrower_token_takes_the_will_away),
         T(a_failed_re_authentication_ends_the_connection),
         T(an_exporter_proof_is_not_taken_for_re_authentication),
         T(a_re_authentication_nobody_finishes_ends_the_connection),
