@@ -1,0 +1,54 @@
+"""The README's five minutes, typed as they stand: only ports and the one-time code are filled in."""
+import os
+import re
+import socket
+import subprocess
+
+from world import BUILD, ROOT, WAIT
+
+READY = {'symbolon-as': 'until [ -S as/admin.sock ]; do sleep 0.05; done',
+         'symbolon-broker': 'until (exec 3<>/dev/tcp/127.0.0.1/%(mqtt)d) 2>/dev/null; do sleep 0.05; done'}
+
+
+def free_ports(count):
+    held = [socket.socket() for _ in range(count)]
+    for s in held:
+        s.bind(('127.0.0.1', 0))
+    ports = [s.getsockname()[1] for s in held]
+    for s in held:
+        s.close()
+    return ports
+
+
+def shell_blocks():
+    text = open(os.path.join(ROOT, 'README.md'), encoding='utf-8').read()
+    tour = text.split('## Five minutes')[1].split('\n## ')[0]
+    return re.findall(r'```sh\n(.*?)```', tour, re.S)
+
+
+def script(ports):
+    lines = ['set -eu', 'trap \'kill $(jobs -p) 2>/dev/null; wait\' EXIT']
+    for block in shell_blocks():
+        for line in block.splitlines():
+            line = line.replace('symbolon-as init as', 'symbolon-as init --port %(https)d as' % ports)
+            line = line.replace('8443', str(ports['https'])).replace('8883', str(ports['mqtt']))
+            line = line.replace('--code CODE', '--port %(mqtt)d --code "$CODE"' % ports)
+            if line.startswith('symbolon as enroll-code'):
+                line = 'CODE=$(%s --json | python3 -c \'import json, sys; print(json.load(sys.stdin)["code"])\')' % line
+            lines.append(line)
+            if line.endswith('&'):
+                lines.append(READY[line.split()[0]] % ports)
+    refused = 'symbolon pub -t plant/sensor-2/temperature -m 21.5 -q 1'
+    lines.append('if %s; then echo "published what was forbidden"; exit 1; fi' % refused)
+    return '\n'.join(lines) + '\n'
+
+
+def test_the_five_minutes_work_as_written(tmp_path):
+    https, mqtt = free_ports(2)
+    path = ':'.join(os.path.join(BUILD, 'src', d) for d in ('as', 'broker', 'cli'))
+    env = dict(os.environ, PATH=path + ':/usr/bin:/bin', HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path / 'config'),
+               XDG_CACHE_HOME=str(tmp_path / 'cache'))
+    done = subprocess.run(['bash', '-c', script({'https': https, 'mqtt': mqtt})], cwd=tmp_path, env=env, capture_output=True,
+                          text=True, timeout=4 * WAIT, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'Not authorized' in done.stderr and 'MT-81' in done.stderr
