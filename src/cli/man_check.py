@@ -1,0 +1,22 @@
+"""man_check.py SYMBOLON MAN-PAGE: every option that --help shows stands in the manual page, and every exit status."""
+import re
+import subprocess
+import sys
+
+symbolon, page = sys.argv[1:]
+text = open(page, encoding='utf-8').read()
+words = set(re.findall(r'(?<=[ ,])-([a-z][a-z0-9-]*)', text)) | set(re.findall(r'Fl -([a-z][a-z0-9-]*)', text))
+missing = []
+for command in (['pub'], ['sub'], ['rr'], ['enroll'], ['key', 'new'], ['key', 'show'], ['token', 'get'],
+                ['token', 'show'], ['token', 'inspect']):
+    shown = subprocess.run([symbolon, *command, '--help'], check=True, capture_output=True, text=True).stdout
+    for line in shown.splitlines():
+        option = re.match(r'  (?:-(\w), | {4})--([a-z0-9-]+)', line)
+        if option and option.group(2) not in words:
+            missing.append(' '.join(command) + ' --' + option.group(2))
+codes = subprocess.run([symbolon, 'exit-codes'], check=True, capture_output=True, text=True).stdout
+for code in re.findall(r'^ *(\d+)  ', codes, re.M):
+    if not re.search(r'^\.It %s$' % code, text, re.M):
+        missing.append('exit status ' + code)
+if missing:
+    sys.exit('not in the manual page: ' + ', '.join(missing))
