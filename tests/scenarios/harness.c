@@ -23,7 +23,7 @@ uint32_t pick(struct bench *b, uint32_t below)
     return (uint32_t)(next_random(b) >> 32) % below;
 }
 
-static enum status bench_random(void *ctx, void *out, size_t len)
+enum status bench_random(void *ctx, void *out, size_t len)
 {
     uint8_t *p = out;
 
@@ -34,7 +34,7 @@ static enum status bench_random(void *ctx, void *out, size_t len)
 
 /* ---- the world ---- */
 
-static void inside(const struct bench *b, bool yes)
+void bench_inside(const struct bench *b, bool yes)
 {
     if (b->inside != NULL)
         b->inside(yes);
@@ -45,9 +45,9 @@ static uint8_t *world_append(void *ctx, struct conn_io *io, size_t len)
     uint8_t *room;
 
     assert_false(io->closed);
-    inside(ctx, false); /* the memory of the world is not the broker's */
+    bench_inside(ctx, false); /* the memory of the world is not the broker's */
     room = buf_room(&io->in, len);
-    inside(ctx, true);
+    bench_inside(ctx, true);
     assert_non_null(room);
     buf_added(&io->in, len);
     if (io->stuck)
@@ -109,7 +109,7 @@ static void world_resolve(void *ctx, enum resolve_kind kind, uint64_t request, s
 }
 
 /* All data of the turn goes in front of all answers of the turn: the order shard.h asks for. */
-static void flush_posted(struct bench *b)
+void bench_flush(struct bench *b)
 {
     for (int class = SHARD_DATA; class <= SHARD_ACK; class ++) {
         for (unsigned to = 0; to < b->count; to++) {
@@ -229,7 +229,7 @@ static void free_clients(struct bench *b)
 
 static void free_shards(struct bench *b)
 {
-    flush_posted(b);
+    bench_flush(b);
     for (unsigned i = 0; i < b->count; i++) {
         while (b->inbox[i] != NULL) {
             struct shard_msg *msg = b->inbox[i];
@@ -279,9 +279,9 @@ static bool offer(struct conn_io *c)
     if (c->closed || c->paused || c->out.len == 0)
         return false;
     if (c->conn == NULL) {
-        inside(b, true);
+        bench_inside(b, true);
         c->conn = shard_accept(b->shard[c->at], c, SPAN("192.0.2.1:1000"), c->moves > 0, b->now);
-        inside(b, false);
+        bench_inside(b, false);
         if (c->conn == NULL) {
             c->closed = true;
             return true;
@@ -295,9 +295,9 @@ static bool offer(struct conn_io *c)
 
         assert_non_null(exact);
         memcpy(exact, c->out.p, c->out.len);
-        inside(b, true);
+        bench_inside(b, true);
         used = shard_input(b->shard[c->at], c->conn, span_of(exact, c->out.len), b->now);
-        inside(b, false);
+        bench_inside(b, false);
         if (c->moves != moves)
             return true; /* all of it goes to the new place */
     }
@@ -310,18 +310,18 @@ bool bench_turn(struct bench *b, unsigned shard)
     struct shard_msg *msg = b->inbox[shard];
     bool busy = msg != NULL;
 
-    inside(b, true);
+    bench_inside(b, true);
     shard_advance(b->shard[shard], b->now);
-    inside(b, false);
+    bench_inside(b, false);
     b->inbox[shard] = NULL;
     b->inbox_end[shard] = &b->inbox[shard];
     while (msg != NULL) {
         struct shard_msg *next = msg->next;
 
         msg->next = NULL;
-        inside(b, true);
+        bench_inside(b, true);
         shard_message(b->shard[shard], msg, b->now);
-        inside(b, false);
+        bench_inside(b, false);
         msg = next;
     }
     LIST_EACH (it, &b->clients) {
@@ -330,7 +330,7 @@ bool bench_turn(struct bench *b, unsigned shard)
         if (c->at == shard && offer(c))
             busy = true;
     }
-    flush_posted(b);
+    bench_flush(b);
     return busy;
 }
 
@@ -427,471 +427,4 @@ void log_forget(struct bench *b)
 {
     b->log_len = 0;
     b->log[0] = '\0';
-}
-
-/* ---- tokens ---- */
-
-void token_make(struct bench *b, const struct token_wish *wish, struct buf *out)
-{
-    CLEANUP(scope_unrefp)
-    struct scope *scope = NULL;
-    const struct key *signer = wish->wrong_issuer ? b->other_key : b->as_key;
-    struct token_claims claims = { .iss = SPAN(BENCH_ISS),
-                                   .sub = span_of_str(wish->sub == NULL ? "sub of the tests" : wish->sub),
-                                   .aud = span_of_str(wish->aud == NULL ? BENCH_AUD : wish->aud),
-                                   .has_exp = true,
-                                   .exp = { b->now.wall.s + (wish->life_s == 0 ? 3600 : wish->life_s) },
-                                   .cnf = wish->key };
-
-    if (wish->scope != NULL) {
-        assert_int_equal(scope_from_text(span_of_str(wish->scope), &scope, NULL), ST_OK);
-        claims.scope = scope;
-    }
-    if (wish->not_before_s != 0) {
-        claims.has_nbf = true;
-        claims.nbf.s = b->now.wall.s + wish->not_before_s;
-    }
-    if (key_kind(wish->key) == KEY_SECRET)
-        assert_int_equal(token_issue_jwe(&claims, NULL, SPAN_NONE, b->shared, SPAN("rs-1"), out, NULL), ST_OK);
-    else
-        assert_int_equal(token_issue_jws(&claims, signer, SPAN("as-1"), out, NULL), ST_OK);
-}
-
-/* ---- clients: sending ---- */
-
-struct conn_io *client_new(struct bench *b)
-{
-    struct conn_io *c = calloc(1, sizeof *c);
-
-    assert_non_null(c);
-    c->b = b;
-    c->at = b->next_shard++ % b->count;
-    c->exporter = EXPORTER_OK;
-    (void)bench_random(b, c->exporter_value, sizeof c->exporter_value);
-    buf_init(&c->in, (size_t)1 << 28);
-    buf_init(&c->out, (size_t)1 << 28);
-    list_append(&b->clients, &c->link);
-    c->conn = shard_accept(b->shard[c->at], c, SPAN("192.0.2.1:1000"), false, b->now);
-    assert_non_null(c->conn);
-    return c;
-}
-
-void client_send(struct conn_io *c, struct span bytes)
-{
-    if (!c->closed)
-        put_bytes(&c->out, bytes);
-    if (!c->b->manual)
-        bench_run(c->b);
-}
-
-static void send_buf(struct conn_io *c, struct buf *packet)
-{
-    assert_true(buf_ok(packet));
-    client_send(c, buf_span(packet));
-    buf_done(packet);
-}
-
-static void write_will(const struct connect_wish *wish, struct mqtt_connect *connect)
-{
-    if (wish->will_topic == NULL)
-        return;
-    connect->has_will = true;
-    connect->will.topic.s = span_of_str(wish->will_topic);
-    connect->will.payload = span_of_str(wish->will_payload == NULL ? "gone" : wish->will_payload);
-    connect->will.qos = wish->will_qos;
-    connect->will.retain = wish->will_retain;
-    if (wish->will_delay_s > 0) {
-        connect->will.properties.will_delay_s = wish->will_delay_s;
-        mqtt_set(&connect->will.properties, PROP_WILL_DELAY);
-    }
-}
-
-static void write_wishes(const struct connect_wish *wish, struct mqtt_properties *p)
-{
-    if (wish->expiry_s > 0) {
-        p->session_expiry_s = wish->expiry_s;
-        mqtt_set(p, PROP_SESSION_EXPIRY);
-    }
-    if (wish->receive_maximum > 0) {
-        p->receive_maximum = wish->receive_maximum;
-        mqtt_set(p, PROP_RECEIVE_MAXIMUM);
-    }
-    if (wish->max_packet_bytes > 0) {
-        p->maximum_packet_size = wish->max_packet_bytes;
-        mqtt_set(p, PROP_MAXIMUM_PACKET_SIZE);
-    }
-    if (wish->no_problem_info) {
-        p->request_problem_info = 0;
-        mqtt_set(p, PROP_REQUEST_PROBLEM_INFO);
-    }
-}
-
-static void write_data(struct conn_io *c, const struct connect_wish *wish, const struct key *key,
-                       struct buf *data)
-{
-    struct token_wish token = { .scope = wish->scope,
-                                .sub = wish->sub != NULL ? wish->sub : wish->id,
-                                .key = key,
-                                .life_s = wish->life_s };
-    struct buf text, pop;
-
-    buf_init(&text, 65535);
-    buf_init(&pop, ACE_POP_MAX);
-    token_make(c->b, &token, &text);
-    if (!wish->challenge)
-        assert_int_equal(pop_make_exporter(key, span_of(c->exporter_value, ACE_EXPORTER_LEN), &pop), ST_OK);
-    assert_int_equal(auth_data_write_connect(buf_span(&text), buf_span(&pop), data), ST_OK);
-    buf_done(&text);
-    buf_done(&pop);
-}
-
-static void write_connect(struct conn_io *c, const struct connect_wish *wish, const struct key *key,
-                          struct buf *out)
-{
-    struct mqtt_connect connect = { .version = MQTT_5,
-                                    .clean_start = !wish->resume,
-                                    .keep_alive_s = wish->keep_alive_s,
-                                    .client_id = span_of_str(wish->id),
-                                    .has_user_name = wish->user_name,
-                                    .user_name = SPAN("somebody") };
-    struct buf data;
-
-    buf_init(&data, 65535);
-    write_will(wish, &connect);
-    write_wishes(wish, &connect.properties);
-    if (!wish->no_method) {
-        connect.properties.auth_method = span_of_str(wish->method == NULL ? ACE_METHOD : wish->method);
-        mqtt_set(&connect.properties, PROP_AUTH_METHOD);
-    }
-    if (!wish->no_method && !wish->no_data) {
-        if (wish->has_data)
-            put_bytes(&data, wish->data);
-        else
-            write_data(c, wish, key, &data);
-        connect.properties.auth_data = buf_span(&data);
-        mqtt_set(&connect.properties, PROP_AUTH_DATA);
-    }
-    mqtt_write_connect(out, &connect);
-    assert_true(buf_ok(out));
-    buf_done(&data);
-}
-
-void connect_packet(struct conn_io *c, const struct connect_wish *wish, struct buf *out)
-{
-    CLEANUP(key_unrefp)
-    struct key *own = NULL;
-
-    assert_int_equal(key_generate(KEY_ED25519, &own), ST_OK);
-    write_connect(c, wish, wish->key != NULL ? wish->key : own, out);
-}
-
-static void answer_challenge(struct conn_io *c, const struct key *key, bool draft06)
-{
-    struct mqtt_auth auth = expect_auth(c, MQTT_CONTINUE_AUTHENTICATION);
-    struct span client_nonce = SPAN("\x11\x12\x13\x14\x15\x16\x17\x18");
-    struct buf pop, data;
-
-    assert_int_equal(auth.properties.auth_data.len, ACE_NONCE_LEN);
-    buf_init(&pop, ACE_POP_MAX);
-    buf_init(&data, 1024);
-    assert_int_equal(pop_make_nonces(key, auth.properties.auth_data, client_nonce, &pop), ST_OK);
-    assert_int_equal(auth_data_write_answer(client_nonce, buf_span(&pop), draft06, &data), ST_OK);
-    client_auth(c, MQTT_CONTINUE_AUTHENTICATION, ACE_METHOD, buf_span(&data));
-    buf_done(&pop);
-    buf_done(&data);
-}
-
-void client_connect(struct conn_io *c, const struct connect_wish *wish)
-{
-    CLEANUP(key_unrefp)
-    struct key *own = NULL;
-    const struct key *key = wish->key;
-    struct buf packet;
-
-    if (key == NULL) {
-        assert_int_equal(key_generate(KEY_ED25519, &own), ST_OK);
-        key = own;
-    }
-    buf_init(&packet, (size_t)1 << 20);
-    write_connect(c, wish, key, &packet);
-    send_buf(c, &packet);
-    if (wish->challenge && !wish->has_data)
-        answer_challenge(c, key, wish->draft06);
-}
-
-struct conn_io *client_connected_with(struct bench *b, const struct connect_wish *wish)
-{
-    struct conn_io *c = client_new(b);
-
-    client_connect(c, wish);
-    (void)expect_connack(c, MQTT_SUCCESS);
-    return c;
-}
-
-struct conn_io *client_connected(struct bench *b, const char *id, const char *scope)
-{
-    return client_connected_with(b, &(struct connect_wish){ .id = id, .scope = scope });
-}
-
-void client_drop(struct conn_io *c)
-{
-    inside(c->b, true);
-    if (c->conn != NULL && !c->closed)
-        shard_closed(c->b->shard[c->at], c->conn, "reset", c->b->now);
-    inside(c->b, false);
-    c->conn = NULL;
-    c->closed = true;
-    flush_posted(c->b);
-    if (!c->b->manual)
-        bench_run(c->b);
-}
-
-void client_bye(struct conn_io *c)
-{
-    struct mqtt_disconnect d = { .reason = MQTT_SUCCESS };
-    struct buf packet;
-
-    buf_init(&packet, 64);
-    mqtt_write_disconnect(&packet, MQTT_5, &d);
-    send_buf(c, &packet);
-}
-
-void client_unstick(struct conn_io *c)
-{
-    c->stuck = false;
-    c->pending = 0;
-    inside(c->b, true);
-    if (c->conn != NULL)
-        shard_output_drained(c->b->shard[c->at], c->conn, c->b->now);
-    inside(c->b, false);
-    flush_posted(c->b);
-}
-
-struct mqtt_subscription wish_filter(const char *filter, uint8_t qos)
-{
-    return (struct mqtt_subscription){ .filter = { span_of_str(filter) }, .qos = qos };
-}
-
-void client_subscribe_with(struct conn_io *c, struct mqtt_subscription want, uint32_t id, uint16_t packet_id)
-{
-    struct mqtt_properties p = { 0 };
-    struct buf packet;
-
-    if (id != 0) {
-        p.subscription_id = id;
-        mqtt_set(&p, PROP_SUBSCRIPTION_ID);
-    }
-    buf_init(&packet, 1 << 17);
-    mqtt_write_subscribe(&packet, MQTT_5, packet_id, &p, &want, 1);
-    send_buf(c, &packet);
-}
-
-void client_subscribe(struct conn_io *c, const char *filter, uint8_t qos, uint8_t expected)
-{
-    client_subscribe_with(c, wish_filter(filter, qos), 0, 77);
-    (void)expect_suback(c, 77, expected);
-}
-
-void client_unsubscribe(struct conn_io *c, const char *filter)
-{
-    struct topic_filter f = { span_of_str(filter) };
-    struct buf packet;
-
-    buf_init(&packet, 1 << 17);
-    mqtt_write_unsubscribe(&packet, MQTT_5, 78, NULL, &f, 1);
-    send_buf(c, &packet);
-}
-
-void client_publish_with(struct conn_io *c, const struct publish_wish *wish)
-{
-    struct mqtt_publish_out p = { .qos = wish->qos,
-                                  .retain = wish->retain,
-                                  .dup = wish->dup,
-                                  .packet_id = wish->packet_id,
-                                  .topic_alias = wish->alias,
-                                  .has_message_expiry = wish->expiry_s > 0,
-                                  .message_expiry_s = wish->expiry_s,
-                                  .topic = span_of_str(wish->topic),
-                                  .properties = wish->properties,
-                                  .payload = span_of_str(wish->payload) };
-    struct buf packet;
-
-    buf_init(&packet, (size_t)1 << 22);
-    mqtt_write_publish(&packet, MQTT_5, &p);
-    send_buf(c, &packet);
-}
-
-void client_publish(struct conn_io *c, const char *topic, const char *payload, uint8_t qos, uint16_t packet_id)
-{
-    client_publish_with(
-        c, &(struct publish_wish){ .topic = topic, .payload = payload, .qos = qos, .packet_id = packet_id });
-}
-
-void client_ack(struct conn_io *c, enum mqtt_packet_type type, uint16_t packet_id, uint8_t reason)
-{
-    struct mqtt_ack ack = { .type = type, .packet_id = packet_id, .reason = reason };
-    struct buf packet;
-
-    buf_init(&packet, 64);
-    mqtt_write_ack(&packet, MQTT_5, &ack);
-    send_buf(c, &packet);
-}
-
-void client_ping(struct conn_io *c)
-{
-    client_send(c, SPAN("\xc0\x00"));
-}
-
-void client_auth(struct conn_io *c, uint8_t reason, const char *method, struct span data)
-{
-    struct mqtt_auth auth = { .reason = reason };
-    struct buf packet;
-
-    auth.properties.auth_method = span_of_str(method);
-    mqtt_set(&auth.properties, PROP_AUTH_METHOD);
-    auth.properties.auth_data = data;
-    mqtt_set(&auth.properties, PROP_AUTH_DATA);
-    buf_init(&packet, 1 << 17);
-    mqtt_write_auth(&packet, &auth);
-    send_buf(c, &packet);
-}
-
-/* ---- clients: receiving ---- */
-
-bool client_next(struct conn_io *c, struct mqtt_frame *frame)
-{
-    struct span rest = span_cut(buf_span(&c->in), c->in_at, SIZE_MAX);
-    struct why why;
-    enum status st;
-
-    if (rest.len == 0)
-        return false;
-    assert_int_equal(mqtt_frame_next(rest, MQTT_FROM_SERVER, MQTT_PACKET_SIZE_MAX, frame, &st, &why),
-                     MQTT_FRAME_READY);
-    c->in_at += frame->total_len;
-    return true;
-}
-
-static struct mqtt_frame expect_type(struct conn_io *c, enum mqtt_packet_type type)
-{
-    struct mqtt_frame frame;
-
-    if (!client_next(c, &frame))
-        fail_msg("%s expected, nothing came", mqtt_packet_name(type));
-    if (frame.type != type)
-        fail_msg("%s expected, %s came", mqtt_packet_name(type), mqtt_packet_name(frame.type));
-    return frame;
-}
-
-void expect_nothing(struct conn_io *c)
-{
-    struct mqtt_frame frame;
-
-    if (client_next(c, &frame))
-        fail_msg("nothing expected, %s came", mqtt_packet_name(frame.type));
-    assert_false(c->closed);
-}
-
-void expect_closed(struct conn_io *c)
-{
-    struct mqtt_frame frame;
-
-    if (client_next(c, &frame))
-        fail_msg("the end expected, %s came", mqtt_packet_name(frame.type));
-    assert_true(c->closed);
-}
-
-void assert_reason(const struct mqtt_properties *p, const char *clause)
-{
-    assert_true(mqtt_has(p, PROP_REASON_STRING));
-    if (!span_starts_with(p->reason_string, span_of_str(clause)))
-        fail_msg("reason string \"%.*s\" does not name %s", SPAN_FMT(p->reason_string), clause);
-}
-
-struct mqtt_connack expect_connack(struct conn_io *c, uint8_t reason)
-{
-    struct mqtt_frame frame = expect_type(c, MQTT_CONNACK);
-    struct mqtt_connack connack;
-
-    assert_int_equal(mqtt_read_connack(&frame, MQTT_5, &connack, NULL), ST_OK);
-    if (connack.reason != reason)
-        fail_msg("CONNACK 0x%02x expected, 0x%02x came: %.*s", reason, connack.reason,
-                 SPAN_FMT(connack.properties.reason_string));
-    return connack;
-}
-
-struct mqtt_disconnect expect_disconnect(struct conn_io *c, uint8_t reason)
-{
-    struct mqtt_frame frame = expect_type(c, MQTT_DISCONNECT);
-    struct mqtt_disconnect d;
-
-    assert_int_equal(mqtt_read_disconnect(&frame, MQTT_5, &d, NULL), ST_OK);
-    if (d.reason != reason)
-        fail_msg("DISCONNECT 0x%02x expected, 0x%02x came: %.*s", reason, d.reason,
-                 SPAN_FMT(d.properties.reason_string));
-    assert_true(c->closed);
-    return d;
-}
-
-void expect_refused(struct conn_io *c, uint8_t reason, const char *clause)
-{
-    struct mqtt_connack connack = expect_connack(c, reason);
-
-    assert_reason(&connack.properties, clause);
-    expect_closed(c);
-}
-
-void expect_thrown_out(struct conn_io *c, uint8_t reason, const char *clause)
-{
-    struct mqtt_disconnect d = expect_disconnect(c, reason);
-
-    assert_reason(&d.properties, clause);
-    expect_closed(c);
-}
-
-struct mqtt_publish expect_publish(struct conn_io *c, const char *topic, const char *payload, uint8_t qos)
-{
-    struct mqtt_frame frame = expect_type(c, MQTT_PUBLISH);
-    struct mqtt_publish p;
-
-    assert_int_equal(mqtt_read_publish(&frame, MQTT_5, &p, NULL), ST_OK);
-    if (!span_eq_str(p.topic.s, topic) || !span_eq_str(p.payload, payload))
-        fail_msg("%s \"%s\" expected, %.*s \"%.*s\" came", topic, payload, SPAN_FMT(p.topic.s),
-                 SPAN_FMT(p.payload));
-    assert_int_equal(p.qos, qos);
-    return p;
-}
-
-struct mqtt_ack expect_ack(struct conn_io *c, enum mqtt_packet_type type, uint16_t packet_id, uint8_t reason)
-{
-    struct mqtt_frame frame = expect_type(c, type);
-    struct mqtt_ack ack;
-
-    assert_int_equal(mqtt_read_ack(&frame, MQTT_5, &ack, NULL), ST_OK);
-    assert_int_equal(ack.packet_id, packet_id);
-    assert_int_equal(ack.reason, reason);
-    return ack;
-}
-
-struct mqtt_suback expect_suback(struct conn_io *c, uint16_t packet_id, uint8_t reason)
-{
-    struct mqtt_frame frame = expect_type(c, MQTT_SUBACK);
-    struct mqtt_suback ack;
-
-    assert_int_equal(mqtt_read_suback(&frame, MQTT_5, &ack, NULL), ST_OK);
-    assert_int_equal(ack.packet_id, packet_id);
-    assert_true(ack.reasons.len >= 1);
-    assert_int_equal(ack.reasons.p[0], reason);
-    return ack;
-}
-
-struct mqtt_auth expect_auth(struct conn_io *c, uint8_t reason)
-{
-    struct mqtt_frame frame = expect_type(c, MQTT_AUTH);
-    struct mqtt_auth auth;
-
-    assert_int_equal(mqtt_read_auth(&frame, &auth, NULL), ST_OK);
-    assert_int_equal(auth.reason, reason);
-    assert_true(span_eq_str(auth.properties.auth_method, ACE_METHOD));
-    return auth;
 }

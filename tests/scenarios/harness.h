@@ -100,6 +100,11 @@ size_t log_count(const struct bench *b, const char *event);
 bool log_has(const struct bench *b, const char *event, const char *text);
 void log_forget(struct bench *b);
 
+/* For harness_client.c. */
+enum status bench_random(void *ctx, void *out, size_t len); /* ctx: the bench */
+void bench_flush(struct bench *b);                          /* what was posted arrives */
+void bench_inside(const struct bench *b, bool yes);
+
 /* ---- tokens ---- */
 
 struct token_wish {
