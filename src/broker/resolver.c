@@ -54,6 +54,12 @@ struct resolver {
     struct server *servers;
 };
 
+static void log_bad_file(const char *path, enum status st, const struct why *why)
+{
+    log_event(NULL, LOG_ERROR, "file_not_usable", F_STR("file", path), F_STR("status", status_name(st)),
+              F_STR("why", why != NULL ? why->text : ""));
+}
+
 /* -- the verifier ---------------------------------------------------------------------------------------- */
 
 static enum status read_jwks(const char *path, struct jwks **ret, struct why *why)
@@ -105,12 +111,16 @@ static enum status add_issuer(struct parts *parts, const struct as_config *as, s
     parts->introspection |= as->introspection_uri != NULL;
     if (as->jwks_file != NULL)
         st = read_jwks(as->jwks_file, &issuer->jwks, why);
+    if (st != ST_OK)
+        log_bad_file(as->jwks_file, st, why);
     if (st == ST_OK && as->token_key_file != NULL) {
         struct jwk *jwk = &parts->jwks[parts->key_count];
         st = read_token_key(as->token_key_file, jwk, &parts->documents[parts->key_count], why);
         if (st == ST_OK)
             parts->keys[parts->key_count++] =
                 (struct verifier_shared_key){ .iss = issuer->iss, .kid = jwk->kid, .key = jwk->key };
+        else
+            log_bad_file(as->token_key_file, st, why);
     }
     return st;
 }
@@ -465,6 +475,8 @@ static enum status read_secret(struct server *s, struct why *why)
             st = reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     }
     buf_wipe(&text);
+    if (st != ST_OK)
+        log_bad_file(s->config->client_secret_file, st, why);
     return st;
 }
 

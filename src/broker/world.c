@@ -145,7 +145,9 @@ static enum status listen_on(struct world *world, size_t i, struct why *why)
                   F_STR("tls", l->tls ? "yes" : "no"));
     else
         log_event(NULL, LOG_ERROR, "cannot_listen", F_STR("name", listener_config_name(l)),
-                  F_STR("address", l->address), F_I64("port", l->port), F_STR("why", why->text));
+                  F_STR("address", l->address), F_I64("port", l->port),
+                  F_STR("certificate", l->tls ? l->certificate : ""), F_STR("clause", why->clause),
+                  F_STR("why", why->text));
     return st;
 }
 
@@ -178,7 +180,7 @@ static void reload_listener(struct world *world, size_t i)
     enum status st = tls_for(l, &tls, &why);
     if (st != ST_OK) { /* the old one stays in use */
         log_event(NULL, LOG_ERROR, "certificate_not_reloaded", F_STR("name", listener_config_name(l)),
-                  F_WHY(st, why));
+                  F_STR("certificate", l->certificate), F_WHY(st, why));
         return;
     }
     for (unsigned k = 0; tls != NULL && k < world->common.count; k++)
