@@ -332,6 +332,7 @@ struct buf loop_take_spare(struct loop *loop, size_t max)
         loop->spare_bytes -= b.cap;
     } else {
         buf_init(&b, max);
+        (void)buf_room(&b, LOOP_SPARE_MIN); /* so that it is worth keeping afterwards */
     }
     b.max = max;
     return b;

@@ -13,7 +13,7 @@
 #define LOOP_PLAIN_BYTES (LOOP_PLAIN_FRONT + LOOP_READ_BYTES + 16 * 1024)
 #define LOOP_SPARES      1024
 #define LOOP_SPARE_MIN   4096
-#define LOOP_SPARE_BYTES (16u * 1024 * 1024) /* all of them together; more is given back to the system */
+#define LOOP_SPARE_BYTES (4u * 1024 * 1024) /* all of them together; more is given back to the system */
 
 struct loop {
     uv_loop_t uv;
