@@ -107,7 +107,7 @@ static bool set(struct parse *p, const struct found *f, const char *value)
     case OPTION_END:
         break;
     }
-    ASSERT(!"find() gives options only");
+    ASSERT(false); /* find() gives options only */
     return false;
 }
 

@@ -343,7 +343,7 @@ static void dispatch(struct engine *e, const struct mqtt_frame *frame)
         got_auth(e, frame);
         break;
     default:
-        ASSERT(!"not in accepts[]");
+        ASSERT(false); /* not in accepts[] */
     }
 }
 

@@ -119,7 +119,7 @@ enum symbolon_key_type symbolon_key_type(const struct symbolon_key *key)
     for (size_t i = 0; i < COUNT_OF(kinds); i++)
         if (kinds[i].kind == key_kind(key_inside(key)))
             return kinds[i].type;
-    ASSERT(!"every kind of key is in the table");
+    ASSERT(false); /* every kind of key is in the table */
     return SYMBOLON_KEY_SECRET;
 }
 
