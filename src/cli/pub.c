@@ -24,7 +24,7 @@ struct pub {
     struct line_reader *reader;
     bool sent; /* of one message: handed over */
     bool input_ended;
-    uint64_t handed_over, answered, confirmed; /* messages; QoS 0 is confirmed all at once by the flush */
+    uint64_t handed_over, answered, failed, confirmed; /* messages; QoS 0 is confirmed all at once by the flush */
 };
 
 static const struct option_set sets[] = {
@@ -56,7 +56,7 @@ static void finish_if_done(struct pub *p)
 
     if (!p->input_ended || p->answered < p->handed_over || p->session.stopping)
         return;
-    if (p->options->message.qos > 0)
+    if (p->options->message.qos > 0 || p->failed == p->handed_over)
         session_finish(&p->session, EXIT_DONE);
     else if (symbolon_client_flush(p->session.client, &error) != SYMBOLON_OK)
         session_finish(&p->session, complain_error(COMMAND, &error));
@@ -120,6 +120,7 @@ static void on_published(void *arg, uint64_t id, const struct symbolon_error *re
         snprintf(what, sizeof what, "message %llu was not accepted: ", (unsigned long long)id);
         complain_about(p, what, result);
         session_note(&p->session, exit_code_for(result->status));
+        p->failed++;
     }
     finish_if_done(p);
 }
@@ -130,7 +131,7 @@ static void on_flushed(void *arg, const struct symbolon_error *result)
 
     if (result->status != SYMBOLON_OK)
         return; /* `disconnected` says why */
-    p->confirmed = p->handed_over;
+    p->confirmed = p->handed_over - p->failed;
     session_finish(&p->session, EXIT_DONE);
 }
 
