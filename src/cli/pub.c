@@ -24,7 +24,8 @@ struct pub {
     struct line_reader *reader;
     bool sent; /* of one message: handed over */
     bool input_ended;
-    uint64_t handed_over, answered, failed, confirmed; /* messages; QoS 0 is confirmed all at once by the flush */
+    uint64_t handed_over, answered, failed,
+        confirmed; /* messages; QoS 0 is confirmed all at once by the flush */
 };
 
 static const struct option_set sets[] = {
