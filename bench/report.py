@@ -52,7 +52,7 @@ def cell(rows, key):
 
 def table(columns, scenarios, results):
     """results: {(scenario name, column): [rows of the rounds]}; the ratio is the last column's over the first's."""
-    head = ["", *columns] + ([f"{columns[-1]} ÷ {columns[0]}"] if len(columns) > 1 else [])
+    head = ["", *columns] + (["ratio"] if len(columns) > 1 else [])
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for scenario in scenarios:
         rows = [results.get((scenario.name, column)) for column in columns]
