@@ -73,6 +73,7 @@ enum status as_new(const struct as_parts *parts, struct now now, struct as **ret
     if (st != ST_OK)
         return reject(why, st, "as", "no random bytes", 0);
     throttle_init(&as->throttle, key);
+    throttle_init(&as->remembered, key);
     st = as_schema(as->sql, why);
     if (st == ST_OK)
         st = load_counts(as, why);
@@ -113,18 +114,39 @@ enum status as_random_text(struct as *as, size_t bytes, struct buf *out, struct 
     return st == ST_OK ? ST_OK : reject(why, st, "as", "no random bytes", 0);
 }
 
-enum status replay_check(struct as *as, struct span who, struct span jti, struct wall_time expires,
-                         struct why *why)
+/* In a minute, of a memory that lasts about five; the ten keep small settings usable. */
+static uint32_t replay_share(const struct as *as)
 {
-    uint8_t id[SHA256_LEN];
-    struct buf b;
+    return (uint32_t)(as->settings->auth_replay_max / 100 + 10);
+}
+
+static enum status check_replay_room(struct call *call)
+{
+    struct as *as = call->as;
 
     if (as->replays >= as->settings->auth_replay_max)
-        return reject(why, ST_QUOTA, "auth.replay_max", "too many assertions to remember", 0);
+        return reject(&call->why, ST_QUOTA, "auth.replay_max", "too many assertions to remember", 0);
+    int64_t wait = throttle_wait_s(&as->remembered, call->client_id, replay_share(as), call->now.mono);
+    if (wait == 0)
+        return ST_OK;
+    call->out->retry_after_s = wait;
+    return reject(&call->why, ST_QUOTA, "auth.replay_max", "too many assertions of this client in a minute", 0);
+}
+
+enum status replay_check(struct call *call, struct span who, struct span jti, struct wall_time expires)
+{
+    struct as *as = call->as;
+    struct why *why = &call->why;
+    uint8_t id[SHA256_LEN];
+    struct buf b;
+    enum status st = check_replay_room(call);
+
+    if (st != ST_OK)
+        return st;
     buf_init(&b, AS_BODY_MAX);
     put_prefixed16(&b, who);
     put_prefixed16(&b, jti);
-    enum status st = buf_ok(&b) ? sha256(buf_span(&b), id) : ST_NO_MEMORY;
+    st = buf_ok(&b) ? sha256(buf_span(&b), id) : ST_NO_MEMORY;
     buf_done(&b);
     if (st != ST_OK)
         return reject(why, st, "RFC 7523 3", "the jti could not be remembered", 0);
@@ -132,9 +154,11 @@ enum status replay_check(struct as *as, struct span who, struct span jti, struct
                  SQL_BLOB(span_of(id, sizeof id)), SQL_I64(expires.s));
     if (st == ST_EXISTS)
         return reject(why, ST_BAD_CREDENTIAL, "RFC 7523 3", "this jti was used before", 0);
-    if (st == ST_OK)
-        as->replays++;
-    return st;
+    if (st != ST_OK)
+        return st;
+    as->replays++;
+    throttle_failed(&as->remembered, call->client_id, call->now.mono); /* here: counts what was remembered */
+    return ST_OK;
 }
 
 static enum status purge_all(struct as *as, struct now now, struct why *why)
@@ -161,9 +185,9 @@ void as_purge(struct as *as, struct now now)
 {
     struct why why = { 0 };
 
-    if (now.wall.s < as->next_purge_s)
+    if (now.mono.ms < as->next_purge_ms)
         return;
-    as->next_purge_s = now.wall.s + PURGE_EVERY_S;
+    as->next_purge_ms = now.mono.ms + PURGE_EVERY_MS;
     enum status st = purge_all(as, now, &why);
     if (st != ST_OK) /* what is over stays over: every look-up compares the time itself */
         log_event(NULL, LOG_WARNING, "purge_failed", F_WHY(st, why));

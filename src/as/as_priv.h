@@ -9,7 +9,7 @@
 #include "codec/json.h"
 
 #define CALL_ARENA_MAX  (1024 * 1024)
-#define PURGE_EVERY_S   30
+#define PURGE_EVERY_MS  30000
 #define SECRET_BYTES    32 /* client secrets, references, codes: 256 bits */
 #define ID_MAX          128
 #define TOKEN_ENDPOINT  "/token"
@@ -28,8 +28,9 @@ struct as {
     int64_t tokens;        /* rows in the token table, revoked ones too */
     int64_t replays;
     struct wall_time started;
-    int64_t next_purge_s;
+    int64_t next_purge_ms; /* monotonic: a clock that jumps must not put it off */
     struct throttle throttle;
+    struct throttle remembered; /* assertions by client: nobody fills the memory for all */
 };
 
 /* One HTTP request on its way through the core; everything in the arena goes with it. */
@@ -62,9 +63,9 @@ enum status as_random_text(struct as *as, size_t bytes, struct buf *out, struct 
 /* Clients, resource servers, groups: 1 to 128 of A-Z a-z 0-9 . _ : @ ~ = , - (docs/as-admin-protocol.md). */
 bool id_valid(struct span id);
 
-/* Remembers a jti until `expires`: ST_BAD_CREDENTIAL when it was there, ST_QUOTA when the memory is full.
- * `who` keeps the name spaces of different signers apart. */
-enum status replay_check(struct as *as, struct span who, struct span jti, struct wall_time expires,
-                         struct why *why) MUST_CHECK;
+/* Remembers a jti until `expires`: ST_BAD_CREDENTIAL when it was there, ST_QUOTA when the memory is full or the client
+ * (call->client_id) takes more than its share of it. `who` keeps the name spaces of different signers apart. */
+enum status replay_check(struct call *call, struct span who, struct span jti,
+                         struct wall_time expires) MUST_CHECK;
 
 #endif

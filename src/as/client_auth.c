@@ -188,7 +188,7 @@ static enum status check_assertion(struct call *call, const struct presented *p,
     st = assertion_check(p->assertion, key, &expected, call->now.wall, &assertion, &call->why);
     if (st != ST_OK) /* the reason stays in `why`; on the wire it is invalid_client (RFC 7523 3.2) */
         return st == ST_NO_MEMORY ? st : ST_BAD_CREDENTIAL;
-    st = replay_check(as, p->client_id, span_of_str(assertion.jti), assertion.exp, &call->why);
+    st = replay_check(call, p->client_id, span_of_str(assertion.jti), assertion.exp);
     if (st == ST_OK)
         out->key = TAKE(key);
     return st;

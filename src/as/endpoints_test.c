@@ -372,6 +372,25 @@ static void enrolment_cannot_take_over_a_name_or_a_group_of_its_choice(void **st
     assert_int_equal(js_size(js_get(js_get(show, "client"), "groups")), 0);
 }
 
+static void an_open_code_cannot_take_the_name_another_code_is_for(void **state UNUSED)
+{
+    SITE(s);
+    CLEANUP(key_unrefp)
+    struct key *key = NULL;
+    const char *open = code_of(&s, "");
+    const char *fixed = code_of(&s, ",\"client_id\":\"boiler\",\"ttl_s\":60");
+
+    assert_int_equal(key_generate(KEY_ED25519, &key), ST_OK);
+    world_post(s.w, "/enroll", enroll_body(&s, open, "boiler", key, key, "j1"));
+    refused(&s, 400, "invalid_grant");
+    world_post(s.w, "/enroll", enroll_body(&s, fixed, "boiler", key, key, "j2"));
+    assert_int_equal(s.w->code, 201);
+    code_of(&s, ",\"client_id\":\"kettle\",\"ttl_s\":60");
+    world_pass(s.w, 60); /* the other code is over: its name is free */
+    world_post(s.w, "/enroll", enroll_body(&s, open, "kettle", key, key, "j3"));
+    assert_int_equal(s.w->code, 201);
+}
+
 static void wrong_codes_have_to_wait(void **state UNUSED)
 {
     SITE(s);
@@ -413,6 +432,38 @@ static void an_assertion_is_remembered_until_it_is_over(void **state UNUSED)
     world_post(s.w, "/token",
                world_text(s.w, "client_assertion_type=" JWT_BEARER "&client_assertion=%s&audience=rs1",
                           world_assertion(s.w, key, ASSERTION_TYP_CLIENT, "k", WORLD_ISSUER, "j0")));
+    assert_int_equal(s.w->code, 200);
+}
+
+static const char *assertion_form(struct site *s, const struct key *key, const char *client, int n)
+{
+    return world_text(
+        s->w, "client_assertion_type=" JWT_BEARER "&client_assertion=%s&audience=rs1",
+        world_assertion(s->w, key, ASSERTION_TYP_CLIENT, client, WORLD_ISSUER, world_text(s->w, "j%d", n)));
+}
+
+static void one_client_cannot_fill_the_memory_of_assertions(void **state UNUSED)
+{
+    SITE(s);
+    CLEANUP(key_unrefp)
+    struct key *key = NULL;
+    int n = 0;
+
+    assert_int_equal(key_generate(KEY_ED25519, &key), ST_OK);
+    for (int i = 0; i < 2; i++)
+        world_admin(s.w, world_text(s.w, "{\"cmd\":\"client.add\",\"client_id\":\"%s\",\"jwk\":%s}",
+                                    i == 0 ? "k" : "m", world_jwk(s.w, key)));
+    s.w->settings.auth_replay_max = 100;
+    do
+        world_post(s.w, "/token", assertion_form(&s, key, "k", n));
+    while (s.w->code == 200 && ++n < 50);
+    assert_int_equal(n, 11); /* a hundredth and ten, each minute */
+    refused(&s, 429, "temporarily_unavailable");
+    assert_true(s.w->retry_after_s > 0);
+    world_post(s.w, "/token", assertion_form(&s, key, "m", 0));
+    assert_int_equal(s.w->code, 200);
+    world_pass(s.w, 60);
+    world_post(s.w, "/token", assertion_form(&s, key, "k", n));
     assert_int_equal(s.w->code, 200);
 }
 
@@ -503,8 +554,10 @@ int main(void)
         cmocka_unit_test(a_code_registers_one_key_once),
         cmocka_unit_test(a_code_ends_at_its_time),
         cmocka_unit_test(enrolment_cannot_take_over_a_name_or_a_group_of_its_choice),
+        cmocka_unit_test(an_open_code_cannot_take_the_name_another_code_is_for),
         cmocka_unit_test(wrong_codes_have_to_wait),
         cmocka_unit_test(an_assertion_is_remembered_until_it_is_over),
+        cmocka_unit_test(one_client_cannot_fill_the_memory_of_assertions),
         cmocka_unit_test(metadata_and_keys_are_for_everybody),
         cmocka_unit_test(wrong_paths_methods_and_media_types),
         cmocka_unit_test(malformed_bodies_are_invalid_requests),

@@ -158,6 +158,20 @@ static enum status find_code(struct call *call, struct span code, struct enrollm
     return st;
 }
 
+/* A code that fixes no client_id must not take the one another code was made for: rules and topics of that name belong to
+ * somebody else. */
+static enum status check_not_reserved(struct call *call, struct span wanted)
+{
+    int64_t found = 0;
+    enum status st =
+        sql_query(call->as->sql, "SELECT 1 FROM enrollment WHERE client_id = $1 AND expires_at > $2 LIMIT 1",
+                  take_i64, &found, &call->why, SQL_TEXT(wanted), SQL_I64(call->now.wall.s));
+
+    if (st == ST_OK && found != 0)
+        return reject(&call->why, ST_BAD_GRANT, "as enrollment", "this client_id is kept for another code", 0);
+    return st;
+}
+
 static enum status choose_client_id(struct call *call, const struct enrollment *code, struct span wanted,
                                     struct span *ret)
 {
@@ -167,7 +181,7 @@ static enum status choose_client_id(struct call *call, const struct enrollment *
         return reject(&call->why, ST_BAD_GRANT, "as enrollment", "the code is for another client_id", 0);
     *ret = code->client_id.len > 0 ? code->client_id : wanted;
     if (ret->len > 0)
-        return ST_OK;
+        return code->client_id.len > 0 ? ST_OK : check_not_reserved(call, wanted);
     buf_init(&id, ID_MAX);
     put_str(&id, "dev-");
     enum status st = as_random_text(call->as, NEW_ID_BYTES, &id, &call->why);

@@ -13,6 +13,9 @@
 #define CNONCE_MAX 64
 #define JTI_BYTES  16
 #define TOKEN_MAX  (64 * 1024)
+/* Rows a client may have for each live token allowed to it: whoever revokes at once what it just got must not fill
+ * everybody's table. */
+#define KEPT_PER_LIVE 4
 
 /* How the scope came is how it goes back (D-20). */
 enum carriage { CARRIED_BASE64URL, CARRIED_ARRAY, CARRIED_TEXT };
@@ -140,14 +143,18 @@ static enum status find_cnonce(struct call *call, const struct js *params, struc
 static enum status check_room(struct call *call, const struct grant *g)
 {
     const struct as *as = call->as;
-    int64_t live = 0;
+    int64_t live = 0, kept = 0, live_max = as->settings->token_max_per_client;
 
     if (as->tokens >= as->settings->token_max)
         return reject(&call->why, ST_QUOTA, "token.max", "too many live tokens", 0);
-    enum status st = token_row_count_client(as->sql, g->auth.principal.id, call->now.wall,
-                                            as->settings->token_max_per_client, &live, &call->why);
-    if (st == ST_OK && live >= as->settings->token_max_per_client)
+    enum status st =
+        token_row_count_client(as->sql, g->auth.principal.id, call->now.wall, live_max, &live, &call->why);
+    if (st == ST_OK && live >= live_max)
         return reject(&call->why, ST_QUOTA, "token.max_per_client", "this client has too many live tokens", 0);
+    if (st == ST_OK && as->tokens >= as->settings->token_max / 2) /* before that it hurts nobody */
+        st = token_row_count_kept(as->sql, g->auth.principal.id, live_max * KEPT_PER_LIVE, &kept, &call->why);
+    if (st == ST_OK && kept >= live_max * KEPT_PER_LIVE)
+        return reject(&call->why, ST_QUOTA, "token.max_per_client", "this client revoked too many tokens", 0);
     return st;
 }
 

@@ -100,7 +100,7 @@ static enum status check_proof(struct call *call, struct span proof, const struc
     st = jwk_thumbprint_text(key, thumbprint);
     if (st != ST_OK)
         return reject(&call->why, st, "as req_cnf", "the key has no thumbprint", 0);
-    st = replay_check(as, span_of_str(thumbprint), span_of_str(assertion.jti), assertion.exp, &call->why);
+    st = replay_check(call, span_of_str(thumbprint), span_of_str(assertion.jti), assertion.exp);
     return st == ST_BAD_CREDENTIAL ? ST_MALFORMED : st;
 }
 

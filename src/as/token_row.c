@@ -133,6 +133,13 @@ enum status token_row_count_client(struct sql *sql, struct span client_id, struc
                      take_i64, ret, why, SQL_TEXT(client_id), SQL_I64(now.s), SQL_I64(limit));
 }
 
+enum status token_row_count_kept(struct sql *sql, struct span client_id, int64_t limit, int64_t *ret,
+                                 struct why *why)
+{
+    return sql_query(sql, "SELECT COUNT(*) FROM (SELECT 1 FROM token WHERE client_id = $1 LIMIT $2) AS kept",
+                     take_i64, ret, why, SQL_TEXT(client_id), SQL_I64(limit));
+}
+
 enum status token_row_last_end(struct sql *sql, struct wall_time now, struct wall_time *ret, struct why *why)
 {
     return sql_query(sql, "SELECT COALESCE(MAX(expires_at), $1) FROM token WHERE expires_at > $1", take_i64,

@@ -50,6 +50,9 @@ enum status token_row_count(struct sql *sql, int64_t *ret, struct why *why) MUST
 enum status token_row_count_client(struct sql *sql, struct span client_id, struct wall_time now, int64_t limit,
                                    int64_t *ret, struct why *why) MUST_CHECK;
 /* The last moment any row ends, or `now`. */
+/* All rows of a client, revoked ones too; counts no further than `limit`. */
+enum status token_row_count_kept(struct sql *sql, struct span client_id, int64_t limit, int64_t *ret,
+                                 struct why *why) MUST_CHECK;
 enum status token_row_last_end(struct sql *sql, struct wall_time now, struct wall_time *ret,
                                struct why *why) MUST_CHECK;
 enum status token_row_purge(struct sql *sql, struct wall_time now, int64_t *ret_count,
