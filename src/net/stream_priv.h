@@ -58,6 +58,13 @@ struct stream {
     void *dialing;
 };
 
+#define JUST_CLOSED ((struct why){ "connection", "closed", 0 })
+
+static inline struct why stream_why(const char *clause, const char *text)
+{
+    return (struct why){ clause, text, 0 };
+}
+
 /* In state CONNECTING, without descriptor. */
 enum status stream_new_connecting(struct loop *loop, const struct stream_settings *settings,
                                   const struct stream_events *events, void *ctx, struct stream **ret_stream,
@@ -66,5 +73,20 @@ enum status stream_new_connecting(struct loop *loop, const struct stream_setting
 void stream_connected(struct stream *stream, int fd);
 /* Straight to DEAD. */
 void stream_die(struct stream *stream, enum status st, struct why why);
+/* To FLUSHING: output leaves first, then the reason given is reported. */
+void stream_begin_close(struct stream *stream, enum status st, struct why why);
+/* After every change of what we wait for; costs a system call only if that did change. */
+void stream_poll_update(struct stream *stream);
+bool stream_wants_input(const struct stream *stream);
+
+/* stream_write.c: what the TLS layer put into loop->cipher (flights, alerts, key updates); `pending` when the socket
+ * is writable again. */
+void stream_write_cipher(struct stream *stream);
+void stream_write_pending(struct stream *stream);
+
+/* stream_read.c */
+bool stream_read(struct stream *stream); /* false when there was nothing to read */
+void stream_take_handshake(struct stream *stream, struct tls_io *io);
+void stream_deliver_unread(struct stream *stream);
 
 #endif

@@ -1,0 +1,188 @@
+/* Writing: what a turn gathered becomes records and one write; see stream_priv.h. */
+#include "net/stream_priv.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#define CIPHER_KEEP (512u * 1024) /* a larger shared buffer is given back after use */
+
+/* The peer is gone, but what it sent before it went may be unread yet: reading goes on until it finds the end. */
+static void write_failed(struct stream *s)
+{
+    if (s->state != STREAM_OPEN || !stream_wants_input(s)) {
+        stream_die(s, s->state >= STREAM_FLUSHING ? ST_OK : ST_IO,
+                   stream_why("connection", "the peer is gone"));
+        return;
+    }
+    s->broken = true;
+    buf_done(&s->pending);
+    s->pending_at = 0;
+    timer_start(&s->loop->wheel, &s->timer, mono_plus_ms(s->loop->now.mono, s->linger_ms));
+}
+
+/* Gives bytes to the socket; what it does not take stays in `pending` (which was empty). */
+static void write_out(struct stream *s, struct span bytes)
+{
+    ASSERT(s->pending.len == 0);
+    while (!s->broken && bytes.len > 0) {
+        ssize_t n = send(s->fd, bytes.p, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n >= 0) {
+            bytes = span_cut(bytes, (size_t)n, bytes.len);
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            break;
+        } else if (errno != EINTR) {
+            write_failed(s);
+            return;
+        }
+    }
+    if (bytes.len > 0 && !s->broken) {
+        put_bytes(&s->pending, bytes);
+        s->pending_at = 0;
+        if (!buf_ok(&s->pending))
+            stream_die(s, ST_NO_MEMORY, stream_why("memory", "out of memory"));
+    }
+}
+
+/* What the TLS layer produced beside data: handshake flights, alerts, key updates. */
+void stream_write_cipher(struct stream *s)
+{
+    struct buf *cipher = &s->loop->cipher;
+    if (cipher->len > 0 && s->state != STREAM_DEAD) {
+        if (s->pending.len > 0)
+            put_bytes(&s->pending, buf_span(cipher));
+        else
+            write_out(s, buf_span(cipher));
+    }
+    if (cipher->cap > CIPHER_KEEP)
+        buf_done(cipher);
+    buf_reset(cipher);
+    stream_poll_update(s);
+}
+
+void stream_write_pending(struct stream *s)
+{
+    while (s->pending_at < s->pending.len) {
+        struct span rest = span_cut(buf_span(&s->pending), s->pending_at, s->pending.len);
+        ssize_t n = send(s->fd, rest.p, rest.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n >= 0) {
+            s->pending_at += (size_t)n;
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            return;
+        } else if (errno != EINTR) {
+            write_failed(s);
+            return;
+        }
+    }
+    buf_done(&s->pending);
+    s->pending_at = 0;
+}
+
+static bool may_write_data(const struct stream *s)
+{
+    return s->state == STREAM_OPEN ||
+           (s->state == STREAM_FLUSHING && (s->tls == NULL || tls_established(s->tls)));
+}
+
+static void write_gather(struct stream *s)
+{
+    if (s->tls == NULL) {
+        write_out(s, buf_span(&s->gather));
+    } else {
+        struct tls_io io = { SPAN_NONE, &s->loop->cipher };
+        struct why why;
+        enum status st = tls_write(s->tls, &io, buf_span(&s->gather), &why);
+        stream_write_cipher(s);
+        if (st != ST_OK)
+            stream_die(s, st, why);
+    }
+    loop_give_spare(s->loop, &s->gather);
+}
+
+static void finish_close(struct stream *s)
+{
+    if (s->tls != NULL) {
+        struct tls_io io = { SPAN_NONE, &s->loop->cipher };
+        tls_close(s->tls, &io);
+        stream_write_cipher(s);
+    }
+    if (s->state != STREAM_FLUSHING)
+        return;
+    if (s->eof || s->broken) {
+        stream_die(s, ST_OK, JUST_CLOSED);
+        return;
+    }
+    if (s->pending.len == 0) /* else the descriptor's close says it; close_notify is only a courtesy */
+        shutdown(s->fd, SHUT_WR);
+    s->state = STREAM_LINGERING;
+}
+
+static void flush(struct stream *s)
+{
+    list_remove(&s->in_dirty);
+    if (s->pending.len == 0 && s->gather.len > 0 && may_write_data(s))
+        write_gather(s);
+    if (s->state == STREAM_FLUSHING && s->pending.len == 0)
+        finish_close(s);
+    stream_poll_update(s);
+    if (s->congested && s->state == STREAM_OPEN && stream_backlog(s) <= s->high_water / 4) {
+        s->congested = false;
+        if (s->events->on_drained != NULL)
+            s->events->on_drained(s->ctx);
+    }
+}
+
+void streams_flush(struct loop *loop)
+{
+    struct list batch; /* on_drained() may make streams dirty again: they wait for the next turn */
+    list_init(&batch);
+    struct list *link;
+    while ((link = list_shift(&loop->dirty)) != NULL)
+        list_append(&batch, link);
+    while ((link = list_shift(&batch)) != NULL)
+        flush(CONTAINER_OF(link, struct stream, in_dirty));
+}
+
+uint8_t *stream_append(struct stream *s, size_t len)
+{
+    ASSERT(!s->moving);
+    if (s->gather.len >= s->flush_at && s->pending.len == 0 && may_write_data(s))
+        write_gather(s);
+    if (s->state >= STREAM_FLUSHING)
+        return NULL;
+    if (len > s->backlog_max || stream_backlog(s) > s->backlog_max - len) {
+        stream_die(s, ST_QUOTA, stream_why("backlog_max", "the peer reads too slowly"));
+        return NULL;
+    }
+    if (s->gather.cap == 0)
+        s->gather = loop_take_spare(s->loop, SIZE_MAX / 2); /* bounded just above */
+    uint8_t *room = buf_room(&s->gather, len);
+    if (room == NULL) {
+        stream_die(s, ST_NO_MEMORY, stream_why("memory", "out of memory"));
+        return NULL;
+    }
+    buf_added(&s->gather, len);
+    if (!list_linked(&s->in_dirty))
+        list_append(&s->loop->dirty, &s->in_dirty);
+    if (stream_backlog(s) > s->high_water)
+        s->congested = true;
+    return room;
+}
+
+void stream_send(struct stream *s, struct span bytes)
+{
+    if (bytes.len == 0)
+        return;
+    uint8_t *room = stream_append(s, bytes.len);
+    if (room != NULL)
+        memcpy(room, bytes.p, bytes.len);
+}
+
+size_t stream_backlog(const struct stream *s)
+{
+    return s->gather.len + s->pending.len - s->pending_at;
+}
+
+bool stream_congested(const struct stream *s)
+{
+    return s->congested;
+}
