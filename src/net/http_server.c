@@ -1,4 +1,5 @@
 #include "net/http_server.h"
+#include "base/list.h"
 #include "net/file.h"
 #include "net/listener_priv.h"
 #include "net/loop_priv.h"
@@ -7,6 +8,8 @@
 #include <gnutls/x509.h>
 #include <microhttpd.h>
 #include <stdlib.h>
+#include <strings.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define MAX_BODY        (64u * 1024)
@@ -15,6 +18,7 @@
 #define PEM_MAX         (256u * 1024)
 #define TIMEOUT_S       30u
 #define MAX_CONNECTIONS 1000u
+#define PATIENCE        2 /* timeouts that one request may take altogether, handshake and answer with it */
 #define CONNECTION_KEEP (16u * 1024) /* libmicrohttpd's own memory per connection: head and headers */
 
 /* The same as for MQTT (tls_config.c), in libmicrohttpd's way of asking. */
@@ -33,6 +37,18 @@ struct http_server {
     void *ctx;
     uint16_t port;
     size_t max_body;
+    struct list visits; /* the one whose request has lasted longest first */
+    struct timer patience;
+    int64_t patience_ms;
+};
+
+/* libmicrohttpd closes connections on which nothing moves; one on which a byte moves now and then it would keep for ever.
+ * So each is watched from its beginning, or the end of the last request, to the end of the next. */
+struct visit {
+    struct list link;
+    struct http_server *server;
+    int fd; /* libmicrohttpd's */
+    int64_t since_ms;
 };
 
 /* What one request gathers between its head and its end. */
@@ -142,16 +158,41 @@ static bool announced_too_large(const struct http_server *server, struct MHD_Con
     return text != NULL && strtoull(text, &end, 10) > server->max_body + MAX_DISCARD;
 }
 
-static enum MHD_Result send_too_large(struct MHD_Connection *connection)
+static enum MHD_Result send_code(struct MHD_Connection *connection, int code)
 {
-    struct http_reply reply = { .code = MHD_HTTP_CONTENT_TOO_LARGE };
+    struct http_reply reply = { .code = code };
     return send_reply(connection, &reply);
+}
+
+static const char *const once[] = { "Authorization", "Content-Type", "Content-Length", "Transfer-Encoding" };
+
+static enum MHD_Result count_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    unsigned *counts = cls;
+    (void)kind;
+    (void)value;
+    for (size_t i = 0; i < COUNT_OF(once); i++)
+        counts[i] += strcasecmp(name, once[i]) == 0;
+    return MHD_YES;
+}
+
+/* Fields of which a proxy in front might have believed another one than we would (RFC 9110 5.3, RFC 9112 6.1). */
+static bool ambiguous(struct MHD_Connection *connection)
+{
+    unsigned counts[COUNT_OF(once)] = { 0 };
+    (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, count_header, counts);
+    for (size_t i = 0; i < COUNT_OF(once); i++)
+        if (counts[i] > 1)
+            return true;
+    return counts[2] > 0 && counts[3] > 0;
 }
 
 static enum MHD_Result on_head(struct http_server *server, struct MHD_Connection *connection, void **req_cls)
 {
+    if (ambiguous(connection))
+        return send_code(connection, MHD_HTTP_BAD_REQUEST);
     if (announced_too_large(server, connection))
-        return send_too_large(connection);
+        return send_code(connection, MHD_HTTP_CONTENT_TOO_LARGE);
     struct gathering *gathering = calloc(1, sizeof *gathering);
     if (gathering == NULL)
         return MHD_NO;
@@ -172,7 +213,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         return on_head(server, connection, req_cls);
     if (*upload_size == 0)
         return buf_ok(&gathering->body) ? answer(server, connection, url, method, gathering)
-                                        : send_too_large(connection);
+                                        : send_code(connection, MHD_HTTP_CONTENT_TOO_LARGE);
     put_bytes(&gathering->body, span_of(upload, *upload_size));
     gathering->seen += *upload_size;
     *upload_size = 0;
@@ -180,13 +221,68 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     return gathering->seen <= server->max_body + MAX_DISCARD ? MHD_YES : MHD_NO;
 }
 
+/* -- patience -------------------------------------------------------------------------------------------- */
+
+static void visit_restart(struct visit *visit)
+{
+    struct http_server *server = visit->server;
+    list_remove(&visit->link);
+    list_append(&server->visits, &visit->link);
+    visit->since_ms = server->loop->now.mono.ms;
+    if (!timer_running(&server->patience))
+        timer_start(&server->loop->wheel, &server->patience,
+                    mono_plus_ms(server->loop->now.mono, server->patience_ms));
+}
+
+static void on_connection(void *cls, struct MHD_Connection *connection, void **socket_ctx,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct visit *visit = *socket_ctx;
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        if (visit != NULL)
+            list_remove(&visit->link);
+        free(visit);
+        *socket_ctx = NULL;
+        return;
+    }
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    visit = calloc(1, sizeof *visit);
+    if (visit == NULL || info == NULL) {
+        free(visit); /* served without a watch rather than not at all */
+        return;
+    }
+    visit->server = cls;
+    visit->fd = info->connect_fd;
+    list_init(&visit->link);
+    *socket_ctx = visit;
+    visit_restart(visit);
+}
+
+static void on_patience(struct timer *timer, struct now now)
+{
+    struct http_server *server = CONTAINER_OF(timer, struct http_server, patience);
+    LIST_EACH_SAFE (link, &server->visits) {
+        struct visit *visit = CONTAINER_OF(link, struct visit, link);
+        if (now.mono.ms - visit->since_ms < server->patience_ms) {
+            timer_start(&server->loop->wheel, timer,
+                        mono_plus_ms((struct mono_time){ visit->since_ms }, server->patience_ms));
+            return;
+        }
+        (void)shutdown(visit->fd, SHUT_RDWR); /* libmicrohttpd sees it and closes */
+        list_remove(&visit->link);
+    }
+}
+
 static void on_request_over(void *cls, struct MHD_Connection *connection, void **req_cls,
                             enum MHD_RequestTerminationCode how)
 {
     struct gathering *gathering = *req_cls;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     (void)cls;
-    (void)connection;
-    (void)how;
+    if (info != NULL && info->socket_context != NULL && how == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+        visit_restart(info->socket_context);
     if (gathering == NULL)
         return;
     buf_wipe(&gathering->body); /* it may hold a client's secret */
@@ -272,7 +368,8 @@ static enum status daemon_start(struct http_server *server, const struct http_se
         MHD_OPTION_PER_IP_CONNECTION_LIMIT, settings->max_connections_per_address,
         MHD_OPTION_CONNECTION_TIMEOUT, settings->timeout_s != 0 ? settings->timeout_s : TIMEOUT_S,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_KEEP, MHD_OPTION_NOTIFY_COMPLETED,
-        on_request_over, NULL, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+        on_request_over, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_ARRAY, tls,
+        MHD_OPTION_END);
     if (server->daemon == NULL)
         return reject(why, ST_IO, "https", "the HTTPS server does not start: certificate or key unusable", 0);
     return ST_OK;
@@ -331,6 +428,10 @@ enum status http_server_new(struct loop *loop, const struct http_server_settings
     server->ctx = ctx;
     server->max_body = settings->max_body != 0 ? settings->max_body : MAX_BODY;
     timer_init(&server->timer, on_timer);
+    timer_init(&server->patience, on_patience);
+    list_init(&server->visits);
+    server->patience_ms =
+        (settings->timeout_s != 0 ? settings->timeout_s : TIMEOUT_S) * (int64_t)MS_PER_S * PATIENCE;
     list_init(&server->chore.link);
     server->chore.run = on_chore;
     enum status st = server_start(server, settings, why);
@@ -359,7 +460,8 @@ void http_server_free(struct http_server *server)
         uv_close((uv_handle_t *)server->poll, poll_gone);
     }
     if (server->daemon != NULL)
-        MHD_stop_daemon(server->daemon); /* closes the listening socket too */
+        MHD_stop_daemon(server->daemon); /* closes the listening socket and each visit */
+    timer_stop(&server->loop->wheel, &server->patience);
     free(server);
 }
 

@@ -1,5 +1,6 @@
 /* net/http_server.h - HTTPS on our loop (libmicrohttpd, external epoll): whole requests in, whole replies out.
  * The handler runs on the loop's thread when the body is complete, and fills the reply before it returns.
+ * A request that is not over after twice `timeout_s`, however busily its bytes trickle, is cut off.
  * A body announced longer than max_body is answered 413; one that grows beyond it unannounced is cut off. */
 #ifndef SYMBOLON_NET_HTTP_SERVER_H
 #define SYMBOLON_NET_HTTP_SERVER_H

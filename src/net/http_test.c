@@ -4,6 +4,7 @@
 #include "net/test_certs.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -276,6 +277,97 @@ static void a_server_that_never_answers_is_a_timeout(void **state)
     world_done(&w);
 }
 
+/* What a plain server says to these bytes, up to when it closes. */
+static void raw_exchange(struct world *w, const char *request, char *answer, size_t cap)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct mono_time until = mono_plus_ms(now_read().mono, PATIENCE_MS);
+    size_t len = 0;
+    ssize_t n = -1;
+    to.sin_port = htons(http_server_port(w->server));
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(send(fd, request, strlen(request), 0), strlen(request));
+    while (n != 0 && len < cap - 1) {
+        if (now_read().mono.ms > until.ms)
+            fail_msg("not closed");
+        loop_turn(w->loop);
+        n = recv(fd, answer + len, cap - 1 - len, MSG_DONTWAIT);
+        if (n > 0)
+            len += (size_t)n;
+    }
+    answer[len] = '\0';
+    close(fd);
+}
+
+static void fields_that_could_mean_two_things_are_refused(void **state)
+{
+    /* RFC 9110 5.3, RFC 9112 6.1 */
+    static const char *const twice[] = {
+        "Authorization: Basic eDp5\r\nAuthorization: Basic eDp6\r\nContent-Length: 1\r\n\r\nx",
+        "Content-Type: text/plain\r\ncontent-type: application/json\r\nContent-Length: 1\r\n\r\nx",
+        "Content-Length: 1\r\nContent-Length: 2\r\n\r\nxy",
+        "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    };
+    char request[512], answer[2048];
+    struct world w;
+    (void)state;
+    world_init(&w, false);
+    for (size_t i = 0; i < COUNT_OF(twice); i++) {
+        (void)snprintf(request, sizeof request, "POST / HTTP/1.1\r\nHost: x\r\n%s", twice[i]);
+        raw_exchange(&w, request, answer, sizeof answer);
+        assert_non_null(strstr(answer, "HTTP/1.1 400 "));
+        assert_int_equal(w.seen.requests, 0);
+    }
+    world_done(&w);
+}
+
+struct trickle {
+    struct loop *loop;
+    struct timer timer;
+    int fd;
+    int sent;
+    bool cut;
+};
+
+static void on_trickle(struct timer *timer, struct now now)
+{
+    struct trickle *t = CONTAINER_OF(timer, struct trickle, timer);
+    char byte = 'x';
+    if (recv(t->fd, &byte, 1, MSG_DONTWAIT) == 0 || send(t->fd, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1)
+        t->cut = true;
+    t->sent++;
+    timer_start(loop_timers(t->loop), timer, mono_plus_ms(now.mono, 100));
+}
+
+static void a_request_that_trickles_is_cut_off_in_the_end(void **state)
+{
+    static const char head[] = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n";
+    struct http_server_settings settings = { .address = "127.0.0.1", .timeout_s = 1 };
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct world w = { 0 };
+    struct trickle t = { 0 };
+    (void)state;
+    assert_int_equal(loop_new(&w.loop, NULL), ST_OK);
+    assert_int_equal(http_server_new(w.loop, &settings, handler, &w, &w.server, NULL), ST_OK);
+    to.sin_port = htons(http_server_port(w.server));
+    t.fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(t.fd, (struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(send(t.fd, head, sizeof head - 1, 0), sizeof head - 1);
+    t.loop = w.loop;
+    timer_init(&t.timer, on_trickle);
+    timer_start(loop_timers(w.loop), &t.timer, mono_plus_ms(loop_now(w.loop).mono, 100));
+    while (!t.cut && t.sent < 100)
+        loop_turn_wait(w.loop);
+    assert_true(t.cut);
+    assert_in_range(t.sent, 12, 60); /* more than one timeout, about two */
+    assert_int_equal(w.seen.requests, 0);
+    timer_stop(loop_timers(w.loop), &t.timer);
+    close(t.fd);
+    http_server_free(w.server);
+    loop_free(w.loop);
+}
+
 static void many_calls_run_side_by_side_and_one_can_be_cancelled(void **state)
 {
     enum { CALLS = 40 };
@@ -361,6 +453,8 @@ int main(void)
         cmocka_unit_test(a_server_we_do_not_trust_is_refused),
         cmocka_unit_test(plain_http_needs_to_be_allowed),
         cmocka_unit_test(a_server_that_never_answers_is_a_timeout),
+        cmocka_unit_test(fields_that_could_mean_two_things_are_refused),
+        cmocka_unit_test(a_request_that_trickles_is_cut_off_in_the_end),
         cmocka_unit_test(many_calls_run_side_by_side_and_one_can_be_cancelled),
     };
     return cmocka_run_group_tests(tests, make_certs, drop_certs);
