@@ -27,6 +27,7 @@ static const struct option_row rows[] = {
     { 't', "text", OPTION_TEXT, offsetof(struct opts, text), "TEXT", "a text" },
     { 'n', "number", OPTION_NUMBER, offsetof(struct opts, number), "N", "a number", -1, 9 },
     { 0, "list", OPTION_LIST, offsetof(struct opts, list), "X", "a list" },
+    { 'w', "words", OPTION_WORDS, offsetof(struct opts, list), "A B C", "three words", 3, 3 },
     { .kind = OPTION_END },
 };
 static const struct option_set sets[] = { { rows, 0 } };
@@ -72,6 +73,13 @@ static void options_are_taken_in_every_usual_spelling(void **state UNUSED)
     assert_int_equal(o.number, -1);
     assert_string_equal(rest.items[0], "-");
     text_list_done(&rest);
+    assert_int_equal(parse(&o, &rest, complaint, (const char *const[]){ "-w", "a", "-b", "c", "-f", NULL }),
+                     OPTION_OK);
+    assert_int_equal(o.list.count, 3);
+    assert_string_equal(o.list.items[1], "-b");
+    assert_true(o.flag);
+    text_list_done(&o.list);
+    text_list_done(&rest);
 }
 
 static void options_that_make_no_sense_are_refused_with_a_reason(void **state UNUSED)
@@ -80,7 +88,8 @@ static void options_that_make_no_sense_are_refused_with_a_reason(void **state UN
         { "-z" },       { "--zzz" },        { "--flag=1" },   { "-t" },
         { "--text" },   { "-n", "10" },     { "-n", "" },     { "-n", "5x" },
         { "-n", "-2" }, { "--number=1e1" }, { "--Heading:" }, { "-n", "99999999999999999999" },
-        { "-fz" },      { "--fla" },
+        { "-w", "a" },  { "-wa" },          { "--words=a" },  { "-fz" },
+        { "--fla" },
     };
     struct opts o;
     struct text_list rest;

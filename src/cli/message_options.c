@@ -23,6 +23,7 @@ const struct option_row message_rows[] = {
     { 0,   "message-expiry",   OPTION_NUMBER, AT(expiry),           "S",     "message expiry interval in seconds", 0, UINT32_MAX },
     { 0,   "utf8",             OPTION_FLAG,   AT(utf8),             NULL,    "payload format indicator 1: the payload is UTF-8" },
     { 0,   "user-property",    OPTION_LIST,   AT(user_properties),  "NAME=VALUE", "user property; may be repeated" },
+    { 'D', "property",        OPTION_WORDS,  AT(properties),       "publish NAME VALUE", "the same properties as mosquitto_pub spells them; for user-property VALUE is NAME=VALUE here", 3, 3 },
     { .kind = OPTION_END },
 };
 
@@ -31,6 +32,52 @@ const struct option_row lines_rows[] = {
     { .kind = OPTION_END },
 };
 /* clang-format on */
+
+void message_options_done(struct message_options *options)
+{
+    text_list_done(&options->user_properties);
+    text_list_done(&options->properties);
+}
+
+static bool take_expiry(struct message_options *o, const char *value)
+{
+    char *end;
+
+    errno = 0;
+    long long s = strtoll(value, &end, 10);
+    if (errno != 0 || end == value || *end != '\0' || s < 0 || s > UINT32_MAX)
+        return false;
+    o->expiry = s;
+    return true;
+}
+
+static bool take_property(struct message_options *o, const char *name, const char *value)
+{
+    if (strcmp(name, "content-type") == 0)
+        o->content_type = value;
+    else if (strcmp(name, "response-topic") == 0)
+        o->response_topic = value;
+    else if (strcmp(name, "correlation-data") == 0)
+        o->correlation_data = value;
+    else if (strcmp(name, "payload-format-indicator") == 0)
+        o->utf8 = strcmp(value, "0") != 0;
+    else if (strcmp(name, "message-expiry-interval") == 0)
+        return take_expiry(o, value);
+    else
+        return strcmp(name, "user-property") == 0 && text_list_add(&o->user_properties, value);
+    return true;
+}
+
+const char *message_options_properties(struct message_options *o)
+{
+    for (size_t i = 0; i + 2 < o->properties.count; i += 3) {
+        if (strcmp(o->properties.items[i], "publish") != 0)
+            return "-D knows the properties of publish only";
+        if (!take_property(o, o->properties.items[i + 1], o->properties.items[i + 2]))
+            return "-D names a property nobody knows, or a value that makes no sense";
+    }
+    return NULL;
+}
 
 static struct symbolon_bytes text(const char *s)
 {

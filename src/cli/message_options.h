@@ -19,6 +19,7 @@ struct message_options {
     int64_t expiry; /* -1: none */
     bool utf8;
     struct text_list user_properties; /* NAME=VALUE */
+    struct text_list properties;      /* -D: three words each */
 };
 
 #define MESSAGE_OPTIONS_INIT \
@@ -28,6 +29,11 @@ struct message_options {
 
 extern const struct option_row message_rows[];
 extern const struct option_row lines_rows[]; /* -l, of `pub` only */
+
+void message_options_done(struct message_options *options);
+
+/* Takes -D over into the members above. NULL or a complaint. */
+const char *message_options_properties(struct message_options *options);
 
 /* Everything but the payload; spans point into the options. `user` is made here, free() it. NULL or a complaint. */
 const char *message_of_options(const struct message_options *options, struct symbolon_user_property **ret_user,

@@ -102,6 +102,7 @@ static bool set(struct parse *p, const struct found *f, const char *value)
     case OPTION_NUMBER:
         return set_number(p, f, value);
     case OPTION_LIST:
+    case OPTION_WORDS:
         return text_list_add(f->member, value) || bad(p, "%s: out of memory", f->written);
     case OPTION_HEADING:
     case OPTION_END:
@@ -111,9 +112,23 @@ static bool set(struct parse *p, const struct found *f, const char *value)
     return false;
 }
 
+/* Several words, one after the other. */
+static bool set_words(struct parse *p, const struct found *f)
+{
+    for (int64_t n = 0; n < f->row->min; n++) {
+        if (p->at + 1 >= p->argc)
+            return bad(p, "%s wants %s", f->written, f->row->arg);
+        if (!set(p, f, p->argv[++p->at]))
+            return false;
+    }
+    return true;
+}
+
 /* The value in the same word, or the next one. */
 static bool set_with_value(struct parse *p, const struct found *f, const char *inside)
 {
+    if (f->row->kind == OPTION_WORDS)
+        return inside == NULL ? set_words(p, f) : bad(p, "%s wants separate words", f->written);
     if (inside != NULL)
         return set(p, f, inside);
     if (p->at + 1 >= p->argc)

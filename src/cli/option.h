@@ -12,6 +12,7 @@ enum option_kind {
     OPTION_TEXT,    /* const char * */
     OPTION_NUMBER,  /* int64_t within [min, max] */
     OPTION_LIST,    /* struct text_list, may be given more than once */
+    OPTION_WORDS,   /* struct text_list: adds `min` words each time, as mosquitto's -D has them */
     OPTION_HEADING, /* a line in --help, no option */
 };
 

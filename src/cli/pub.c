@@ -186,6 +186,8 @@ static int run(struct pub *p)
     const char *complaint = check(&p->options->message);
 
     if (complaint == NULL)
+        complaint = message_options_properties(&p->options->message);
+    if (complaint == NULL)
         complaint = message_of_options(&p->options->message, &user, &p->message);
     if (complaint == NULL && !p->options->message.lines)
         complaint = payload_of_options(&p->options->message, &p->payload);
@@ -215,7 +217,7 @@ int run_pub(int argc, char **argv)
     if (code == GO_ON)
         code = run(&pub);
     buf_wipe(&pub.payload);
-    text_list_done(&options.message.user_properties);
+    message_options_done(&options.message);
     connect_options_done(&options.connect);
     return code;
 }

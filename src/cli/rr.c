@@ -136,6 +136,8 @@ static int run(struct rr *r)
     struct symbolon_error error;
     const char *complaint = check(r->options);
 
+    if (complaint == NULL)
+        complaint = message_options_properties(&r->options->message);
     if (complaint == NULL) {
         r->options->message.response_topic = r->options->response;
         complaint = message_of_options(&r->options->message, &user, &r->message);
@@ -168,7 +170,7 @@ int run_rr(int argc, char **argv)
     if (code == GO_ON)
         code = run(&rr);
     buf_wipe(&rr.payload);
-    text_list_done(&options.message.user_properties);
+    message_options_done(&options.message);
     connect_options_done(&options.connect);
     return code;
 }
