@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #define TOKEN_FILE_MAX 65536
+#define PACKET_MAX     268435460u /* whatever MQTT can carry: a person asked for it */
 #define AT(member)     offsetof(struct connect_options, member)
 
 /* clang-format off */
@@ -243,6 +244,7 @@ static void broker_options(const struct session *s, struct symbolon_client_optio
     o->keep_session = c->keep_session;
     o->session_expiry_s = (uint32_t)c->session_expiry;
     o->keep_alive_s = (uint16_t)c->keep_alive;
+    o->max_packet_size = PACKET_MAX;
     o->user_name = c->user_name;
     if (c->password != NULL)
         o->password = (struct symbolon_bytes){ c->password, strlen(c->password) };

@@ -7,6 +7,7 @@
 #include "net/dial.h"
 
 #define USER_PROPERTIES_MAX 64
+#define BACKLOG_MAX         (MQTT_PACKET_SIZE_MAX + 16777216u) /* one message of any size, behind others */
 #define PIN_CLAUSE          "RFC 9431 2.2.1 (MT-26)"
 
 void client_rearm(struct symbolon_client *c)
@@ -148,6 +149,16 @@ static size_t on_data(void *ctx, struct span data)
     return used;
 }
 
+static void on_drained(void *ctx)
+{
+    struct symbolon_client *c = ctx;
+
+    if (c->state != CLIENT_OPEN)
+        return;
+    engine_drained(&c->engine, client_now(c));
+    client_rearm(c);
+}
+
 static void on_closed(void *ctx, enum status st, const struct why *why)
 {
     struct symbolon_client *c = ctx;
@@ -168,6 +179,7 @@ static void on_closed(void *ctx, enum status st, const struct why *why)
 static const struct stream_events stream_events = {
     .on_ready = on_ready,
     .on_data = on_data,
+    .on_drained = on_drained,
     .on_closed = on_closed,
 };
 
@@ -180,7 +192,8 @@ void client_dial(struct symbolon_client *c)
         .expect = { .any_name = c->o.insecure, .pin = c->token.has_rs_x5t ? c->token.rs_x5t : NULL },
         .connect_ms = c->o.connect_timeout_ms,
         .stream = { .handshake_ms = c->o.connect_timeout_ms,
-                    .unread_max = (size_t)c->o.max_packet_size + 65536 },
+                    .unread_max = (size_t)c->o.max_packet_size + 65536,
+                    .backlog_max = BACKLOG_MAX },
     };
     struct symbolon_error error;
     struct why why = { 0 };
@@ -206,6 +219,13 @@ static void engine_sends(void *ctx, struct span bytes)
 
     if (c->stream != NULL)
         stream_send(c->stream, bytes);
+}
+
+static bool engine_congested(void *ctx)
+{
+    struct symbolon_client *c = ctx;
+
+    return c->stream != NULL && stream_congested(c->stream);
 }
 
 static void engine_connected(void *ctx, const struct mqtt_connack *connack)
@@ -320,6 +340,7 @@ static void engine_flushed(void *ctx, const struct symbolon_error *result)
 
 const struct engine_events client_engine_events = {
     .send = engine_sends,
+    .congested = engine_congested,
     .connected = engine_connected,
     .ended = engine_ended,
     .challenge = engine_challenge,

@@ -4,6 +4,7 @@
 
 #define OUT_MAX       (MQTT_PACKET_SIZE_MAX + 65536u)
 #define PING_GRACE_MS 20000 /* a PINGRESP later than this means that nobody is there */
+#define QUOTA_MAX     60000 /* leaves packet identifiers for SUBSCRIBE and UNSUBSCRIBE */
 
 void engine_init(struct engine *e, const struct engine_settings *settings, const struct engine_events *events,
                  void *ctx)
@@ -30,7 +31,8 @@ const char *engine_client_id(const struct engine *e)
 
 size_t engine_pending(const struct engine *e)
 {
-    return e->queued_count + e->in_flight_count + e->request_count + (e->flush_after > 0 ? 1 : 0);
+    return e->queued_count + e->in_flight_count + e->request_count +
+           (e->flush_after > 0 || e->flush_wanted ? 1 : 0);
 }
 
 void engine_send(struct engine *e)
@@ -54,9 +56,10 @@ void engine_send(struct engine *e)
 
 static void end_flush(struct engine *e, const struct symbolon_error *result)
 {
-    if (e->flush_after == 0)
+    if (e->flush_after == 0 && !e->flush_wanted)
         return;
     e->flush_after = 0;
+    e->flush_wanted = false;
     e->events->flushed(e->ctx, result);
 }
 
@@ -169,7 +172,9 @@ static void take_limits(struct engine *e, const struct mqtt_properties *p)
 {
     uint16_t quota = mqtt_receive_maximum(p);
 
-    e->send_quota = quota < e->settings.max_inflight ? quota : e->settings.max_inflight;
+    if (quota > e->settings.max_inflight)
+        quota = e->settings.max_inflight;
+    e->send_quota = quota < QUOTA_MAX ? quota : QUOTA_MAX;
     e->broker_max_packet = mqtt_maximum_packet_size(p);
     e->broker_max_qos = mqtt_maximum_qos(p);
     e->broker_retain = !mqtt_has(p, PROP_RETAIN_AVAILABLE) || p->retain_available != 0;
@@ -424,13 +429,20 @@ void engine_tick(struct engine *e, struct now now)
     engine_send(e);
 }
 
+void engine_flush_now(struct engine *e)
+{
+    e->flush_wanted = false;
+    put_ping(e);
+    e->flush_after = e->pings_out;
+}
+
 enum symbolon_status engine_flush(struct engine *e, struct now now, struct symbolon_error *error)
 {
     if (e->state != ENGINE_OPEN)
         return error_set(error, SYMBOLON_CLOSED, "", "not connected");
     e->now = now;
-    put_ping(e);
-    e->flush_after = e->pings_out;
+    e->flush_wanted = true;
+    publish_pump(e);
     engine_send(e);
     return SYMBOLON_OK;
 }

@@ -41,6 +41,8 @@ struct engine_settings {
 
 struct engine_events {
     void (*send)(void *ctx, struct span bytes);
+    /* True while the transport is behind: messages then wait in the queue until engine_drained(). */
+    bool (*congested)(void *ctx);
     void (*connected)(void *ctx, const struct mqtt_connack *connack);
     /* Refusal, DISCONNECT, protocol error, keep alive: this connection is over. `connack` only if it refused us. */
     void (*ended)(void *ctx, const struct symbolon_error *why, const struct mqtt_connack *connack);
@@ -73,7 +75,8 @@ struct engine {
     bool reauthenticating;
     struct mono_time last_sent, ping_sent;
     size_t pings_out;   /* PINGREQ without PINGRESP */
-    size_t flush_after; /* PINGRESPs until `flushed`; 0: nobody waits */
+    size_t flush_after; /* PINGRESPs until `flushed`; 0: none sent for it */
+    bool flush_wanted;  /* once the queue is empty */
 
     /* of the session */
     char *assigned_client_id;
@@ -101,6 +104,9 @@ size_t engine_input(struct engine *e, struct span in, struct now now);
 
 /* The transport is gone, or was closed after `ended`. Open requests are answered with `why`. */
 void engine_lost(struct engine *e, const struct symbolon_error *why, struct now now);
+
+/* The transport has caught up. */
+void engine_drained(struct engine *e, struct now now);
 
 /* Keep alive. engine_due(): when to call it at the latest, in milliseconds of the monotonic clock; -1: never. */
 void engine_tick(struct engine *e, struct now now);

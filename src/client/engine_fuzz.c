@@ -11,6 +11,11 @@ static void on_send(void *ctx UNUSED, struct span bytes UNUSED)
 {
 }
 
+static bool on_congested(void *ctx UNUSED)
+{
+    return false;
+}
+
 static void on_connected(void *ctx, const struct mqtt_connack *connack UNUSED)
 {
     struct engine *e = ctx;
@@ -63,6 +68,7 @@ static void on_flushed(void *ctx UNUSED, const struct symbolon_error *result UNU
 
 static const struct engine_events events = {
     .send = on_send,
+    .congested = on_congested,
     .connected = on_connected,
     .ended = on_ended,
     .challenge = on_challenge,

@@ -13,6 +13,9 @@ void engine_fail_why(struct engine *e, enum status st, const struct why *why);
 /* Every public function ends with it: what was gathered leaves in one piece. */
 void engine_send(struct engine *e);
 
+/* The PINGREQ of engine_flush(), once nothing waits in front of it. */
+void engine_flush_now(struct engine *e);
+
 /* A packet identifier not in use, marked as used; 0 if all are. */
 uint16_t engine_take_packet_id(struct engine *e);
 void engine_give_packet_id(struct engine *e, uint16_t packet_id);

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#define OUT_CHUNK 65536 /* gathered before it is handed to the transport, so that congestion is seen */
+
 static struct outgoing *outgoing_of(struct list *link)
 {
     return CONTAINER_OF(link, struct outgoing, link);
@@ -74,7 +76,7 @@ static void send_first_time(struct engine *e, struct outgoing *o, uint32_t life_
     report(e, o, &ok);
 }
 
-void publish_pump(struct engine *e)
+static void send_queued(struct engine *e)
 {
     struct symbolon_error error;
     uint32_t life_s;
@@ -83,6 +85,10 @@ void publish_pump(struct engine *e)
         struct outgoing *o = outgoing_of(e->queued.next);
         /* QoS 0 waits behind QoS 1 and 2 too, so that the order of publishing is the order of sending. */
         if (o->qos > 0 && e->in_flight_count >= e->send_quota)
+            return;
+        if (e->out.len >= OUT_CHUNK)
+            engine_send(e);
+        if (e->events->congested(e->ctx))
             return;
         list_remove(&o->link);
         e->queued_count--;
@@ -96,6 +102,20 @@ void publish_pump(struct engine *e)
             send_first_time(e, o, life_s);
         }
     }
+}
+
+void publish_pump(struct engine *e)
+{
+    send_queued(e);
+    if (e->flush_wanted && e->state == ENGINE_OPEN && list_empty(&e->queued))
+        engine_flush_now(e);
+}
+
+void engine_drained(struct engine *e, struct now now)
+{
+    e->now = now;
+    publish_pump(e);
+    engine_send(e);
 }
 
 enum symbolon_status engine_publish(struct engine *e, const struct symbolon_message *message, struct now now,

@@ -21,6 +21,7 @@ struct world {
     char topic[64];
     uint64_t last_id;
     bool refused_connack;
+    bool congested;
 };
 
 static void on_send(void *ctx, struct span bytes)
@@ -28,6 +29,11 @@ static void on_send(void *ctx, struct span bytes)
     struct world *w = ctx;
 
     put_bytes(&w->sent, bytes);
+}
+
+static bool on_congested(void *ctx)
+{
+    return ((struct world *)ctx)->congested;
 }
 
 static void on_connected(void *ctx, const struct mqtt_connack *connack UNUSED)
@@ -94,6 +100,7 @@ static void on_flushed(void *ctx, const struct symbolon_error *result)
 
 static const struct engine_events events = {
     .send = on_send,
+    .congested = on_congested,
     .connected = on_connected,
     .ended = on_ended,
     .challenge = on_challenge,
@@ -348,6 +355,26 @@ static void mqtt_3_3_4_9_no_more_in_flight_than_the_broker_takes(void **state UN
     assert_publish(w, false);
     assert_int_equal(assert_publish(w, false), 0); /* QoS 0 kept its place behind the second one */
     assert_silent(w);
+    world_free(w);
+}
+
+static void messages_wait_while_the_transport_is_behind(void **state UNUSED)
+{
+    struct world *w = world_open();
+
+    w->congested = true;
+    for (uint8_t qos = 0; qos < 3; qos++)
+        publish(w, qos, SYMBOLON_OK);
+    assert_silent(w);
+    assert_int_equal(w->published, 0);
+    assert_int_equal(engine_flush(&w->engine, w->now, NULL), SYMBOLON_OK);
+    assert_silent(w); /* a flush waits behind what was handed over before it */
+    w->congested = false;
+    engine_drained(&w->engine, w->now);
+    for (int i = 0; i < 3; i++)
+        assert_publish(w, false);
+    assert_sent(w, MQTT_PINGREQ);
+    assert_int_equal(w->published, 1);
     world_free(w);
 }
 
@@ -747,6 +774,7 @@ int main(void)
         cmocka_unit_test(mt96_a_refused_message_is_reported_with_its_reason),
         cmocka_unit_test(mt97_a_flush_tells_whether_qos_0_was_accepted),
         cmocka_unit_test(mqtt_3_3_4_9_no_more_in_flight_than_the_broker_takes),
+        cmocka_unit_test(messages_wait_while_the_transport_is_behind),
         cmocka_unit_test(a_full_queue_says_so),
         cmocka_unit_test(what_the_broker_does_not_take_is_not_sent),
         cmocka_unit_test(mqtt5_4_4_a_continued_session_sends_again),
