@@ -306,6 +306,7 @@ static void nothing_from_a_peer_steers_the_terminal(void **state UNUSED)
     put_value(&text, SPAN("exp"), js_at(js, 2));
     for (size_t i = 0; i < text.len; i++)
         assert_true(text.p[i] >= 0x20);
+    put_u8(&text, '\0');
     assert_non_null(strstr((const char *)text.p, "2027-01-15 08:00:00 UTC"));
 }
 
