@@ -14,7 +14,7 @@ PLANT = 'plant/%s/temperature'
 
 @pytest.fixture(scope='module')
 def site(as_server, make_broker):
-    broker = make_broker(as_server=as_server, audience=AUDIENCE, workers=2)
+    broker = make_broker(as_server=as_server, audience=AUDIENCE, workers=2, **{'token.jwks_min_interval': '50ms'})
     as_server.allow('group:sensors', AUDIENCE, 'plant/${client_id}/temperature', 'pub')
     as_server.allow('group:dashboards', AUDIENCE, 'plant/#', 'sub')
     broker.server = as_server
