@@ -4,6 +4,7 @@
 
 #define OUT_MAX       (MQTT_PACKET_SIZE_MAX + 65536u)
 #define PING_GRACE_MS 20000 /* a PINGRESP later than this means that nobody is there */
+#define CONNACK_MAX   262144
 #define QUOTA_MAX     60000 /* leaves packet identifiers for SUBSCRIBE and UNSUBSCRIBE */
 
 void engine_init(struct engine *e, const struct engine_settings *settings, const struct engine_events *events,
@@ -357,6 +358,14 @@ static bool connected_or_trying(const struct engine *e)
     return e->state == ENGINE_OPEN || e->state == ENGINE_AWAIT_CONNACK;
 }
 
+/* Who is not a broker yet has nothing large to say, whatever size of messages we shall accept later. */
+static uint32_t packet_limit(const struct engine *e)
+{
+    uint32_t max = e->settings.max_packet_size;
+
+    return e->state == ENGINE_AWAIT_CONNACK && max > CONNACK_MAX ? CONNACK_MAX : max;
+}
+
 size_t engine_input(struct engine *e, struct span in, struct now now)
 {
     size_t used = 0;
@@ -366,8 +375,8 @@ size_t engine_input(struct engine *e, struct span in, struct now now)
         struct mqtt_frame frame;
         struct why why = { 0 };
         enum status st = ST_OK;
-        enum mqtt_frame_result r = mqtt_frame_next(span_cut(in, used, in.len), MQTT_FROM_SERVER,
-                                                   e->settings.max_packet_size, &frame, &st, &why);
+        enum mqtt_frame_result r =
+            mqtt_frame_next(span_cut(in, used, in.len), MQTT_FROM_SERVER, packet_limit(e), &frame, &st, &why);
         if (r == MQTT_FRAME_NEED_MORE)
             break;
         if (r == MQTT_FRAME_BAD) {
