@@ -18,7 +18,7 @@ struct server {
     const struct as_config *config;
     char *client_secret; /* wiped when freed */
     struct http_pending *fetch;
-    struct mono_time last_fetch; /* begun */
+    struct mono_time last_asked; /* when an unknown key last made us fetch */
     struct jwks *jwks;           /* as last fetched, or NULL */
 };
 
@@ -276,17 +276,17 @@ static void fetch_keys(struct server *s)
     struct why why;
     if (s->config->jwks_uri == NULL || s->fetch != NULL)
         return;
-    s->last_fetch = loop_now(r->loop).mono;
     enum status st = http_start(r->http, &call, on_keys, s, &s->fetch, &why);
     if (st != ST_OK)
         log_event(NULL, LOG_WARNING, "jwks_not_fetched", F_STR("issuer", s->config->issuer), F_WHY(st, why));
 }
 
-static bool may_fetch(const struct server *s)
+/* Fetches without a reason do not count: a key that was made right after one must not have to wait. */
+static bool may_ask(const struct server *s)
 {
-    int64_t age_ms = loop_now(s->resolver->loop).mono.ms - s->last_fetch.ms;
-    return s->config->jwks_uri != NULL &&
-           (s->last_fetch.ms == 0 || age_ms >= s->resolver->config->jwks_min_interval_ms);
+    int64_t age_ms = loop_now(s->resolver->loop).mono.ms - s->last_asked.ms;
+    return s->config->jwks_uri != NULL && s->fetch == NULL &&
+           (s->last_asked.ms == 0 || age_ms >= s->resolver->config->jwks_min_interval_ms);
 }
 
 static void on_fetch_timer(struct timer *timer, struct now now)
@@ -306,8 +306,10 @@ static void ask_keys(struct question *q)
 {
     struct resolver *r = q->resolver;
     for (size_t i = 0; i < r->server_count; i++)
-        if (may_fetch(&r->servers[i]))
+        if (may_ask(&r->servers[i])) {
+            r->servers[i].last_asked = loop_now(r->loop).mono;
             fetch_keys(&r->servers[i]);
+        }
     if (fetching(r))
         list_append(&r->key_waiters, &q->link);
     else
