@@ -158,7 +158,7 @@ def test_without_a_scope_all_that_policy_allows(site):
 
 
 def test_scope_is_narrowed_and_said_in_the_form_it_was_asked(site):
-    """D-20, MT-86"""
+    """D-20, MT-86, AF-23"""
     body = granted(ask(site, scope=[['plant/+/temperature', ['pub']], ['news/today', ['sub', 'pub']]]))
     assert sorted(body['scope']) == [['news/today', ['sub']], ['plant/c1/temperature', ['pub']]]
     body = granted(ask(site, scope=jose.scope_text(WANT)))
@@ -210,13 +210,14 @@ def test_cnonce_is_copied(site):
 # ---- PoP keys ----
 
 def test_without_req_cnf_the_server_makes_a_secret_and_encrypts_the_token(site):
-    """AF-26, AF-43, MT-14, AF-90"""
+    """AF-26, AF-43, MT-14, AF-90, TK-7: a new key has a new kid"""
     body = granted(ask(site))
     jwk = body['cnf']['jwk']
     assert jwk['kty'] == 'oct' and len(jose.unb64(jwk['k'])) == 32
     assert body['access_token'].count('.') == 4
     assert 'rs_cnf' not in body  # AF-44: only with asymmetric keys
-    assert granted(ask(site))['cnf']['jwk']['k'] != jwk['k']
+    again = granted(ask(site))['cnf']['jwk']
+    assert again['k'] != jwk['k'] and again['kid'] != jwk['kid']
 
 
 def test_an_rs_without_a_key_cannot_get_secrets(site):

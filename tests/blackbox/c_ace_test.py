@@ -112,7 +112,7 @@ def test_subscribing_wider_than_granted_is_refused(site):
 
 
 def test_without_a_token_the_broker_says_where_to_get_one(site):
-    """MT-91, MT-92: CONNACK 0x87 with ace_as_hint"""
+    """MT-91, MT-92, AF-10, AF-11: CONNACK 0x87 with ace_as_hint"""
     got = job(site, 'newcomer')
     assert got['connack']['code'] == 0x87 and got['connack']['reason']
     hint = json.loads(got['connack']['properties']['userProperties']['ace_as_hint'])

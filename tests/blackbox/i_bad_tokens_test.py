@@ -90,7 +90,7 @@ SIGNED = {
 
 @pytest.mark.parametrize('name', SIGNED)
 def test_claims(broker, pop, name):
-    """MT-66, MT-67, MT-87, AF-63, AF-94, TK-2, TK-52, TK-53, TK-54, TK-55, TK-56, TK-57, TK-58, TK-60, TK-65"""
+    """MT-66, MT-67, MT-87, AF-63, AF-94, AF-107, TK-2, TK-52, TK-53, TK-54, TK-55, TK-56, TK-57, TK-58, TK-60, TK-65"""
     refused(broker, jose.jws(SIGNER, claims(pop, **SIGNED[name])), pop)
 
 
