@@ -167,8 +167,7 @@ static void on_closed(void *ctx, enum status st, const struct why *why)
     c->stream = NULL;
     if (c->state == CLIENT_CLOSING)
         error_none(&error);
-    else if (st ==
-             ST_IO) /* a reset, or TLS cut off: whether the peer was polite about it makes no difference */
+    else if (st == ST_IO) /* a reset, or TLS cut off: the broker is gone, politely or not */
         error_set(&error, SYMBOLON_CLOSED, why->clause, "the broker ended the connection: %s", why->text);
     else if (st == ST_OK && c->state == CLIENT_OPEN)
         error_set(&error, SYMBOLON_CLOSED, "", "the broker closed the connection without a DISCONNECT");
