@@ -22,7 +22,7 @@
     X( messages_out,             COUNTER, "application messages sent, resends not counted"                )  \
     X( bytes_in,                 COUNTER, "bytes of MQTT packets received"                                )  \
     X( dropped_output_full,      COUNTER, "QoS 0 messages dropped: the subscriber does not read"          )  \
-    X( dropped_queue_full,       COUNTER, "messages dropped: max_queue_messages or max_queue_bytes"       )  \
+    X( dropped_queue_full,       COUNTER, "messages dropped: max_queue_*, or a worker that is far behind"  )  \
     X( dropped_too_large,        COUNTER, "messages dropped: larger than the subscriber's packet limit"   )  \
     X( dropped_expired,          COUNTER, "messages dropped: Message Expiry Interval passed"              )  \
     X( dropped_not_authorized,   COUNTER, "messages dropped: no longer covered by the subscriber's scope" )  \

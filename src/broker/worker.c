@@ -14,16 +14,21 @@
 
 /* An inbox this full makes those who posted into it wait, a little at a time: pressure reaches the publishers as
  * sockets that are not read. Waiting is bounded, and a waiting worker empties its own inbox, so that two who wait for
- * each other both get on. */
+ * each other both get on. Where that is not enough publications are dropped: memory is not for a flood to take. */
 #define INBOX_HIGH_BYTES   (64u * 1024 * 1024)
+#define INBOX_FULL_BYTES   (256u * 1024 * 1024)
 #define INBOX_WAIT_US      200
 #define INBOX_WAITS_A_TURN 500
+
+/* Then the worker's own sockets get their turn: what was delivered leaves, and its clients are heard. */
+#define INBOX_TURN_MS 10
+#define INBOX_LOOK    16 /* messages between two looks at the clock */
 
 /* -- between shards -------------------------------------------------------------------------------------- */
 
 static size_t weight(const struct shard_msg *msg)
 {
-    return sizeof *msg + msg->filter_len + (msg->message != NULL ? msg->message->wire_len : 0);
+    return sizeof *msg + msg->filter_len + (msg->message != NULL ? message_size(msg->message) : 0);
 }
 
 static void push(struct worker *to, struct shard_msg *msg)
@@ -36,6 +41,11 @@ static void push(struct worker *to, struct shard_msg *msg)
                                                     memory_order_relaxed));
 }
 
+static bool is_full(const struct worker *to)
+{
+    return atomic_load_explicit(&to->inbox_bytes, memory_order_relaxed) > INBOX_FULL_BYTES;
+}
+
 static void world_post(void *ctx, unsigned to, struct shard_msg *msg)
 {
     struct worker *w = ctx;
@@ -44,6 +54,11 @@ static void world_post(void *ctx, unsigned to, struct shard_msg *msg)
         return;
     }
     w->posted_to |= UINT64_C(1) << to;
+    if (msg->kind == MSG_DELIVER && is_full(w->common->workers[to])) {
+        atomic_fetch_add_explicit(&w->dropped, 1, memory_order_relaxed);
+        shard_msg_free(msg);
+        return;
+    }
     if (msg->class == SHARD_DATA) {
         push(w->common->workers[to], msg);
     } else {
@@ -107,15 +122,20 @@ static void set_shard_timer(struct worker *w, struct now now)
         timer_start(loop_timers(w->loop), &w->shard_timer, mono_plus_ms(now.mono, wait_ms));
 }
 
+/* As far as the time of one turn reaches; the rest keeps its place in front of what comes. */
 static void handle_inbox(struct worker *w, struct now now)
 {
-    struct shard_msg *msg = take_inbox(w);
+    int64_t until_ms = now_read().mono.ms + INBOX_TURN_MS;
     size_t bytes = 0;
-    while (msg != NULL) {
-        struct shard_msg *next = msg->next;
+    for (unsigned n = 1;; n++) {
+        if (w->taken == NULL && (w->taken = take_inbox(w)) == NULL)
+            break;
+        struct shard_msg *msg = w->taken;
+        w->taken = msg->next;
         bytes += weight(msg);
         shard_message(w->shard, msg, now);
-        msg = next;
+        if (n % INBOX_LOOK == 0 && now_read().mono.ms >= until_ms)
+            break;
     }
     if (bytes > 0)
         atomic_fetch_sub_explicit(&w->inbox_bytes, bytes, memory_order_relaxed);
@@ -144,7 +164,7 @@ static bool turn_end(struct loop_hook *hook, struct now now)
     }
     w->posted_to = 0;
     set_shard_timer(w, now);
-    return false; /* what came after take_inbox() brings its own wake-up */
+    return w->taken != NULL; /* what came after take_inbox() brings its own wake-up */
 }
 
 static void on_shard_timer(struct timer *timer, struct now now)
@@ -367,6 +387,8 @@ enum status worker_start(struct worker *w, struct why *why)
 void worker_stats(const struct worker *w, struct stats *out)
 {
     shard_stats(w->shard, out);
+    atomic_fetch_add_explicit(&out->dropped_queue_full, atomic_load_explicit(&w->dropped, memory_order_relaxed),
+                              memory_order_relaxed);
 }
 
 void worker_join(struct worker *w)
@@ -374,6 +396,15 @@ void worker_join(struct worker *w)
     if (w->started)
         pthread_join(w->thread, NULL);
     w->started = false;
+}
+
+static void free_messages(struct shard_msg *msg)
+{
+    while (msg != NULL) {
+        struct shard_msg *next = msg->next;
+        shard_msg_free(msg);
+        msg = next;
+    }
 }
 
 void worker_free(struct worker *w)
@@ -387,12 +418,8 @@ void worker_free(struct worker *w)
     loop_free(w->loop); /* closes every connection, and runs tasks that are still under way */
     shard_free(w->shard);
     push_acks(w);
-    struct shard_msg *msg = take_inbox(w);
-    while (msg != NULL) {
-        struct shard_msg *next = msg->next;
-        shard_msg_free(msg);
-        msg = next;
-    }
+    free_messages(w->taken);
+    free_messages(take_inbox(w));
     for (unsigned i = 0; i < w->listener_count; i++)
         tls_config_unref(w->listeners[i].tls);
     w->common->workers[w->index] = NULL;

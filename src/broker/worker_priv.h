@@ -38,7 +38,9 @@ struct worker {
     struct list conns; /* struct conn_io */
     size_t conn_count;
     struct ack_queue acks[TOPIC_TREE_MAX_SHARDS];
-    uint64_t posted_to; /* bit per worker that got something this turn */
+    struct shard_msg *taken;  /* out of the inbox and not handled yet, oldest first */
+    uint64_t posted_to;       /* bit per worker that got something this turn */
+    _Atomic uint64_t dropped; /* publications not posted because an inbox was full */
     unsigned listener_count;
     struct worker_listener listeners[WORKER_MAX_LISTENERS];
     struct tls_config *tls_in_use;

@@ -1,0 +1,125 @@
+/* What the workers of a broker owe each other: an inbox is bounded, and emptying it does not stop everything else. The
+ * workers here have no threads; the test turns their loops. */
+#include "broker/message.h"
+#include "broker/shard_priv.h"
+#include "broker/worker_priv.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+/* cmocka wants the three above first */
+#include <cmocka.h>
+
+#define INBOX_BOUND ((size_t)300 * 1024 * 1024)
+
+struct pair {
+    struct worker_common common;
+    struct shard_settings settings;
+};
+
+static void pair_init(struct pair *p)
+{
+    *p = (struct pair){ .common = { .count = 2 } };
+    shard_settings_init(&p->settings);
+    p->common.settings = &p->settings;
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(worker_new(&p->common, i, NULL, NULL), ST_OK);
+}
+
+static void pair_free(struct pair *p)
+{
+    worker_free(p->common.workers[0]);
+    worker_free(p->common.workers[1]);
+}
+
+static struct message *message_of(size_t payload)
+{
+    struct message *m = NULL;
+    uint8_t *bytes = calloc(1, payload);
+    struct message_parts parts = { .topic = SPAN("a/b"),
+                                   .payload = span_of(bytes, payload),
+                                   .expires_ms = TIME_NEVER,
+                                   .token_until_s = TIME_NEVER };
+    assert_non_null(bytes);
+    assert_int_equal(message_new(&parts, &m), ST_OK);
+    free(bytes);
+    return m;
+}
+
+/* As route_publish() does it. */
+static void post(struct pair *p, const struct message *m)
+{
+    struct worker *from = p->common.workers[0];
+    struct shard_msg *msg = shard_msg_new(MSG_DELIVER, 0, SPAN_NONE);
+    assert_non_null(msg);
+    msg->message = message_ref(m);
+    from->shard->world.post(from, 1, msg);
+}
+
+static void a_flood_drops_messages_instead_of_filling_the_memory(void **state)
+{
+    enum { MESSAGES = 1000 };
+    struct pair p;
+    struct stats stats;
+    struct message *m = message_of((size_t)1024 * 1024);
+    (void)state;
+    pair_init(&p);
+    for (int i = 0; i < MESSAGES; i++)
+        post(&p, m);
+    assert_true(atomic_load(&p.common.workers[1]->inbox_bytes) < INBOX_BOUND);
+    worker_stats(p.common.workers[0], &stats);
+    assert_true(stats.dropped_queue_full > 0 && stats.dropped_queue_full < MESSAGES);
+    for (int i = 0; i < MESSAGES && atomic_load(&p.common.workers[1]->inbox_bytes) > 0; i++)
+        loop_turn(p.common.workers[1]->loop);
+    assert_int_equal(atomic_load(&p.common.workers[1]->inbox_bytes), 0);
+    post(&p, m); /* there is room again */
+    assert_true(atomic_load(&p.common.workers[1]->inbox_bytes) > 0);
+    message_unref(m);
+    pair_free(&p);
+}
+
+static void a_full_inbox_takes_many_turns_and_sockets_theirs_between_them(void **state)
+{
+    enum { MESSAGES = 1000000 };
+    struct pair p;
+    struct message *m = message_of(1);
+    int turns = 0;
+    (void)state;
+    pair_init(&p);
+    for (int i = 0; i < MESSAGES; i++)
+        post(&p, m);
+    while (atomic_load(&p.common.workers[1]->inbox_bytes) > 0) {
+        assert_true(turns < MESSAGES);
+        loop_turn(p.common.workers[1]->loop);
+        turns++;
+    }
+    assert_true(turns > 2);
+    message_unref(m);
+    pair_free(&p);
+}
+
+static void what_is_left_in_an_inbox_is_freed_with_the_worker(void **state)
+{
+    struct pair p;
+    struct message *m = message_of(1);
+    (void)state;
+    pair_init(&p);
+    for (int i = 0; i < 100000; i++)
+        post(&p, m);
+    loop_turn(p.common.workers[1]->loop);
+    for (int i = 0; i < 10; i++)
+        post(&p, m);
+    pair_free(&p);
+    assert_int_equal(atomic_load(&m->refs), 1);
+    message_unref(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_flood_drops_messages_instead_of_filling_the_memory),
+        cmocka_unit_test(a_full_inbox_takes_many_turns_and_sockets_theirs_between_them),
+        cmocka_unit_test(what_is_left_in_an_inbox_is_freed_with_the_worker),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
