@@ -11,6 +11,7 @@
 
 #define CONNECTIONS_MAX 64
 #define ACTOR_MAX       32
+#define LINES_A_TURN    16 /* then everybody else gets a turn */
 
 struct admin_socket {
     struct loop *loop;
@@ -24,6 +25,7 @@ struct connection {
     struct list link;
     struct admin_socket *socket; /* NULL: cut, and only waiting for the end */
     struct stream *stream;
+    struct timer again; /* more lines are waiting */
     char actor[ACTOR_MAX];
 };
 
@@ -44,7 +46,12 @@ static size_t on_data(void *ctx, struct span data)
 
     if (c->socket == NULL)
         return data.len;
-    for (;;) {
+    for (int lines = 0;; lines++) {
+        if (lines == LINES_A_TURN || stream_congested(c->stream)) {
+            stream_pause(c->stream);
+            timer_start(loop_timers(c->socket->loop), &c->again, loop_now(c->socket->loop).mono);
+            return at;
+        }
         struct span rest = span_cut(data, at, data.len);
         size_t end = span_find(rest, '\n', 0);
         if (end > AS_ADMIN_LINE_MAX) { /* also without an end: nothing good can follow */
@@ -59,6 +66,23 @@ static size_t on_data(void *ctx, struct span data)
     }
 }
 
+/* Answers that nobody reads must not pile up: then on_drained() goes on. */
+static void go_on(struct connection *c)
+{
+    if (!stream_congested(c->stream))
+        stream_resume(c->stream);
+}
+
+static void on_again(struct timer *timer, struct now now UNUSED)
+{
+    go_on(CONTAINER_OF(timer, struct connection, again));
+}
+
+static void on_drained(void *ctx)
+{
+    go_on(ctx);
+}
+
 static void on_closed(void *ctx, enum status st, const struct why *why)
 {
     struct connection *c = ctx;
@@ -67,11 +91,14 @@ static void on_closed(void *ctx, enum status st, const struct why *why)
         log_event(NULL, LOG_DEBUG, "admin_connection_lost", F_WHY(st, *why));
     if (c->socket != NULL)
         c->socket->count--;
+    timer_stop(loop_timers(stream_loop(c->stream)), &c->again);
     list_remove(&c->link);
     free(c);
 }
 
-static const struct stream_events events = { .on_data = on_data, .on_closed = on_closed };
+static const struct stream_events events = { .on_data = on_data,
+                                             .on_drained = on_drained,
+                                             .on_closed = on_closed };
 
 static void on_accept(void *ctx, int fd, const struct net_peer *peer)
 {
@@ -92,6 +119,7 @@ static void on_accept(void *ctx, int fd, const struct net_peer *peer)
         return;
     }
     c->socket = socket;
+    timer_init(&c->again, on_again);
     snprintf(c->actor, sizeof c->actor, "uid:%lu", (unsigned long)peer->uid);
     list_append(&socket->connections, &c->link);
     socket->count++;
@@ -133,6 +161,7 @@ void admin_socket_free(struct admin_socket *socket)
         struct connection *c = CONTAINER_OF(link, struct connection, link);
         list_remove(&c->link);
         c->socket = NULL;
+        timer_stop(loop_timers(socket->loop), &c->again);
         stream_abort(c->stream, ST_OK, (struct why){ "admin_socket", "the server stops", 0 });
     }
     free(socket);
