@@ -34,6 +34,7 @@ DOORS = {
     'nettle/': r'crypto/.*',
     'gmp.h': r'crypto/.*',
     'jansson.h': r'codec/.*',
+    'cbor.h': r'codec/.*',
     'uv.h': r'net/.*',
     'microhttpd.h': r'net/.*',
     'curl/': r'net/.*',

@@ -1,0 +1,54 @@
+/* codec/cbor.h - the one door to libcbor (RFC 8949).
+ * Decoding is strict: one item and nothing behind it, definite lengths only, integers and lengths in their
+ * shortest form, text that is UTF-8 (TK-50), no key twice in one map (TK-48), at most CB_DEPTH_MAX levels, and no
+ * length or count beyond the bytes that are there (TK-49). All of that is found by a bounded reader before libcbor
+ * sees a byte, so neither a depth bomb nor a claimed count ever makes it recurse or allocate. Keys of maps are
+ * integers or text, as everywhere in ACE and COSE. Tags 6 to 20, which libcbor 0.8 does not take, are refused
+ * (ST_UNSUPPORTED): whoever reads COSE takes its outermost tag off first.
+ * Look-ups never fail loudly: an absent entry and one of another kind both answer "no".
+ * Ownership: a value is counted; cb_at(), cb_get() and cb_tagged() lend. Children live as long as their parent.
+ * Threads:   one at a time per document. */
+#ifndef SYMBOLON_CODEC_CBOR_H
+#define SYMBOLON_CODEC_CBOR_H
+
+#include "base/buf.h"
+
+#define CB_DEPTH_MAX 16  /* arrays, maps and tags around the innermost value */
+#define CB_KEYS_MAX  256 /* of a map and of those it lies in, together */
+
+struct cb;
+
+/* clang-format off */
+enum cb_kind {
+    CB_INTEGER, CB_BYTES, CB_TEXT, CB_ARRAY, CB_MAP, CB_TAG, CB_FLOAT, CB_TRUE, CB_FALSE, CB_NULL, CB_UNDEFINED
+};
+/* clang-format on */
+
+/* ST_TOO_LARGE beyond max_bytes or CB_KEYS_MAX, ST_MALFORMED, ST_UNSUPPORTED, ST_NO_MEMORY. */
+enum status cb_parse(struct span bytes, size_t max_bytes, struct cb **ret_cb, struct why *why) MUST_CHECK;
+
+void cb_unref(struct cb *cb); /* NULL does nothing */
+void cb_unrefp(struct cb **cb);
+
+enum cb_kind cb_kind(const struct cb *cb);
+bool cb_is(const struct cb *cb, enum cb_kind kind); /* false for NULL too */
+
+bool cb_as_text(const struct cb *cb, struct span *ret);
+bool cb_as_bytes(const struct cb *cb, struct span *ret);
+bool cb_as_i64(const struct cb *cb, int64_t *ret); /* "no" to integers beyond 64 bits with sign */
+bool cb_as_bool(const struct cb *cb, bool *ret);
+
+size_t cb_size(const struct cb *cb);                    /* items of an array, entries of a map, else 0 */
+const struct cb *cb_at(const struct cb *arr, size_t i); /* NULL beyond the end, or if `arr` is no array */
+/* The entry under an integer key, or under a text; NULL if it is not there or `map` is no map. */
+const struct cb *cb_get(const struct cb *map, int64_t key);
+const struct cb *cb_get_text(const struct cb *map, const char *key);
+/* What a tag is around, and its number; NULL if this is no tag. */
+const struct cb *cb_tagged(const struct cb *cb, uint64_t *ret_number);
+
+/* Writing, in the deterministic form (RFC 8949 4.2.1): the head of an array, to be followed by its `count` items,
+ * and text, which must be UTF-8. `out` fails when it is full or the text is none; it stays failed (base/buf.h). */
+void cb_put_array(struct buf *out, size_t count);
+void cb_put_text(struct buf *out, struct span text);
+
+#endif
