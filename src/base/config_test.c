@@ -220,7 +220,8 @@ static void what_is_printed_reads_back_and_hides_secrets(void **state)
     struct settings a, b;
     struct buf first, second;
     (void)state;
-    accepts("name: \"q\\\"\\\\ \\n\"\nlifetime: 90s\naudiences: [\"a b\", c]\ntls: {certificate: /c, secret: "
+    accepts("name: \"q\\\"\\\\ \\n \\N \\L \\P \\x80 \\uFEFF \\uFFFF é\"\nlifetime: 90s\naudiences: [\"a b\", "
+            "c]\ntls: {certificate: /c, secret: "
             "hush}\n"
             "listeners: [{port: 1}, {port: 0, address: h}]\n",
             &a);
@@ -232,7 +233,8 @@ static void what_is_printed_reads_back_and_hides_secrets(void **state)
     assert_null(strstr((const char *)first.p, "hush"));
     assert_non_null(strstr((const char *)first.p, "secret, set"));
     accepts((const char *)first.p, &b);
-    assert_string_equal(b.name, "q\"\\ \n");
+    assert_string_equal(b.name,
+                        "q\"\\ \n \xc2\x85 \xe2\x80\xa8 \xe2\x80\xa9 \xc2\x80 \xef\xbb\xbf \xef\xbf\xbf é");
     b.secret = span_dup_str(SPAN("other"));
     config_print(&table, &b, &second);
     config_done(&table, &b);

@@ -226,17 +226,46 @@ enum status config_value_parse(const struct config_setting *s, const char *text,
     }
 }
 
+/* Characters that YAML would not take as they are, or would take for a line break, in UTF-8. Returns their length, 0
+ * for any other. Bytes are looked at from left to right, so the NUL at the end is never passed. */
+static size_t needs_escape(const unsigned char *p, unsigned *ret_code)
+{
+    if (*p < 0x20 || *p == 0x7f) {
+        *ret_code = *p;
+        return 1;
+    }
+    if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f) { /* U+0080 to U+009F: controls, among them NEL */
+        *ret_code = p[1];
+        return 2;
+    }
+    if (p[0] == 0xe2 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9)) { /* line and paragraph separator */
+        *ret_code = p[2] == 0xa8 ? 0x2028 : 0x2029;
+        return 3;
+    }
+    if (p[0] == 0xef && p[1] == 0xbb && p[2] == 0xbf) { /* byte order mark */
+        *ret_code = 0xfeff;
+        return 3;
+    }
+    if (p[0] == 0xef && p[1] == 0xbf && p[2] >= 0xbe) { /* U+FFFE, U+FFFF */
+        *ret_code = p[2] == 0xbe ? 0xfffe : 0xffff;
+        return 3;
+    }
+    return 0;
+}
+
 void config_string_print(const char *str, struct buf *out)
 {
     put_str(out, "\"");
-    for (const char *p = str; *p != '\0'; p++) {
-        unsigned char c = (unsigned char)*p;
-        if (c == '"' || c == '\\')
-            put_fmt(out, "\\%c", c);
-        else if (c < 0x20 || c == 0x7f)
-            put_fmt(out, "\\x%02x", c);
+    for (const unsigned char *p = (const unsigned char *)str; *p != '\0';) {
+        unsigned code;
+        size_t len = needs_escape(p, &code);
+        if (len > 0)
+            put_fmt(out, "\\u%04x", code);
+        else if (*p == '"' || *p == '\\')
+            put_fmt(out, "\\%c", *p);
         else
-            put_u8(out, c);
+            put_u8(out, *p);
+        p += len > 0 ? len : 1;
     }
     put_str(out, "\"");
 }
