@@ -14,7 +14,7 @@ struct span {
 
 #define SPAN(literal) ((struct span){ (const uint8_t *)(literal), sizeof(literal) - 1 })
 #define SPAN_NONE     ((struct span){ NULL, 0 })
-#define SPAN_FMT(s)   (int)(s).len, (const char *)(s).p /* for "%.*s" */
+#define SPAN_FMT(s)   (int)(s).len, (s).p == NULL ? "" : (const char *)(s).p /* for "%.*s" */
 
 static inline struct span span_of(const void *p, size_t len)
 {
