@@ -1,5 +1,7 @@
 #include "token/fixture_priv.h"
 
+#include "jose/jwe.h"
+
 /* clang-format off */
 static const struct change defaults[] = {
     { "iss",         "\"" FIXTURE_ISS "\"" },
@@ -76,6 +78,22 @@ void fixture_done(struct fixture *f)
     verifier_unref(f->verifier);
 }
 
+int fixture_setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+
+    fixture_init(f);
+    *state = f;
+    return 0;
+}
+
+int fixture_teardown(void **state)
+{
+    fixture_done(*state);
+    free(*state);
+    return 0;
+}
+
 static const struct change *find_change(const struct change *changes, const char *name)
 {
     for (; changes->name != NULL; changes++) {
@@ -131,14 +149,29 @@ void fixture_sign(const char *header, struct span payload, const struct key *key
     assert_true(buf_ok(out));
 }
 
-void fixture_token(const struct fixture *f, const struct change *changes, struct buf *out)
+void fixture_sign_claims(const char *header, const struct change *changes, const struct key *key,
+                         struct buf *out)
 {
     CLEANUP(buf_done)
     struct buf claims;
 
     buf_init(&claims, 1 << 20);
     fixture_claims(changes, &claims);
-    fixture_sign(FIXTURE_HEADER, buf_span(&claims), f->as, out);
+    fixture_sign(header, buf_span(&claims), key, out);
+}
+
+void fixture_token(const struct fixture *f, const struct change *changes, struct buf *out)
+{
+    fixture_sign_claims(FIXTURE_HEADER, changes, f->as, out);
+}
+
+void fixture_encrypt(const struct key *key, const char *kid, const char *cty, struct span text, struct buf *out)
+{
+    bool small = key_secret(key).len == 16;
+
+    assert_int_equal(jwe_encrypt(small ? JWE_A128KW : JWE_A256KW, small ? JWE_A128GCM : JWE_A256GCM, key,
+                                 span_of_str(kid), SPAN_NONE, span_of_str(cty), text, out),
+                     ST_OK);
 }
 
 enum status fixture_verify(const struct fixture *f, struct span token, struct token **ret, struct why *why)
@@ -165,6 +198,17 @@ void assert_refused(const struct fixture *f, const struct change *changes, enum 
 
     buf_init(&text, 1 << 20);
     fixture_token(f, changes, &text);
+    assert_text_refused(f, buf_span(&text), expected, clause);
+}
+
+void assert_signed_refused(const struct fixture *f, const char *header, const struct key *key,
+                           enum status expected, const char *clause)
+{
+    CLEANUP(buf_done)
+    struct buf text;
+
+    buf_init(&text, 1 << 20);
+    fixture_sign_claims(header, NO_CHANGE, key, &text);
     assert_text_refused(f, buf_span(&text), expected, clause);
 }
 

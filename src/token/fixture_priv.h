@@ -7,6 +7,8 @@
 #include "support/vectors.h"
 #include "token/verifier.h"
 
+#define ROOM        (1 << 18) /* for any token here */
+
 #define FIXTURE_NOW 1000000
 #define FIXTURE_ISS "https://as.example"
 #define FIXTURE_AUD "broker.example"
@@ -35,6 +37,9 @@ struct change {
 
 void fixture_init(struct fixture *f);
 void fixture_done(struct fixture *f);
+/* One for a group of tests: *state is a struct fixture. */
+int fixture_setup(void **state);
+int fixture_teardown(void **state);
 /* The configuration behind f->verifier, for tests that want another. Arrays are static inside; the jwks must be
  * dropped by fixture_config_done(). */
 struct fixture_config {
@@ -50,13 +55,22 @@ void fixture_config_done(struct fixture_config *c);
 void fixture_claims(const struct change *changes, struct buf *out);
 /* header.payload.signature with any header. `key` NULL leaves the signature empty. */
 void fixture_sign(const char *header, struct span payload, const struct key *key, struct buf *out);
+/* The claims set under any header, by any signer or none. */
+void fixture_sign_claims(const char *header, const struct change *changes, const struct key *key,
+                         struct buf *out);
 /* Default header and signer. */
 void fixture_token(const struct fixture *f, const struct change *changes, struct buf *out);
+/* A JWE under a shared key of 16 or 32 bytes; `cty` may be NULL. */
+void fixture_encrypt(const struct key *key, const char *kid, const char *cty, struct span text,
+                     struct buf *out);
 
 enum status fixture_verify(const struct fixture *f, struct span token, struct token **ret, struct why *why);
 /* Signs a token with these changes and expects this refusal. */
 void assert_refused(const struct fixture *f, const struct change *changes, enum status expected,
                     const char *clause);
+/* The default claims under this header, signed by `key` or by nobody. */
+void assert_signed_refused(const struct fixture *f, const char *header, const struct key *key,
+                           enum status expected, const char *clause);
 void assert_text_refused(const struct fixture *f, struct span token, enum status expected, const char *clause);
 void assert_accepted(const struct fixture *f, const struct change *changes);
 

@@ -1,33 +1,5 @@
 /* Encrypted tokens (MT-14, TK-20 to TK-22, TK-62), and what a verifier is made of. */
-#include "jose/jwe.h"
 #include "token/fixture_priv.h"
-
-static int setup(void **state)
-{
-    struct fixture *f = calloc(1, sizeof(*f));
-    fixture_init(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    fixture_done(f);
-    free(f);
-    return 0;
-}
-
-#define ROOM (1 << 18)
-
-static void encrypt(const struct key *key, const char *kid, const char *cty, struct span text, struct buf *out)
-{
-    bool small = key_secret(key).len == 16;
-
-    assert_int_equal(jwe_encrypt(small ? JWE_A128KW : JWE_A256KW, small ? JWE_A128GCM : JWE_A256GCM, key,
-                                 span_of_str(kid), SPAN_NONE, span_of_str(cty), text, out),
-                     ST_OK);
-}
 
 /* MT-14, TK-20, TK-21, TK-22: a symmetric key inside, encrypted under the key AS and RS share. */
 static void mt14_an_encrypted_token_may_hold_a_symmetric_key(void **state)
@@ -43,7 +15,7 @@ static void mt14_an_encrypted_token_may_hold_a_symmetric_key(void **state)
     buf_init(&claims, ROOM);
     buf_init(&text, ROOM);
     fixture_claims(CHANGES({ "cnf", "{\"jwk\":" FIXTURE_OCT_JWK "}" }, { "iss", NULL }), &claims);
-    encrypt(f->shared, "rs-1", NULL, buf_span(&claims), &text);
+    fixture_encrypt(f->shared, "rs-1", NULL, buf_span(&claims), &text);
     assert_int_equal(fixture_verify(f, buf_span(&text), &token, NULL), ST_OK);
     assert_int_equal(key_kind(token->cnf), KEY_SECRET);
     assert_true(token->encrypted);
@@ -63,7 +35,7 @@ static void a_signed_token_may_be_encrypted(void **state)
     buf_init(&inner, ROOM);
     buf_init(&text, ROOM);
     fixture_token(f, CHANGES({ "cnf", "{\"jwk\":" FIXTURE_OCT_JWK "}" }), &inner);
-    encrypt(f->shared, "rs-1", "JWT", buf_span(&inner), &text);
+    fixture_encrypt(f->shared, "rs-1", "JWT", buf_span(&inner), &text);
     assert_int_equal(fixture_verify(f, buf_span(&text), &token, NULL), ST_OK);
     assert_true(token->encrypted);
 }
@@ -80,7 +52,7 @@ static void layers_of_two_issuers_are_refused(void **state)
     buf_init(&inner, ROOM);
     buf_init(&text, ROOM);
     fixture_token(f, NO_CHANGE, &inner);
-    encrypt(f->shared_two, "rs-2", "JWT", buf_span(&inner), &text);
+    fixture_encrypt(f->shared_two, "rs-2", "JWT", buf_span(&inner), &text);
     assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "AF-63 wrapper");
 }
 
@@ -98,14 +70,14 @@ static void what_is_inside_must_be_what_cty_says(void **state)
     buf_init(&claims, ROOM);
     buf_init(&text, ROOM);
     fixture_token(f, NO_CHANGE, &inner);
-    encrypt(f->shared, "rs-1", "example", buf_span(&inner), &text);
+    fixture_encrypt(f->shared, "rs-1", "example", buf_span(&inner), &text);
     assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "RFC 7519 5.2");
     buf_reset(&text);
     fixture_claims(NO_CHANGE, &claims);
-    encrypt(f->shared, "rs-1", "JWT", buf_span(&claims), &text);
+    fixture_encrypt(f->shared, "rs-1", "JWT", buf_span(&claims), &text);
     assert_text_refused(f, buf_span(&text), ST_MALFORMED, "RFC 7519 7.2");
     buf_reset(&text);
-    encrypt(f->shared, "rs-1", NULL, buf_span(&inner), &text); /* a JWT, but not announced: no JSON */
+    fixture_encrypt(f->shared, "rs-1", NULL, buf_span(&inner), &text); /* a JWT, but not announced: no JSON */
     assert_int_equal(fixture_verify(f, buf_span(&text), &(struct token *){ NULL }, NULL), ST_MALFORMED);
 }
 
@@ -123,13 +95,13 @@ static void tk62_an_encrypted_token_under_other_keys_or_headers_is_refused(void 
     buf_init(&text, ROOM);
     fixture_claims(NO_CHANGE, &claims);
     assert_int_equal(key_generate(KEY_SECRET, &other), ST_OK);
-    encrypt(other, "rs-1", NULL, buf_span(&claims), &text);
+    fixture_encrypt(other, "rs-1", NULL, buf_span(&claims), &text);
     assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "RFC 7516 5.2");
     buf_reset(&text);
-    encrypt(f->shared, "rs-9", NULL, buf_span(&claims), &text);
+    fixture_encrypt(f->shared, "rs-9", NULL, buf_span(&claims), &text);
     assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "TK-44 shared key");
     buf_reset(&text);
-    encrypt(f->shared_two, "rs-1", NULL, buf_span(&claims), &text);
+    fixture_encrypt(f->shared_two, "rs-1", NULL, buf_span(&claims), &text);
     assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "TK-41");
     buf_reset(&text);
     base64url_encode(
@@ -155,7 +127,7 @@ static void tk62_cut_ciphertexts_are_refused(void **state)
     buf_init(&claims, ROOM);
     buf_init(&text, ROOM);
     fixture_claims(NO_CHANGE, &claims);
-    encrypt(f->shared, "rs-1", NULL, buf_span(&claims), &text);
+    fixture_encrypt(f->shared, "rs-1", NULL, buf_span(&claims), &text);
     for (size_t len = 0; len < text.len; len++) {
         struct token *token = NULL;
         assert_int_not_equal(fixture_verify(f, span_cut(buf_span(&text), 0, len), &token, NULL), ST_OK);
@@ -212,19 +184,15 @@ static void a_refreshed_key_set_makes_another_verifier(void **state)
     CLEANUP(token_unrefp)
     struct token *token = NULL;
     CLEANUP(buf_done)
-    struct buf claims;
-    CLEANUP(buf_done)
     struct buf text;
     struct wall_time now = { FIXTURE_NOW };
 
-    buf_init(&claims, ROOM);
     buf_init(&text, ROOM);
     assert_int_equal(key_generate(KEY_ED25519, &next), ST_OK);
     assert_int_equal(jwks_make(&(struct jwk){ next, SPAN("as-next"), SPAN_NONE, UINT32_MAX }, 1, &jwks), ST_OK);
     assert_int_equal(verifier_with_jwks(f->verifier, SPAN("https://nobody"), jwks, &v), ST_NOT_FOUND);
     assert_int_equal(verifier_with_jwks(f->verifier, SPAN(FIXTURE_ISS), jwks, &v), ST_OK);
-    fixture_claims(NO_CHANGE, &claims);
-    fixture_sign("{\"alg\":\"EdDSA\",\"kid\":\"as-next\"}", buf_span(&claims), next, &text);
+    fixture_sign_claims("{\"alg\":\"EdDSA\",\"kid\":\"as-next\"}", NO_CHANGE, next, &text);
     assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, TOKEN_CLAUSE_KEY_UNKNOWN);
     assert_int_equal(token_verify(buf_span(&text), v, now, &token, NULL), ST_OK);
     buf_reset(&text);
@@ -243,20 +211,16 @@ static void tk44_a_key_not_fetched_yet_is_unknown_whatever_its_kid(void **state)
     CLEANUP(verifier_unrefp)
     struct verifier *v = NULL;
     CLEANUP(buf_done)
-    struct buf claims;
-    CLEANUP(buf_done)
     struct buf text;
     struct token *token = NULL;
     struct why why;
 
-    buf_init(&claims, ROOM);
     buf_init(&text, ROOM);
     fixture_config(f, &c);
     jwks_unref(c.issuers[1].jwks);
     c.issuers[1].jwks = NULL;
     assert_int_equal(verifier_new(&c.config, &v, NULL), ST_OK);
-    fixture_claims(CHANGES({ "iss", "\"https://as2.example\"" }), &claims);
-    fixture_sign(FIXTURE_HEADER, buf_span(&claims), f->as_two, &text);
+    fixture_sign_claims(FIXTURE_HEADER, CHANGES({ "iss", "\"https://as2.example\"" }), f->as_two, &text);
     assert_int_equal(token_verify(buf_span(&text), v, (struct wall_time){ FIXTURE_NOW }, &token, &why),
                      ST_BAD_TOKEN);
     assert_true(verifier_key_unknown(&why));
@@ -275,5 +239,5 @@ int main(void)
         cmocka_unit_test(wrong_configurations_are_refused),
         cmocka_unit_test(a_refreshed_key_set_makes_another_verifier),
     };
-    return cmocka_run_group_tests_name("token_verifier", tests, setup, teardown);
+    return cmocka_run_group_tests_name("token_verifier", tests, fixture_setup, fixture_teardown);
 }

@@ -4,24 +4,6 @@
 
 #include <pthread.h>
 
-static int setup(void **state)
-{
-    struct fixture *f = calloc(1, sizeof(*f));
-    fixture_init(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    fixture_done(f);
-    free(f);
-    return 0;
-}
-
-#define ROOM (1 << 18)
-
 static void a_good_token_carries_every_claim(void **state)
 {
     const struct fixture *f = *state;
@@ -88,15 +70,11 @@ static void each_signature_algorithm_is_accepted(void **state)
 
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         CLEANUP(buf_done)
-        struct buf claims;
-        CLEANUP(buf_done)
         struct buf text;
         CLEANUP(token_unrefp)
         struct token *token = NULL;
-        buf_init(&claims, ROOM);
         buf_init(&text, ROOM);
-        fixture_claims(NO_CHANGE, &claims);
-        fixture_sign(rows[i].header, buf_span(&claims), rows[i].key, &text);
+        fixture_sign_claims(rows[i].header, NO_CHANGE, rows[i].key, &text);
         assert_int_equal(fixture_verify(f, buf_span(&text), &token, NULL), ST_OK);
     }
 }
@@ -149,35 +127,15 @@ static void tk40_unsigned_tokens_are_refused(void **state)
                                            "{\"alg\":\"nOnE\"}" };
 
     for (size_t i = 0; i < COUNT_OF(headers); i++) {
-        CLEANUP(buf_done)
-        struct buf claims;
-        CLEANUP(buf_done)
-        struct buf text;
-        buf_init(&claims, ROOM);
-        buf_init(&text, ROOM);
-        fixture_claims(NO_CHANGE, &claims);
-        fixture_sign(headers[i], buf_span(&claims), NULL, &text);
-        assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "TK-40");
+        assert_signed_refused(f, headers[i], NULL, ST_BAD_TOKEN, "TK-40");
         /* with a signature that would be right */
-        buf_reset(&text);
-        fixture_sign(headers[i], buf_span(&claims), f->as, &text);
-        assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "TK-40");
+        assert_signed_refused(f, headers[i], f->as, ST_BAD_TOKEN, "TK-40");
     }
 }
 
 static void tk40_the_signature_cannot_be_left_out(void **state)
 {
-    const struct fixture *f = *state;
-    CLEANUP(buf_done)
-    struct buf claims;
-    CLEANUP(buf_done)
-    struct buf text;
-
-    buf_init(&claims, ROOM);
-    buf_init(&text, ROOM);
-    fixture_claims(NO_CHANGE, &claims);
-    fixture_sign(FIXTURE_HEADER, buf_span(&claims), NULL, &text);
-    assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "TK-63");
+    assert_signed_refused(*state, FIXTURE_HEADER, NULL, ST_BAD_TOKEN, "TK-63");
 }
 
 /* HS256 under every published form of the AS's public key, with and without its kid. */
@@ -185,11 +143,7 @@ static void tk41_the_public_key_is_no_hmac_secret(void **state)
 {
     const struct fixture *f = *state;
     struct buf forms[3];
-    CLEANUP(buf_done)
-    struct buf claims;
 
-    buf_init(&claims, ROOM);
-    fixture_claims(NO_CHANGE, &claims);
     for (size_t i = 0; i < COUNT_OF(forms); i++)
         buf_init(&forms[i], 4096);
     assert_int_equal(key_write_pem(f->as, false, &forms[0]), ST_OK);
@@ -198,15 +152,10 @@ static void tk41_the_public_key_is_no_hmac_secret(void **state)
     for (size_t i = 0; i < COUNT_OF(forms); i++) {
         CLEANUP(key_unrefp)
         struct key *secret = NULL;
-        CLEANUP(buf_done)
-        struct buf text;
-        buf_init(&text, ROOM);
         assert_int_equal(key_new_secret(buf_span(&forms[i]), &secret, NULL), ST_OK);
-        fixture_sign("{\"alg\":\"HS256\",\"kid\":\"as-1\"}", buf_span(&claims), secret, &text);
-        assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "TK-41");
-        buf_reset(&text);
-        fixture_sign("{\"alg\":\"HS256\"}", buf_span(&claims), secret, &text);
-        assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "RFC 7515 5.2"); /* the one HS256 key is tried */
+        assert_signed_refused(f, "{\"alg\":\"HS256\",\"kid\":\"as-1\"}", secret, ST_BAD_TOKEN, "TK-41");
+        /* the one HS256 key is tried */
+        assert_signed_refused(f, "{\"alg\":\"HS256\"}", secret, ST_BAD_TOKEN, "RFC 7515 5.2");
         buf_done(&forms[i]);
     }
 }
@@ -214,32 +163,20 @@ static void tk41_the_public_key_is_no_hmac_secret(void **state)
 static void tk41_alg_and_kid_of_different_keys_are_refused(void **state)
 {
     const struct fixture *f = *state;
-    CLEANUP(buf_done)
-    struct buf claims;
-    CLEANUP(buf_done)
-    struct buf text;
 
-    buf_init(&claims, ROOM);
-    buf_init(&text, ROOM);
-    fixture_claims(NO_CHANGE, &claims);
-    fixture_sign("{\"alg\":\"ES256\",\"kid\":\"as-1\"}", buf_span(&claims), f->as_p256, &text);
-    assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "TK-41");
+    assert_signed_refused(f, "{\"alg\":\"ES256\",\"kid\":\"as-1\"}", f->as_p256, ST_BAD_TOKEN, "TK-41");
 }
 
 static void tk44_an_unknown_kid_says_so(void **state)
 {
     const struct fixture *f = *state;
     CLEANUP(buf_done)
-    struct buf claims;
-    CLEANUP(buf_done)
     struct buf text;
     struct token *token = NULL;
     struct why why;
 
-    buf_init(&claims, ROOM);
     buf_init(&text, ROOM);
-    fixture_claims(NO_CHANGE, &claims);
-    fixture_sign("{\"alg\":\"EdDSA\",\"kid\":\"as-9\"}", buf_span(&claims), f->as, &text);
+    fixture_sign_claims("{\"alg\":\"EdDSA\",\"kid\":\"as-9\"}", NO_CHANGE, f->as, &text);
     assert_int_equal(fixture_verify(f, buf_span(&text), &token, &why), ST_BAD_TOKEN);
     assert_true(verifier_key_unknown(&why));
     why.clause = NULL;
@@ -273,16 +210,12 @@ static void tk44_the_same_kid_at_two_issuers_never_crosses(void **state)
     assert_int_equal(verifier_new(&c.config, &v, NULL), ST_OK);
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         CLEANUP(buf_done)
-        struct buf claims;
-        CLEANUP(buf_done)
         struct buf text;
         CLEANUP(token_unrefp)
         struct token *token = NULL;
         struct why why = { 0 };
-        buf_init(&claims, ROOM);
         buf_init(&text, ROOM);
-        fixture_claims(CHANGES({ "iss", rows[i].iss }), &claims);
-        fixture_sign(FIXTURE_HEADER, buf_span(&claims), rows[i].key, &text);
+        fixture_sign_claims(FIXTURE_HEADER, CHANGES({ "iss", rows[i].iss }), rows[i].key, &text);
         assert_int_equal(token_verify(buf_span(&text), v, (struct wall_time){ FIXTURE_NOW }, &token, &why),
                          rows[i].expected);
         if (rows[i].clause != NULL)
@@ -294,16 +227,8 @@ static void tk44_the_same_kid_at_two_issuers_never_crosses(void **state)
 static void tk65_a_token_naming_another_as_is_refused(void **state)
 {
     const struct fixture *f = *state;
-    CLEANUP(buf_done)
-    struct buf claims;
-    CLEANUP(buf_done)
-    struct buf text;
 
-    buf_init(&claims, ROOM);
-    buf_init(&text, ROOM);
-    fixture_claims(NO_CHANGE, &claims);
-    fixture_sign("{\"alg\":\"EdDSA\",\"kid\":\"as-2\"}", buf_span(&claims), f->as_two, &text);
-    assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "AF-63 iss");
+    assert_signed_refused(f, "{\"alg\":\"EdDSA\",\"kid\":\"as-2\"}", f->as_two, ST_BAD_TOKEN, "AF-63 iss");
 }
 
 /* tokens.md section 6 step 5: without kid only if exactly one key fits. */
@@ -311,20 +236,16 @@ static void without_kid_only_one_fitting_key_will_do(void **state)
 {
     const struct fixture *f = *state;
     CLEANUP(buf_done)
-    struct buf claims;
-    CLEANUP(buf_done)
     struct buf text;
     CLEANUP(token_unrefp)
     struct token *token = NULL;
 
-    buf_init(&claims, ROOM);
     buf_init(&text, ROOM);
-    fixture_claims(CHANGES({ "iss", NULL }), &claims);
-    fixture_sign("{\"alg\":\"ES256\"}", buf_span(&claims), f->as_p256, &text);
+    fixture_sign_claims("{\"alg\":\"ES256\"}", CHANGES({ "iss", NULL }), f->as_p256, &text);
     assert_int_equal(fixture_verify(f, buf_span(&text), &token, NULL), ST_OK);
     assert_span_equal(token->iss, SPAN(FIXTURE_ISS));
     buf_reset(&text);
-    fixture_sign("{\"alg\":\"EdDSA\"}", buf_span(&claims), f->as, &text);
+    fixture_sign_claims("{\"alg\":\"EdDSA\"}", CHANGES({ "iss", NULL }), f->as, &text);
     assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "TK-44");
 }
 
@@ -335,17 +256,9 @@ static void tk45_a_hostile_kid_is_only_compared(void **state)
                                         "as-1\\u0001",      "as-1\\/",     "" };
 
     for (size_t i = 0; i < COUNT_OF(kids); i++) {
-        CLEANUP(buf_done)
-        struct buf claims;
-        CLEANUP(buf_done)
-        struct buf text;
         char header[128];
-        buf_init(&claims, ROOM);
-        buf_init(&text, ROOM);
-        fixture_claims(NO_CHANGE, &claims);
         (void)snprintf(header, sizeof(header), "{\"alg\":\"EdDSA\",\"kid\":\"%s\"}", kids[i]);
-        fixture_sign(header, buf_span(&claims), f->as, &text);
-        assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, TOKEN_CLAUSE_KEY_UNKNOWN);
+        assert_signed_refused(f, header, f->as, ST_BAD_TOKEN, TOKEN_CLAUSE_KEY_UNKNOWN);
     }
 }
 
@@ -382,21 +295,15 @@ static void tk46_keys_named_by_the_header_are_not_used(void **state)
         CLEANUP(key_unrefp)
         struct key *attacker = NULL;
         CLEANUP(buf_done)
-        struct buf claims;
-        CLEANUP(buf_done)
         struct buf text;
         CLEANUP(token_unrefp)
         struct token *token = NULL;
         char header[256];
-        buf_init(&claims, ROOM);
         buf_init(&text, ROOM);
         assert_int_equal(key_generate(KEY_ED25519, &attacker), ST_OK);
-        fixture_claims(NO_CHANGE, &claims);
         (void)snprintf(header, sizeof(header), "{\"alg\":\"EdDSA\",\"kid\":\"as-1\",%s}", members[i]);
-        fixture_sign(header, buf_span(&claims), attacker, &text);
-        assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "RFC 7515 5.2");
-        buf_reset(&text);
-        fixture_sign(header, buf_span(&claims), f->as, &text);
+        assert_signed_refused(f, header, attacker, ST_BAD_TOKEN, "RFC 7515 5.2");
+        fixture_sign_claims(header, NO_CHANGE, f->as, &text);
         assert_int_equal(fixture_verify(f, buf_span(&text), &token, NULL), ST_OK);
     }
 }
@@ -404,16 +311,7 @@ static void tk46_keys_named_by_the_header_are_not_used(void **state)
 static void assert_header_refused(const struct fixture *f, const char *header, enum status expected,
                                   const char *clause)
 {
-    CLEANUP(buf_done)
-    struct buf claims;
-    CLEANUP(buf_done)
-    struct buf text;
-
-    buf_init(&claims, ROOM);
-    buf_init(&text, ROOM);
-    fixture_claims(NO_CHANGE, &claims);
-    fixture_sign(header, buf_span(&claims), f->as, &text);
-    assert_text_refused(f, buf_span(&text), expected, clause);
+    assert_signed_refused(f, header, f->as, expected, clause);
 }
 
 static void tk47_crit_is_refused(void **state)
@@ -568,25 +466,33 @@ static void any_changed_bit_is_refused(void **state)
     }
 }
 
-static void tk63_a_truncated_mac_is_refused(void **state)
+/* A token of the first `len` bytes of its right MAC, with `flip` in byte `at` of them. */
+static void mac_token(const struct fixture *f, size_t len, size_t at, uint8_t flip, struct buf *out)
 {
-    const struct fixture *f = *state;
     CLEANUP(buf_done)
     struct buf claims;
+    uint8_t mac[SIG_MAX];
 
     buf_init(&claims, ROOM);
     fixture_claims(NO_CHANGE, &claims);
+    base64url_encode(SPAN("{\"alg\":\"HS256\",\"kid\":\"mac-1\"}"), out);
+    put_u8(out, '.');
+    base64url_encode(buf_span(&claims), out);
+    assert_int_equal(sig_make(f->mac, SIG_HS256, buf_span(out), mac), ST_OK);
+    mac[at] ^= flip;
+    put_u8(out, '.');
+    base64url_encode(span_of(mac, len), out);
+}
+
+static void tk63_a_truncated_mac_is_refused(void **state)
+{
+    const struct fixture *f = *state;
+
     for (size_t len = 0; len < 32; len++) {
         CLEANUP(buf_done)
         struct buf text;
-        uint8_t mac[SIG_MAX];
         buf_init(&text, ROOM);
-        base64url_encode(SPAN("{\"alg\":\"HS256\",\"kid\":\"mac-1\"}"), &text);
-        put_u8(&text, '.');
-        base64url_encode(buf_span(&claims), &text);
-        assert_int_equal(sig_make(f->mac, SIG_HS256, buf_span(&text), mac), ST_OK);
-        put_u8(&text, '.');
-        base64url_encode(span_of(mac, len), &text);
+        mac_token(f, len, 0, 0, &text);
         assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "TK-63");
     }
 }
@@ -595,23 +501,12 @@ static void tk63_a_truncated_mac_is_refused(void **state)
 static void tk68_every_wrong_mac_byte_gets_the_same_answer(void **state)
 {
     const struct fixture *f = *state;
-    CLEANUP(buf_done)
-    struct buf claims;
 
-    buf_init(&claims, ROOM);
-    fixture_claims(NO_CHANGE, &claims);
     for (size_t byte = 0; byte < 32; byte++) {
         CLEANUP(buf_done)
         struct buf text;
-        uint8_t mac[SIG_MAX];
         buf_init(&text, ROOM);
-        base64url_encode(SPAN("{\"alg\":\"HS256\",\"kid\":\"mac-1\"}"), &text);
-        put_u8(&text, '.');
-        base64url_encode(buf_span(&claims), &text);
-        assert_int_equal(sig_make(f->mac, SIG_HS256, buf_span(&text), mac), ST_OK);
-        mac[byte] ^= 0x80;
-        put_u8(&text, '.');
-        base64url_encode(span_of(mac, 32), &text);
+        mac_token(f, 32, byte, 0x80, &text);
         assert_text_refused(f, buf_span(&text), ST_BAD_TOKEN, "RFC 7515 5.2");
     }
 }
@@ -748,5 +643,5 @@ int main(void)
         cmocka_unit_test(a_token_larger_than_allowed_is_refused_first),
         cmocka_unit_test(one_verifier_serves_many_threads),
     };
-    return cmocka_run_group_tests_name("token_verify", tests, setup, teardown);
+    return cmocka_run_group_tests_name("token_verify", tests, fixture_setup, fixture_teardown);
 }
