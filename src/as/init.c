@@ -62,8 +62,13 @@ static enum status check_empty(const struct init *in, struct why *why)
         enum status st = path_of(in, files[i], path, why);
         if (st != ST_OK)
             return st;
-        if (lstat(path, &about) == 0)
-            return reject(why, ST_EXISTS, "init", "the folder already holds an authorization server", 0);
+        bool there = lstat(path, &about) == 0;
+        if (there)
+            return reject(why, ST_EXISTS, "init",
+                          i == 0 /* the settings are written last */
+                              ? "the folder already holds an authorization server"
+                              : "the folder holds what an init that did not finish has left: empty it first",
+                          0);
     }
     return ST_OK;
 }

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static const char help[] =
@@ -127,6 +128,7 @@ int main(int argc, char **argv)
     if (!read_options(&options, argc, argv, &exit_status))
         return exit_status;
     signal(SIGPIPE, SIG_IGN);
+    (void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }); /* a core file would hold every key */
     umask(077);
     buf_init(&problem, CONFIG_PROBLEM_MAX);
     enum status st = config_load(&as_config, options.config, &settings, &problem);

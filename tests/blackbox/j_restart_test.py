@@ -57,6 +57,15 @@ def test_init_refuses_to_overwrite(site):
     assert open(site.server.ca, encoding='ascii').read() == before
 
 
+def test_init_says_what_an_unfinished_init_left(tmp_path):
+    folder = tmp_path / 'as'
+    folder.mkdir()
+    (folder / 'ca.key').write_text('half', encoding='ascii')
+    done = subprocess.run([program('symbolon-as'), 'init', str(folder)], capture_output=True, text=True, timeout=WAIT)
+    assert done.returncode != 0 and 'did not finish' in done.stderr
+    assert (folder / 'ca.key').read_text(encoding='ascii') == 'half'
+
+
 def test_a_certificate_for_a_broker_is_made_once_and_its_key_is_private(site, tmp_path):
     out = str(tmp_path / 'b')
     cert, key = site.server.certificate(out, 'broker.example', '10.0.0.1')
