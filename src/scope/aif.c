@@ -3,38 +3,43 @@
 #include "codec/json.h"
 #include "scope/scope_priv.h"
 
-#define BASE64_MAX (SCOPE_MAX_BYTES / 3 * 4 + 4)
+#define BASE64_MAX       (SCOPE_MAX_BYTES / 3 * 4 + 4)
+#define CBOR_MAJOR_ARRAY 4 /* RFC 8949 3.1: first bytes 80 to 9f, with which no UTF-8 begins */
 
 /* clang-format off */
-static const struct {
-    enum scope_permission permission;
-    const char *name;
-} permission_names[] = { /* RFC 9431 2.3: mqtt-permission */
+const struct scope_permission_name scope_permission_names[SCOPE_PERMISSIONS] = { /* RFC 9431 2.3: mqtt-permission */
     { SCOPE_PUB, "pub" },
     { SCOPE_SUB, "sub" },
 };
 /* clang-format on */
 
+enum status scope_add_permission(unsigned *permissions, struct span name, size_t i, struct why *why)
+{
+    unsigned found = 0;
+
+    for (size_t n = 0; n < SCOPE_PERMISSIONS; n++)
+        if (span_eq_str(name, scope_permission_names[n].name))
+            found = scope_permission_names[n].permission;
+    if (found == 0)
+        return reject(why, ST_BAD_SCOPE, "MT-87", "unknown permission", i);
+    if ((*permissions & found) != 0)
+        return reject(why, ST_BAD_SCOPE, "MT-87", "the same permission twice", i);
+    *permissions |= found;
+    return ST_OK;
+}
+
 static enum status read_permissions(const struct js *array, size_t i, unsigned *ret, struct why *why)
 {
-    unsigned permissions = 0;
-    struct span name;
-
     if (!js_is(array, JS_ARRAY) || js_size(array) == 0)
         return reject(why, ST_BAD_SCOPE, "MT-80", "permissions are no array or an empty one", i);
+    *ret = 0;
     for (size_t k = 0; k < js_size(array); k++) {
-        unsigned found = 0;
-        if (js_as_str(js_at(array, k), &name))
-            for (size_t n = 0; n < COUNT_OF(permission_names); n++)
-                if (span_eq_str(name, permission_names[n].name))
-                    found = permission_names[n].permission;
-        if (found == 0)
-            return reject(why, ST_BAD_SCOPE, "MT-87", "unknown permission", i);
-        if ((permissions & found) != 0)
-            return reject(why, ST_BAD_SCOPE, "MT-87", "the same permission twice", i);
-        permissions |= found;
+        struct span name = SPAN_NONE;
+        (void)js_as_str(js_at(array, k), &name);
+        enum status st = scope_add_permission(ret, name, i, why);
+        if (st != ST_OK)
+            return st;
     }
-    *ret = permissions;
     return ST_OK;
 }
 
@@ -64,10 +69,9 @@ enum status scope_from_json(const struct js *array, struct scope **ret_scope, st
     return scope_build(entries, count, ret_scope, why);
 }
 
-/* What is no scope for the parsers below is a bad scope for whoever asked. */
-static enum status as_bad_scope(enum status st, const char *text, struct why *why)
+enum status scope_not_parsed(enum status st, const char *text, struct why *why)
 {
-    if (st != ST_MALFORMED)
+    if (st != ST_MALFORMED && st != ST_UNSUPPORTED)
         return st;
     return reject(why, ST_BAD_SCOPE, "MT-86", text, why == NULL ? 0 : why->at);
 }
@@ -79,24 +83,26 @@ static enum status scope_from_json_text(struct span text, struct scope **ret_sco
 
     enum status st = js_parse(text, SCOPE_MAX_BYTES, &js, why);
     if (st != ST_OK)
-        return as_bad_scope(st, "the text of a scope is no JSON", why);
+        return scope_not_parsed(st, "the text of a scope is no JSON", why);
     return scope_from_json(js, ret_scope, why);
 }
 
 enum status scope_from_text(struct span text, struct scope **ret_scope, struct why *why)
 {
     CLEANUP(buf_done)
-    struct buf json;
+    struct buf decoded;
 
-    buf_init(&json, SCOPE_MAX_BYTES);
+    buf_init(&decoded, SCOPE_MAX_BYTES);
     if (text.len > 0 && text.p[0] == '[') /* not a character of base64url */
         return scope_from_json_text(text, ret_scope, why);
     if (text.len > BASE64_MAX)
         return reject(why, ST_TOO_LARGE, "SCOPE_MAX_BYTES", "too much text in a scope", 0);
-    enum status st = base64url_decode(text, &json, why);
+    enum status st = base64url_decode(text, &decoded, why);
     if (st != ST_OK)
-        return as_bad_scope(st, "a scope is neither base64url nor JSON", why);
-    return scope_from_json_text(buf_span(&json), ret_scope, why);
+        return scope_not_parsed(st, "a scope is neither base64url nor JSON", why);
+    if (decoded.len > 0 && decoded.p[0] >> 5 == CBOR_MAJOR_ARRAY)
+        return scope_from_cbor_bytes(buf_span(&decoded), ret_scope, why);
+    return scope_from_json_text(buf_span(&decoded), ret_scope, why);
 }
 
 enum status scope_from_claim(const struct js *value, struct scope **ret_scope, struct why *why)
@@ -119,9 +125,9 @@ static struct js *entry_to_json(const struct scope_entry *entry)
 
     if (js_append_str(pair, entry->filter.s) != ST_OK)
         return NULL;
-    for (size_t n = 0; n < COUNT_OF(permission_names); n++)
-        if ((entry->permissions & permission_names[n].permission) != 0 &&
-            js_append_str(permissions, span_of_str(permission_names[n].name)) != ST_OK)
+    for (size_t n = 0; n < SCOPE_PERMISSIONS; n++)
+        if ((entry->permissions & scope_permission_names[n].permission) != 0 &&
+            js_append_str(permissions, span_of_str(scope_permission_names[n].name)) != ST_OK)
             return NULL;
     if (js_append_take(pair, TAKE(permissions)) != ST_OK)
         return NULL;

@@ -12,8 +12,9 @@
 #include "mqtt/topic.h"
 
 #define SCOPE_MAX_PAIRS 256
-#define SCOPE_MAX_BYTES 65536 /* of all filters together, and of the JSON text */
+#define SCOPE_MAX_BYTES 65536 /* of all filters together, and of the JSON text or CBOR */
 
+struct cb;
 struct js;
 struct scope;
 
@@ -29,10 +30,13 @@ struct scope_entry {
  * without permissions (MT-83). */
 enum status scope_from_json(const struct js *array, struct scope **ret_scope, struct why *why) MUST_CHECK;
 
-/* The value of a scope claim or parameter, in any carriage of D-20: JSON array, base64url of its text in a
- * string, or the JSON text itself in a string. */
+/* The same array in CBOR, as it is or wrapped in a byte string (AF-106): what a CWT carries (MT-86). */
+enum status scope_from_cbor(const struct cb *value, struct scope **ret_scope, struct why *why) MUST_CHECK;
+
+/* The value of a scope claim or parameter, in any carriage of D-20 that fits into JSON: the array, base64url of
+ * its text or of its CBOR form in a string, or the JSON text itself in a string. */
 enum status scope_from_claim(const struct js *value, struct scope **ret_scope, struct why *why) MUST_CHECK;
-/* The same for text that is not inside JSON (form parameters, command lines): base64url or JSON text. */
+/* The same for text that is not inside JSON (form parameters, command lines): base64url, or JSON text. */
 enum status scope_from_text(struct span text, struct scope **ret_scope, struct why *why) MUST_CHECK;
 
 /* From entries in memory; the rules are the same. Zero entries are fine. */
@@ -46,6 +50,8 @@ void scope_unrefp(struct scope **scope);
 struct js *scope_to_json(const struct scope *scope); /* the array; NULL when out of memory */
 /* Appends base64url of the JSON text without padding, as a JWT carries it (MT-86). */
 enum status scope_to_claim(const struct scope *scope, struct buf *out) MUST_CHECK;
+/* Appends the array in deterministic CBOR, not wrapped. */
+enum status scope_to_cbor(const struct scope *scope, struct buf *out) MUST_CHECK;
 /* Appends the JSON text, for people and logs. */
 enum status scope_to_text(const struct scope *scope, struct buf *out) MUST_CHECK;
 
