@@ -165,14 +165,16 @@ enum status registry_set_principal(struct sql *sql, const struct principal *p, s
 }
 
 /* The count of exi tokens starts from the clock, not from 0: a resource server that was removed and added again must not
- * meet numbers it has seen (AF-77), nor we the jti of a token we keep. */
+ * meet numbers it has seen (AF-77), nor we the jti of a token we keep. The rows that are kept are added, for when both
+ * happen within one second. */
 enum status registry_add_rs(struct sql *sql, const struct resource_server *rs, struct why *why)
 {
     enum status st = sql_run(
         sql,
         "INSERT INTO resource_server (id, audience, token_format, lifetime_s, exi, exi_sequence, secret_key,"
         " secret_kid, rs_jwk, rs_x5t) VALUES ($1, $2, $3, $4, $5,"
-        " (SELECT created_at * 65536 FROM principal WHERE id = $1), $6, $7, $8, $9)",
+        " (SELECT created_at * 65536 FROM principal WHERE id = $1)"
+        " + (SELECT COUNT(*) FROM token WHERE rs_id = $1), $6, $7, $8, $9)",
         NULL, why, SQL_TEXT(rs->id), SQL_TEXT(rs->audience),
         SQL_TEXT(rs->reference ? SPAN("reference") : SPAN("jwt")), SQL_I64(rs->lifetime_s), SQL_I64(rs->exi),
         SQL_BLOB_OR_NULL(rs->secret_key), SQL_TEXT_OR_NULL(rs->secret_kid), SQL_TEXT_OR_NULL(rs->rs_jwk),
