@@ -107,6 +107,9 @@ void config_done(const struct config_table *table, void *settings);
  * is what --check-config prints when all is well. */
 void config_print(const struct config_table *table, const void *settings, struct buf *out);
 
+/* One text for a settings file, as a YAML double-quoted string. */
+void config_string_print(const char *str, struct buf *out);
+
 /* The documentation that the table is: `form` is "markdown" (docs/), "roff" (for the man page) or "sample" (a
  * complete settings file, defaults commented out). What --print-settings FORM prints. ST_NOT_FOUND: no such
  * form. */

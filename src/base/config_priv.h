@@ -43,7 +43,6 @@ struct config_place {
 enum status config_value_parse(const struct config_setting *s, const char *text,
                                const struct config_place *place, void *member, struct buf *problem) MUST_CHECK;
 void config_value_print(const struct config_setting *s, const void *member, struct buf *out);
-void config_string_print(const char *str, struct buf *out); /* as a YAML double-quoted string */
 void config_problem(struct buf *problem, const struct config_place *place, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
 
