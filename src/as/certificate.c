@@ -5,9 +5,11 @@
 #include "crypto/x509.h"
 #include "net/file.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #define NAMES_MAX  32
@@ -25,7 +27,8 @@ struct request {
 static int usage(void)
 {
     fputs("usage: symbolon-as certificate --name HOST [--name HOST]... DIR OUT\n"
-          "  makes OUT.pem and OUT.key: a server certificate by the authority in DIR, for a broker\n",
+          "  makes OUT.pem and OUT.key (and their folder): a server certificate by the authority in DIR, for a "
+          "broker\n",
           stderr);
     return 2;
 }
@@ -68,6 +71,22 @@ static enum status write_pem(const char *out, const char *ending, struct span pe
     return state_file_create(path, pem, mode, why); /* never over another */
 }
 
+/* The folder of OUT may be missing: a broker's first file is its certificate. */
+static enum status make_folder(const char *out, struct why *why)
+{
+    char path[PATH_BYTES];
+    const char *slash = strrchr(out, '/');
+
+    if (slash == NULL || slash == out)
+        return ST_OK;
+    int n = snprintf(path, sizeof path, "%.*s", (int)(slash - out), out);
+    if (n < 0 || n >= PATH_BYTES)
+        return reject(why, ST_TOO_LARGE, "certificate", "the path is too long", 0);
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return reject(why, ST_IO, "certificate", "the folder for it cannot be made", 0);
+    return ST_OK;
+}
+
 static enum status issue(const struct request *r, struct why *why)
 {
     CLEANUP(x509_pair_done)
@@ -83,6 +102,8 @@ static enum status issue(const struct request *r, struct why *why)
     if (st == ST_OK)
         st = x509_issue_server(buf_span(&ca), buf_span(&ca_key), r->names[0], r->names, r->names_count, DAYS,
                                now_read().wall, &server, why);
+    if (st == ST_OK)
+        st = make_folder(r->out, why);
     if (st == ST_OK)
         st = write_pem(r->out, "key", buf_span(&server.key_pem), 0600, why);
     if (st == ST_OK)
