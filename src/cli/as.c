@@ -1,6 +1,7 @@
 /* symbolon as: a thin front of the admin socket. One table says which words make which command; everything else
  * (building the question, --help, showing the answer) follows from it. */
 #include "cli/admin.h"
+#include "cli/broker_folder.h"
 #include "cli/command.h"
 #include "cli/connect.h"
 #include "cli/json_text.h"
@@ -23,7 +24,8 @@ enum arg_kind {
     ARG_LIST,     /* may be repeated */
     ARG_YES,      /* flag: true */
     ARG_NO,       /* flag: false */
-    ARG_FILE,     /* the text of a file (PEM) */
+    ARG_DIR,      /* --name DIR, for us: no member of the question */
+    ARG_FILE,     /* the text of a file (PEM); without a member it is for us */
     ARG_JSON,     /* the JSON in a file */
     ARG_GENERATE, /* "generate", or the JSON in a file */
     ARG_SCOPE,    /* as --scope elsewhere */
@@ -83,7 +85,9 @@ static const struct as_command commands[] = {
         { ARG_GENERATE, "key",           "key",          "\"generate\", or a file with the key it shares with us (oct JWK)" },
         { ARG_FILE,     "certificate",   "certificate",  "file with its TLS certificate (PEM), for clients to pin" },
         { ARG_JSON,     "rs-jwk",        "rs_jwk",       "file with its public key as JWK, for clients to pin" },
-        { ARG_NO,       "no-introspect", "introspect",   "make no introspection credentials" } } },
+        { ARG_NO,       "no-introspect", "introspect",   "make no introspection credentials" },
+        { ARG_DIR,      "broker-dir",    NULL,           "write all that symbolon-broker needs there: broker.yaml, secret, token key, authority; needs --certificate (its .key lies beside it), implies --key generate" },
+        { ARG_FILE,     "cafile",        NULL,           "with --broker-dir: file with the authority of our own certificate (PEM; default: ca.pem beside the admin socket)" } } },
     { "rs list", "rs.list", "list resource servers", { LIMIT, AFTER } },
     { "rs show", "rs.show", "show a resource server", { { ARG_WORD, "RS", "rs_id", NULL } } },
     { "rs set", "rs.set", "change a resource server", {
@@ -243,6 +247,8 @@ static enum status set_id(struct js *question, const char *member, const char *t
 static enum status set_option(struct js *question, const struct arg *arg, union arg_value *value,
                               struct why *why)
 {
+    if (arg->member == NULL)
+        return ST_OK;
     switch (arg->kind) {
     case ARG_NUMBER:
         return value->number == 0 ? ST_OK : js_set_i64(question, arg->member, value->number);
@@ -327,12 +333,111 @@ static int show_answer(const char *name, const struct as_options *o, const struc
     return EXIT_DONE;
 }
 
+static int ask_server(const char *name, const char *socket, const struct js *question, struct js **ret_answer)
+{
+    struct why why = { 0 };
+    enum status st = admin_ask(socket, question, ret_answer, &why);
+
+    if (st == ST_OK)
+        return GO_ON;
+    complain(name, "%s: %s", socket, why.text != NULL ? why.text : status_text(st));
+    return st == ST_DENIED ? EXIT_NOT_AUTHORIZED : st == ST_MALFORMED ? EXIT_PROTOCOL : EXIT_UNREACHABLE;
+}
+
+/* ---- rs add --broker-dir ---- */
+
+static const char *text_of(const struct as_command *c, const struct as_options *o, const char *name)
+{
+    for (size_t i = 0; c->args[i].kind != ARG_END; i++)
+        if (!positional(&c->args[i]) && strcmp(c->args[i].name, name) == 0)
+            return o->values[i].text;
+    return NULL;
+}
+
+/* What is left to say once the secrets are in their files. */
+static int show_folder(const struct broker_folder *f, bool json, const struct js *answer)
+{
+    CLEANUP(js_unrefp)
+    struct js *shown = js_new_object();
+    CLEANUP(freep)
+    char *path = broker_folder_settings(f);
+
+    if (path == NULL)
+        return EXIT_FAILED;
+    if (!json) {
+        printf("registered, and made %s with all it names\nnext: symbolon-broker --config %s\n", path, path);
+        return EXIT_DONE;
+    }
+    enum status st = js_set_bool(shown, "ok", true);
+    if (st == ST_OK)
+        st = js_set_take(shown, "rs", js_ref(js_get(answer, "rs")));
+    if (st == ST_OK)
+        st = js_set_str(shown, "broker_config", span_of_str(path));
+    return st == ST_OK && print_json(shown) == ST_OK ? EXIT_DONE : EXIT_FAILED;
+}
+
+/* GO_ON: asked, and not refused. */
+static int ask_and_get(const char *name, struct as_options *o, const char *socket, const struct js *question,
+                       struct js **ret_answer)
+{
+    bool ok = false;
+    int code = ask_server(name, socket, question, ret_answer);
+
+    if (code != GO_ON)
+        return code;
+    js_get_bool(*ret_answer, "ok", &ok);
+    return ok ? GO_ON : show_answer(name, o, *ret_answer);
+}
+
+static int fill_folder(const struct broker_folder *f, struct as_options *o, struct js *question)
+{
+    CLEANUP(js_unrefp)
+    struct js *status_question = js_new_object();
+    CLEANUP(js_unrefp)
+    struct js *status = NULL;
+    CLEANUP(js_unrefp)
+    struct js *answer = NULL;
+    enum status st = js_set_str(status_question, "cmd", SPAN("status"));
+
+    if (st == ST_OK && f->token_key == NULL)
+        st = js_set_str(question, "key", SPAN("generate"));
+    int code = st != ST_OK ? EXIT_FAILED : ask_and_get(f->command, o, f->socket, status_question, &status);
+    if (code == GO_ON)
+        code = ask_and_get(f->command, o, f->socket, question, &answer);
+    if (code != GO_ON) {
+        broker_folder_abandon(f);
+        return code;
+    }
+    code = broker_folder_write(f, status, answer);
+    return code == EXIT_DONE ? show_folder(f, o->json, answer) : code;
+}
+
+static int add_with_folder(const struct as_command *c, struct as_options *o, struct broker_folder *f,
+                           struct js *question)
+{
+    const char *key = text_of(c, o, "key");
+
+    f->certificate = text_of(c, o, "certificate");
+    f->token_key = key == NULL || strcmp(key, "generate") == 0 ? NULL : key;
+    f->ca_file = text_of(c, o, "cafile");
+    if (f->certificate == NULL) {
+        complain(f->command, "--broker-dir needs --certificate FILE: what the broker shows to its clients");
+        return EXIT_USAGE;
+    }
+    int code = broker_folder_prepare(f);
+    if (code == GO_ON)
+        code = fill_folder(f, o, question);
+    broker_folder_done(f);
+    return code;
+}
+
 static int ask(const struct as_command *c, const char *name, struct as_options *o, const struct text_list *rest)
 {
     CLEANUP(js_unrefp)
     struct js *question = js_new_object(), *answer = NULL;
     const char *of_env = getenv("SYMBOLON_AS_SOCKET");
     const char *path = o->socket != NULL ? o->socket : of_env != NULL ? of_env : ADMIN_SOCKET_DEFAULT;
+    struct broker_folder folder = { .command = name, .dir = text_of(c, o, "broker-dir"), .socket = path };
     struct why why = { 0 };
     enum status st = make_question(c, o, rest, question, &why);
 
@@ -340,12 +445,14 @@ static int ask(const struct as_command *c, const char *name, struct as_options *
         complain(name, "%s", why.text != NULL ? why.text : status_text(st));
         return EXIT_USAGE;
     }
-    st = admin_ask(path, question, &answer, &why);
-    if (st != ST_OK) {
-        complain(name, "%s: %s", path, why.text != NULL ? why.text : status_text(st));
-        return st == ST_DENIED ? EXIT_NOT_AUTHORIZED : st == ST_MALFORMED ? EXIT_PROTOCOL : EXIT_UNREACHABLE;
+    if (folder.dir != NULL)
+        return add_with_folder(c, o, &folder, question);
+    if (text_of(c, o, "cafile") != NULL) {
+        complain(name, "--cafile goes with --broker-dir");
+        return EXIT_USAGE;
     }
-    return show_answer(name, o, answer);
+    int code = ask_server(name, path, question, &answer);
+    return code == GO_ON ? show_answer(name, o, answer) : code;
 }
 
 /* ---- words and options ---- */
@@ -369,6 +476,7 @@ static void make_rows(const struct as_command *c, struct option_row rows[ARGS_MA
             .offset = offsetof(struct as_options, values) + i * sizeof(union arg_value),
             .arg = flag                             ? NULL
                    : arg->kind == ARG_NUMBER        ? "N"
+                   : arg->kind == ARG_DIR           ? "DIR"
                    : arg->kind >= ARG_FILE && !list ? "FILE"
                                                     : "TEXT",
             .help = arg->help,
