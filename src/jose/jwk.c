@@ -120,42 +120,9 @@ static enum status same_public(const struct key *key, struct span x, struct span
     return malformed(why, "RFC 8037 2", "the public part does not belong to the private part");
 }
 
-static enum status read_okp(const struct js *js, enum jwk_want want, struct key **ret_key, struct why *why)
-{
-    CLEANUP(buf_done)
-    struct buf x = { 0 };
-    CLEANUP(buf_wipe)
-    struct buf d = { 0 };
-    CLEANUP(key_unrefp)
-    struct key *key = NULL;
-    struct span crv;
-    bool with_private;
-    enum status st;
-
-    if (!js_get_str(js, "crv", &crv))
-        return malformed(why, "RFC 8037 2", "no crv");
-    if (!span_eq_str(crv, "Ed25519"))
-        return reject(why, ST_UNSUPPORTED, "tokens.md 4", "curve not spoken", 0);
-    st = want_asymmetric(js, want, &with_private, why);
-    if (st != ST_OK)
-        return st;
-    st = read_part(js, "x", &x, why);
-    if (st != ST_OK)
-        return st;
-    if (!with_private)
-        return key_new_ed25519_public(buf_span(&x), ret_key, why);
-
-    st = read_part(js, "d", &d, why);
-    if (st == ST_OK)
-        st = key_new_ed25519_private(buf_span(&d), &key, why);
-    if (st == ST_OK)
-        st = same_public(key, buf_span(&x), SPAN_NONE, why);
-    if (st == ST_OK)
-        *ret_key = TAKE(key);
-    return st;
-}
-
-static enum status read_ec(const struct js *js, enum jwk_want want, struct key **ret_key, struct why *why)
+/* A public or private key of one of the two curves (RFC 8037 2, RFC 7518 6.2): only P-256 has a "y". */
+static enum status read_point(const struct js *js, bool p256, enum jwk_want want, struct key **ret_key,
+                              struct why *why)
 {
     CLEANUP(buf_done)
     struct buf x = { 0 };
@@ -170,22 +137,24 @@ static enum status read_ec(const struct js *js, enum jwk_want want, struct key *
     enum status st;
 
     if (!js_get_str(js, "crv", &crv))
-        return malformed(why, "RFC 7518 6.2.1", "no crv");
-    if (!span_eq_str(crv, "P-256"))
+        return malformed(why, p256 ? "RFC 7518 6.2.1" : "RFC 8037 2", "no crv");
+    if (!span_eq_str(crv, p256 ? "P-256" : "Ed25519"))
         return reject(why, ST_UNSUPPORTED, "tokens.md 4", "curve not spoken", 0);
     st = want_asymmetric(js, want, &with_private, why);
     if (st == ST_OK)
         st = read_part(js, "x", &x, why);
-    if (st == ST_OK)
+    if (st == ST_OK && p256)
         st = read_part(js, "y", &y, why);
     if (st != ST_OK)
         return st;
     if (!with_private)
-        return key_new_p256_public(buf_span(&x), buf_span(&y), ret_key, why);
+        return p256 ? key_new_p256_public(buf_span(&x), buf_span(&y), ret_key, why)
+                    : key_new_ed25519_public(buf_span(&x), ret_key, why);
 
     st = read_part(js, "d", &d, why);
     if (st == ST_OK)
-        st = key_new_p256_private(buf_span(&d), &key, why);
+        st = p256 ? key_new_p256_private(buf_span(&d), &key, why)
+                  : key_new_ed25519_private(buf_span(&d), &key, why);
     if (st == ST_OK)
         st = same_public(key, buf_span(&x), buf_span(&y), why);
     if (st == ST_OK)
@@ -223,9 +192,9 @@ enum status jwk_parse(const struct js *js, enum jwk_want want, struct jwk *out, 
     if (st != ST_OK)
         return st;
     if (span_eq_str(kty, "OKP"))
-        return read_okp(js, want, &out->key, why);
+        return read_point(js, false, want, &out->key, why);
     if (span_eq_str(kty, "EC"))
-        return read_ec(js, want, &out->key, why);
+        return read_point(js, true, want, &out->key, why);
     if (span_eq_str(kty, "oct"))
         return read_oct(js, want, &out->key, why);
     return reject(why, ST_UNSUPPORTED, "tokens.md 4", "key type not spoken", 0);
