@@ -28,7 +28,8 @@ static void finish(struct conn *c, struct delivery *d)
     session_pump(c->session);
 }
 
-void on_puback(struct conn *c, const struct mqtt_frame *frame)
+/* The acknowledgement that ends a delivery, if it is the one this delivery waits for. */
+static void on_last_ack(struct conn *c, const struct mqtt_frame *frame, enum delivery_state awaited)
 {
     struct mqtt_ack ack;
     struct delivery *d;
@@ -38,10 +39,15 @@ void on_puback(struct conn *c, const struct mqtt_frame *frame)
     d = outbox_find(&c->session->outbox, ack.packet_id);
     if (d == NULL)
         return; /* of a message this session no longer has; nothing to answer */
-    if (d->state != DELIVERY_AWAIT_PUBACK)
+    if (d->state != awaited)
         wrong_kind(c);
     else
         finish(c, d);
+}
+
+void on_puback(struct conn *c, const struct mqtt_frame *frame)
+{
+    on_last_ack(c, frame, DELIVERY_AWAIT_PUBACK);
 }
 
 void on_pubrec(struct conn *c, const struct mqtt_frame *frame)
@@ -68,18 +74,7 @@ void on_pubrec(struct conn *c, const struct mqtt_frame *frame)
 
 void on_pubcomp(struct conn *c, const struct mqtt_frame *frame)
 {
-    struct mqtt_ack ack;
-    struct delivery *d;
-
-    if (!read_ack(c, frame, &ack))
-        return;
-    d = outbox_find(&c->session->outbox, ack.packet_id);
-    if (d == NULL)
-        return;
-    if (d->state != DELIVERY_AWAIT_PUBCOMP)
-        wrong_kind(c);
-    else
-        finish(c, d);
+    on_last_ack(c, frame, DELIVERY_AWAIT_PUBCOMP);
 }
 
 void on_pubrel(struct conn *c, const struct mqtt_frame *frame)
