@@ -134,6 +134,13 @@ static enum status make_key(struct local *l, struct wall_time now, struct local_
     return ST_OK;
 }
 
+static void put_first(struct local *l, const struct local_key *fresh)
+{
+    memmove(&l->keys[1], &l->keys[0], l->count * sizeof l->keys[0]);
+    l->keys[0] = *fresh;
+    l->count++;
+}
+
 static void forget_key(struct local *l, size_t i)
 {
     char path[PATH_MAX_BYTES];
@@ -159,9 +166,7 @@ static enum status local_rotate(struct signer *signer, struct wall_time now, str
         st = make_key(l, now, &fresh, why);
     if (st != ST_OK)
         return st;
-    memmove(&l->keys[1], &l->keys[0], l->count * sizeof l->keys[0]);
-    l->keys[0] = fresh;
-    l->count++;
+    put_first(l, &fresh);
     for (size_t i = 1; i < l->count; i++) {
         if (l->keys[i].about.current) {
             l->keys[i].about.current = false;
@@ -245,9 +250,7 @@ static enum status load_keys(struct local *l, struct wall_time now, struct why *
     st = make_key(l, now, &fresh, why);
     if (st != ST_OK)
         return st;
-    memmove(&l->keys[1], &l->keys[0], l->count * sizeof l->keys[0]);
-    l->keys[0] = fresh;
-    l->count++;
+    put_first(l, &fresh);
     log_event(NULL, LOG_NOTICE, "signing_key_made", F_STR("kid", fresh.about.kid));
     return ST_OK;
 }
