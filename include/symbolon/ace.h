@@ -28,6 +28,7 @@ extern "C" {
 #define SYMBOLON_ACE_NONCE_LEN     8
 #define SYMBOLON_ACE_HINT_PROPERTY "ace_as_hint" /* User Property of a CONNACK 0x87 (MT-91) */
 #define SYMBOLON_ACE_AUTH_DATA_MAX 65535
+#define SYMBOLON_ACE_PROOF_MAX     64
 
 /* ---- Authentication Data. `out` has `out_cap` bytes (SYMBOLON_ACE_AUTH_DATA_MAX is always enough); *ret_len
  * is what was written. SYMBOLON_TOO_LARGE if it does not fit. ---- */
@@ -54,6 +55,22 @@ enum symbolon_status symbolon_ace_answer(struct symbolon_bytes challenge, const 
                                          const uint8_t *client_nonce, enum symbolon_ace_layout layout,
                                          uint8_t *out, size_t out_cap, size_t *ret_len,
                                          struct symbolon_error *error) SYMBOLON_MUST_CHECK;
+
+/* ---- MQTT 3.1.1, which has no Authentication Data: CONNECT with User Name flag 1 and Password flag 1 (RFC 9431 6).
+ * For brokers that take it; the Symbolon broker does not yet. There is no challenge and there are no hints: the token
+ * must be at hand, and a resumed TLS session cannot be used (MT-61). ---- */
+
+/* User Name: "ace" and the token as text without NUL, at most 65535 bytes of it. SYMBOLON_ACE_RFC9431: base64url
+ * without padding, always. SYMBOLON_ACE_DRAFT06: the token as it is if it is UTF-8 without U+0000, else Base64. */
+enum symbolon_status symbolon_ace_v3_user_name(struct symbolon_bytes token, enum symbolon_ace_layout layout,
+                                               uint8_t *out, size_t out_cap, size_t *ret_len,
+                                               struct symbolon_error *error) SYMBOLON_MUST_CHECK;
+
+/* Password: the bare proof over the TLS exporter value, binary, at most SYMBOLON_ACE_PROOF_MAX bytes. */
+enum symbolon_status symbolon_ace_v3_password(const struct symbolon_key *key,
+                                              const uint8_t exporter[SYMBOLON_ACE_EXPORTER_LEN], uint8_t *out,
+                                              size_t out_cap, size_t *ret_len,
+                                              struct symbolon_error *error) SYMBOLON_MUST_CHECK;
 
 /* ---- AS Request Creation Hints: value of the User Property ace_as_hint (RFC 9200 5.3, RFC 9431 2.4.1) ----
  * Hints are not authenticated: the caller must know by other means that this AS may issue tokens for this
