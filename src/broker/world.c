@@ -22,7 +22,6 @@ struct world {
     struct resolver *resolver;
     struct worker_common common;
     uint16_t ports[WORKER_MAX_LISTENERS];
-    bool stopping;
 };
 
 /* A question of a worker on its way to the resolver and back. */
@@ -162,13 +161,22 @@ void world_ports(const struct world *world, struct buf *out)
 static void on_stop_signal(void *ctx, int signum)
 {
     struct world *world = ctx;
-    if (world->stopping) {
-        log_event(NULL, LOG_WARNING, "broker_killed", F_I64("signal", signum));
-        _exit(1);
-    }
     log_event(NULL, LOG_NOTICE, "broker_stopping", F_I64("signal", signum));
-    world->stopping = true;
     loop_stop(world->control); /* world_run() goes on, waiting for the workers */
+}
+
+/* Nothing turns the control loop while the workers stop, so the second signal has a handler of its own. */
+static void leave_at_once(int signum)
+{
+    (void)signum;
+    _exit(1);
+}
+
+static void expect_second_signal(void)
+{
+    const struct sigaction leave = { .sa_handler = leave_at_once };
+    (void)sigaction(SIGTERM, &leave, NULL);
+    (void)sigaction(SIGINT, &leave, NULL);
 }
 
 static void reload_listener(struct world *world, size_t i)
@@ -294,6 +302,7 @@ enum status world_run(struct world *world, void (*ready)(void), struct why *why)
             ready();
         loop_run(world->control);
     }
+    expect_second_signal();
     for (unsigned i = 0; i < world->common.count; i++)
         worker_stop(world->common.workers[i]);
     for (unsigned i = 0; i < world->common.count; i++)
