@@ -1,5 +1,5 @@
 /* User name and password of MQTT 3.1.1 through the public headers only: worked vectors of the MQTT-TLS profile's
- * digest, section 13, and what does not fit. */
+ * digest, section 13 (MT-122, MT-123), and what does not fit. */
 #include "symbolon/ace.h"
 
 #include <setjmp.h>

@@ -78,6 +78,7 @@ static void mt86_cbor_and_json_are_the_same_scope(void **state UNUSED)
     assert_int_equal(scope_at(cbor, 1).permissions, SCOPE_PUB);
 }
 
+/* AF-106 */
 static void af106_a_byte_string_around_it_changes_nothing(void **state UNUSED)
 {
     CLEANUP(scope_unrefp)
