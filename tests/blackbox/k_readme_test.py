@@ -36,6 +36,8 @@ def script(ports):
             if line.startswith('symbolon as enroll-code'):
                 line = 'CODE=$(%s --json | python3 -c \'import json, sys; print(json.load(sys.stdin)["code"])\')' % line
             lines.append(line)
+            if '--broker-dir' in line:
+                lines.append('sed -i s/8883/%(mqtt)d/ broker/broker.yaml' % ports)
             if line.endswith('&'):
                 lines.append(READY[line.split()[0]] % ports)
     refused = 'symbolon pub -t plant/sensor-2/temperature -m 21.5 -q 1'
