@@ -216,41 +216,9 @@ static void check_as(const struct as_config *as, size_t i, struct buf *problem)
             i);
 }
 
-static enum status check(const void *settings, struct buf *problem)
+static enum status public_scope(const struct public_topic_config *topics, size_t count, struct scope **ret,
+                                struct why *why)
 {
-    const struct broker_config *c = settings;
-    const struct public_topic_config *topics = c->public_topics.items;
-    size_t before = problem->len;
-
-    for (size_t i = 0; i < c->listeners.count; i++)
-        check_listener(listener_config_at(c, i), i, problem);
-    for (size_t i = 0; i < c->authorization_servers.count; i++)
-        check_as(as_config_at(c, i), i, problem);
-    if (c->authorization_servers.count > 0 && c->audiences.count == 0)
-        put_str(problem, "audiences: at least one, or no token would be meant for this broker (AF-63)\n");
-    for (size_t i = 0; i < c->public_topics.count; i++)
-        if (!topics[i].publish && !topics[i].subscribe)
-            put_fmt(problem, "public_topics[%zu]: neither `publish` nor `subscribe`\n", i);
-    return problem->len == before ? ST_OK : ST_MALFORMED;
-}
-
-const struct config_table broker_config_table = { "symbolon-broker", rows, sizeof(struct broker_config),
-                                                  check };
-
-const char *listener_config_name(const struct listener_config *l)
-{
-    if (l->name != NULL)
-        return l->name;
-    return l->tls ? "mqtts" : "mqtt";
-}
-
-/* -- for the core ---------------------------------------------------------------------------------------- */
-
-static enum status public_scope(const struct broker_config *c, struct scope **ret, struct why *why)
-{
-    const struct public_topic_config *topics = c->public_topics.items;
-    size_t count = c->public_topics.count;
-
     *ret = NULL;
     if (count == 0)
         return ST_OK;
@@ -265,6 +233,48 @@ static enum status public_scope(const struct broker_config *c, struct scope **re
     free(entries);
     return st;
 }
+
+/* Each by itself, so that the complaint names the one that is wrong. */
+static void check_public_topic(const struct public_topic_config *topic, size_t i, struct buf *problem)
+{
+    struct scope *scope = NULL;
+    struct why why;
+
+    if (!topic->publish && !topic->subscribe)
+        put_fmt(problem, "public_topics[%zu]: neither `publish` nor `subscribe`\n", i);
+    else if (public_scope(topic, 1, &scope, &why) != ST_OK)
+        put_fmt(problem, "public_topics[%zu]: %s: %s (%s)\n", i, topic->filter, why.text, why.clause);
+    scope_unref(scope);
+}
+
+static enum status check(const void *settings, struct buf *problem)
+{
+    const struct broker_config *c = settings;
+    const struct public_topic_config *topics = c->public_topics.items;
+    size_t before = problem->len;
+
+    for (size_t i = 0; i < c->listeners.count; i++)
+        check_listener(listener_config_at(c, i), i, problem);
+    for (size_t i = 0; i < c->authorization_servers.count; i++)
+        check_as(as_config_at(c, i), i, problem);
+    if (c->authorization_servers.count > 0 && c->audiences.count == 0)
+        put_str(problem, "audiences: at least one, or no token would be meant for this broker (AF-63)\n");
+    for (size_t i = 0; i < c->public_topics.count; i++)
+        check_public_topic(&topics[i], i, problem);
+    return problem->len == before ? ST_OK : ST_MALFORMED;
+}
+
+const struct config_table broker_config_table = { "symbolon-broker", rows, sizeof(struct broker_config),
+                                                  check };
+
+const char *listener_config_name(const struct listener_config *l)
+{
+    if (l->name != NULL)
+        return l->name;
+    return l->tls ? "mqtts" : "mqtt";
+}
+
+/* -- for the core ---------------------------------------------------------------------------------------- */
 
 static int64_t share(int64_t total, unsigned workers)
 {
@@ -317,7 +327,7 @@ enum status broker_config_shard_settings(const struct broker_config *c, unsigned
     shard_settings_init(out);
     fill_limits(c, workers, out);
     fill_ace(c, out);
-    enum status st = public_scope(c, ret_public, why);
+    enum status st = public_scope(c->public_topics.items, c->public_topics.count, ret_public, why);
     out->public_scope = *ret_public;
     return st;
 }
