@@ -145,8 +145,8 @@ static enum status listen_on(struct world *world, size_t i, struct why *why)
     else
         log_event(NULL, LOG_ERROR, "cannot_listen", F_STR("name", listener_config_name(l)),
                   F_STR("address", l->address), F_I64("port", l->port),
-                  F_STR("certificate", l->tls ? l->certificate : ""), F_STR("clause", why->clause),
-                  F_STR("why", why->text));
+                  F_STR("certificate", l->tls ? l->certificate : ""), F_STR("key", l->tls ? l->key : ""),
+                  F_STR("clause", why->clause), F_STR("why", why->text));
     return st;
 }
 
