@@ -1,6 +1,5 @@
 #include "as/certificate.h"
 
-#include "as/state_file.h"
 #include "base/clock.h"
 #include "crypto/x509.h"
 #include "net/file.h"
@@ -68,7 +67,7 @@ static enum status write_pem(const char *out, const char *ending, struct span pe
 
     if (n < 0 || n >= PATH_BYTES)
         return reject(why, ST_TOO_LARGE, "certificate", "the path is too long", 0);
-    return state_file_create(path, pem, mode, why); /* never over another */
+    return file_create(path, pem, mode, why); /* never over another */
 }
 
 /* The folder of OUT may be missing: a broker's first file is its certificate. */

@@ -2,10 +2,10 @@
 
 #include "as/as.h"
 #include "as/schema.h"
-#include "as/state_file.h"
 #include "codec/base64.h"
 #include "crypto/random.h"
 #include "crypto/x509.h"
+#include "net/file.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -45,7 +45,7 @@ static enum status write_file(const struct init *in, const char *name, struct sp
     char path[PATH_BYTES];
     enum status st = path_of(in, name, path, why);
 
-    return st == ST_OK ? state_file_create(path, content, mode, why) : st;
+    return st == ST_OK ? file_create(path, content, mode, why) : st;
 }
 
 /* Nothing is ever overwritten: a CA key that was replaced is a fleet that is locked out. */

@@ -2,15 +2,10 @@
 #include "as/certificate.h"
 #include "as/init.h"
 #include "as/server.h"
-#include "as/state_file.h"
 #include "base/log.h"
+#include "net/daemon.h"
 
-#include <getopt.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 
 static const char help[] =
     "usage: symbolon-as init [--name HOST]... [--issuer URI] [--address ADDRESS] [--port PORT] DIR\n"
@@ -26,50 +21,6 @@ static const char help[] =
     "  --ports-file FILE  write the port really used there: https=PORT\n"
     "  --check-config     read the settings, say what is wrong with them, and leave\n";
 
-struct options {
-    const char *config;
-    const char *ports_file;
-};
-
-/* Returns false when it is time to leave with *ret_exit. */
-static bool read_options(struct options *o, int argc, char **argv, int *ret_exit)
-{
-    static const struct option known[] = {
-        { "config", required_argument, NULL, 'c' },
-        { "ports-file", required_argument, NULL, 'p' },
-        { "version", no_argument, NULL, 'v' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
-    };
-    int c;
-
-    while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
-        *ret_exit = 0;
-        switch (c) {
-        case 'c':
-            o->config = optarg;
-            break;
-        case 'p':
-            o->ports_file = optarg;
-            break;
-        case 'v':
-            puts("symbolon-as " SYMBOLON_VERSION);
-            return false;
-        case 'h':
-            fputs(help, stdout);
-            return false;
-        default:
-            *ret_exit = 2;
-            return false;
-        }
-    }
-    if (optind == argc && o->config != NULL)
-        return true;
-    fputs(help, stderr);
-    *ret_exit = 2;
-    return false;
-}
-
 static void on_stop_signal(void *ctx, int signum)
 {
     log_event(NULL, LOG_NOTICE, "as_stopping", F_I64("signal", signum));
@@ -78,15 +29,12 @@ static void on_stop_signal(void *ctx, int signum)
 
 static enum status write_ports(const char *path, uint16_t port, struct why *why)
 {
+    CLEANUP(buf_done)
     struct buf b;
 
-    if (path == NULL)
-        return ST_OK;
     buf_init(&b, 64);
     put_fmt(&b, "https=%u\n", port);
-    enum status st = state_file_write(path, buf_span(&b), 0644, why);
-    buf_done(&b);
-    return st;
+    return daemon_write_ports(path, buf_span(&b), why);
 }
 
 static enum status serve(const struct as_settings *settings, const char *ports_file, struct why *why)
@@ -113,9 +61,9 @@ static enum status serve(const struct as_settings *settings, const char *ports_f
 
 int main(int argc, char **argv)
 {
-    struct options options = { 0 };
+    static const struct daemon daemon = { .table = &as_config, .version = SYMBOLON_VERSION, .help = help };
     struct as_settings settings;
-    struct buf problem;
+    const char *ports_file;
     struct why why = { 0 };
     int exit_status;
 
@@ -123,23 +71,10 @@ int main(int argc, char **argv)
         return as_init(argc - 1, argv + 1);
     if (argc > 1 && span_eq_str(span_of_str(argv[1]), "certificate"))
         return as_certificate(argc - 1, argv + 1);
-    if (config_command(&as_config, argc, argv, &exit_status))
+    if (!daemon_begin(&daemon, argc, argv, NULL, &settings, &ports_file, &exit_status))
         return exit_status;
-    if (!read_options(&options, argc, argv, &exit_status))
-        return exit_status;
-    signal(SIGPIPE, SIG_IGN);
-    (void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }); /* a core file would hold every key */
-    umask(077);
-    buf_init(&problem, CONFIG_PROBLEM_MAX);
-    enum status st = config_load(&as_config, options.config, &settings, &problem);
-    if (st != ST_OK) {
-        fprintf(stderr, "%.*s", SPAN_FMT(buf_span(&problem)));
-        buf_done(&problem);
-        return 1;
-    }
-    buf_done(&problem);
     log_set_level((enum log_level)settings.log_level);
-    st = serve(&settings, options.ports_file, &why);
+    enum status st = serve(&settings, ports_file, &why);
     if (st != ST_OK)
         log_event(NULL, LOG_ERROR, "as_failed", F_WHY(st, why));
     else

@@ -2,10 +2,10 @@
 #include "as/params.h"
 #include "as/pop_key.h"
 #include "as/schema.h"
-#include "as/state_file.h"
 #include "as/throttle.h"
 #include "as/world_test.h"
 #include "base/log.h"
+#include "net/file.h"
 
 #include <dirent.h>
 #include <setjmp.h>
@@ -152,14 +152,14 @@ static void private_files_are_whole_and_never_replaced_by_creation(void **state 
 
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/f", folder);
-    assert_int_equal(state_file_create(path, SPAN("one"), 0600, NULL), ST_OK);
-    assert_int_equal(state_file_create(path, SPAN("two"), 0600, NULL), ST_EXISTS);
-    assert_int_equal(state_file_write(path, SPAN("three"), 0600, NULL), ST_OK);
+    assert_int_equal(file_create(path, SPAN("one"), 0600, NULL), ST_OK);
+    assert_int_equal(file_create(path, SPAN("two"), 0600, NULL), ST_EXISTS);
+    assert_int_equal(file_replace(path, SPAN("three"), 0600, NULL), ST_OK);
     assert_int_equal(stat(path, &about), 0);
     assert_int_equal(about.st_mode & 0777, 0600);
     assert_int_equal(about.st_size, 5);
     remove_folder(folder);
-    assert_int_equal(state_file_create(path, SPAN("x"), 0600, NULL), ST_IO);
+    assert_int_equal(file_create(path, SPAN("x"), 0600, NULL), ST_IO);
 }
 
 static size_t keys_in_set(struct signer *signer)

@@ -3,7 +3,6 @@
 #include "as/admin_socket.h"
 #include "as/as.h"
 #include "as/schema.h"
-#include "as/state_file.h"
 #include "base/log.h"
 #include "codec/base64.h"
 #include "crypto/random.h"
@@ -111,7 +110,7 @@ static enum status load_pop_master(struct as_server *server, const char *path, s
         base64url_encode(span_of(raw, sizeof raw), &text);
         secret_wipe(raw, sizeof raw);
         if (st == ST_OK)
-            st = state_file_create(path, buf_span(&text), 0600, why);
+            st = file_create(path, buf_span(&text), 0600, why);
     }
     if (st == ST_OK)
         st = base64url_decode(buf_span(&text), &bytes, why);

@@ -1,6 +1,5 @@
 /* The signer in this process: Ed25519 keys as PEM files, one file per key, named by the key's thumbprint. */
 #include "as/signer.h"
-#include "as/state_file.h"
 #include "base/log.h"
 #include "jose/jwk.h"
 #include "net/file.h"
@@ -105,7 +104,7 @@ static enum status write_key(const struct local *l, const struct local_key *k, s
     buf_init(&pem, KEY_PEM_MAX);
     st = key_write_pem(k->key, true, &pem);
     if (st == ST_OK)
-        st = state_file_write(path, buf_span(&pem), 0600, why);
+        st = file_replace(path, buf_span(&pem), 0600, why);
     else
         st = reject(why, st, "as signer", "the new key cannot be written as PEM", 0);
     buf_wipe(&pem);

@@ -54,7 +54,7 @@ WORLDLY = set('''netdb.h net/if.h netinet/in.h netinet/tcp.h poll.h pthread.h sc
 PURE = set('base crypto codec jose mqtt scope token'.split())
 WORLD = {
     'broker': r'(main|worker|world|resolver|settings)[a-z_]*\.[ch]',
-    'as': r'(main|http|init|certificate|admin_socket|serve|server|listen|settings|state_file|signer_local)[a-z_]*\.[ch]',
+    'as': r'(main|http|init|certificate|admin_socket|serve|server|listen|settings|signer_local)[a-z_]*\.[ch]',
 }
 CLOCKS = re.compile(r'\b(clock_gettime|gettimeofday|time\s*\(\s*NULL\s*\)|now_read)\b')
 
