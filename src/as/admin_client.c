@@ -27,19 +27,26 @@ static enum status put_client(struct admin *a, const struct principal *p, struct
     return st;
 }
 
-static enum status answer_client(struct admin *a, struct span id)
+static enum status client_object(struct admin *a, struct span id, struct js **ret_obj)
 {
+    CLEANUP(js_unrefp)
     struct js *obj = js_new_object();
     struct principal p;
     enum status st = registry_client(a->as->sql, id, &a->arena, &p, &a->why);
 
     if (st == ST_OK)
         st = put_client(a, &p, obj);
-    if (st != ST_OK) {
-        js_unref(obj);
-        return st;
-    }
-    return js_set_take(a->out, "client", obj);
+    if (st == ST_OK)
+        *ret_obj = TAKE(obj);
+    return st;
+}
+
+static enum status answer_client(struct admin *a, struct span id)
+{
+    struct js *obj;
+    enum status st = client_object(a, id, &obj);
+
+    return st == ST_OK ? js_set_take(a->out, "client", obj) : st;
 }
 
 /* The client a command names; sets the audit's subject. */
@@ -94,17 +101,10 @@ enum status admin_client_show(struct admin *a)
 static enum status take_client(void *ctx, struct span id)
 {
     struct admin_list *list = ctx;
-    struct js *obj = js_new_object();
-    struct principal p;
-    enum status st = registry_client(list->a->as->sql, id, &list->a->arena, &p, &list->a->why);
+    struct js *obj;
+    enum status st = client_object(list->a, id, &obj);
 
-    if (st == ST_OK)
-        st = put_client(list->a, &p, obj);
-    if (st != ST_OK) {
-        js_unref(obj);
-        return st;
-    }
-    return admin_list_take(list, obj, id);
+    return st == ST_OK ? admin_list_take(list, obj, id) : st;
 }
 
 enum status admin_client_list(struct admin *a)

@@ -50,19 +50,26 @@ static enum status put_rs(struct admin *a, const struct resource_server *rs, str
     return st;
 }
 
-static enum status answer_rs(struct admin *a, struct span id)
+static enum status rs_object(struct admin *a, struct span id, struct js **ret_obj)
 {
+    CLEANUP(js_unrefp)
     struct js *obj = js_new_object();
     struct resource_server rs;
     enum status st = registry_rs(a->as->sql, id, &a->arena, &rs, &a->why);
 
     if (st == ST_OK)
         st = put_rs(a, &rs, obj);
-    if (st != ST_OK) {
-        js_unref(obj);
-        return st;
-    }
-    return js_set_take(a->out, "rs", obj);
+    if (st == ST_OK)
+        *ret_obj = TAKE(obj);
+    return st;
+}
+
+static enum status answer_rs(struct admin *a, struct span id)
+{
+    struct js *obj;
+    enum status st = rs_object(a, id, &obj);
+
+    return st == ST_OK ? js_set_take(a->out, "rs", obj) : st;
 }
 
 static enum status named_rs(struct admin *a, struct resource_server *ret)
@@ -234,17 +241,10 @@ enum status admin_rs_show(struct admin *a)
 static enum status take_rs(void *ctx, struct span id)
 {
     struct admin_list *list = ctx;
-    struct js *obj = js_new_object();
-    struct resource_server rs;
-    enum status st = registry_rs(list->a->as->sql, id, &list->a->arena, &rs, &list->a->why);
+    struct js *obj;
+    enum status st = rs_object(list->a, id, &obj);
 
-    if (st == ST_OK)
-        st = put_rs(list->a, &rs, obj);
-    if (st != ST_OK) {
-        js_unref(obj);
-        return st;
-    }
-    return admin_list_take(list, obj, id);
+    return st == ST_OK ? admin_list_take(list, obj, id) : st;
 }
 
 enum status admin_rs_list(struct admin *a)

@@ -40,14 +40,11 @@ static enum status token_object(const struct token_row *row, struct js *obj)
 
 static enum status take_token(void *ctx, const struct token_row *row)
 {
+    CLEANUP(js_unrefp)
     struct js *obj = js_new_object();
     enum status st = token_object(row, obj);
 
-    if (st != ST_OK) {
-        js_unref(obj);
-        return st;
-    }
-    return admin_list_take(ctx, obj, row->jti);
+    return st == ST_OK ? admin_list_take(ctx, TAKE(obj), row->jti) : st;
 }
 
 enum status admin_token_list(struct admin *a)
@@ -105,14 +102,11 @@ static enum status key_object(const struct signer_key *key, struct js *obj)
 
 static enum status take_key(void *ctx, const struct signer_key *key)
 {
+    CLEANUP(js_unrefp)
     struct js *obj = js_new_object();
     enum status st = key_object(key, obj);
 
-    if (st != ST_OK) {
-        js_unref(obj);
-        return st;
-    }
-    return js_append_take(ctx, obj);
+    return st == ST_OK ? js_append_take(ctx, TAKE(obj)) : st;
 }
 
 enum status admin_keys_list(struct admin *a)
@@ -238,14 +232,11 @@ static enum status code_object(const struct enrollment *code, struct js *obj)
 
 static enum status take_code(void *ctx, const struct enrollment *code)
 {
+    CLEANUP(js_unrefp)
     struct js *obj = js_new_object();
     enum status st = code_object(code, obj);
 
-    if (st != ST_OK) {
-        js_unref(obj);
-        return st;
-    }
-    return admin_list_take(ctx, obj, code->id);
+    return st == ST_OK ? admin_list_take(ctx, TAKE(obj), code->id) : st;
 }
 
 enum status admin_enroll_list(struct admin *a)
