@@ -1,4 +1,6 @@
 #include "net/listener.h"
+
+#include "base/log.h"
 #include "net/listener_priv.h"
 #include "net/loop_priv.h"
 
@@ -16,6 +18,7 @@
 #define BACKLOG         1024
 #define ACCEPTS_A_TURN  64  /* then the connections already there get their turn */
 #define OUT_OF_FILES_MS 100 /* pause when the process has no descriptor left */
+#define SAY_AGAIN_MS    10000
 
 struct listener {
     struct loop *loop;
@@ -24,6 +27,7 @@ struct listener {
     char *unix_path;
     uv_poll_t *poll;
     struct timer timer;
+    struct mono_time said; /* last, that descriptors ran out */
     listener_accept_fn *on_accept;
     void *ctx;
 };
@@ -187,6 +191,18 @@ static void add_credentials(int fd, struct net_peer *peer)
     }
 }
 
+/* Those who knock wait in the backlog until descriptors come free. */
+static void pause_accepting(struct listener *l)
+{
+    struct mono_time now = l->loop->now.mono;
+    uv_poll_stop(l->poll);
+    timer_start(&l->loop->wheel, &l->timer, mono_plus_ms(now, OUT_OF_FILES_MS));
+    if (l->said.ms != 0 && now.ms - l->said.ms < SAY_AGAIN_MS)
+        return;
+    l->said = now;
+    log_event(NULL, LOG_WARNING, "out_of_descriptors", F_I64("port", l->port));
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     (void)status;
@@ -201,8 +217,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         memset(&from, 0, sizeof from);
         int fd = accept4(l->fd, &from.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
-            uv_poll_stop(poll);
-            timer_start(&l->loop->wheel, &l->timer, mono_plus_ms(l->loop->now.mono, OUT_OF_FILES_MS));
+            pause_accepting(l);
             return;
         }
         if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
