@@ -3,16 +3,15 @@
 
 #include "codec/json.h"
 #include "jose/jwk.h"
+#include "net/file.h"
 #include "net/http_server.h"
 #include "net/test_certs.h"
 #include "token/token.h"
 #include "token/verifier.h"
 
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 /* cmocka wants the three above first */
 #include <cmocka.h>
@@ -21,9 +20,8 @@
 #define ISSUER      "https://as.example"
 #define AUDIENCE    "broker.example"
 
-static struct test_certs certs;
-static char folder[] = "/tmp/resolver-test-XXXXXX";
-static char ca_file[64], cert_file[64], key_file[64], secret_file[64], other_ca_file[64], jwks_file[64];
+static struct test_cert_files files;
+static char secret_file[128], jwks_file[128];
 
 struct world {
     struct loop *loop;
@@ -104,8 +102,8 @@ static void make_jwk(char *out, size_t cap, const char *kid)
 static void world_init(struct world *w)
 {
     struct http_server_settings settings = { .address = "127.0.0.1",
-                                             .cert_file = cert_file,
-                                             .key_file = key_file };
+                                             .cert_file = files.cert,
+                                             .key_file = files.key };
     char jwk[512];
     static char audience[] = AUDIENCE, issuer[] = ISSUER, client_id[] = "broker 1";
     *w = (struct world){ .code = 200, .audiences = { audience } };
@@ -122,7 +120,7 @@ static void world_init(struct world *w)
                    "\",\"exp\":%lld,\"scope\":[[\"a/b\",[\"pub\"]]],\"sub\":\"s\",\"cnf\":{\"jwk\":%s}}",
                    (long long)now_read().wall.s + 600, jwk);
     w->as = (struct as_config){ .issuer = issuer,
-                                .ca = ca_file,
+                                .ca = files.ca,
                                 .jwks_uri = w->jwks_uri,
                                 .introspection_uri = w->introspection_uri,
                                 .client_id = client_id,
@@ -231,7 +229,7 @@ static void keys_from_somebody_else_are_not_taken(void **state) /* MT-3 */
     struct world w;
     (void)state;
     world_init(&w);
-    w.as.ca = other_ca_file;
+    w.as.ca = files.stranger_ca;
     world_start(&w);
     resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w);
     WAIT_FOR(&w, w.answers == 1);
@@ -365,15 +363,6 @@ static void whoever_waits_at_the_end_is_answered(void **state)
     world_done(&w);
 }
 
-static void write_file(char *path, size_t cap, const char *name, struct span bytes)
-{
-    (void)snprintf(path, cap, "%s/%s", folder, name);
-    int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0600);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, bytes.p, bytes.len), bytes.len);
-    close(fd);
-}
-
 static void nothing(void *ctx, enum log_level level, struct span line)
 {
     (void)ctx;
@@ -384,27 +373,18 @@ static void nothing(void *ctx, enum log_level level, struct span line)
 static int set_up(void **state)
 {
     (void)state;
-    test_certs_make(&certs);
-    if (mkdtemp(folder) == NULL)
-        return -1;
-    write_file(ca_file, sizeof ca_file, "ca.pem", buf_span(&certs.ca.cert_pem));
-    write_file(other_ca_file, sizeof other_ca_file, "other.pem", buf_span(&certs.stranger_ca.cert_pem));
-    write_file(cert_file, sizeof cert_file, "cert.pem", buf_span(&certs.server.cert_pem));
-    write_file(key_file, sizeof key_file, "key.pem", buf_span(&certs.server.key_pem));
-    write_file(secret_file, sizeof secret_file, "secret", SPAN("secret\n"));
-    (void)snprintf(jwks_file, sizeof jwks_file, "%s/none.json", folder);
+    test_cert_files_make(&files);
+    (void)snprintf(secret_file, sizeof secret_file, "%s/secret", files.folder);
+    (void)snprintf(jwks_file, sizeof jwks_file, "%s/none.json", files.folder);
     log_set_sink(nothing, NULL);
-    return 0;
+    return file_create(secret_file, SPAN("secret\n"), 0600, NULL) == ST_OK ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
-    const char *const all[] = { ca_file, other_ca_file, cert_file, key_file, secret_file };
     (void)state;
-    test_certs_done(&certs);
-    for (size_t i = 0; i < COUNT_OF(all); i++)
-        (void)unlink(all[i]);
-    (void)rmdir(folder);
+    (void)unlink(secret_file);
+    test_cert_files_remove(&files);
     return 0;
 }
 

@@ -3,12 +3,10 @@
 #include "net/http_server.h"
 #include "net/test_certs.h"
 
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 /* cmocka wants the three above first */
@@ -17,13 +15,7 @@
 #define PATIENCE_MS 20000
 #define URL_MAX     128
 
-static struct test_certs certs;
-static char folder[] = "/tmp/net-http-test-XXXXXX";
-
-struct files {
-    char ca[64], cert[64], key[64], client_cert[64], client_key[64], stranger_cert[64], stranger_key[64];
-};
-static struct files files;
+static struct test_cert_files files;
 
 struct seen {
     int requests;
@@ -406,40 +398,17 @@ static void many_calls_run_side_by_side_and_one_can_be_cancelled(void **state)
     world_done(&w);
 }
 
-static void write_file(char *path, size_t cap, const char *name, const struct buf *pem)
-{
-    (void)snprintf(path, cap, "%s/%s", folder, name);
-    int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0600);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, pem->p, pem->len), pem->len);
-    close(fd);
-}
-
 static int make_certs(void **state)
 {
     (void)state;
-    test_certs_make(&certs);
-    if (mkdtemp(folder) == NULL)
-        return -1;
-    write_file(files.ca, sizeof files.ca, "ca.pem", &certs.ca.cert_pem);
-    write_file(files.cert, sizeof files.cert, "cert.pem", &certs.server.cert_pem);
-    write_file(files.key, sizeof files.key, "key.pem", &certs.server.key_pem);
-    write_file(files.client_cert, sizeof files.client_cert, "client.pem", &certs.client.cert_pem);
-    write_file(files.client_key, sizeof files.client_key, "client.key", &certs.client.key_pem);
-    write_file(files.stranger_cert, sizeof files.stranger_cert, "stranger.pem", &certs.stranger.cert_pem);
-    write_file(files.stranger_key, sizeof files.stranger_key, "stranger.key", &certs.stranger.key_pem);
+    test_cert_files_make(&files);
     return 0;
 }
 
 static int drop_certs(void **state)
 {
-    const char *const all[] = { files.ca,         files.cert,          files.key,         files.client_cert,
-                                files.client_key, files.stranger_cert, files.stranger_key };
     (void)state;
-    test_certs_done(&certs);
-    for (size_t i = 0; i < COUNT_OF(all); i++)
-        (void)unlink(all[i]);
-    (void)rmdir(folder);
+    test_cert_files_remove(&files);
     return 0;
 }
 

@@ -1,4 +1,4 @@
-/* net/test_certs.h - a throw-away CA, server and client certificate for the tests of net. */
+/* net/test_certs.h - a throw-away CA, server and client certificates for tests, in memory or as files. */
 #ifndef SYMBOLON_NET_TEST_CERTS_H
 #define SYMBOLON_NET_TEST_CERTS_H
 
@@ -11,5 +11,15 @@ struct test_certs {
 /* The server's certificate names "localhost", 127.0.0.1 and ::1. */
 void test_certs_make(struct test_certs *certs);
 void test_certs_done(struct test_certs *certs);
+
+/* The same, made and written as PEM files into a new folder under /tmp: their paths. */
+struct test_cert_files {
+    char folder[64];
+    char ca[80], cert[80], key[80]; /* the server's */
+    char client_cert[80], client_key[80];
+    char stranger_ca[80], stranger_cert[80], stranger_key[80];
+};
+void test_cert_files_make(struct test_cert_files *files);
+void test_cert_files_remove(struct test_cert_files *files);
 
 #endif
