@@ -73,12 +73,8 @@ static enum status answer_active(struct call *call, const struct token_row *row)
 static enum status answer_token(struct call *call, struct span token, const struct principal *asker)
 {
     struct token_row row;
-    uint8_t hash[SHA256_LEN];
-    enum status st = sha256(token, hash);
+    enum status st = token_row_of(call->as->sql, token, call->now.wall, &call->arena, &row, &call->why);
 
-    if (st == ST_OK)
-        st = token_row_by_hash(call->as->sql, span_of(hash, sizeof hash), call->now.wall, &call->arena, &row,
-                               &call->why);
     if (st == ST_NOT_FOUND || (st == ST_OK && !span_eq(row.rs_id, asker->id)))
         return answer_inactive(call);
     return st == ST_OK ? answer_active(call, &row) : st;

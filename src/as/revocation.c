@@ -7,13 +7,9 @@
 static enum status revoke(struct call *call, struct span token, const struct principal *client)
 {
     struct token_row row;
-    uint8_t hash[SHA256_LEN];
     int64_t revoked = 0;
-    enum status st = sha256(token, hash);
+    enum status st = token_row_of(call->as->sql, token, call->now.wall, &call->arena, &row, &call->why);
 
-    if (st == ST_OK)
-        st = token_row_by_hash(call->as->sql, span_of(hash, sizeof hash), call->now.wall, &call->arena, &row,
-                               &call->why);
     if (st == ST_NOT_FOUND) /* also when it was revoked before: RFC 7009 2.2 */
         return ST_OK;
     if (st == ST_OK && !span_eq(row.client_id, client->id))

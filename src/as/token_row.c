@@ -1,5 +1,7 @@
 #include "as/token_row.h"
 
+#include "crypto/hash.h"
+
 #define COLUMNS                                                                                               \
     "jti, hash, client_id, rs_id, audience, format, scope, cnf, pop_kid, cnonce, exi, issued_at, expires_at," \
     " revoked_at"
@@ -62,14 +64,17 @@ static enum status take_row(void *ctx, const struct sql_row *row)
     return ST_OK;
 }
 
-enum status token_row_by_hash(struct sql *sql, struct span hash, struct wall_time now, struct arena *arena,
-                              struct token_row *ret, struct why *why)
+enum status token_row_of(struct sql *sql, struct span token, struct wall_time now, struct arena *arena,
+                         struct token_row *ret, struct why *why)
 {
     struct read r = { .arena = arena, .row = ret };
-    enum status st = sql_query(
-        sql, "SELECT " COLUMNS " FROM token WHERE hash = $1 AND expires_at > $2 AND revoked_at IS NULL",
-        take_row, &r, why, SQL_BLOB(hash), SQL_I64(now.s));
+    uint8_t hash[SHA256_LEN];
+    enum status st = sha256(token, hash);
 
+    if (st == ST_OK)
+        st = sql_query(
+            sql, "SELECT " COLUMNS " FROM token WHERE hash = $1 AND expires_at > $2 AND revoked_at IS NULL",
+            take_row, &r, why, SQL_BLOB(span_of(hash, sizeof hash)), SQL_I64(now.s));
     if (st == ST_OK && r.rows == 0)
         return reject(why, ST_NOT_FOUND, "as tokens", "unknown, revoked or over", 0);
     return st;

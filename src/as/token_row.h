@@ -31,9 +31,9 @@ struct token_row {
 
 enum status token_row_add(struct sql *sql, const struct token_row *row, struct why *why) MUST_CHECK;
 
-/* ST_NOT_FOUND for unknown, over, or revoked. */
-enum status token_row_by_hash(struct sql *sql, struct span hash, struct wall_time now, struct arena *arena,
-                              struct token_row *ret, struct why *why) MUST_CHECK;
+/* By the token as text, of which we keep the hash. ST_NOT_FOUND for unknown, over, or revoked. */
+enum status token_row_of(struct sql *sql, struct span token, struct wall_time now, struct arena *arena,
+                         struct token_row *ret, struct why *why) MUST_CHECK;
 /* A live token of this client at this resource server with this symmetric key: true in *ret. */
 enum status token_row_has_pop_kid(struct sql *sql, struct span kid, struct span client_id, struct span rs_id,
                                   struct wall_time now, bool *ret, struct why *why) MUST_CHECK;
