@@ -400,7 +400,7 @@ static enum status run(struct admin *a, const struct command *command, struct sp
     return command->changes ? change(a, command, actor) : command->run(a);
 }
 
-static void reply_error(struct buf *out, enum status st, const struct why *why)
+void admin_put_error(struct buf *out, enum status st, const struct why *why)
 {
     CLEANUP(js_unrefp)
     struct js *body = js_new_object();
@@ -465,7 +465,7 @@ void as_admin(struct as *as, struct span line, struct span actor, struct now now
     if (st != ST_OK) {
         log_event(NULL, LOG_NOTICE, "admin_refused", F_SPAN("actor", actor),
                   F_STR("cmd", command != NULL ? command->name : ""), F_WHY(st, a.why));
-        reply_error(out, st, &a.why);
+        admin_put_error(out, st, &a.why);
     }
     arena_done(&a.arena);
 }

@@ -37,6 +37,9 @@ enum status admin_int(struct admin *a, const char *name, int64_t dflt, int64_t m
                       int64_t *ret) MUST_CHECK;
 /* "after" of a list that goes by number: a number, or text holding one (a "next" given back). */
 enum status admin_after_number(struct admin *a, int64_t *ret) MUST_CHECK;
+/* The answer to a command that was refused, newline and all. */
+void admin_put_error(struct buf *out, enum status st, const struct why *why);
+
 bool admin_has(const struct admin *a, const char *name);
 
 /* A list answer: at most `limit` rows; "next" is set when there are more. Take one row more than the limit. */

@@ -29,8 +29,8 @@ struct init {
     struct wall_time now;
 };
 
-static const char *const files[] = { "as.yaml",    "as.db",      "ca.pem", "ca.key",
-                                     "server.pem", "server.key", "pop.key" };
+static const char *const files[] = { "as.yaml",    "as.db",      "ca.pem",  "ca.key",
+                                     "server.pem", "server.key", "pop.key", "admin.credential" };
 
 static enum status path_of(const struct init *in, const char *name, char out[PATH_BYTES], struct why *why)
 {
@@ -93,7 +93,8 @@ static enum status make_certificates(const struct init *in, struct why *why)
     return st;
 }
 
-static enum status make_pop_key(const struct init *in, struct why *why)
+/* 32 random bytes as base64url text, and what ends it. */
+static enum status make_secret(const struct init *in, const char *name, const char *end, struct why *why)
 {
     uint8_t raw[32];
     struct buf text;
@@ -101,8 +102,9 @@ static enum status make_pop_key(const struct init *in, struct why *why)
 
     buf_init(&text, 64);
     base64url_encode(span_of(raw, sizeof raw), &text);
+    put_str(&text, end);
     if (st == ST_OK)
-        st = write_file(in, "pop.key", buf_span(&text), 0600, why);
+        st = write_file(in, name, buf_span(&text), 0600, why);
     buf_wipe(&text);
     explicit_bzero(raw, sizeof raw);
     return st;
@@ -233,6 +235,7 @@ static void print_next_steps(const struct init *in)
            "  as.yaml      settings          ca.pem       give this to clients and brokers\n"
            "  as.db        clients, policy   ca.key       keep it; better offline\n"
            "  keys/        token signing     server.pem   for %.*s\n"
+           "  admin.credential               for operators that are neither root nor this user\n"
            "Next:\n"
            "  symbolon-as --config %s/as.yaml\n"
            "  symbolon as --socket %s/admin.sock status\n",
@@ -251,7 +254,9 @@ int as_init(int argc, char **argv)
     if (st == ST_OK)
         st = make_certificates(&in, &why);
     if (st == ST_OK)
-        st = make_pop_key(&in, &why);
+        st = make_secret(&in, "pop.key", "", &why);
+    if (st == ST_OK)
+        st = make_secret(&in, "admin.credential", "\n", &why);
     if (st == ST_OK)
         st = make_state(&in, &why);
     if (st == ST_OK) /* last: with it the folder is complete */

@@ -181,16 +181,40 @@ static enum status open_core(struct as_server *server, struct why *why)
     return as_new(&parts, loop_now(server->loop), &server->as, why);
 }
 
+/* It is read at the start only. Without the file there is nothing to log in with. */
+static enum status read_credential(const char *path, struct buf *out, struct why *why)
+{
+    struct stat about;
+
+    if (stat(path, &about) == 0 && (about.st_mode & 077) != 0)
+        return reject(
+            why, ST_DENIED, "admin.credential",
+            "others can read the file: make a new one, with mode 0600 (chmod alone does not unsay it)", 0);
+    enum status st = file_read(path, out, why);
+    return st == ST_NOT_FOUND ? ST_OK : st;
+}
+
 static enum status open_admin(struct as_server *server, struct why *why)
 {
+    CLEANUP(buf_wipe)
+    struct buf credential = { .max = 256 };
+    CLEANUP(freep)
+    char *credential_path = in_state(server->settings, "admin.credential");
     CLEANUP(freep)
     char *path = server->settings->admin_socket != NULL
                      ? span_dup_str(span_of_str(server->settings->admin_socket))
                      : in_state(server->settings, "admin.sock");
 
-    if (path == NULL)
+    if (path == NULL || credential_path == NULL)
         return reject(why, ST_NO_MEMORY, "as server", "out of memory", 0);
-    return admin_socket_new(server->loop, path, server->as, &server->admin, why);
+    enum status st = read_credential(credential_path, &credential, why);
+    const struct admin_socket_settings admin = {
+        .path = path,
+        .group = server->settings->admin_group,
+        .credential = buf_span(&credential),
+        .failures_per_minute = server->settings->auth_failures_per_minute,
+    };
+    return st == ST_OK ? admin_socket_new(server->loop, &admin, server->as, &server->admin, why) : st;
 }
 
 enum status as_server_new(struct loop *loop, const struct as_settings *settings, struct as_server **ret_server,

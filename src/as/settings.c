@@ -18,6 +18,11 @@ static const struct config_setting rows[] = {
       .help = "Folder of the database and the keys; only the server's user may enter it." },
     { "admin_socket", CONFIG_PATH, S(admin_socket),
       .help = "Unix socket for `symbolon as`; by default `admin.sock` in the state folder." },
+    { "admin_group", CONFIG_STRING, S(admin_group),
+      .help = "Group whose members may connect to the admin socket (mode 0660 instead of 0600) and then log in "
+              "with "
+              "the credential `init` wrote, `admin.credential`. They cannot enter the state folder: set "
+              "`admin_socket` too." },
     { "durability", CONFIG_ENUM, S(durability), .dflt = "normal", .choices = durabilities,
       .help = "`normal`: what was answered survives the death of the process; a power cut may take the last "
               "moments. "
@@ -50,7 +55,7 @@ static const struct config_setting rows[] = {
       .max = 100000,
       .help = "Failed authentications of one client from one address before it has to wait; ten times as many "
               "for an "
-              "address." },
+              "address. Also wrong credentials of one user at the admin socket." },
     { "auth.proof_max_age", CONFIG_DURATION_S, S(auth_proof_max_age_s), .dflt = "5m", .min = 10, .max = 3600,
       .help = "The longest life of a client assertion or a proof of possession." },
     { "auth.replay_max", CONFIG_INT, S(auth_replay_max), .dflt = "1000000", .min = 100, .max = 100000000,

@@ -11,6 +11,7 @@ struct as_settings {
     char *issuer;       /* "https://as.example:8443"; may hold ${port} */
     char *state_dir;    /* as.db, keys/, pop.key */
     char *admin_socket; /* NULL: admin.sock in state_dir */
+    char *admin_group;  /* NULL: nobody but us and root may connect */
     int durability;     /* enum as_durability */
     int log_level;      /* enum log_level */
 
@@ -25,9 +26,11 @@ struct as_settings {
     int64_t token_max;        /* live tokens altogether */
     int64_t token_max_per_client;
 
-    int64_t auth_failures_per_minute; /* for one client from one address; ten times that for an address */
-    int64_t auth_proof_max_age_s;     /* longest life of an assertion or a proof */
-    int64_t auth_replay_max;          /* remembered jti values */
+    int64_t
+        auth_failures_per_minute; /* for one client from one address; ten times that for an address; of a user at the
+                                       * admin socket */
+    int64_t auth_proof_max_age_s; /* longest life of an assertion or a proof */
+    int64_t auth_replay_max;      /* remembered jti values */
 };
 
 extern const struct config_table as_config;
