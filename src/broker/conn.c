@@ -326,7 +326,7 @@ void on_disconnect(struct conn *c, const struct mqtt_frame *frame)
         if (c->asked_expiry_s == 0 && d.properties.session_expiry_s != 0)
             st = reject(&why, ST_PROTOCOL, "MQTT5 3.14.2.2.2", "Session Expiry Interval was 0 in CONNECT", 0);
         else
-            c->session->expiry_s = connect_session_expiry(c->shard, d.properties.session_expiry_s);
+            c->session->expiry_s = connect_session_expiry(c->session, d.properties.session_expiry_s);
     }
     if (st != ST_OK)
         conn_fail(c, st, &why);

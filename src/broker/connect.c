@@ -10,11 +10,13 @@
 
 /* ---- CONNACK ---- */
 
-uint32_t connect_session_expiry(const struct shard *shard, uint32_t asked_s)
+uint32_t connect_session_expiry(const struct session *s, uint32_t asked_s)
 {
-    const struct shard_settings *settings = shard->settings;
+    const struct shard_settings *settings = s->shard->settings;
 
     if (!settings->session_continuation)
+        return 0;
+    if (s->grant->token == NULL) /* nobody in particular: anyone could fill the session table for days */
         return 0;
     return asked_s < settings->max_session_expiry_s ? asked_s : settings->max_session_expiry_s;
 }
@@ -237,7 +239,7 @@ static enum status open_session(struct conn *c, const struct mqtt_connect *conne
     session_attach(s, c);
     s->will = will;
     (void)session_set_grant(s, TAKE(grant)); /* of a continued session: MT-78 d */
-    s->expiry_s = connect_session_expiry(c->shard, c->asked_expiry_s);
+    s->expiry_s = connect_session_expiry(s, c->asked_expiry_s);
     session_start_grant_timer(s);
     set_keep_alive(c, connect->keep_alive_s);
     c->log.own[2] = F_SPAN("client_id", session_client_id(s));

@@ -5,10 +5,10 @@
 #include "base/status.h"
 
 struct conn;
-struct shard;
+struct session;
 
-/* What a client gets of the Session Expiry Interval it asks for (MT-77, D-25). */
-uint32_t connect_session_expiry(const struct shard *shard, uint32_t asked_s);
+/* What the client of a session gets of the Session Expiry Interval it asks for (MT-77, D-25): without a token, none. */
+uint32_t connect_session_expiry(const struct session *s, uint32_t asked_s);
 
 /* CONNACK with a failure, and hints if conn.hint says so (MT-90, MT-91). */
 void connect_send_refusal(struct conn *c, uint8_t code, const struct why *why);

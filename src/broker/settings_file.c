@@ -124,7 +124,7 @@ static const struct config_setting rows[] = {
       .help = "A Client Identifier in use belongs to the token subject that took it." },
 
     { "session.continuation", CONFIG_BOOL, S(session_continuation), .dflt = "true",
-      .help = "Sessions may outlive their connection." },
+      .help = "Sessions of clients with a token may outlive their connection." },
     { "session.max_expiry", CONFIG_DURATION_S, S(session_max_expiry_s), .dflt = "7d", .max = 4294967295,
       .help = "The longest a session lives without a connection." },
     { "session.max_inflight", CONFIG_INT, S(session_max_inflight), .dflt = "256", .min = 1, .max = 32768,
@@ -159,7 +159,7 @@ static const struct config_setting rows[] = {
     { "limits.topic_aliases", CONFIG_INT, S(topic_alias_maximum), .dflt = "32", .max = 65535, .unit = "aliases",
       .help = "Topic Alias Maximum announced to clients." },
     { "limits.filters_per_packet", CONFIG_INT, S(max_filters), .dflt = "1024", .min = 1, .max = 65535,
-      .unit = "filters", .help = "Topic filters in one SUBSCRIBE or UNSUBSCRIBE." },
+      .unit = "filters", .help = "Topic filters in one SUBSCRIBE." },
     { "limits.topic_levels", CONFIG_INT, S(max_topic_levels), .dflt = "200", .min = 1, .max = TOPIC_TREE_MAX_LEVELS,
       .unit = "levels", .help = "Levels of a topic name or filter." },
     { "limits.output", CONFIG_SIZE, S(max_output_bytes), .dflt = "1m", .min = 65536, .max = 1073741824,
