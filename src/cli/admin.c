@@ -38,8 +38,8 @@ static enum status open_socket(const char *path, int *ret_fd, struct why *why)
     int error = errno;
     close(fd);
     if (error == EACCES || error == EPERM)
-        return reject(why, ST_DENIED, CLAUSE, "only root and the user of symbolon-as may use its admin socket",
-                      0);
+        return reject(why, ST_DENIED, CLAUSE,
+                      "only root, the user of symbolon-as and its admin_group may use its admin socket", 0);
     if (error == ENOENT)
         return reject(why, ST_UNREACHABLE, CLAUSE,
                       "no such socket: is symbolon-as running, and is --socket right?", 0);
@@ -72,8 +72,10 @@ static enum status receive_line(int fd, struct buf *out, struct why *why)
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return reject(why, ST_TIMEOUT, CLAUSE, "no answer in time", 0);
         if (n <= 0)
-            return reject(why, ST_UNREACHABLE, CLAUSE,
-                          "the server hung up: only root and its own user get an answer", 0);
+            return reject(
+                why, ST_UNREACHABLE, CLAUSE,
+                "the server hung up: only root, its own user, and who has its admin credential get an answer",
+                0);
         buf_added(out, (size_t)n);
         if (out->p[out->len - 1] == '\n') {
             buf_truncate(out, out->len - 1);
@@ -82,24 +84,53 @@ static enum status receive_line(int fd, struct buf *out, struct why *why)
     }
 }
 
-enum status admin_ask(const char *socket_path, const struct js *question, struct js **ret_answer,
-                      struct why *why)
+static enum status ask_line(int fd, const struct js *question, struct js **ret_answer, struct why *why)
 {
     CLEANUP(buf_wipe)
     struct buf line = { .max = LINE_MAX_ }, answer = { .max = ANSWER_MAX + 65536 };
-    CLEANUP(closep)
-    int fd = -1;
     enum status st = js_print(question, &line);
 
     put_str(&line, "\n");
     if (st != ST_OK || !buf_ok(&line))
         return reject(why, ST_TOO_LARGE, CLAUSE, "the command is too long", 0);
-    st = open_socket(socket_path, &fd, why);
-    if (st == ST_OK)
-        st = send_all(fd, buf_span(&line), why);
+    st = send_all(fd, buf_span(&line), why);
     if (st == ST_OK)
         st = receive_line(fd, &answer, why);
     if (st == ST_OK)
         st = js_parse(buf_span(&answer), ANSWER_MAX, ret_answer, why);
+    return st;
+}
+
+/* *ret_answer stays NULL if the credential is the right one. */
+static enum status log_in(int fd, struct span credential, struct js **ret_answer, struct why *why)
+{
+    CLEANUP(js_unrefp)
+    struct js *question = js_new_object();
+    CLEANUP(js_unrefp)
+    struct js *answer = NULL;
+    bool ok = false;
+    enum status st = js_set_str(question, "cmd", SPAN("login"));
+
+    if (st == ST_OK)
+        st = js_set_str(question, "credential", credential);
+    if (st == ST_OK)
+        st = ask_line(fd, question, &answer, why);
+    js_get_bool(answer, "ok", &ok);
+    if (st == ST_OK && !ok)
+        *ret_answer = TAKE(answer);
+    return st;
+}
+
+enum status admin_ask(const char *socket_path, struct span credential, const struct js *question,
+                      struct js **ret_answer, struct why *why)
+{
+    CLEANUP(closep)
+    int fd = -1;
+    enum status st = open_socket(socket_path, &fd, why);
+
+    if (st == ST_OK && credential.len > 0)
+        st = log_in(fd, credential, ret_answer, why);
+    if (st == ST_OK && *ret_answer == NULL)
+        st = ask_line(fd, question, ret_answer, why);
     return st;
 }

@@ -7,9 +7,9 @@
 
 #define ADMIN_SOCKET_DEFAULT "/run/symbolon-as/admin.sock"
 
-/* `*ret_answer` is the whole answer, "ok" true or false. ST_UNREACHABLE, ST_DENIED (not our socket), ST_TIMEOUT,
- * ST_MALFORMED. */
-enum status admin_ask(const char *socket_path, const struct js *question, struct js **ret_answer,
-                      struct why *why) MUST_CHECK;
+/* `credential`: to log in with first; empty: none. `*ret_answer` is the whole answer, "ok" true or false, be it only the
+ * one to the login. ST_UNREACHABLE, ST_DENIED (not our socket), ST_TIMEOUT, ST_MALFORMED. */
+enum status admin_ask(const char *socket_path, struct span credential, const struct js *question,
+                      struct js **ret_answer, struct why *why) MUST_CHECK;
 
 #endif

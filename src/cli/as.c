@@ -5,14 +5,16 @@
 #include "cli/command.h"
 #include "cli/connect.h"
 #include "cli/json_text.h"
+#include "client/private_file.h"
 #include "net/file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ARGS_MAX 12
-#define FILE_MAX 65536
+#define ARGS_MAX       12
+#define FILE_MAX       65536
+#define CREDENTIAL_MAX 1024
 
 enum arg_kind {
     ARG_END,
@@ -147,15 +149,16 @@ union arg_value {
 };
 
 struct as_options {
-    const char *socket;
+    const char *socket, *credential;
     bool json;
     union arg_value values[ARGS_MAX];
 };
 
 /* clang-format off */
 static const struct option_row common_rows[] = {
-    { 0, "socket", OPTION_TEXT, offsetof(struct as_options, socket), "PATH", "admin socket (default: $SYMBOLON_AS_SOCKET, else " ADMIN_SOCKET_DEFAULT ")" },
-    { 0, "json",   OPTION_FLAG, offsetof(struct as_options, json),   NULL,   "print the answer as JSON" },
+    { 0, "socket",     OPTION_TEXT, offsetof(struct as_options, socket),     "PATH", "admin socket (default: $SYMBOLON_AS_SOCKET, else " ADMIN_SOCKET_DEFAULT ")" },
+    { 0, "credential", OPTION_TEXT, offsetof(struct as_options, credential), "FILE", "log in with the admin credential in this file, closed to others (default: $SYMBOLON_AS_CREDENTIAL; root and the server's user need none)" },
+    { 0, "json",       OPTION_FLAG, offsetof(struct as_options, json),       NULL,   "print the answer as JSON" },
     { .kind = OPTION_END },
 };
 /* clang-format on */
@@ -298,6 +301,15 @@ static enum status make_question(const struct as_command *c, struct as_options *
 
 /* ---- the answer ---- */
 
+static int refusal_code(const struct js *answer)
+{
+    struct span error;
+    bool who = js_get_str(answer, "error", &error) && (span_eq_str(error, status_name(ST_DENIED)) ||
+                                                       span_eq_str(error, status_name(ST_BAD_CREDENTIAL)));
+
+    return who ? EXIT_NOT_AUTHORIZED : EXIT_REFUSED;
+}
+
 static int show_refusal(const char *name, const struct js *answer)
 {
     CLEANUP(buf_done)
@@ -310,7 +322,7 @@ static int show_refusal(const char *name, const struct js *answer)
     put_value(&text, SPAN_NONE, js_get(answer, "clause"));
     put_str(&text, "]");
     complain(name, "%.*s", SPAN_FMT(buf_span(&text)));
-    return EXIT_REFUSED;
+    return refusal_code(answer);
 }
 
 static int show_answer(const char *name, const struct as_options *o, const struct js *answer)
@@ -321,7 +333,7 @@ static int show_answer(const char *name, const struct as_options *o, const struc
     if (o->json) {
         if (print_json(answer) != ST_OK)
             return EXIT_FAILED;
-        return ok ? EXIT_DONE : EXIT_REFUSED;
+        return ok ? EXIT_DONE : refusal_code(answer);
     }
     if (!ok)
         return show_refusal(name, answer);
@@ -333,11 +345,38 @@ static int show_answer(const char *name, const struct as_options *o, const struc
     return EXIT_DONE;
 }
 
-static int ask_server(const char *name, const char *socket, const struct js *question, struct js **ret_answer)
+/* Its line, as the server wrote it; nothing where none is named. */
+static int read_credential(const char *name, const struct as_options *o, struct buf *out)
 {
+    const char *path = o->credential != NULL ? o->credential : getenv("SYMBOLON_AS_CREDENTIAL");
     struct why why = { 0 };
-    enum status st = admin_ask(socket, question, ret_answer, &why);
 
+    if (path == NULL)
+        return GO_ON;
+    enum status st = private_file_read(path, out, &why);
+    if (st != ST_OK) {
+        complain(name, "%s: %s", path, why.text);
+        return st == ST_DENIED ? EXIT_UNTRUSTED : EXIT_FILE;
+    }
+    while (out->len > 0 && (out->p[out->len - 1] == '\n' || out->p[out->len - 1] == '\r'))
+        buf_truncate(out, out->len - 1);
+    if (out->len > 0)
+        return GO_ON;
+    complain(name, "%s: nothing in it", path);
+    return EXIT_FILE;
+}
+
+static int ask_server(const char *name, const struct as_options *o, const char *socket,
+                      const struct js *question, struct js **ret_answer)
+{
+    CLEANUP(buf_wipe)
+    struct buf credential = { .max = CREDENTIAL_MAX };
+    struct why why = { 0 };
+    int code = read_credential(name, o, &credential);
+
+    if (code != GO_ON)
+        return code;
+    enum status st = admin_ask(socket, buf_span(&credential), question, ret_answer, &why);
     if (st == ST_OK)
         return GO_ON;
     complain(name, "%s: %s", socket, why.text != NULL ? why.text : status_text(st));
@@ -381,7 +420,7 @@ static int ask_and_get(const char *name, struct as_options *o, const char *socke
                        struct js **ret_answer)
 {
     bool ok = false;
-    int code = ask_server(name, socket, question, ret_answer);
+    int code = ask_server(name, o, socket, question, ret_answer);
 
     if (code != GO_ON)
         return code;
@@ -451,7 +490,7 @@ static int ask(const struct as_command *c, const char *name, struct as_options *
         complain(name, "--cafile goes with --broker-dir");
         return EXIT_USAGE;
     }
-    int code = ask_server(name, path, question, &answer);
+    int code = ask_server(name, o, path, question, &answer);
     return code == GO_ON ? show_answer(name, o, answer) : code;
 }
 
@@ -521,7 +560,7 @@ static int run_one(const struct as_command *c, struct as_options *o, int argc, c
 
 static void list_commands(FILE *out)
 {
-    fputs("usage: symbolon as [--socket PATH] [--json] COMMAND [options]\n\n", out);
+    fputs("usage: symbolon as [--socket PATH] [--credential FILE] [--json] COMMAND [options]\n\n", out);
     for (size_t i = 0; i < COUNT_OF(commands); i++)
         fprintf(out, "  %-22s %s\n", commands[i].words, commands[i].about);
     fputs("\n\"symbolon as COMMAND --help\" says more about one of them.\n", out);
@@ -545,12 +584,14 @@ int run_as(int argc, char **argv)
     struct as_options options = { 0 };
     int at = 1;
 
-    /* --socket and --json are allowed in front of the command, too. */
+    /* --socket, --credential and --json are allowed in front of the command, too. */
     for (; at < argc && argv[at][0] == '-'; at++) {
         if (strcmp(argv[at], "--json") == 0) {
             options.json = true;
         } else if (strcmp(argv[at], "--socket") == 0 && at + 1 < argc) {
             options.socket = argv[++at];
+        } else if (strcmp(argv[at], "--credential") == 0 && at + 1 < argc) {
+            options.credential = argv[++at];
         } else {
             bool help = strcmp(argv[at], "--help") == 0;
             list_commands(help ? stdout : stderr);
