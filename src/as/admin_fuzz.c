@@ -1,4 +1,5 @@
 /* Lines of the admin socket: whatever comes, there is one line of JSON back, and the audit chain holds. */
+#include "as/admin_login.h"
 #include "as/audit.h"
 #include "as/world_test.h"
 
@@ -7,6 +8,19 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 #define INPUTS_PER_WORLD 256
+
+/* As the first line of another user. */
+static void try_login(struct span line)
+{
+    const struct span credential = SPAN("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
+    static struct admin_login login;
+
+    if (!login.possible && admin_login_init(&login, credential, INT32_MAX, NULL) != ST_OK)
+        abort();
+    if (admin_login_try(&login, line, SPAN("uid:1"), (struct mono_time){ 0 }, NULL) == ST_OK &&
+        line.len <= credential.len)
+        abort();
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
@@ -24,6 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         world_admin(w, "{\"cmd\":\"rs.add\",\"audience\":\"a\",\"key\":\"generate\"}");
         world_admin(w, "{\"cmd\":\"client.add\",\"client_id\":\"c\",\"groups\":[\"g\"]}");
     }
+    try_login(span_of(data, len));
     buf_init(&out, AS_ADMIN_REPLY_MAX);
     as_admin(w->as, span_of(data, len), SPAN("uid:0"), w->now, &out);
     if (out.len < 2 || span_find(buf_span(&out), '\n', 0) != out.len - 1)

@@ -20,8 +20,7 @@ static const struct config_setting rows[] = {
       .help = "Unix socket for `symbolon as`; by default `admin.sock` in the state folder." },
     { "admin_group", CONFIG_STRING, S(admin_group),
       .help = "Group whose members may connect to the admin socket (mode 0660 instead of 0600) and then log in "
-              "with "
-              "the credential `init` wrote, `admin.credential`. They cannot enter the state folder: set "
+              "with the credential `init` wrote, `admin.credential`. They cannot enter the state folder: set "
               "`admin_socket` too." },
     { "durability", CONFIG_ENUM, S(durability), .dflt = "normal", .choices = durabilities,
       .help = "`normal`: what was answered survives the death of the process; a power cut may take the last "

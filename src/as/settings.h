@@ -26,11 +26,9 @@ struct as_settings {
     int64_t token_max;        /* live tokens altogether */
     int64_t token_max_per_client;
 
-    int64_t
-        auth_failures_per_minute; /* for one client from one address; ten times that for an address; of a user at the
-                                       * admin socket */
-    int64_t auth_proof_max_age_s; /* longest life of an assertion or a proof */
-    int64_t auth_replay_max;      /* remembered jti values */
+    int64_t auth_failures_per_minute; /* of a client from one address; ten times that of an address */
+    int64_t auth_proof_max_age_s;     /* longest life of an assertion or a proof */
+    int64_t auth_replay_max;          /* remembered jti values */
 };
 
 extern const struct config_table as_config;
