@@ -140,6 +140,30 @@ def test_wrong_credentials_are_refused_and_throttled(site, credential):
     assert operator(site, '--credential', right, 'status').returncode == 0
 
 
+SILENT = """
+import socket, sys
+held = []
+for n in range(17):
+    held.append(socket.socket(socket.AF_UNIX))
+    held[-1].settimeout(30)
+    held[-1].connect(sys.argv[1])
+print('last', held[-1].recv(10), flush=True)
+sys.stdin.readline()
+for s in held[:16]:
+    print(s.makefile().read().strip(), flush=True)
+"""
+
+
+def test_who_never_logs_in_keeps_nobody_out_and_is_cut_in_the_end(site):
+    silent = subprocess.Popen(['/usr/bin/python3', '-c', SILENT, site.socket_path], user=OTHER, group=OTHER, extra_groups=[],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert silent.stdout.readline() == "last b''\n"
+    assert site.admin('status')['version'], 'root comes in'
+    said, _ = silent.communicate('\n', timeout=WAIT)
+    assert [json.loads(line)['error'] for line in said.splitlines()] == ['TIMEOUT'] * 16
+    assert operator(site, 'status').returncode == NOT_AUTHORIZED  # there is room again
+
+
 def test_a_credential_that_others_can_read_keeps_the_server_from_starting(tmp_path):
     server = As(str(tmp_path))
     server.daemon.stop()
