@@ -81,7 +81,7 @@ bool daemon_begin(const struct daemon *daemon, int argc, char **argv, void *ctx,
     if (!read_options(daemon, argc, argv, ctx, &options, ret_exit))
         return false;
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a full file is a failed write, not our end */
+    signal(SIGXFSZ, SIG_IGN);                               /* a full file is a failed write, not our end */
     (void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }); /* a core file would hold every key */
     umask(077);
     *ret_exit = 1;
