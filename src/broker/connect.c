@@ -13,12 +13,11 @@
 uint32_t connect_session_expiry(const struct session *s, uint32_t asked_s)
 {
     const struct shard_settings *settings = s->shard->settings;
+    uint32_t max_s = s->grant->token != NULL ? settings->max_session_expiry_s : settings->max_guest_expiry_s;
 
     if (!settings->session_continuation)
         return 0;
-    if (s->grant->token == NULL) /* nobody in particular: anyone could fill the session table for days */
-        return 0;
-    return asked_s < settings->max_session_expiry_s ? asked_s : settings->max_session_expiry_s;
+    return asked_s < max_s ? asked_s : max_s;
 }
 
 /* MT-91: where a token can be had. Left out quietly when it cannot be written. */

@@ -7,7 +7,7 @@
 struct conn;
 struct session;
 
-/* What the client of a session gets of the Session Expiry Interval it asks for (MT-77, D-25): without a token, none. */
+/* What the client of a session gets of the Session Expiry Interval it asks for (MT-77, D-25). */
 uint32_t connect_session_expiry(const struct session *s, uint32_t asked_s);
 
 /* CONNACK with a failure, and hints if conn.hint says so (MT-90, MT-91). */

@@ -124,9 +124,11 @@ static const struct config_setting rows[] = {
       .help = "A Client Identifier in use belongs to the token subject that took it." },
 
     { "session.continuation", CONFIG_BOOL, S(session_continuation), .dflt = "true",
-      .help = "Sessions of clients with a token may outlive their connection." },
+      .help = "Sessions may outlive their connection." },
     { "session.max_expiry", CONFIG_DURATION_S, S(session_max_expiry_s), .dflt = "7d", .max = 4294967295,
       .help = "The longest a session lives without a connection." },
+    { "session.guest_max_expiry", CONFIG_DURATION_S, S(session_guest_max_expiry_s), .dflt = "0", .max = 4294967295,
+      .help = "The same for clients without a token, who have public topics only. Anybody may be one, and each session takes room until it expires: 0 ends theirs with the connection." },
     { "session.max_inflight", CONFIG_INT, S(session_max_inflight), .dflt = "256", .min = 1, .max = 32768,
       .unit = "messages", .help = "QoS 1 and 2 messages to one client without an answer yet." },
     { "session.max_queue_messages", CONFIG_INT, S(session_max_queue_messages), .dflt = "10000", .min = 1,
@@ -290,6 +292,7 @@ static void fill_limits(const struct broker_config *c, unsigned workers, struct 
     out->max_keep_alive_s = (uint16_t)c->keep_alive_max_s;
     out->session_continuation = c->session_continuation;
     out->max_session_expiry_s = (uint32_t)c->session_max_expiry_s;
+    out->max_guest_expiry_s = (uint32_t)c->session_guest_max_expiry_s;
     out->max_connect_bytes = (uint32_t)c->max_connect_bytes;
     out->max_packet_bytes = (uint32_t)c->max_packet_bytes;
     out->receive_maximum = (uint16_t)c->receive_maximum;

@@ -52,7 +52,8 @@ struct broker_config {
     int lost_subscriptions; /* 0 drop, 1 disconnect */
 
     bool session_continuation;
-    int64_t session_max_expiry_s, session_max_inflight, session_max_queue_messages, session_max_subscriptions;
+    int64_t session_max_expiry_s, session_guest_max_expiry_s, session_max_inflight, session_max_queue_messages,
+        session_max_subscriptions;
     size_t session_max_queue_bytes;
     int64_t session_max_retained_backlog;
 

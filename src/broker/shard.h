@@ -81,6 +81,7 @@ struct shard_settings {
     uint16_t max_keep_alive_s;      /* a client asking for more, or for none, gets this; 0: no cap */
     bool session_continuation;      /* false: every session ends with its connection (D-25) */
     uint32_t max_session_expiry_s;  /* UINT32_MAX: no cap */
+    uint32_t max_guest_expiry_s;    /* the same for clients without a token; 0: none outlives its connection */
     uint32_t max_connect_bytes;     /* CONNECT and AUTH before authorization */
     uint32_t max_packet_bytes;      /* announced as Maximum Packet Size */
     uint16_t receive_maximum;       /* announced: QoS 1 and 2 publications from one client in flight */

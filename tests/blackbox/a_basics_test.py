@@ -13,7 +13,7 @@ PUBLIC = [['public/#', ['pub', 'sub']], ['notice/+', ['sub']]]
 
 @pytest.fixture(scope='module', params=[1, 3], ids=['1 worker', '3 workers'])
 def broker(request, make_broker):
-    return make_broker(workers=request.param, public=PUBLIC)
+    return make_broker(workers=request.param, public=PUBLIC, **{'session.guest_max_expiry': '5m'})
 
 
 def mosquitto(broker, kind, *words, **more):

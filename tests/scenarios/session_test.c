@@ -146,7 +146,7 @@ static void continuation_can_be_switched_off(void **state)
     assert_int_equal(STAT(b, sessions), 0);
 }
 
-static void without_a_token_a_session_ends_with_its_connection(void **state)
+static void without_a_token_a_session_lives_as_long_as_guests_may(void **state)
 { /* MT-77: anybody may be a guest, so guests must not be able to fill the session table for days */
     struct bench *b = *state;
     struct conn_io *c = client_new(b);
@@ -159,6 +159,16 @@ static void without_a_token_a_session_ends_with_its_connection(void **state)
     assert_true(mqtt_has(&ack.properties, PROP_SESSION_EXPIRY));
     assert_int_equal(ack.properties.session_expiry_s, 0);
     client_drop(c);
+    assert_int_equal(STAT(b, sessions), 0);
+    b->settings.max_guest_expiry_s = 50;
+    c = client_new(b);
+    client_connect(c,
+                   &(struct connect_wish){ .id = "guest", .no_method = true, .resume = true, .expiry_s = 100 });
+    ack = expect_connack(c, MQTT_SUCCESS);
+    assert_int_equal(ack.properties.session_expiry_s, 50);
+    client_drop(c);
+    assert_int_equal(STAT(b, sessions), 1);
+    bench_advance(b, 51000);
     assert_int_equal(STAT(b, sessions), 0);
 }
 
@@ -738,7 +748,7 @@ int main(void)
         T(a_session_that_goes_on_still_wants_a_token_and_a_proof),
         T(a_goodbye_ends_the_session_and_leaves_what_is_retained),
         T(continuation_can_be_switched_off),
-        T(without_a_token_a_session_ends_with_its_connection),
+        T(without_a_token_a_session_lives_as_long_as_guests_may),
         T(a_goodbye_may_change_when_the_session_ends),
         T(a_goodbye_may_not_prolong_a_session_that_had_no_life),
         T(pending_messages_are_checked_against_the_new_token),
