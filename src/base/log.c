@@ -21,17 +21,6 @@ void log_set_level(enum log_level level)
     atomic_store_explicit(&threshold, (int)level, memory_order_relaxed);
 }
 
-bool log_parse_level(struct span name, enum log_level *ret)
-{
-    for (size_t i = 0; i < COUNT_OF(level_names); i++) {
-        if (span_eq_str(name, level_names[i])) {
-            *ret = (enum log_level)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 void log_set_sink(void (*sink)(void *ctx, enum log_level level, struct span line), void *ctx)
 {
     sink_fn = sink;

@@ -37,7 +37,6 @@ struct log {
 };
 
 void log_set_level(enum log_level level);
-bool log_parse_level(struct span name, enum log_level *ret);
 /* NULL restores the default, standard error. For tests that read what was logged. */
 void log_set_sink(void (*sink)(void *ctx, enum log_level level, struct span line), void *ctx);
 bool log_wanted(enum log_level level);

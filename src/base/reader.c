@@ -20,11 +20,6 @@ size_t reader_at(const struct reader *r)
     return r->base + r->at;
 }
 
-void reader_fail(struct reader *r)
-{
-    r->failed = true;
-}
-
 /* The next `len` bytes, or NULL and a failed reader. */
 static const uint8_t *advance(struct reader *r, size_t len)
 {

@@ -38,8 +38,6 @@ uint32_t read_varint(struct reader *r);
 struct reader read_block(struct reader *r, size_t len);
 struct reader read_block_varint(struct reader *r);
 
-void reader_fail(struct reader *r);
-
 /* ST_OK if nothing failed and nothing is left; otherwise ST_MALFORMED with the place. */
 enum status reader_finish(const struct reader *r, struct why *why) MUST_CHECK;
 

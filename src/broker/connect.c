@@ -219,7 +219,7 @@ static void set_keep_alive(struct conn *c, uint16_t asked_s)
 /* Everything is proved and allowed from here on, or refused before anything changes. */
 static enum status open_session(struct conn *c, const struct mqtt_connect *connect, struct why *why)
 {
-    CLEANUP(grant_unrefp)
+    CLEANUP(grant_freep)
     struct grant *grant = NULL;
     struct will *will = NULL;
     struct session *s;

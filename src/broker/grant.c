@@ -14,7 +14,6 @@ enum status grant_new(struct token *token, struct now now, struct grant **ret_gr
     g = calloc(1, sizeof *g);
     if (g == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
-    g->refs = 1;
     g->until_s = TIME_NEVER;
     g->until_ms = TIME_NEVER;
     if (token != NULL) {
@@ -33,23 +32,17 @@ enum status grant_new(struct token *token, struct now now, struct grant **ret_gr
     return ST_OK;
 }
 
-struct grant *grant_ref(struct grant *grant)
+void grant_free(struct grant *grant)
 {
-    grant->refs++;
-    return grant;
-}
-
-void grant_unref(struct grant *grant)
-{
-    if (grant == NULL || --grant->refs > 0)
+    if (grant == NULL)
         return;
     token_unref(grant->token);
     free(grant);
 }
 
-void grant_unrefp(struct grant **grant)
+void grant_freep(struct grant **grant)
 {
-    grant_unref(*grant);
+    grant_free(*grant);
 }
 
 bool grant_expired(const struct grant *grant, struct now now)

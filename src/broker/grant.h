@@ -1,7 +1,7 @@
 /* broker/grant.h - what a connection may do, and until when: a verified token whose key was proved, or nothing
  * but the public topics. Ends by two clocks, whichever comes first: the calendar (a jump forward ends it at
  * once) and the monotonic one (a jump backward does not prolong it).
- * Ownership: immutable and counted; grant_new() hands over one reference; grant_unref(NULL) does nothing.
+ * Ownership: immutable; one owner, the session it was made for; grant_free(NULL) does nothing.
  * Threads:   as a shard. */
 #ifndef SYMBOLON_BROKER_GRANT_H
 #define SYMBOLON_BROKER_GRANT_H
@@ -12,7 +12,6 @@
 enum grant_source { GRANT_PUBLIC, GRANT_LOCAL, GRANT_INTROSPECTED };
 
 struct grant {
-    unsigned refs;
     enum grant_source source;
     struct token *token; /* NULL: GRANT_PUBLIC */
     int64_t until_s;     /* wall: first second without permission; TIME_NEVER */
@@ -23,9 +22,8 @@ struct grant {
  * receipt (exi), for we keep no memory of receipts yet and each connection would start it anew (AF-75). */
 enum status grant_new(struct token *token, struct now now, struct grant **ret_grant,
                       struct why *why) MUST_CHECK;
-struct grant *grant_ref(struct grant *grant);
-void grant_unref(struct grant *grant);
-void grant_unrefp(struct grant **grant);
+void grant_free(struct grant *grant);
+void grant_freep(struct grant **grant);
 
 bool grant_expired(const struct grant *grant, struct now now);
 

@@ -93,7 +93,7 @@ void session_end(struct session *s)
     timer_stop(&shard->timers, &s->expiry_timer);
     timer_stop(&shard->timers, &s->grant_timer);
     timer_stop(&shard->timers, &s->will_timer);
-    grant_unref(s->grant);
+    grant_free(s->grant);
     table_remove(&shard->sessions, &s->node);
     STATS_DEC(&shard->stats, sessions);
     free(s);
@@ -140,7 +140,7 @@ uint32_t session_set_grant(struct session *s, struct grant *grant)
     struct authz az;
     uint32_t lost = 0;
 
-    grant_unref(s->grant);
+    grant_free(s->grant);
     s->grant = grant;
     s->grant_serial++;
     az = (struct authz){ grant, s->shard->settings->public_scope, s->shard->now };

@@ -226,12 +226,6 @@ void loop_free(struct loop *loop)
     free_memory(loop);
 }
 
-void loop_freep(struct loop **loop)
-{
-    loop_free(*loop);
-    *loop = NULL;
-}
-
 void loop_run(struct loop *loop)
 {
     uv_run(&loop->uv, UV_RUN_DEFAULT);

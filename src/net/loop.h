@@ -15,7 +15,6 @@ struct loop;
 enum status loop_new(struct loop **ret_loop, struct why *why) MUST_CHECK;
 /* Aborts what still lives on it (streams hear on_closed), then frees it. Not while loop_run() is active. */
 void loop_free(struct loop *loop);
-void loop_freep(struct loop **loop);
 
 void loop_run(struct loop *loop);       /* until loop_stop() */
 void loop_turn(struct loop *loop);      /* one turn that does not wait; for tests */
