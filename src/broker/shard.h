@@ -17,6 +17,7 @@
 #ifndef SYMBOLON_BROKER_SHARD_H
 #define SYMBOLON_BROKER_SHARD_H
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/table.h"
@@ -34,6 +35,20 @@ enum exporter_result {
     EXPORTER_OK,      /* 32 bytes written */
     EXPORTER_RESUMED, /* the TLS session was resumed: its exporter value must not be trusted (MT-61) */
     EXPORTER_NONE,    /* no TLS here, or it failed */
+};
+
+/* Who the peer proved to be in the TLS handshake: TLS:Known of RFC 9431 2.2.1, or nobody (TLS:Anon). */
+enum identity_kind {
+    IDENTITY_NONE,
+    IDENTITY_RAW_KEY, /* RFC 7250: holds the private key of this SubjectPublicKeyInfo, and nothing else is known */
+    IDENTITY_PSK,     /* holds the key that shard_psk_key() gave for this identity, in this very handshake */
+    IDENTITY_X509,    /* holds the private key of this certificate */
+};
+
+struct conn_identity {
+    enum identity_kind kind;
+    struct span bytes; /* SPKI in DER, PSK identity, certificate in DER; valid as long as the conn_io */
+    bool verified;     /* IDENTITY_X509: the chain led to our CA */
 };
 
 enum resolve_kind {
@@ -57,6 +72,10 @@ struct shard_world {
     void (*conn_move)(void *ctx, struct conn_io *io, unsigned home);
     /* RFC 5705 exporter, label ACE_EXPORTER_LABEL, zero-length context. */
     enum exporter_result (*conn_exporter)(void *ctx, struct conn_io *io, uint8_t out[32]);
+    /* Who the peer is by TLS. NULL function: nobody is known that way. A raw key or a certificate may come out of a
+     * resumed session, a PSK never does (net/tls.h says why): whether a token still goes with it is to be asked
+     * at every CONNECT. */
+    void (*conn_identity)(void *ctx, struct conn_io *io, struct conn_identity *out);
     /* true: stop reading from this peer and stop calling shard_input(). false: go on; unread bytes must be
      * offered again, in a later turn, even if no new ones come. */
     void (*conn_pause)(void *ctx, struct conn_io *io, bool pause);
@@ -130,6 +149,10 @@ struct conn *shard_accept(struct shard *shard, struct conn_io *io, struct span p
 /* All bytes not consumed so far, from the first on. Returns how many are consumed; the rest is offered again
  * together with what comes next. 0 after conn_close() or conn_move() was called. */
 size_t shard_input(struct shard *shard, struct conn *conn, struct span input, struct now now);
+/* Called from inside a TLS handshake, before shard_accept(), on the shard of the worker that accepted it: appends
+ * the key that a pre-shared key identity stands for (MT-27, MT-28; up to TLS_PSK_IDENTITY_MAX of any bytes) to `key`. False: not
+ * known to us, or no token behind it that is valid now; the handshake then goes on without (certificate) or fails. */
+bool shard_psk_key(struct shard *shard, struct span identity, struct now now, struct buf *key);
 /* The peer or the network ended it; the connection is forgotten. `reason` is for the log, static. */
 void shard_closed(struct shard *shard, struct conn *conn, const char *reason, struct now now);
 /* The output that had been above a limit of the world or of the shard has been taken by the peer. Calling it
@@ -141,6 +164,14 @@ void shard_message(struct shard *shard, struct shard_msg *msg, struct now now); 
  * whose connection is gone is ignored. */
 void shard_token_resolved(struct shard *shard, uint64_t request, enum status st, struct token *token,
                           struct why why, struct now now);
+
+/* News of one token, whose hash (token.h) the revocation list named or whose grant the AS has changed. `token` is what
+ * introspection says now (lent), or NULL if it must not be used any longer; `why` then goes to the client and the log.
+ * Every session and every connection under way that rests on that hash is swapped to it, as by re-authentication
+ * (MT-107), or cut with DISCONNECT 0x87 (MQTT 3.1.1: closed). A session waiting for its client loses the grant: it is
+ * asked again when the client returns. */
+void shard_token_status(struct shard *shard, const uint8_t hash[32], struct token *token, struct why why,
+                        struct now now);
 
 /* Timers. Call it each turn before anything else, so that a jump of the wall clock is seen. */
 void shard_advance(struct shard *shard, struct now now);

@@ -85,6 +85,12 @@ static enum exporter_result world_exporter(void *ctx, struct conn_io *io, uint8_
     return io->exporter;
 }
 
+static void world_identity(void *ctx, struct conn_io *io, struct conn_identity *out)
+{
+    (void)ctx;
+    *out = io->identity;
+}
+
 static void world_pause(void *ctx, struct conn_io *io, bool pause)
 {
     (void)ctx;
@@ -183,6 +189,7 @@ static void make_shards(struct bench *b)
                                  .conn_close = world_close,
                                  .conn_move = world_move,
                                  .conn_exporter = world_exporter,
+                                 .conn_identity = world_identity,
                                  .conn_pause = world_pause,
                                  .post = world_post,
                                  .resolve = world_resolve,

@@ -75,10 +75,11 @@ struct conn_io {
     unsigned moves;
     enum exporter_result exporter;
     uint8_t exporter_value[ACE_EXPORTER_LEN];
-    struct buf out;   /* not consumed by the broker yet */
-    struct buf in;    /* from the broker */
-    size_t in_at;     /* taken by expect_…() */
-    struct span sent; /* packets answered are small: last frame lives in `in` */
+    struct conn_identity identity; /* by TLS */
+    struct buf out;                /* not consumed by the broker yet */
+    struct buf in;                 /* from the broker */
+    size_t in_at;                  /* taken by expect_…() */
+    struct span sent;              /* packets answered are small: last frame lives in `in` */
 };
 
 struct bench *bench_new(unsigned shards);
@@ -150,6 +151,9 @@ struct connect_wish {
 };
 
 struct conn_io *client_new(struct bench *b); /* TLS is up, nothing sent */
+/* The same after a handshake that proved who the client is; the bytes must outlive it. For a PSK ask
+ * shard_psk_key(b->shard[...]) first, as the handshake would. */
+struct conn_io *client_known(struct bench *b, enum identity_kind kind, struct span bytes);
 void client_send(struct conn_io *c, struct span bytes);
 /* CONNECT and, for a challenge, the answer; does not look at the CONNACK. */
 void client_connect(struct conn_io *c, const struct connect_wish *wish);

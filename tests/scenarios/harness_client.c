@@ -34,7 +34,7 @@ void token_make(struct bench *b, const struct token_wish *wish, struct buf *out)
 
 /* ---- clients: sending ---- */
 
-struct conn_io *client_new(struct bench *b)
+struct conn_io *client_known(struct bench *b, enum identity_kind kind, struct span bytes)
 {
     struct conn_io *c = calloc(1, sizeof *c);
 
@@ -42,6 +42,7 @@ struct conn_io *client_new(struct bench *b)
     c->b = b;
     c->at = b->next_shard++ % b->count;
     c->exporter = EXPORTER_OK;
+    c->identity = (struct conn_identity){ .kind = kind, .bytes = bytes };
     (void)bench_random(b, c->exporter_value, sizeof c->exporter_value);
     buf_init(&c->in, (size_t)1 << 28);
     buf_init(&c->out, (size_t)1 << 28);
@@ -49,6 +50,11 @@ struct conn_io *client_new(struct bench *b)
     c->conn = shard_accept(b->shard[c->at], c, SPAN("192.0.2.1:1000"), false, b->now);
     assert_non_null(c->conn);
     return c;
+}
+
+struct conn_io *client_new(struct bench *b)
+{
+    return client_known(b, IDENTITY_NONE, SPAN_NONE);
 }
 
 void client_send(struct conn_io *c, struct span bytes)
