@@ -11,9 +11,10 @@
 struct tls_session {
     gnutls_session_t gnutls;
     struct tls_config *config;
-    struct tls_io *io; /* lent for the current call, else NULL */
-    char *host;        /* client: the name to verify */
-    bool any_name;     /* ... unless this is set */
+    struct tls_io *io;  /* lent for the current call, else NULL */
+    struct buf *keylog; /* NULL: nobody wants the secrets */
+    char *host;         /* client: the name to verify */
+    bool any_name;      /* ... unless this is set */
     bool pinned;
     bool established;
     bool peer_verified;
@@ -366,14 +367,45 @@ void tls_close(struct tls_session *session, struct tls_io *io)
 
 /* -- asking one ------------------------------------------------------------------------------------------ */
 
-enum status tls_exporter(struct tls_session *session, struct span label, uint8_t *out, size_t len,
-                         struct why *why)
+enum status tls_exporter_with(struct tls_session *session, struct span label, const struct span *context,
+                              uint8_t *out, size_t len, struct why *why)
 {
     if (!session->established)
         return reject(why, ST_INTERNAL, "RFC 8446 7.5", "exporter asked for before the handshake", 0);
-    /* "" and not NULL: in TLS 1.2 an empty context and no context give different values (RFC 5705 4). */
-    int rc = gnutls_prf_rfc5705(session->gnutls, label.len, (const char *)label.p, 0, "", len, (char *)out);
+    const char *bytes = context == NULL ? NULL : context->len == 0 ? "" : (const char *)context->p;
+    int rc = gnutls_prf_rfc5705(session->gnutls, label.len, (const char *)label.p,
+                                context == NULL ? 0 : context->len, bytes, len, (char *)out);
     return rc < 0 ? tls_reject(why, ST_INTERNAL, rc) : ST_OK;
+}
+
+enum status tls_exporter(struct tls_session *session, struct span label, uint8_t *out, size_t len,
+                         struct why *why)
+{
+    /* Empty and not absent: in TLS 1.2 an empty context and no context give different values (RFC 5705 4). */
+    static const struct span empty = { NULL, 0 };
+    return tls_exporter_with(session, label, &empty, out, len, why);
+}
+
+static int keylog_line(gnutls_session_t gnutls, const char *label, const gnutls_datum_t *secret)
+{
+    struct tls_session *session = gnutls_session_get_ptr(gnutls);
+    gnutls_datum_t client = { NULL, 0 }, server;
+
+    gnutls_session_get_random(gnutls, &client, &server);
+    put_fmt(session->keylog, "%s ", label);
+    for (unsigned i = 0; i < client.size; i++)
+        put_fmt(session->keylog, "%02x", client.data[i]);
+    put_str(session->keylog, " ");
+    for (unsigned i = 0; i < secret->size; i++)
+        put_fmt(session->keylog, "%02x", secret->data[i]);
+    put_str(session->keylog, "\n");
+    return 0;
+}
+
+void tls_keylog(struct tls_session *session, struct buf *lines)
+{
+    session->keylog = lines;
+    gnutls_session_set_keylog_function(session->gnutls, keylog_line);
 }
 
 enum status tls_failure(const struct tls_session *session)
