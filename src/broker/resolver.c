@@ -68,7 +68,7 @@ static enum status read_jwks(const char *path, struct jwks **ret, struct why *wh
     buf_init(&text, KEY_FILE_MAX);
     enum status st = file_read(path, &text, why);
     if (st == ST_OK)
-        st = jwks_parse(buf_span(&text), JWK_PUBLIC, ret, why);
+        st = jwks_parse(buf_span(&text), JWK_ISSUER, ret, why);
     buf_wipe(&text);
     return st;
 }
@@ -239,7 +239,7 @@ static enum status take_keys(struct server *s, const struct http_result *result,
     }
     if (result->code != 200)
         return reject(why, ST_UNREACHABLE, "RFC 8414 2", "the authorization server does not give its keys", 0);
-    enum status st = jwks_parse(result->body, JWK_PUBLIC, &jwks, why);
+    enum status st = jwks_parse(result->body, JWK_ISSUER, &jwks, why);
     if (st != ST_OK)
         return st;
     st = verifier_with_jwks(s->resolver->verifier, span_of_str(s->config->issuer), jwks, &verifier);

@@ -50,6 +50,17 @@ static enum status object_status(int rc)
     return rc == 0 ? ST_OK : rc == GNUTLS_E_MEMORY_ERROR ? ST_NO_MEMORY : ST_MALFORMED;
 }
 
+static enum status make_rsa_object(struct key *key)
+{
+    struct span n = key_n(key), e = key_e(key);
+    gnutls_datum_t modulus = key_datum(n), exponent = key_datum(e);
+    int rc = gnutls_pubkey_init(&key->public_object);
+
+    if (rc == 0)
+        rc = gnutls_pubkey_import_rsa_raw(key->public_object, &modulus, &exponent);
+    return object_status(rc);
+}
+
 /* The library's objects, from the parts: the last step of every constructor of a curve key. */
 static enum status key_make_objects(struct key *key)
 {
@@ -83,7 +94,7 @@ enum status key_new_secret(struct span secret, struct key **ret_key, struct why 
 
 static enum status key_finish(struct key *key, struct key **ret_key, struct why *why)
 {
-    enum status st = key_make_objects(key);
+    enum status st = key->kind == KEY_RSA ? make_rsa_object(key) : key_make_objects(key);
     if (st != ST_OK) {
         key_unref(key);
         return reject(why, st, "RFC 7517 4", "not a key", 0);
@@ -148,12 +159,32 @@ enum status key_new_p256_private(struct span d, struct key **ret_key, struct why
     return key_finish(key, ret_key, why);
 }
 
+static bool rsa_acceptable(struct span n, struct span e)
+{
+    return n.len >= KEY_RSA_MIN && n.len <= KEY_RSA_MAX && n.p[0] != 0 && (n.p[n.len - 1] & 1) != 0 &&
+           e.len > 0 && e.len <= sizeof(uint32_t) && e.p[0] != 0 && (e.p[e.len - 1] & 1) != 0 &&
+           (e.len > 1 || e.p[0] > 1);
+}
+
+enum status key_new_rsa_public(struct span n, struct span e, struct key **ret_key, struct why *why)
+{
+    if (!rsa_acceptable(n, e))
+        return reject(why, ST_MALFORMED, "RFC 7518 3.3", "not an RSA key of 2048 to 4096 bits", 0);
+    struct key *key = key_alloc(KEY_RSA, n.len + e.len);
+    if (key == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    key->exponent_len = e.len;
+    memcpy(key->secret, n.p, n.len);
+    memcpy(key->secret + n.len, e.p, e.len);
+    return key_finish(key, ret_key, why);
+}
+
 enum status key_generate(enum key_kind kind, struct key **ret_key)
 {
     uint8_t bytes[KEY_SECRET_NEW_LEN];
-    enum status st = ST_INTERNAL;
+    enum status st = kind == KEY_RSA ? ST_UNSUPPORTED : ST_INTERNAL;
 
-    for (int i = 0; i < GENERATE_TRIES; i++) {
+    for (int i = 0; i < GENERATE_TRIES && kind != KEY_RSA; i++) {
         st = random_bytes(bytes, sizeof bytes);
         if (st != ST_OK)
             break;
@@ -175,7 +206,10 @@ enum key_kind key_kind(const struct key *key)
 
 const char *key_kind_name(enum key_kind kind)
 {
-    return kind == KEY_SECRET ? "oct" : kind == KEY_ED25519 ? "Ed25519" : "P-256";
+    static const char *const names[] = {
+        [KEY_SECRET] = "oct", [KEY_ED25519] = "Ed25519", [KEY_P256] = "P-256", [KEY_RSA] = "RSA"
+    };
+    return names[kind];
 }
 
 bool key_is_private(const struct key *key)
@@ -183,9 +217,14 @@ bool key_is_private(const struct key *key)
     return key->is_private;
 }
 
+static bool on_curve(const struct key *key)
+{
+    return key->kind == KEY_ED25519 || key->kind == KEY_P256;
+}
+
 struct span key_x(const struct key *key)
 {
-    return key->kind == KEY_SECRET ? SPAN_NONE : span_of(key->x, KEY_PART_LEN);
+    return on_curve(key) ? span_of(key->x, KEY_PART_LEN) : SPAN_NONE;
 }
 
 struct span key_y(const struct key *key)
@@ -195,12 +234,23 @@ struct span key_y(const struct key *key)
 
 struct span key_d(const struct key *key)
 {
-    return key->kind != KEY_SECRET && key->is_private ? span_of(key->d, KEY_PART_LEN) : SPAN_NONE;
+    return on_curve(key) && key->is_private ? span_of(key->d, KEY_PART_LEN) : SPAN_NONE;
 }
 
 struct span key_secret(const struct key *key)
 {
     return key->kind == KEY_SECRET ? span_of(key->secret, key->secret_len) : SPAN_NONE;
+}
+
+struct span key_n(const struct key *key)
+{
+    return key->kind == KEY_RSA ? span_of(key->secret, key->secret_len - key->exponent_len) : SPAN_NONE;
+}
+
+struct span key_e(const struct key *key)
+{
+    return key->kind == KEY_RSA ? span_of(key->secret + key->secret_len - key->exponent_len, key->exponent_len)
+                                : SPAN_NONE;
 }
 
 enum status key_public(const struct key *key, struct key **ret_key)
@@ -218,5 +268,6 @@ enum status key_public(const struct key *key, struct key **ret_key)
 bool key_same(const struct key *a, const struct key *b)
 {
     return a->kind == b->kind && secret_eq(key_x(a), key_x(b)) && secret_eq(key_y(a), key_y(b)) &&
-           secret_eq(key_secret(a), key_secret(b));
+           secret_eq(key_secret(a), key_secret(b)) && secret_eq(key_n(a), key_n(b)) &&
+           secret_eq(key_e(a), key_e(b));
 }

@@ -1,6 +1,7 @@
 /* crypto/key.h - a key that knows what it may be used for.
- * A key is a symmetric secret, an Ed25519 key or a P-256 key; the kind alone decides which signature algorithm
- * fits (sign.h), so a public key can never be taken for an HMAC secret (TK-41).
+ * A key is a symmetric secret, an Ed25519 key, a P-256 key, or the public half of an RSA key (to check what other
+ * authorization servers sign; we make none). The kind alone decides which signature algorithms fit (sign.h), so a
+ * public key can never be taken for an HMAC secret (TK-41).
  * Ownership: immutable and counted; constructors hand over one reference; key_unref(NULL) does nothing; the
  * last one wipes the secret part. Failure:   ST_MALFORMED for bytes that are no such key, ST_UNSUPPORTED for
  * kinds we do not speak, ST_NO_MEMORY. *ret_key is written only on ST_OK. Threads:   any number may use one key
@@ -12,15 +13,18 @@
 #include "base/span.h"
 #include "base/status.h"
 
-enum key_kind { KEY_SECRET, KEY_ED25519, KEY_P256 };
+enum key_kind { KEY_SECRET, KEY_ED25519, KEY_P256, KEY_RSA };
 
 #define KEY_PART_LEN       32    /* x, y and d of both curves */
 #define KEY_SECRET_MAX     512   /* bytes of a symmetric key */
 #define KEY_SECRET_NEW_LEN 32    /* what key_generate() makes */
 #define KEY_PEM_MAX        16384 /* bytes of PEM looked at */
+#define KEY_RSA_MIN        256   /* bytes of a modulus: 2048 bits (RFC 7518 3.3) ... */
+#define KEY_RSA_MAX        512   /* ... to 4096 */
 
 struct key;
 
+/* Not KEY_RSA: ST_UNSUPPORTED. */
 enum status key_generate(enum key_kind kind, struct key **ret_key) MUST_CHECK;
 
 /* 1 to KEY_SECRET_MAX bytes. Whether a length is strong enough is the caller's rule (16 at least for PoP). */
@@ -36,20 +40,26 @@ enum status key_new_p256_public(struct span x, struct span y, struct key **ret_k
 /* 1 <= d < n; the public part is computed. */
 enum status key_new_p256_private(struct span d, struct key **ret_key, struct why *why) MUST_CHECK;
 
+/* Modulus and exponent, big-endian without leading zeros (RFC 7518 6.3.1). An even one of either is refused, and an
+ * exponent beyond 32 bits: nobody uses one, and it would make checking dear. */
+enum status key_new_rsa_public(struct span n, struct span e, struct key **ret_key, struct why *why) MUST_CHECK;
+
 struct key *key_ref(const struct key *key);
 void key_unref(struct key *key);
 void key_unrefp(struct key **key);
 
 enum key_kind key_kind(const struct key *key);
-const char *key_kind_name(enum key_kind kind); /* "oct", "Ed25519", "P-256" */
+const char *key_kind_name(enum key_kind kind); /* "oct", "Ed25519", "P-256", "RSA" */
 bool key_is_private(const struct key *key);    /* has d; always true of a secret */
 
-/* Borrowed from the key: x (both curves), y (P-256), d (private ones), the bytes of a secret. SPAN_NONE if the
- * key has no such part. */
+/* Borrowed from the key: x (both curves), y (P-256), d (private ones), the bytes of a secret, modulus and exponent
+ * (RSA). SPAN_NONE if the key has no such part. */
 struct span key_x(const struct key *key);
 struct span key_y(const struct key *key);
 struct span key_d(const struct key *key);
 struct span key_secret(const struct key *key);
+struct span key_n(const struct key *key);
+struct span key_e(const struct key *key);
 
 /* The same key without its private part (a new reference to itself if it has none).
  * A secret has no public part: ST_UNSUPPORTED. */

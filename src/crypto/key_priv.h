@@ -19,8 +19,9 @@ struct key {
     uint8_t d[KEY_PART_LEN];
     gnutls_pubkey_t public_object;   /* not for KEY_SECRET */
     gnutls_privkey_t private_object; /* if is_private and not KEY_SECRET */
-    size_t secret_len;
-    uint8_t secret[]; /* KEY_SECRET */
+    size_t secret_len;               /* of all of secret[] */
+    size_t exponent_len;             /* KEY_RSA: of its end */
+    uint8_t secret[];                /* KEY_SECRET; KEY_RSA: modulus, then exponent */
 };
 
 static inline gnutls_datum_t key_datum(struct span s)

@@ -18,12 +18,14 @@ static const struct sig_rule {
     [SIG_HS256] = { "HS256",   KEY_SECRET,  32,    GNUTLS_SIGN_UNKNOWN       }, /* RFC 7518 3.2 */
     [SIG_EDDSA] = { "EdDSA",   KEY_ED25519, 64,    GNUTLS_SIGN_EDDSA_ED25519 }, /* RFC 8037 3.1 */
     [SIG_ES256] = { "ES256",   KEY_P256,    64,    GNUTLS_SIGN_ECDSA_SHA256  }, /* RFC 7518 3.4 */
+    [SIG_RS256] = { "RS256",   KEY_RSA,     0,     GNUTLS_SIGN_RSA_SHA256    }, /* RFC 7518 3.3 */
+    [SIG_PS256] = { "PS256",   KEY_RSA,     0,     GNUTLS_SIGN_RSA_PSS_RSAE_SHA256 }, /* RFC 7518 3.5; salt of 32 */
 };
 /* clang-format on */
 
-size_t sig_len(enum sig_alg alg)
+size_t sig_len(const struct key *key)
 {
-    return sig_rules[alg].len;
+    return key->kind == KEY_RSA ? key_n(key).len : sig_rules[sig_for_key(key)].len;
 }
 
 const char *sig_name(enum sig_alg alg)
@@ -49,7 +51,11 @@ bool sig_fits(enum sig_alg alg, const struct key *key)
 
 enum sig_alg sig_for_key(const struct key *key)
 {
-    return key->kind == KEY_SECRET ? SIG_HS256 : key->kind == KEY_ED25519 ? SIG_EDDSA : SIG_ES256;
+    for (size_t i = 0; i < SIG_ALGS; i++)
+        if (sig_fits((enum sig_alg)i, key))
+            return (enum sig_alg)i;
+    ASSERT(!"a kind of key without an algorithm");
+    return SIG_HS256;
 }
 
 /* DER ECDSA-Sig-Value to raw r || s: RFC 7518 3.4 wants both at full width. */
@@ -135,7 +141,7 @@ enum status sig_check(const struct key *key, enum sig_alg alg, struct span data,
 
     if (!sig_fits(alg, key))
         return reject(why, ST_UNSUPPORTED, "TK-41", "the key is not one for this algorithm", 0);
-    if (sig.len != sig_rules[alg].len)
+    if (sig.len != sig_len(key))
         return reject(why, ST_BAD_CREDENTIAL, "TK-63", "signature or MAC of the wrong length", 0);
     if (alg == SIG_HS256)
         return check_hs256(key, data, sig, why);

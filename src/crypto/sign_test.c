@@ -85,7 +85,7 @@ static void ed25519_signs_as_published(void **state UNUSED)
         uint8_t sig[SIG_MAX];
 
         assert_int_equal(sig_make(key, SIG_EDDSA, hex_span(&message), sig), ST_OK);
-        assert_hex_equal(sig, sig_len(SIG_EDDSA), rows[i][2]);
+        assert_hex_equal(sig, sig_len(key), rows[i][2]);
         assert_int_equal(check_hex(key, SIG_EDDSA, hex_span(&message), rows[i][2], NULL), ST_OK);
     }
 }
@@ -108,8 +108,7 @@ static void jose_examples_verify(void **state UNUSED)
         ST_OK);
     assert_int_equal(check_hex(ec, SIG_ES256, span_of_str(es256_input), ES_R ES_S, NULL), ST_OK);
     assert_int_equal(sig_make(secret, SIG_HS256, span_of_str(hs256_input), mac), ST_OK);
-    assert_hex_equal(mac, sig_len(SIG_HS256),
-                     "7418dfb49799e0254ffa607dd8adbbba16d4254d69d6bff05b58055853848d79");
+    assert_hex_equal(mac, sig_len(secret), "7418dfb49799e0254ffa607dd8adbbba16d4254d69d6bff05b58055853848d79");
 }
 
 static void what_is_signed_verifies_and_every_change_is_refused(void **state UNUSED)
@@ -125,15 +124,15 @@ static void what_is_signed_verifies_and_every_change_is_refused(void **state UNU
         assert_int_equal(key_generate(kinds[i], &other), ST_OK);
         enum sig_alg alg = sig_for_key(key);
         assert_int_equal(sig_make(key, alg, input, sig), ST_OK);
-        assert_int_equal(sig_check(key, alg, input, span_of(sig, sig_len(alg)), NULL), ST_OK);
-        assert_int_equal(sig_check(other, alg, input, span_of(sig, sig_len(alg)), NULL), ST_BAD_CREDENTIAL);
-        for (size_t k = 0; k < sig_len(alg); k++) {
+        assert_int_equal(sig_check(key, alg, input, span_of(sig, sig_len(key)), NULL), ST_OK);
+        assert_int_equal(sig_check(other, alg, input, span_of(sig, sig_len(key)), NULL), ST_BAD_CREDENTIAL);
+        for (size_t k = 0; k < sig_len(key); k++) {
             sig[k] ^= 0x10;
-            assert_int_equal(sig_check(key, alg, input, span_of(sig, sig_len(alg)), NULL), ST_BAD_CREDENTIAL);
+            assert_int_equal(sig_check(key, alg, input, span_of(sig, sig_len(key)), NULL), ST_BAD_CREDENTIAL);
             sig[k] ^= 0x10;
         }
         data[0] ^= 1;
-        assert_int_equal(sig_check(key, alg, input, span_of(sig, sig_len(alg)), NULL), ST_BAD_CREDENTIAL);
+        assert_int_equal(sig_check(key, alg, input, span_of(sig, sig_len(key)), NULL), ST_BAD_CREDENTIAL);
     }
 }
 
@@ -223,7 +222,7 @@ static void signatures_of_any_other_length_are_refused(void **state UNUSED)
 
         assert_int_equal(sig_make(keys[i], alg, SPAN("x"), sig), ST_OK);
         for (size_t len = 0; len < sizeof sig; len++) { /* TK-63: 4, 7, 8 and 16 bytes among them */
-            if (len == sig_len(alg))
+            if (len == sig_len(keys[i]))
                 continue;
             assert_int_equal(sig_check(keys[i], alg, SPAN("x"), span_of(sig, len), &why), ST_BAD_CREDENTIAL);
             assert_string_equal(why.clause, "TK-63");
@@ -246,7 +245,7 @@ static void the_key_decides_the_algorithm(void **state UNUSED)
             if (i == k)
                 continue;
             assert_int_equal(sig_make(keys[k], alg, SPAN("x"), sig), ST_UNSUPPORTED);
-            assert_int_equal(sig_check(keys[k], alg, SPAN("x"), span_of(zeros, sig_len(alg)), NULL),
+            assert_int_equal(sig_check(keys[k], alg, SPAN("x"), span_of(zeros, sizeof zeros), NULL),
                              ST_UNSUPPORTED);
         }
     }
@@ -267,7 +266,7 @@ static void a_public_key_signs_nothing(void **state UNUSED)
 static void names_are_exact(void **state UNUSED)
 {
     static const char *const not_names[] = { "",      "none",  "None",  "NONE",  "hs256",  "HS256 ",
-                                             "HS384", "ES384", "RS256", "EdDSa", "Ed25519" };
+                                             "HS384", "ES384", "RS384", "EdDSa", "Ed25519" };
     enum sig_alg alg;
 
     for (size_t i = 0; i < SIG_ALGS; i++) {
@@ -295,7 +294,7 @@ static void *sign_and_verify(void *arg)
     for (int i = 0; i < 200; i++) {
         struct span data = span_of(&i, sizeof i);
         if (sig_make(work->key, alg, data, sig) != ST_OK ||
-            sig_check(work->key, alg, data, span_of(sig, sig_len(alg)), NULL) != ST_OK)
+            sig_check(work->key, alg, data, span_of(sig, sig_len(work->key)), NULL) != ST_OK)
             work->failures++;
         struct key *ref = key_ref(work->key);
         key_unref(ref);

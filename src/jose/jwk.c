@@ -105,7 +105,7 @@ static enum status want_asymmetric(const struct js *js, enum jwk_want want, bool
     *ret_private = js_get(js, "d") != NULL;
     if (want == JWK_SECRET)
         return reject(why, ST_BAD_POP_KEY, "RFC 7517 4.1", "a symmetric key is wanted here", 0);
-    if (want == JWK_PUBLIC && *ret_private)
+    if ((want == JWK_PUBLIC || want == JWK_ISSUER) && *ret_private)
         return reject(why, ST_BAD_POP_KEY, "TK-56", "private part in what must be a public key", 0);
     if (want == JWK_PRIVATE && !*ret_private)
         return reject(why, ST_BAD_POP_KEY, "RFC 7517 4", "a private key is wanted here", 0);
@@ -169,7 +169,7 @@ static enum status read_oct(const struct js *js, enum jwk_want want, struct key 
     struct span text;
 
     buf_init(&k, KEY_SECRET_MAX);
-    if (want == JWK_PUBLIC || want == JWK_PRIVATE)
+    if (want == JWK_PUBLIC || want == JWK_PRIVATE || want == JWK_ISSUER)
         return reject(why, ST_BAD_POP_KEY, "RFC 7517 4.1", "an asymmetric key is wanted here", 0);
     if (!js_get_str(js, "k", &text))
         return malformed(why, "RFC 7518 6.4.1", "no k");
@@ -178,6 +178,37 @@ static enum status read_oct(const struct js *js, enum jwk_want want, struct key 
     if (base64url_decode(text, &k, why) != ST_OK || k.len == 0)
         return malformed(why, "RFC 7518 6.4.1", "k is not base64url of a key");
     return key_new_secret(buf_span(&k), ret_key, why);
+}
+
+static enum status read_number(const struct js *js, const char *name, size_t max, struct buf *out,
+                               struct why *why)
+{
+    struct span text;
+
+    buf_init(out, max);
+    if (!js_get_str(js, name, &text))
+        return malformed(why, "TK-3", "a required member is missing or no text");
+    if (base64url_decode(text, out, why) != ST_OK)
+        return malformed(why, "RFC 7518 6.3.1", "not base64url of an RSA key's part");
+    return ST_OK;
+}
+
+static enum status read_rsa(const struct js *js, enum jwk_want want, struct key **ret_key, struct why *why)
+{
+    CLEANUP(buf_done)
+    struct buf n = { 0 };
+    CLEANUP(buf_done)
+    struct buf e = { 0 };
+    enum status st;
+
+    if (want != JWK_ISSUER)
+        return reject(why, ST_UNSUPPORTED, "MT-64", "an RSA key is no key to prove possession of here", 0);
+    if (js_get(js, "d") != NULL)
+        return reject(why, ST_BAD_POP_KEY, "TK-56", "private part in what must be a public key", 0);
+    st = read_number(js, "n", KEY_RSA_MAX, &n, why);
+    if (st == ST_OK)
+        st = read_number(js, "e", sizeof(uint32_t), &e, why);
+    return st == ST_OK ? key_new_rsa_public(buf_span(&n), buf_span(&e), ret_key, why) : st;
 }
 
 enum status jwk_parse(const struct js *js, enum jwk_want want, struct jwk *out, struct why *why)
@@ -197,6 +228,8 @@ enum status jwk_parse(const struct js *js, enum jwk_want want, struct jwk *out, 
         return read_point(js, true, want, &out->key, why);
     if (span_eq_str(kty, "oct"))
         return read_oct(js, want, &out->key, why);
+    if (span_eq_str(kty, "RSA"))
+        return read_rsa(js, want, &out->key, why);
     return reject(why, ST_UNSUPPORTED, "tokens.md 4", "key type not spoken", 0);
 }
 
@@ -244,6 +277,11 @@ static enum status print_parts(const struct key *key, struct js *js)
         if (st == ST_OK)
             st = set_base64url(js, "x", key_x(key));
         return st == ST_OK ? set_base64url(js, "y", key_y(key)) : st;
+    case KEY_RSA:
+        st = js_set_str(js, "kty", SPAN("RSA"));
+        if (st == ST_OK)
+            st = set_base64url(js, "n", key_n(key));
+        return st == ST_OK ? set_base64url(js, "e", key_e(key)) : st;
     }
     return ST_INTERNAL;
 }
@@ -285,6 +323,13 @@ static void put_thumbprint_input(const struct key *key, struct buf *b)
         base64url_encode(key_x(key), b);
         put_str(b, "\",\"y\":\"");
         base64url_encode(key_y(key), b);
+        put_str(b, "\"}");
+        return;
+    case KEY_RSA:
+        put_str(b, "{\"e\":\"");
+        base64url_encode(key_e(key), b);
+        put_str(b, "\",\"kty\":\"RSA\",\"n\":\"");
+        base64url_encode(key_n(key), b);
         put_str(b, "\"}");
         return;
     }

@@ -22,7 +22,7 @@ static enum status read_signature(struct span text, struct jws *out, struct why 
     struct buf sig;
     enum status st;
 
-    buf_init(&sig, SIG_MAX);
+    buf_init(&sig, SIG_CHECK_MAX);
     st = base64url_decode(text, &sig, why);
     if (st == ST_TOO_LARGE)
         return reject(why, ST_BAD_TOKEN, "TK-63", "signature longer than any we know", 0);
@@ -71,7 +71,7 @@ enum status jws_check(const struct jws *jws, const struct key *key, struct why *
 
     if (!sig_fits(jws->alg, key))
         return reject(why, ST_BAD_TOKEN, "TK-41", "alg is not this key's", 0);
-    if (jws->signature_len != sig_len(jws->alg))
+    if (jws->signature_len != sig_len(key))
         return reject(why, ST_BAD_TOKEN, "TK-63", "signature of the wrong length", 0);
     st = sig_check(key, jws->alg, jws->signing_input, span_of(jws->signature, jws->signature_len), why);
     if (st == ST_OK || st == ST_NO_MEMORY)
@@ -102,7 +102,7 @@ enum status jws_sign(const struct key *key, struct span kid, struct span typ, st
         st = sig_make(key, alg, span_cut(buf_span(out), start, out->len), signature);
     if (st == ST_OK) {
         put_u8(out, '.');
-        base64url_encode(span_of(signature, sig_len(alg)), out);
+        base64url_encode(span_of(signature, sig_len(key)), out);
         st = buf_ok(out) ? ST_OK : ST_TOO_LARGE;
     }
     if (st != ST_OK)

@@ -23,7 +23,7 @@ struct jws {
     struct span kid, typ, cty; /* .p == NULL: absent */
     struct span signing_input; /* header.payload, as received */
     struct span payload_text;  /* still base64url */
-    uint8_t signature[SIG_MAX];
+    uint8_t signature[SIG_CHECK_MAX];
     size_t signature_len;
 };
 

@@ -84,7 +84,7 @@ enum sig_alg pop_alg_for(const struct key *key)
 
 size_t pop_len_for(const struct key *key)
 {
-    return sig_len(pop_alg_for(key));
+    return sig_len(key);
 }
 
 static enum status make(const struct key *key, struct span input, struct buf *out)
