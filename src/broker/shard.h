@@ -29,6 +29,7 @@ struct conn_io; /* the world's side of a connection */
 struct scope;
 struct shard;
 struct token;
+struct token_store;
 struct verifier;
 
 enum exporter_result {
@@ -48,7 +49,10 @@ enum identity_kind {
 struct conn_identity {
     enum identity_kind kind;
     struct span bytes; /* SPKI in DER, PSK identity, certificate in DER; valid as long as the conn_io */
-    bool verified;     /* IDENTITY_X509: the chain led to our CA */
+    struct span
+        key; /* IDENTITY_PSK: the key shard_psk_key() gave and the handshake proved; another token may have
+                        * come under the same kid since */
+    bool verified; /* IDENTITY_X509: the chain led to our CA */
 };
 
 enum resolve_kind {
@@ -127,6 +131,7 @@ struct shard_settings {
     bool hide_topics;             /* D-24: 0x80 instead of 0x87 for refused topics and filters */
     bool check_client_id_owner;   /* a Client Identifier in use belongs to the token subject that took it */
     const struct scope *public_scope; /* what anybody may do, with or without a token; NULL: nothing (MT-21) */
+    struct token_store *tokens;       /* shared by all shards; NULL: nothing is remembered of tokens */
 };
 
 void shard_settings_init(struct shard_settings *s); /* the defaults; home_key still has to be filled */
