@@ -19,6 +19,9 @@
 #define AS_RESPONSE_MAX    (256 * 1024)
 #define AS_ADMIN_LINE_MAX  (64 * 1024)
 #define AS_ADMIN_REPLY_MAX (4 * 1024 * 1024)
+#define AS_TRL_MAX         (16 * 1024 * 1024) /* the answer of /trl: about 300,000 tokens revoked and not over */
+#define AS_ID_MAX          128
+#define AS_ETAG_MAX        32
 
 struct as;
 
@@ -46,6 +49,23 @@ struct as_request {
     struct span body;
     struct span peer;     /* address without port: for limits and the log */
     struct span cert_der; /* the client's certificate, or empty. TLS has proved that it holds the key */
+    struct span accept;
+    struct span prefer;
+    struct span if_none_match;
+    struct span (*query)(void *ctx,
+                         const char *name); /* of the query, decoded; `.p` NULL: absent. NULL: none */
+    void *query_ctx;
+};
+
+/* A request for the status of tokens that is held until there is news (status_http.c): who asked, after proving it,
+ * and from where on. It outlives the request. */
+struct as_wait {
+    int64_t wait_s; /* 0: the request is answered, there is nothing to wait for */
+    char reader[AS_ID_MAX + 1];
+    int64_t known; /* the asker's place in its own sequence of changes; -1: none */
+    int64_t diff;  /* as asked; -1: a full query */
+    bool has_cursor;
+    bool cbor;
 };
 
 struct as_response {
@@ -53,14 +73,27 @@ struct as_response {
     const char *content_type; /* NULL: no body */
     const char *allow;        /* with 405, else NULL */
     const char *cache_control;
-    bool challenge;        /* send WWW-Authenticate: Basic (RFC 6749 5.2, RFC 9110 15.5.2) */
-    int64_t retry_after_s; /* 0: none */
+    bool challenge;         /* send WWW-Authenticate: Basic (RFC 6749 5.2, RFC 9110 15.5.2) */
+    int64_t retry_after_s;  /* 0: none */
+    char etag[AS_ETAG_MAX]; /* "": none */
+    int64_t waited_s;       /* Preference-Applied: wait=N (RFC 7240); 0: none */
+    struct as_wait wait; /* wait.wait_s > 0: not answered yet; the caller may keep it, or answer it at once */
     struct buf body;
 };
 
 /* Always answers. `out` is initialised here and given back with as_response_done(). */
 void as_answer(struct as *as, const struct as_request *request, struct now now, struct as_response *out);
 void as_response_done(struct as_response *out);
+
+/* The other half of a request that waits: whether there is something to tell, and telling it (or that there is
+ * nothing). as_status_version() grows whenever the status of some token changed: as long as it stays, nothing is due. */
+int64_t as_status_version(struct as *as);
+bool as_wait_due(struct as *as, const struct as_wait *wait);
+void as_wait_answer(struct as *as, const struct as_wait *wait, struct now now, struct as_response *out);
+
+/* A slice of the work that changes of policy, clients and resource servers leave behind: tokens to revoke or to narrow
+ * (status_work.c). True if there is more. What is left when the process dies is done by the next one. */
+bool as_work(struct as *as, struct now now);
 
 /* One line of the admin socket (docs/as-admin-protocol.md), without its line end; appends one line with it.
  * `actor` is for the audit: "uid:0". The caller has checked that the peer is entitled. */
