@@ -22,7 +22,16 @@ struct check {
     struct reader r;
     struct span keys[CB_KEYS_MAX]; /* of the maps open now, the innermost last; each as encoded */
     size_t key_count;
+    size_t low_tags[CB_LOW_TAGS_MAX]; /* where tags of 6 to 20 stand, in order */
+    size_t low_tag_count;
 };
+
+/* Tags 6 to 20 had no meaning when libcbor 0.8 was made, and it takes no item that holds one. It sees each of them
+ * as a tag of four bytes instead, from the end of the range "first come first served", where nobody is. */
+#define LOW_TAG_FIRST  6
+#define LOW_TAG_LAST   20
+#define LOW_TAG_SHOWN  UINT32_C(0xfffff000) /* plus the number */
+#define LOW_TAG_GROWTH 4
 
 static enum status check_item(struct check *c, unsigned depth, struct why *why);
 
@@ -144,11 +153,15 @@ static enum status check_map(struct check *c, const struct head *head, unsigned 
     return ST_OK;
 }
 
-/* Tags 6 to 20 had no meaning when libcbor 0.8 was made, and it takes no item that holds one. */
 static enum status check_tag(struct check *c, const struct head *head, unsigned depth, struct why *why)
 {
-    if (head->value >= 6 && head->value <= 20)
-        return reject(why, ST_UNSUPPORTED, "RFC 8949 3.4", "a CBOR tag of 6 to 20", head->at);
+    if (head->value >= LOW_TAG_SHOWN + LOW_TAG_FIRST && head->value <= LOW_TAG_SHOWN + LOW_TAG_LAST)
+        return reject(why, ST_UNSUPPORTED, "RFC 8949 3.4", "a CBOR tag without a meaning", head->at);
+    if (head->value >= LOW_TAG_FIRST && head->value <= LOW_TAG_LAST) {
+        if (c->low_tag_count == CB_LOW_TAGS_MAX)
+            return reject(why, ST_TOO_LARGE, "CB_LOW_TAGS_MAX", "too many CBOR tags", head->at);
+        c->low_tags[c->low_tag_count++] = head->at;
+    }
     return check_item(c, depth, why);
 }
 
@@ -177,14 +190,12 @@ static enum status check_item(struct check *c, unsigned depth, struct why *why)
     return ST_OK;
 }
 
-static enum status check_all(struct span bytes, struct why *why)
+static enum status check_all(struct check *c, struct span bytes, struct why *why)
 {
-    struct check c;
-
-    c.r = reader_make(bytes, "TK-50");
-    c.key_count = 0;
-    enum status st = check_item(&c, 0, why);
-    return st == ST_OK ? reader_finish(&c.r, why) : st;
+    c->r = reader_make(bytes, "TK-50");
+    c->key_count = c->low_tag_count = 0;
+    enum status st = check_item(c, 0, why);
+    return st == ST_OK ? reader_finish(&c->r, why) : st;
 }
 
 /* ---- reading ---- */
@@ -201,15 +212,25 @@ static struct cb *out_of(cbor_item_t *item)
     return (struct cb *)item;
 }
 
-enum status cb_parse(struct span bytes, size_t max_bytes, struct cb **ret_cb, struct why *why)
+/* The same bytes with the tags libcbor does not take under other numbers. */
+static void show_low_tags(const struct check *c, struct span bytes, struct buf *out)
+{
+    size_t from = 0;
+
+    for (size_t i = 0; i < c->low_tag_count; i++) {
+        size_t at = c->low_tags[i];
+        put_bytes(out, span_cut(bytes, from, at - from));
+        put_u8(out, TAG << 5 | 26); /* a tag, its number in the next four bytes */
+        put_u32(out, LOW_TAG_SHOWN + (bytes.p[at] & 0x1f));
+        from = at + 1; /* one byte each: no longer form was let through */
+    }
+    put_bytes(out, span_cut(bytes, from, bytes.len - from));
+}
+
+static enum status load(struct span bytes, struct cb **ret_cb, struct why *why)
 {
     struct cbor_load_result result;
 
-    if (bytes.len > max_bytes)
-        return reject(why, ST_TOO_LARGE, "max_bytes", "CBOR larger than allowed", max_bytes);
-    enum status st = check_all(bytes, why);
-    if (st != ST_OK)
-        return st;
     cbor_item_t *item = cbor_load(bytes.p, bytes.len, &result);
     if (item == NULL && result.error.code == CBOR_ERR_MEMERROR)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", result.error.position);
@@ -217,6 +238,26 @@ enum status cb_parse(struct span bytes, size_t max_bytes, struct cb **ret_cb, st
         return reject(why, ST_MALFORMED, "libcbor", "not CBOR", result.error.position);
     *ret_cb = out_of(item);
     return ST_OK;
+}
+
+enum status cb_parse(struct span bytes, size_t max_bytes, struct cb **ret_cb, struct why *why)
+{
+    CLEANUP(buf_wipe) /* keys may be among them */
+    struct buf shown;
+    struct check c;
+
+    buf_init(&shown, bytes.len + CB_LOW_TAGS_MAX * LOW_TAG_GROWTH);
+    if (bytes.len > max_bytes)
+        return reject(why, ST_TOO_LARGE, "max_bytes", "CBOR larger than allowed", max_bytes);
+    enum status st = check_all(&c, bytes, why);
+    if (st != ST_OK)
+        return st;
+    if (c.low_tag_count == 0)
+        return load(bytes, ret_cb, why);
+    show_low_tags(&c, bytes, &shown);
+    if (!buf_ok(&shown))
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    return load(buf_span(&shown), ret_cb, why);
 }
 
 void cb_unref(struct cb *cb)
@@ -303,6 +344,14 @@ bool cb_as_bool(const struct cb *cb, bool *ret)
     return true;
 }
 
+bool cb_as_double(const struct cb *cb, double *ret)
+{
+    if (!cb_is(cb, CB_FLOAT))
+        return false;
+    *ret = cbor_float_get_float(in(cb));
+    return true;
+}
+
 size_t cb_size(const struct cb *cb)
 {
     return cb_is(cb, CB_ARRAY) ? cbor_array_size(in(cb)) : cb_is(cb, CB_MAP) ? cbor_map_size(in(cb)) : 0;
@@ -339,11 +388,23 @@ const struct cb *cb_get_text(const struct cb *map, const char *key)
     return NULL;
 }
 
+const struct cb *cb_key_at(const struct cb *map, size_t i)
+{
+    return cb_is(map, CB_MAP) && i < cb_size(map) ? out_of(cbor_map_handle(in(map))[i].key) : NULL;
+}
+
+const struct cb *cb_value_at(const struct cb *map, size_t i)
+{
+    return cb_is(map, CB_MAP) && i < cb_size(map) ? out_of(cbor_map_handle(in(map))[i].value) : NULL;
+}
+
 const struct cb *cb_tagged(const struct cb *cb, uint64_t *ret_number)
 {
     if (!cb_is(cb, CB_TAG))
         return NULL;
-    *ret_number = cbor_tag_value(in(cb));
+    uint64_t number = cbor_tag_value(in(cb));
+    bool low = number >= LOW_TAG_SHOWN + LOW_TAG_FIRST && number <= LOW_TAG_SHOWN + LOW_TAG_LAST;
+    *ret_number = low ? number - LOW_TAG_SHOWN : number;
     return out_of(cbor_move(cbor_tag_item(in(cb)))); /* libcbor hands over a reference; we only lend */
 }
 
@@ -361,10 +422,53 @@ void cb_put_array(struct buf *out, size_t count)
     put_head(out, cbor_encode_array_start, count);
 }
 
+void cb_put_map(struct buf *out, size_t count)
+{
+    put_head(out, cbor_encode_map_start, count);
+}
+
+void cb_put_tag(struct buf *out, uint64_t number)
+{
+    put_head(out, cbor_encode_tag, number);
+}
+
+void cb_put_int(struct buf *out, int64_t v)
+{
+    if (v >= 0)
+        put_head(out, cbor_encode_uint, (uint64_t)v);
+    else
+        put_head(out, cbor_encode_negint, (uint64_t)(-1 - v));
+}
+
+void cb_put_bytes(struct buf *out, struct span bytes)
+{
+    put_head(out, cbor_encode_bytestring_start, bytes.len);
+    put_bytes(out, bytes);
+}
+
 void cb_put_text(struct buf *out, struct span text)
 {
     if (!utf8_valid(text))
         out->failed = true;
     put_head(out, cbor_encode_string_start, text.len);
     put_bytes(out, text);
+}
+
+void cb_put_bool(struct buf *out, bool v)
+{
+    uint8_t byte;
+
+    put_bytes(out, span_of(&byte, cbor_encode_bool(v, &byte, sizeof byte)));
+}
+
+void cb_put_null(struct buf *out)
+{
+    uint8_t byte;
+
+    put_bytes(out, span_of(&byte, cbor_encode_null(&byte, sizeof byte)));
+}
+
+void cb_put_raw(struct buf *out, struct span item)
+{
+    put_bytes(out, item);
 }

@@ -21,7 +21,7 @@ struct token_claims {
     struct span sub;
     struct span client_id;
     struct span aud;
-    struct span jti; /* text */
+    struct span jti; /* text; for a CWT any bytes */
     bool has_exp, has_exi, has_iat, has_nbf;
     struct wall_time exp, iat, nbf;
     int64_t exi_s;
@@ -42,6 +42,17 @@ enum status token_issue_jws(const struct token_claims *claims, const struct key 
 enum status token_issue_jwe(const struct token_claims *claims, const struct key *signer, struct span signer_kid,
                             const struct key *shared, struct span shared_kid, struct buf *out,
                             struct why *why) MUST_CHECK;
+
+/* The same claims as a CWT (RFC 8392): CBOR tag 61 around COSE_Sign1 under the AS's key, or around COSE_Encrypt0
+ * (A128GCM or A256GCM; by the key's length) under the key AS and RS share, signed inside if `signer` is given. The
+ * scope is the CBOR array (MT-86), ace_profile 3, `jti` the bytes of cti. `out` gets raw bytes; in JSON they travel as
+ * base64url. The IV is random, 96 bits: one key must not protect more than 2^32 tokens (TK-67,
+ * SP 800-38D 8.3). */
+enum status token_issue_cwt_sign1(const struct token_claims *claims, const struct key *signer,
+                                  struct span signer_kid, struct buf *out, struct why *why) MUST_CHECK;
+enum status token_issue_cwt_encrypt0(const struct token_claims *claims, const struct key *signer,
+                                     struct span signer_kid, const struct key *shared, struct span shared_kid,
+                                     struct buf *out, struct why *why) MUST_CHECK;
 
 /* {"active":true, ...}: what the AS answers about a token (AF-45, AF-84). A symmetric cnf is printed: the
  * caller has authenticated the RS. For "inactive" print {"active":false} and nothing else (AF-83). */

@@ -15,15 +15,21 @@
 
 #define TOKEN_HASH_LEN 32
 
+enum token_format { TOKEN_JWT, TOKEN_CWT, TOKEN_REFERENCE };
+
+/* How `cnf` names the key: the key itself (perhaps encrypted), or something it is found by. */
+enum token_cnf { TOKEN_CNF_KEY, TOKEN_CNF_KID, TOKEN_CNF_X5T };
+
 struct token {
     unsigned refs; /* atomic; not for users */
+    enum token_format format;
 
     struct span iss;       /* the issuer whose key protected it, or who was asked: always set */
     struct span sub;       /* .p == NULL: absent; as all below */
     struct span client_id; /* RFC 8693 §4.3 */
     struct span aud;       /* the one of our audiences that it names */
-    struct span jti;
-    struct span cnonce; /* decoded bytes (AF-17, AF-19) */
+    struct span jti;       /* text of a JWT; the raw bytes of a CWT's cti */
+    struct span cnonce;    /* decoded bytes (AF-17, AF-19) */
 
     bool has_exp;
     bool has_exi;
@@ -34,22 +40,34 @@ struct token {
     struct wall_time iat;
     struct wall_time nbf;
 
-    struct scope *scope;                    /* never NULL; empty when the claim is absent or [] (MT-83) */
-    struct key *cnf;                        /* never NULL: a public key, or the shared secret */
-    uint8_t cnf_thumbprint[TOKEN_HASH_LEN]; /* RFC 7638: the index for "one token per PoP key" (MT-33) */
-    uint8_t hash[TOKEN_HASH_LEN];           /* SHA-256 of the token as received: "the same token" (MT-73) */
+    struct scope *scope; /* never NULL; empty when the claim is absent or [] (MT-83) */
+
+    enum token_cnf cnf_how;
+    struct key *cnf;     /* a public key, or the shared secret; NULL unless TOKEN_CNF_KEY */
+    struct span cnf_kid; /* raw bytes: the key's kid if it has one; all there is with TOKEN_CNF_KID */
+    /* TOKEN_CNF_KEY: RFC 7638, the index for "one token per PoP key" (MT-33). TOKEN_CNF_X5T: SHA-256 of the
+     * certificate (DER). TOKEN_CNF_KID: zeros. */
+    uint8_t cnf_thumbprint[TOKEN_HASH_LEN];
+
+    uint8_t hash[TOKEN_HASH_LEN]; /* SHA-256 of what was presented: JWT or reference text, raw CWT (MT-73) */
 
     uint32_t skew_s; /* what the verifier tolerates */
     bool by_introspection;
     bool encrypted; /* some layer was encrypted */
+    bool no_clock;  /* the verifier has none: exp - iat is a length, not a date */
 };
 
 struct token *token_ref(const struct token *token); /* counts are not part of its value: const in, usable out */
 void token_unref(struct token *token);              /* NULL does nothing */
 void token_unrefp(struct token **token);
 
+/* A token of TOKEN_CNF_KID with the key that its kid names, which the caller has found and may use: from then on as
+ * if cnf had held the key itself. A new token, one reference; the key is referenced. */
+enum status token_bind_key(const struct token *token, const struct key *key,
+                           struct token **ret_token) MUST_CHECK;
+
 /* When it ends for a receiver that first saw it at `first_seen`: the earlier of exp + skew_s, as token_verify() sees
- * it, and first_seen + exi.
+ * it, and first_seen + exi; without a clock, first_seen + (exp - iat) instead of the former.
  * False if it has neither (only when the verifier is configured to take such tokens). */
 bool token_end(const struct token *token, struct wall_time first_seen, struct wall_time *ret_end);
 

@@ -17,6 +17,8 @@
 #include "jose/jwks.h"
 #include "token/token.h"
 
+struct claim_rules; /* token/claim_rules.h */
+
 #define VERIFIER_MAX_ISSUERS   16
 #define VERIFIER_MAX_AUDIENCES 16
 #define VERIFIER_MAX_KEYS      16 /* shared keys */
@@ -25,8 +27,11 @@
 
 /* An authorization server entitled to issue for us. */
 struct verifier_issuer {
-    struct span iss;   /* compared exactly with the claim */
-    struct jwks *jwks; /* may be NULL until fetched; HS256 secrets are members of kind "oct" */
+    struct span iss;                 /* compared exactly with the claim */
+    struct jwks *jwks;               /* may be NULL until fetched; HS256 secrets are members of kind "oct" */
+    const struct span *audiences;    /* what it calls us ... */
+    size_t n_audiences;              /* ... 0: the common ones */
+    const struct claim_rules *rules; /* NULL: the claims of ACE and nothing else; outlives the verifier */
 };
 
 /* A key shared with one issuer, under which it encrypts to us (MT-14, TK-22). */
@@ -50,6 +55,9 @@ struct verifier_config {
     bool introspection;      /* references are looked up: ST_PENDING instead of ST_MALFORMED */
     bool allow_no_lifetime;  /* neither exp nor exi is acceptable (TK-52): default no */
     bool require_cnonce;     /* AF-18; whether it is fresh is the caller's to know */
+    /* We do not know the time (AF-15 to AF-18): exp, nbf and iat are not compared with it, a cnonce is required, and
+     * token_end() counts life from first receipt: exi, or exp - iat. A token that has neither is refused. */
+    bool no_clock;
 };
 
 struct verifier;
@@ -64,6 +72,11 @@ enum status verifier_with_jwks(const struct verifier *verifier, struct span iss,
 struct verifier *verifier_ref(const struct verifier *verifier);
 void verifier_unref(struct verifier *verifier);
 void verifier_unrefp(struct verifier **verifier);
+
+/* What bytes that should be a token look like (D-30), by their first bytes alone: nothing is believed yet. A CWT may
+ * stand without a tag, as an array. */
+enum token_form { TOKEN_FORM_JWS, TOKEN_FORM_JWE, TOKEN_FORM_COSE, TOKEN_FORM_REFERENCE, TOKEN_FORM_OTHER };
+enum token_form token_form(struct span token);
 
 enum status token_verify(struct span token, const struct verifier *verifier, struct wall_time now,
                          struct token **ret_token, struct why *why) MUST_CHECK;

@@ -3,25 +3,41 @@
 #include "jose/jws.h"
 #include "token/token_priv.h"
 
-enum form { FORM_JWS, FORM_JWE, FORM_REFERENCE, FORM_OTHER };
+/* A CWT is an array of COSE (RFC 9052 2) behind tag 61 or its own tag, or without any; none of them is a character. */
+static bool starts_as_cose(struct span token)
+{
+    switch (token.p[0]) {
+    case 0xd0: /* tag 16: COSE_Encrypt0 */
+    case 0xd1: /* tag 17: COSE_Mac0 */
+    case 0xd2: /* tag 18: COSE_Sign1 */
+    case 0xd8: /* a tag in one more byte: 61, 96, 97, 98 */
+    case 0x83: /* COSE_Encrypt0 as it is */
+    case 0x84: /* COSE_Mac0, COSE_Sign1 */
+        return true;
+    default:
+        return false;
+    }
+}
 
 /* A header is a JSON object, so a JWT starts with an encoded "{", whose first character is always "e". */
-static enum form token_form(struct span token)
+enum token_form token_form(struct span token)
 {
     size_t dots = 0;
 
+    if (token.len > 0 && starts_as_cose(token))
+        return TOKEN_FORM_COSE;
     for (size_t i = 0; i < token.len; i++) {
         if (token.p[i] < 0x20 || token.p[i] > 0x7e)
-            return FORM_OTHER; /* RFC 6749 A.12: an access token is printable */
+            return TOKEN_FORM_OTHER; /* RFC 6749 A.12: an access token is printable */
         dots += token.p[i] == '.';
     }
     if (token.len == 0)
-        return FORM_OTHER;
+        return TOKEN_FORM_OTHER;
     if (token.p[0] == 'e' && dots == 2)
-        return FORM_JWS;
+        return TOKEN_FORM_JWS;
     if (token.p[0] == 'e' && dots == 4)
-        return FORM_JWE;
-    return FORM_REFERENCE;
+        return TOKEN_FORM_JWE;
+    return TOKEN_FORM_REFERENCE;
 }
 
 /* What is known after some layers have been taken off. */
@@ -113,10 +129,10 @@ static enum status open_layer(const struct verifier *v, struct span text, struct
     enum status st;
 
     switch (token_form(text)) {
-    case FORM_JWS:
+    case TOKEN_FORM_JWS:
         st = open_jws(v, text, o, out, why);
         break;
-    case FORM_JWE:
+    case TOKEN_FORM_JWE:
         st = open_jwe(v, text, o, out, why);
         break;
     default:
@@ -169,14 +185,15 @@ enum status token_verify(struct span token, const struct verifier *verifier, str
     if (token.len > settings->max_bytes)
         return reject(why, ST_TOO_LARGE, "max_bytes", "token larger than allowed", 0);
     switch (token_form(token)) {
-    case FORM_JWS:
-    case FORM_JWE:
+    case TOKEN_FORM_JWS:
+    case TOKEN_FORM_JWE:
         break;
-    case FORM_REFERENCE:
+    case TOKEN_FORM_REFERENCE:
         if (settings->introspection)
             return ST_PENDING;
         return reject(why, ST_MALFORMED, "MT-36", "not a self-contained token, and none is looked up", 0);
-    case FORM_OTHER:
+    case TOKEN_FORM_COSE:
+    case TOKEN_FORM_OTHER:
         return reject(why, ST_MALFORMED, "MT-36", "not a token of any kind spoken here", 0);
     }
 
