@@ -93,6 +93,37 @@ bool p256_public_of(const uint8_t d[KEY_PART_LEN], uint8_t x[KEY_PART_LEN], uint
     return ok;
 }
 
+bool p256_multiply(const uint8_t d[KEY_PART_LEN], const uint8_t x[KEY_PART_LEN], const uint8_t y[KEY_PART_LEN],
+                   uint8_t out[KEY_PART_LEN])
+{
+    const struct ecc_curve *curve = nettle_get_secp_256r1();
+    struct ecc_scalar scalar;
+    struct ecc_point point, product;
+    mpz_t v, xv, yv;
+
+    nettle_mpz_init_set_str_256_u(v, KEY_PART_LEN, d);
+    nettle_mpz_init_set_str_256_u(xv, KEY_PART_LEN, x);
+    nettle_mpz_init_set_str_256_u(yv, KEY_PART_LEN, y);
+    ecc_scalar_init(&scalar, curve);
+    ecc_point_init(&point, curve);
+    ecc_point_init(&product, curve);
+    bool ok = ecc_scalar_set(&scalar, v) != 0 && ecc_point_set(&point, xv, yv) != 0;
+    if (ok) {
+        ecc_point_mul(&product, &scalar, &point);
+        ecc_point_get(&product, xv, yv);
+        mpz_to_bytes(xv, out);
+    }
+    wipe_mpz(v);
+    wipe_mpz(xv);
+    wipe_mpz(yv);
+    secret_wipe(scalar.p, ecc_size(curve) * sizeof(mp_limb_t));
+    secret_wipe(product.p, 2 * ecc_size(curve) * sizeof(mp_limb_t)); /* affine: two coordinates */
+    ecc_scalar_clear(&scalar);
+    ecc_point_clear(&point);
+    ecc_point_clear(&product);
+    return ok;
+}
+
 bool p256_on_curve(const uint8_t x[KEY_PART_LEN], const uint8_t y[KEY_PART_LEN])
 {
     struct ecc_point point;

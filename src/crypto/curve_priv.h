@@ -13,6 +13,10 @@ bool ed25519_acceptable(const uint8_t x[KEY_PART_LEN]);
 /* False unless 1 <= d < n. */
 bool p256_public_of(const uint8_t d[KEY_PART_LEN], uint8_t x[KEY_PART_LEN], uint8_t y[KEY_PART_LEN]);
 
+/* The x-coordinate of d times a point that is on the curve. False unless 1 <= d < n. */
+bool p256_multiply(const uint8_t d[KEY_PART_LEN], const uint8_t x[KEY_PART_LEN], const uint8_t y[KEY_PART_LEN],
+                   uint8_t out[KEY_PART_LEN]);
+
 /* x, y < p and on the curve (TK-61). */
 bool p256_on_curve(const uint8_t x[KEY_PART_LEN], const uint8_t y[KEY_PART_LEN]);
 
