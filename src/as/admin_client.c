@@ -1,5 +1,7 @@
 #include "as/admin_priv.h"
+#include "as/name_set.h"
 #include "as/token_row.h"
+#include "token/ace_cbor.h"
 
 #define TOKENS_COUNTED_MAX 1000000
 
@@ -22,6 +24,10 @@ static enum status put_client(struct admin *a, const struct principal *p, struct
         st = admin_set_base64url(obj, "x5t#S256", p->x5t);
     if (st == ST_OK && p->default_audience.len > 0)
         st = js_set_str(obj, "default_audience", p->default_audience);
+    if (st == ST_OK && p->profiles != 0)
+        st = js_set_take(obj, "profiles", name_set_to_js(ace_profile_name, p->profiles));
+    if (st == ST_OK)
+        st = js_set_bool(obj, "refresh", p->refresh);
     if (st == ST_OK)
         st = js_set_i64(obj, "created_at", p->created_at);
     return st;
@@ -57,6 +63,20 @@ static enum status named_client(struct admin *a, struct principal *ret)
     return st == ST_OK ? registry_client(a->as->sql, a->subject, &a->arena, ret, &a->why) : st;
 }
 
+/* What its tokens may be like; absent members stay as they are. */
+static enum status take_kinds(struct admin *a, struct principal *p)
+{
+    const struct js *profiles = js_get(a->in, "profiles");
+    enum status st = admin_bool(a, "refresh", p->refresh, &p->refresh);
+
+    if (st != ST_OK || profiles == NULL)
+        return st;
+    p->profiles = 0; /* null: any */
+    return js_is(profiles, JS_NULL)
+               ? ST_OK
+               : name_set_from_js(ace_profile_name, profiles, "profiles", &p->profiles, &a->why);
+}
+
 enum status admin_client_add(struct admin *a)
 {
     struct principal p = { .kind = PRINCIPAL_CLIENT, .created_at = a->now.wall.s };
@@ -72,6 +92,8 @@ enum status admin_client_add(struct admin *a)
         st = admin_jwk(a, "jwk", &p.jwk);
     if (st == ST_OK)
         st = admin_x5t(a, &p.x5t);
+    if (st == ST_OK)
+        st = take_kinds(a, &p);
     if (st == ST_OK)
         st = admin_bool(a, "secret", p.jwk.len == 0 && p.x5t.len == 0, &secret);
     if (st == ST_OK && secret)
@@ -136,6 +158,8 @@ enum status admin_client_set(struct admin *a)
         st = admin_jwk(a, "jwk", &p.jwk);
     if (st == ST_OK && (admin_has(a, "certificate") || admin_has(a, "x5t#S256")))
         st = admin_x5t(a, &p.x5t);
+    if (st == ST_OK)
+        st = take_kinds(a, &p);
     if (st == ST_OK)
         st = registry_set_principal(a->as->sql, &p, &a->why);
     if (st == ST_OK && admin_has(a, "groups"))

@@ -1,7 +1,10 @@
 #include "as/admin_priv.h"
+#include "as/name_set.h"
 #include "as/token_row.h"
 #include "crypto/x509.h"
 #include "jose/jwk.h"
+#include "token/ace_cbor.h"
+#include "token/claims.h"
 
 #define AUDIENCE_MAX   1024
 #define RS_KEY_LEN     32 /* A256KW */
@@ -24,6 +27,19 @@ static enum status put_rs_cnf(struct js *obj, const struct resource_server *rs)
     return st == ST_OK ? js_set_take(obj, "rs_cnf", TAKE(cnf)) : st;
 }
 
+static enum status put_kinds(struct js *obj, const struct resource_server *rs)
+{
+    enum status st = js_set_str(obj, "token_format", span_of_str(rs_format_name(rs->format)));
+
+    if (st == ST_OK)
+        st = js_set_str(obj, "protection", span_of_str(rs_protection_name(rs->protection)));
+    if (st == ST_OK)
+        st = js_set_take(obj, "pop_keys", name_set_to_js(pop_kind_name, rs->pop_keys));
+    if (st == ST_OK)
+        st = js_set_take(obj, "profiles", name_set_to_js(ace_profile_name, rs->profiles));
+    return st == ST_OK ? js_set_bool(obj, "refresh", rs->refresh) : st;
+}
+
 static enum status put_rs(struct admin *a, const struct resource_server *rs, struct js *obj)
 {
     struct principal p;
@@ -34,7 +50,7 @@ static enum status put_rs(struct admin *a, const struct resource_server *rs, str
     if (st == ST_OK)
         st = js_set_str(obj, "audience", rs->audience);
     if (st == ST_OK)
-        st = js_set_str(obj, "token_format", rs->reference ? SPAN("reference") : SPAN("jwt"));
+        st = put_kinds(obj, rs);
     if (st == ST_OK)
         st = js_set_i64(obj, "lifetime_s", rs->lifetime_s);
     if (st == ST_OK)
@@ -162,23 +178,66 @@ static enum status take_rs_cnf(struct admin *a, struct resource_server *rs)
     return st;
 }
 
+/* One name out of a kind; absent: stays. */
+static enum status take_name(struct admin *a, const char *member, name_fn *kind, unsigned *number)
+{
+    struct span name;
+    enum status st = admin_text(a, member, &name);
+
+    if (st == ST_OK && name.len > 0 && !name_number(kind, name, number))
+        return reject(&a->why, ST_MALFORMED, member, "a name that is not known here", 0);
+    return st;
+}
+
+static enum status take_set(struct admin *a, const char *member, name_fn *kind, unsigned *set)
+{
+    if (!admin_has(a, member))
+        return ST_OK;
+    enum status st = name_set_from_js(kind, js_get(a->in, member), member, set, &a->why);
+    if (st == ST_OK && *set == 0)
+        return reject(&a->why, ST_MALFORMED, member, "must name at least one", 0);
+    return st;
+}
+
+static enum status take_kinds(struct admin *a, struct resource_server *rs)
+{
+    unsigned format = rs->format, protection = rs->protection;
+    enum status st = take_name(a, "token_format", rs_format_name, &format);
+
+    if (st == ST_OK)
+        st = take_name(a, "protection", rs_protection_name, &protection);
+    if (st == ST_OK)
+        st = take_set(a, "pop_keys", pop_kind_name, &rs->pop_keys);
+    if (st == ST_OK)
+        st = take_set(a, "profiles", ace_profile_name, &rs->profiles);
+    if (st == ST_OK)
+        st = admin_bool(a, "refresh", rs->refresh, &rs->refresh);
+    rs->format = (enum rs_format)format;
+    rs->protection = (enum rs_protection)protection;
+    return st;
+}
+
 static enum status take_settings(struct admin *a, struct resource_server *rs)
 {
-    struct span format;
-    enum status st = admin_text(a, "token_format", &format);
+    enum status st = take_kinds(a, rs);
 
-    if (st == ST_OK && format.len > 0) {
-        rs->reference = span_eq_str(format, "reference");
-        if (!rs->reference && !span_eq_str(format, "jwt"))
-            return reject(&a->why, ST_MALFORMED, "token_format", "must be jwt or reference", 0);
-    }
     if (st == ST_OK)
         st = admin_int(a, "lifetime_s", rs->lifetime_s, LIFETIME_MIN_S, LIFETIME_MAX_S, &rs->lifetime_s);
     if (st == ST_OK)
         st = admin_bool(a, "exi", rs->exi, &rs->exi);
-    if (st == ST_OK && rs->exi && rs->reference)
+    if (st == ST_OK && rs->exi && rs->format == RS_REFERENCE)
         return reject(&a->why, ST_MALFORMED, "AF-75", "exi is for self-contained tokens only", 0);
     return st == ST_OK ? take_rs_cnf(a, rs) : st;
+}
+
+/* Once its key is known, too. */
+static enum status check_protection(struct admin *a, const struct resource_server *rs)
+{
+    bool encrypts = rs->protection == RS_ENCRYPTED || rs->protection == RS_NESTED;
+
+    if (encrypts && rs->format != RS_REFERENCE && rs->secret_key.len == 0)
+        return reject(&a->why, ST_MALFORMED, "protection", "encrypted tokens need a key shared with us", 0);
+    return ST_OK;
 }
 
 static enum status take_names(struct admin *a, struct resource_server *rs)
@@ -202,7 +261,11 @@ static enum status take_names(struct admin *a, struct resource_server *rs)
 
 enum status admin_rs_add(struct admin *a)
 {
-    struct resource_server rs = { .lifetime_s = a->as->settings->token_lifetime_s };
+    struct resource_server rs = {
+        .pop_keys = POP_KINDS_ALL,
+        .profiles = IN(ACE_PROFILE_MQTT_TLS_CBOR),
+        .lifetime_s = a->as->settings->token_lifetime_s,
+    };
     struct principal p = { .kind = PRINCIPAL_RS, .created_at = a->now.wall.s };
     bool introspect = true;
     enum status st = take_names(a, &rs);
@@ -212,6 +275,8 @@ enum status admin_rs_add(struct admin *a)
         st = take_settings(a, &rs);
     if (st == ST_OK)
         st = take_key(a, &rs);
+    if (st == ST_OK)
+        st = check_protection(a, &rs);
     if (st == ST_OK)
         st = admin_bool(a, "introspect", true, &introspect);
     if (st == ST_OK && introspect)
@@ -267,6 +332,8 @@ enum status admin_rs_set(struct admin *a)
 
     if (st == ST_OK)
         st = take_settings(a, &rs);
+    if (st == ST_OK)
+        st = check_protection(a, &rs);
     if (st == ST_OK)
         st = registry_set_rs(a->as->sql, &rs, &a->why);
     return st == ST_OK ? answer_rs(a, rs.id) : st;

@@ -193,7 +193,7 @@ static enum status make_token(struct call *call, struct grant *g)
     };
     enum status st;
 
-    if (g->rs.reference)
+    if (g->rs.format == RS_REFERENCE)
         return as_random_text(as, SECRET_BYTES, &g->token, &call->why);
     if (!g->pop.symmetric)
         return as->signer->ops->issue(as->signer, &claims, &g->token, &call->why);
@@ -229,7 +229,7 @@ static enum status keep_row(struct call *call, struct grant *g)
             .client_id = g->auth.principal.id,
             .rs_id = g->rs.id,
             .audience = g->rs.audience,
-            .format = g->rs.reference ? SPAN("reference") : SPAN("jwt"),
+            .format = span_of_str(rs_format_name(g->rs.format)),
             .scope = buf_span(&scope),
             .cnf = buf_span(&cnf),
             .pop_kid = g->pop.kid,

@@ -1,7 +1,29 @@
 #include "as/registry.h"
 
 #include "as/as_priv.h"
+#include "as/name_set.h"
 #include "jose/jwk.h"
+#include "token/ace_cbor.h"
+
+#define WORDS_MAX 512
+
+const char *rs_format_name(int64_t format)
+{
+    static const char *const names[] = { "jwt", "cwt", "reference" };
+    return format >= 0 && format < (int64_t)COUNT_OF(names) ? names[format] : NULL;
+}
+
+const char *rs_protection_name(int64_t protection)
+{
+    static const char *const names[] = { "auto", "signed", "encrypted", "nested" };
+    return protection >= 0 && protection < (int64_t)COUNT_OF(names) ? names[protection] : NULL;
+}
+
+const char *pop_kind_name(int64_t kind)
+{
+    static const char *const names[POP_KINDS] = { "EdDSA", "ES256", "symmetric", "x5t" };
+    return kind >= 0 && kind < POP_KINDS ? names[kind] : NULL;
+}
 
 bool id_valid(struct span id)
 {
@@ -34,7 +56,8 @@ static struct span keep(struct read *r, const struct sql_row *row, size_t column
     return copy;
 }
 
-#define PRINCIPAL_COLUMNS "id, kind, name, secret_hash, jwk, x5t, default_audience, created_at"
+#define PRINCIPAL_COLUMNS \
+    "id, kind, name, secret_hash, jwk, x5t, default_audience, created_at, profiles, refresh"
 
 static enum status take_principal(void *ctx, const struct sql_row *row)
 {
@@ -51,8 +74,11 @@ static enum status take_principal(void *ctx, const struct sql_row *row)
         .x5t = keep(r, row, 5, &ok),
         .default_audience = keep(r, row, 6, &ok),
         .created_at = sql_i64(row, 7),
+        .refresh = sql_i64(row, 9) != 0,
     };
-    return ok ? ST_OK : ST_NO_MEMORY;
+    if (!ok)
+        return ST_NO_MEMORY;
+    return name_set_from_words(ace_profile_name, sql_bytes(row, 8), &r->principal->profiles);
 }
 
 enum status registry_principal(struct sql *sql, struct span id, struct arena *arena, struct principal *ret,
@@ -77,8 +103,23 @@ enum status registry_client(struct sql *sql, struct span id, struct arena *arena
     return st == ST_OK ? ST_OK : reject(why, st, "as registry", "the client cannot be read", 0);
 }
 
-#define RS_COLUMNS \
-    "id, audience, token_format, lifetime_s, exi, secret_key, secret_kid, rs_jwk, rs_x5t FROM resource_server"
+#define RS_COLUMNS                                                                                      \
+    "id, audience, token_format, lifetime_s, exi, secret_key, secret_kid, rs_jwk, rs_x5t, protection, " \
+    "pop_keys,"                                                                                         \
+    " profiles, refresh FROM resource_server"
+
+static enum status take_kinds(const struct sql_row *row, struct resource_server *rs)
+{
+    unsigned format, protection;
+
+    if (!name_number(rs_format_name, sql_bytes(row, 2), &format) ||
+        !name_number(rs_protection_name, sql_bytes(row, 9), &protection))
+        return ST_INTERNAL;
+    rs->format = (enum rs_format)format;
+    rs->protection = (enum rs_protection)protection;
+    enum status st = name_set_from_words(pop_kind_name, sql_bytes(row, 10), &rs->pop_keys);
+    return st == ST_OK ? name_set_from_words(ace_profile_name, sql_bytes(row, 11), &rs->profiles) : st;
+}
 
 static enum status take_rs(void *ctx, const struct sql_row *row)
 {
@@ -89,15 +130,15 @@ static enum status take_rs(void *ctx, const struct sql_row *row)
     *r->rs = (struct resource_server){
         .id = keep(r, row, 0, &ok),
         .audience = keep(r, row, 1, &ok),
-        .reference = span_eq_str(sql_bytes(row, 2), "reference"),
         .lifetime_s = sql_i64(row, 3),
         .exi = sql_i64(row, 4) != 0,
         .secret_key = keep(r, row, 5, &ok),
         .secret_kid = keep(r, row, 6, &ok),
         .rs_jwk = keep(r, row, 7, &ok),
         .rs_x5t = keep(r, row, 8, &ok),
+        .refresh = sql_i64(row, 12) != 0,
     };
-    return ok ? ST_OK : ST_NO_MEMORY;
+    return ok ? take_kinds(row, r->rs) : ST_NO_MEMORY;
 }
 
 static enum status one_rs(enum status st, const struct read *r, struct why *why)
@@ -132,14 +173,20 @@ enum status registry_rs_only(struct sql *sql, struct arena *arena, struct resour
 
 enum status registry_add_principal(struct sql *sql, const struct principal *p, struct why *why)
 {
+    struct buf profiles;
+
     if (!id_valid(p->id))
         return reject(why, ST_BAD_CLIENT_ID, "as registry",
                       "an identifier is 1 to 128 of A-Z a-z 0-9 . _ : @ ~ = , -", 0);
-    enum status st =
-        sql_run(sql, "INSERT INTO principal (" PRINCIPAL_COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-                NULL, why, SQL_TEXT(p->id), SQL_TEXT(p->kind == PRINCIPAL_RS ? SPAN("rs") : SPAN("client")),
-                SQL_TEXT(p->name), SQL_BLOB_OR_NULL(p->secret_hash), SQL_TEXT_OR_NULL(p->jwk),
-                SQL_BLOB_OR_NULL(p->x5t), SQL_TEXT_OR_NULL(p->default_audience), SQL_I64(p->created_at));
+    buf_init(&profiles, WORDS_MAX);
+    name_set_put_words(ace_profile_name, p->profiles, &profiles);
+    enum status st = sql_run(
+        sql, "INSERT INTO principal (" PRINCIPAL_COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        NULL, why, SQL_TEXT(p->id), SQL_TEXT(p->kind == PRINCIPAL_RS ? SPAN("rs") : SPAN("client")),
+        SQL_TEXT(p->name), SQL_BLOB_OR_NULL(p->secret_hash), SQL_TEXT_OR_NULL(p->jwk), SQL_BLOB_OR_NULL(p->x5t),
+        SQL_TEXT_OR_NULL(p->default_audience), SQL_I64(p->created_at), SQL_TEXT_OR_NULL(buf_span(&profiles)),
+        SQL_I64(p->refresh));
+    buf_done(&profiles);
     if (st == ST_EXISTS)
         return reject(why, st, "as registry", "a client or resource server of that name is already there", 0);
     return st;
@@ -155,30 +202,69 @@ static enum status found(enum status st, int64_t changed, struct why *why)
 enum status registry_set_principal(struct sql *sql, const struct principal *p, struct why *why)
 {
     int64_t changed = 0;
+    struct buf profiles;
+
+    buf_init(&profiles, WORDS_MAX);
+    name_set_put_words(ace_profile_name, p->profiles, &profiles);
     enum status st =
         sql_run(sql,
-                "UPDATE principal SET name = $2, secret_hash = $3, jwk = $4, x5t = $5, default_audience = $6 "
-                "WHERE id = $1",
+                "UPDATE principal SET name = $2, secret_hash = $3, jwk = $4, x5t = $5, default_audience = $6,"
+                " profiles = $7, refresh = $8 WHERE id = $1",
                 &changed, why, SQL_TEXT(p->id), SQL_TEXT(p->name), SQL_BLOB_OR_NULL(p->secret_hash),
-                SQL_TEXT_OR_NULL(p->jwk), SQL_BLOB_OR_NULL(p->x5t), SQL_TEXT_OR_NULL(p->default_audience));
+                SQL_TEXT_OR_NULL(p->jwk), SQL_BLOB_OR_NULL(p->x5t), SQL_TEXT_OR_NULL(p->default_audience),
+                SQL_TEXT_OR_NULL(buf_span(&profiles)), SQL_I64(p->refresh));
+    buf_done(&profiles);
     return found(st, changed, why);
 }
 
 /* The count of exi tokens starts from the clock, not from 0: a resource server that was removed and added again must not
  * meet numbers it has seen (AF-77), nor we the jti of a token we keep. The rows that are kept are added, for when both
  * happen within one second. */
+static const char add_rs[] =
+    "INSERT INTO resource_server (id, audience, token_format, lifetime_s, exi, exi_sequence, secret_key,"
+    " secret_kid, rs_jwk, rs_x5t, protection, pop_keys, profiles, refresh) VALUES ($1, $2, $3, $4, $5,"
+    " (SELECT created_at * 65536 FROM principal WHERE id = $1)"
+    " + (SELECT COUNT(*) FROM token WHERE rs_id = $1), $6, $7, $8, $9, $10, $11, $12, $13)";
+static const char set_rs[] =
+    "UPDATE resource_server SET audience = $2, token_format = $3, lifetime_s = $4, exi = $5, secret_key = $6,"
+    " secret_kid = $7, rs_jwk = $8, rs_x5t = $9, protection = $10, pop_keys = $11, profiles = $12,"
+    " refresh = $13 WHERE id = $1";
+
+/* The same values in the same order for both. */
+static enum status write_rs(struct sql *sql, const char *text, const struct resource_server *rs,
+                            int64_t *ret_changed, struct why *why)
+{
+    struct buf pop_keys, profiles;
+
+    buf_init(&pop_keys, WORDS_MAX);
+    buf_init(&profiles, WORDS_MAX);
+    name_set_put_words(pop_kind_name, rs->pop_keys, &pop_keys);
+    name_set_put_words(ace_profile_name, rs->profiles, &profiles);
+    const struct sql_value values[] = {
+        SQL_TEXT(rs->id),
+        SQL_TEXT(rs->audience),
+        SQL_TEXT(span_of_str(rs_format_name(rs->format))),
+        SQL_I64(rs->lifetime_s),
+        SQL_I64(rs->exi),
+        SQL_BLOB_OR_NULL(rs->secret_key),
+        SQL_TEXT_OR_NULL(rs->secret_kid),
+        SQL_TEXT_OR_NULL(rs->rs_jwk),
+        SQL_BLOB_OR_NULL(rs->rs_x5t),
+        SQL_TEXT(span_of_str(rs_protection_name(rs->protection))),
+        SQL_TEXT(buf_span(&pop_keys)),
+        SQL_TEXT(buf_span(&profiles)),
+        SQL_I64(rs->refresh),
+    };
+    enum status st = sql_execute(sql, text, values, COUNT_OF(values), NULL, NULL, ret_changed, why);
+    buf_done(&pop_keys);
+    buf_done(&profiles);
+    return st;
+}
+
 enum status registry_add_rs(struct sql *sql, const struct resource_server *rs, struct why *why)
 {
-    enum status st = sql_run(
-        sql,
-        "INSERT INTO resource_server (id, audience, token_format, lifetime_s, exi, exi_sequence, secret_key,"
-        " secret_kid, rs_jwk, rs_x5t) VALUES ($1, $2, $3, $4, $5,"
-        " (SELECT created_at * 65536 FROM principal WHERE id = $1)"
-        " + (SELECT COUNT(*) FROM token WHERE rs_id = $1), $6, $7, $8, $9)",
-        NULL, why, SQL_TEXT(rs->id), SQL_TEXT(rs->audience),
-        SQL_TEXT(rs->reference ? SPAN("reference") : SPAN("jwt")), SQL_I64(rs->lifetime_s), SQL_I64(rs->exi),
-        SQL_BLOB_OR_NULL(rs->secret_key), SQL_TEXT_OR_NULL(rs->secret_kid), SQL_TEXT_OR_NULL(rs->rs_jwk),
-        SQL_BLOB_OR_NULL(rs->rs_x5t));
+    enum status st = write_rs(sql, add_rs, rs, NULL, why);
+
     if (st == ST_EXISTS)
         return reject(why, st, "as registry", "a resource server of that audience is already there", 0);
     return st;
@@ -187,13 +273,8 @@ enum status registry_add_rs(struct sql *sql, const struct resource_server *rs, s
 enum status registry_set_rs(struct sql *sql, const struct resource_server *rs, struct why *why)
 {
     int64_t changed = 0;
-    enum status st =
-        sql_run(sql,
-                "UPDATE resource_server SET token_format = $2, lifetime_s = $3, exi = $4, secret_key = $5,"
-                " secret_kid = $6, rs_jwk = $7, rs_x5t = $8 WHERE id = $1",
-                &changed, why, SQL_TEXT(rs->id), SQL_TEXT(rs->reference ? SPAN("reference") : SPAN("jwt")),
-                SQL_I64(rs->lifetime_s), SQL_I64(rs->exi), SQL_BLOB_OR_NULL(rs->secret_key),
-                SQL_TEXT_OR_NULL(rs->secret_kid), SQL_TEXT_OR_NULL(rs->rs_jwk), SQL_BLOB_OR_NULL(rs->rs_x5t));
+    enum status st = write_rs(sql, set_rs, rs, &changed, why);
+
     return found(st, changed, why);
 }
 

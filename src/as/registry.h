@@ -21,13 +21,36 @@ struct principal {
     struct span jwk;         /* public key as JWK text; empty: none */
     struct span x5t;         /* SHA-256 of the certificate (RFC 8705); empty: none */
     struct span default_audience;
+    unsigned profiles; /* IN(number) of the ACE profiles it speaks; 0: any (clients) */
+    bool refresh;      /* its tokens come with a refresh token */
     int64_t created_at;
 };
+
+enum rs_format { RS_JWT, RS_CWT, RS_REFERENCE };
+const char *rs_format_name(int64_t format);
+
+/* What keeps a self-contained token whole, and its symmetric key secret. */
+enum rs_protection {
+    RS_AUTO,      /* signed; with a symmetric key encrypted */
+    RS_SIGNED,    /* by our key, always: no symmetric keys */
+    RS_ENCRYPTED, /* under the key we share, always */
+    RS_NESTED,    /* signed, then encrypted */
+};
+const char *rs_protection_name(int64_t protection);
+
+/* What it can have a proof of possession made with (AF-52). */
+enum pop_kind { POP_EDDSA, POP_ES256, POP_SYMMETRIC, POP_X5T, POP_KINDS };
+const char *pop_kind_name(int64_t kind); /* "EdDSA", "ES256", "symmetric", "x5t" */
+#define POP_KINDS_ALL (IN(POP_KINDS) - 1)
 
 struct resource_server {
     struct span id;
     struct span audience;
-    bool reference; /* tokens are references, else JWT */
+    enum rs_format format;
+    enum rs_protection protection;
+    unsigned pop_keys; /* IN(POP_EDDSA), ... */
+    unsigned profiles; /* IN(number), at least one */
+    bool refresh;      /* tokens for it come with a refresh token */
     int64_t lifetime_s;
     bool exi;               /* life counts from first receipt (AF-75) */
     struct span secret_key; /* AS-RS key, 32 bytes; empty: none */

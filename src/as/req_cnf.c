@@ -23,7 +23,7 @@ static enum status refuse(struct call *call, const char *clause, const char *tex
 /* A symmetric key can only travel to a resource server that shares a key with us, or asks us (MT-14, AF-90). */
 static enum status check_rs_takes_secrets(struct call *call, const struct resource_server *rs)
 {
-    if (rs->reference || rs->secret_key.len > 0)
+    if (rs->format == RS_REFERENCE || rs->secret_key.len > 0)
         return ST_OK;
     return reject(&call->why, ST_BAD_POP_KEY, "MT-14",
                   "this resource server has no key for encrypted tokens: send a public key in req_cnf", 0);

@@ -55,8 +55,48 @@ static const char first[] =
     "CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'append only'); END;"
     "CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'append only'); END;";
 
+/* What a resource server can be told apart by (registry.h), and refresh tokens (refresh.h). A CHECK cannot be changed in
+ * place, so the table is made anew. */
+static const char formats_and_refresh[] =
+    "CREATE TABLE resource_server_new ("
+    " id TEXT PRIMARY KEY REFERENCES principal (id) ON DELETE CASCADE, audience TEXT NOT NULL UNIQUE,"
+    " token_format TEXT NOT NULL CHECK (token_format IN ('jwt', 'cwt', 'reference')),"
+    " protection TEXT NOT NULL CHECK (protection IN ('auto', 'signed', 'encrypted', 'nested')),"
+    " pop_keys TEXT NOT NULL, profiles TEXT NOT NULL, refresh INTEGER NOT NULL, lifetime_s INTEGER NOT NULL,"
+    " exi INTEGER NOT NULL, exi_sequence INTEGER NOT NULL, secret_key BLOB, secret_kid TEXT,"
+    " rs_jwk TEXT, rs_x5t BLOB);"
+    "INSERT INTO resource_server_new SELECT id, audience, token_format, 'auto', 'EdDSA ES256 symmetric x5t',"
+    " 'mqtt_tls', 0, lifetime_s, exi, exi_sequence, secret_key, secret_kid, rs_jwk, rs_x5t FROM "
+    "resource_server;"
+    "DROP TABLE resource_server;"
+    "ALTER TABLE resource_server_new RENAME TO resource_server;"
+
+    /* NULL: any profile. */
+    "ALTER TABLE principal ADD COLUMN profiles TEXT;"
+    "ALTER TABLE principal ADD COLUMN refresh INTEGER NOT NULL DEFAULT 0;"
+
+    /* `cnf_kid` names an asymmetric key (its kid, or its thumbprint), `cnf_x5t` a certificate, `family` the refresh
+     * token this one came with. */
+    "ALTER TABLE token ADD COLUMN cnf_kid TEXT;"
+    "ALTER TABLE token ADD COLUMN cnf_x5t BLOB;"
+    "ALTER TABLE token ADD COLUMN profile TEXT NOT NULL DEFAULT 'mqtt_tls';"
+    "ALTER TABLE token ADD COLUMN family TEXT;"
+    "CREATE INDEX token_family ON token (family) WHERE family IS NOT NULL;"
+
+    /* One row per family; `hash` is that of its newest token. */
+    "CREATE TABLE refresh ("
+    " family TEXT PRIMARY KEY, hash BLOB NOT NULL,"
+    " client_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE,"
+    " rs_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE, scope TEXT NOT NULL,"
+    " cnf TEXT, cnf_kid TEXT, cnf_x5t BLOB, pop_kid TEXT, profile TEXT NOT NULL, created_at INTEGER NOT NULL,"
+    " used_at INTEGER NOT NULL, uses INTEGER NOT NULL, expires_at INTEGER NOT NULL);"
+    "CREATE INDEX refresh_client ON refresh (client_id, family);"
+    "CREATE INDEX refresh_rs ON refresh (rs_id);"
+    "CREATE INDEX refresh_expires ON refresh (expires_at);";
+
 static const struct sql_migration steps[] = {
     { 1, "first", first },
+    { 2, "formats and refresh", formats_and_refresh },
 };
 
 enum status as_schema(struct sql *sql, struct why *why)

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARGS_MAX       12
+#define ARGS_MAX       20
 #define FILE_MAX       65536
 #define CREDENTIAL_MAX 1024
 
@@ -66,7 +66,9 @@ static const struct as_command commands[] = {
         { ARG_JSON,   "jwk",              "jwk",              "file with its public key as JWK (symbolon key show --json)" },
         { ARG_FILE,   "certificate",      "certificate",      "file with its TLS certificate (PEM)" },
         { ARG_YES,    "secret",           "secret",           "make a secret beside the key or certificate" },
-        { ARG_TEXT,   "default-audience", "default_audience", "audience of its tokens when it names none" } } },
+        { ARG_TEXT,   "default-audience", "default_audience", "audience of its tokens when it names none" },
+        { ARG_LIST,   "profile",          "profiles",         "an ACE profile it speaks; may be repeated (default: any)" },
+        { ARG_YES,    "refresh",          "refresh",          "its tokens come with a refresh token" } } },
     { "client list", "client.list", "list clients", { { ARG_TEXT, "group", "group", "of this group only" }, LIMIT, AFTER } },
     { "client show", "client.show", "show a client, the policy that concerns it, and its live tokens", { { ARG_WORD, "CLIENT", "client_id", NULL } } },
     { "client set", "client.set", "change a client", {
@@ -75,13 +77,20 @@ static const struct as_command commands[] = {
         { ARG_LIST,   "group",            "groups",           "the groups it belongs to from now on" },
         { ARG_JSON,   "jwk",              "jwk",              "file with its new public key as JWK" },
         { ARG_FILE,   "certificate",      "certificate",      "file with its new TLS certificate (PEM)" },
-        { ARG_TEXT,   "default-audience", "default_audience", "audience of its tokens when it names none" } } },
+        { ARG_TEXT,   "default-audience", "default_audience", "audience of its tokens when it names none" },
+        { ARG_LIST,   "profile",          "profiles",         "the ACE profiles it speaks from now on" },
+        { ARG_YES,    "refresh",          "refresh",          "its tokens come with a refresh token" },
+        { ARG_NO,     "no-refresh",       "refresh",          "no refresh tokens any more" } } },
     { "client rotate-secret", "client.rotate-secret", "give a client a new secret; the old one ends at once", { { ARG_WORD, "CLIENT", "client_id", NULL } } },
     { "client remove", "client.remove", "remove a client and revoke its tokens", { { ARG_WORD, "CLIENT", "client_id", NULL } } },
     { "rs add", "rs.add", "register a resource server (a broker)", {
         { ARG_WORD,     "AUDIENCE",      "audience",     NULL },
         { ARG_TEXT,     "rs-id",         "rs_id",        "its name for introspection (default: the audience)" },
-        { ARG_TEXT,     "format",        "token_format", "jwt (default) or reference" },
+        { ARG_TEXT,     "format",        "token_format", "jwt (default), cwt or reference" },
+        { ARG_TEXT,     "protection",    "protection",   "auto (default: signed, and encrypted where a secret is inside), signed, encrypted or nested" },
+        { ARG_LIST,     "pop-key",       "pop_keys",     "a kind of key it takes: EdDSA, ES256, symmetric, x5t; may be repeated (default: all)" },
+        { ARG_LIST,     "profile",       "profiles",     "an ACE profile it speaks; may be repeated (default: mqtt_tls)" },
+        { ARG_YES,      "refresh",       "refresh",      "tokens for it come with a refresh token" },
         { ARG_NUMBER,   "lifetime",      "lifetime_s",   "life of its tokens in seconds" },
         { ARG_YES,      "exi",           "exi",          "life counted from first receipt, for servers without a clock" },
         { ARG_GENERATE, "key",           "key",          "\"generate\", or a file with the key it shares with us (oct JWK)" },
@@ -95,7 +104,12 @@ static const struct as_command commands[] = {
     { "rs set", "rs.set", "change a resource server", {
         { ARG_WORD,     "RS",            "rs_id",        NULL },
         { ARG_NUMBER,   "lifetime",      "lifetime_s",   "life of its tokens in seconds" },
-        { ARG_TEXT,     "format",        "token_format", "jwt or reference" },
+        { ARG_TEXT,     "format",        "token_format", "jwt, cwt or reference" },
+        { ARG_TEXT,     "protection",    "protection",   "auto (signed, and encrypted where a secret is inside), signed, encrypted or nested" },
+        { ARG_LIST,     "pop-key",       "pop_keys",     "a kind of key it takes: EdDSA, ES256, symmetric, x5t; may be repeated" },
+        { ARG_LIST,     "profile",       "profiles",     "an ACE profile it speaks; may be repeated" },
+        { ARG_YES,      "refresh",       "refresh",      "tokens for it come with a refresh token" },
+        { ARG_NO,       "no-refresh",    "refresh",      "no refresh tokens any more" },
         { ARG_YES,      "exi",           "exi",          "life counted from first receipt" },
         { ARG_FILE,     "certificate",   "certificate",  "file with its TLS certificate (PEM)" },
         { ARG_JSON,     "rs-jwk",        "rs_jwk",       "file with its public key as JWK" } } },
