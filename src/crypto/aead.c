@@ -10,14 +10,16 @@
 #define HMAC_LEN     32
 
 /* clang-format off */
-/* alg                       key  nonce  GnuTLS */
+/* alg                       key  nonce tag  GnuTLS */
 static const struct aead_rule {
-    size_t key_len, nonce_len;
+    size_t key_len, nonce_len, tag_len;
     gnutls_cipher_algorithm_t cipher;
 } aead_rules[] = {
-    [AEAD_AES128_GCM]       = { 16, 12, GNUTLS_CIPHER_AES_128_GCM },
-    [AEAD_AES256_GCM]       = { 32, 12, GNUTLS_CIPHER_AES_256_GCM },
-    [AEAD_AES128_CBC_HS256] = { 32, 16, GNUTLS_CIPHER_AES_128_CBC },
+    [AEAD_AES128_GCM]       = { 16, 12, 16, GNUTLS_CIPHER_AES_128_GCM   },
+    [AEAD_AES256_GCM]       = { 32, 12, 16, GNUTLS_CIPHER_AES_256_GCM   },
+    [AEAD_AES128_CBC_HS256] = { 32, 16, 16, GNUTLS_CIPHER_AES_128_CBC   },
+    [AEAD_AES128_CCM]       = { 16, 13, 16, GNUTLS_CIPHER_AES_128_CCM   }, /* RFC 9053 4.2: AES-CCM-16-128-128 */
+    [AEAD_AES128_CCM_8]     = { 16, 13, 8,  GNUTLS_CIPHER_AES_128_CCM_8 }, /* AES-CCM-16-64-128 */
 };
 /* clang-format on */
 
@@ -31,20 +33,25 @@ size_t aead_nonce_len(enum aead_alg alg)
     return aead_rules[alg].nonce_len;
 }
 
+size_t aead_tag_len(enum aead_alg alg)
+{
+    return aead_rules[alg].tag_len;
+}
+
 static giovec_t iovec(struct span s)
 {
     return (giovec_t){ .iov_base = (void *)(uintptr_t)s.p, .iov_len = s.len };
 }
 
-/* GCM over `text` in place. Sealing writes the tag, opening checks it. */
-static int gcm(enum aead_alg alg, bool seal, struct span key, struct span nonce, struct span aad, uint8_t *text,
-               size_t len, uint8_t tag[AEAD_TAG_LEN])
+/* GCM or CCM over `text` in place. Sealing writes the tag, opening checks it. */
+static int counter_mode(enum aead_alg alg, bool seal, struct span key, struct span nonce, struct span aad,
+                        uint8_t *text, size_t len, uint8_t tag[AEAD_TAG_LEN])
 {
     gnutls_aead_cipher_hd_t handle;
     gnutls_datum_t key_d = key_datum(key);
     giovec_t aad_v = iovec(aad), text_v = { .iov_base = text, .iov_len = len };
     int aads = aad.len > 0, texts = len > 0;
-    size_t tag_len = AEAD_TAG_LEN;
+    size_t tag_len = aead_rules[alg].tag_len;
 
     int rc = gnutls_aead_cipher_init(&handle, aead_rules[alg].cipher, &key_d);
     if (rc != 0)
@@ -157,7 +164,7 @@ enum status aead_seal(enum aead_alg alg, struct span key, struct span nonce, str
         return ST_TOO_LARGE;
     if (plain.len > 0)
         memcpy(room, plain.p, plain.len);
-    if (gcm(alg, true, key, nonce, aad, room, plain.len, tag) != 0) {
+    if (counter_mode(alg, true, key, nonce, aad, room, plain.len, tag) != 0) {
         if (plain.len > 0)
             secret_wipe(room, plain.len);
         return ST_INTERNAL;
@@ -172,7 +179,7 @@ enum status aead_open(enum aead_alg alg, struct span key, struct span nonce, str
     uint8_t tag_copy[AEAD_TAG_LEN];
 
     ASSERT(key.len == aead_rules[alg].key_len);
-    if (nonce.len != aead_rules[alg].nonce_len || tag.len != AEAD_TAG_LEN)
+    if (nonce.len != aead_rules[alg].nonce_len || tag.len != aead_rules[alg].tag_len)
         return reject(why, ST_MALFORMED, "TK-62", "IV or tag of the wrong length", 0);
     if (alg == AEAD_AES128_CBC_HS256)
         return cbc_open(key, nonce, aad, sealed, tag, out, why);
@@ -181,8 +188,8 @@ enum status aead_open(enum aead_alg alg, struct span key, struct span nonce, str
         return reject(why, ST_TOO_LARGE, "max_bytes", "plaintext larger than allowed", 0);
     if (sealed.len > 0)
         memcpy(room, sealed.p, sealed.len);
-    memcpy(tag_copy, tag.p, sizeof tag_copy);
-    if (gcm(alg, false, key, nonce, aad, room, sealed.len, tag_copy) != 0) {
+    memcpy(tag_copy, tag.p, tag.len);
+    if (counter_mode(alg, false, key, nonce, aad, room, sealed.len, tag_copy) != 0) {
         if (sealed.len > 0)
             secret_wipe(room, sealed.len);
         return refuse_open(why);

@@ -1,5 +1,5 @@
-/* crypto/aead.h - what JWE needs: AES-GCM (NIST SP 800-38D), AES-CBC with HMAC-SHA-256 (RFC 7518 5.2.3) and AES
- * key wrap (RFC 3394). Keys are raw bytes here: content keys live for one token.
+/* crypto/aead.h - what JWE and COSE need: AES-GCM (NIST SP 800-38D), AES-CCM (SP 800-38C; RFC 9053 4.2), AES-CBC with
+ * HMAC-SHA-256 (RFC 7518 5.2.3) and AES key wrap (RFC 3394). Keys are raw bytes here: content keys live for one token.
  * A wrong key length is our bug (ASSERT) except for unwrapping keys, whose lengths callers check; nonces and
  * tags of the wrong length are the peer's (refused).
  * Failure: ST_BAD_CREDENTIAL when authentication fails; then nothing has been added to `out`.
@@ -9,15 +9,17 @@
 
 #include "base/buf.h"
 
-enum aead_alg { AEAD_AES128_GCM, AEAD_AES256_GCM, AEAD_AES128_CBC_HS256 };
+enum aead_alg { AEAD_AES128_GCM, AEAD_AES256_GCM, AEAD_AES128_CBC_HS256, AEAD_AES128_CCM, AEAD_AES128_CCM_8 };
 
-#define AEAD_TAG_LEN 16 /* of all three */
-#define AEAD_KEY_MAX 32
+#define AEAD_TAG_LEN   16 /* the longest, and of all but CCM_8 */
+#define AEAD_NONCE_MAX 16
+#define AEAD_KEY_MAX   32
 
-size_t aead_key_len(enum aead_alg alg);   /* 16, 32, 32 (MAC key, then cipher key) */
-size_t aead_nonce_len(enum aead_alg alg); /* 12, 12, 16 */
+size_t aead_key_len(enum aead_alg alg);   /* 16, 32, 32 (MAC key, then cipher key), 16, 16 */
+size_t aead_nonce_len(enum aead_alg alg); /* 12, 12, 16, 13, 13 */
+size_t aead_tag_len(enum aead_alg alg);   /* 16, 16, 16, 16, 8 */
 
-/* Appends the ciphertext to `out` and writes the tag. The nonce must never repeat under one key (TK-67). */
+/* Appends the ciphertext to `out` and writes the tag, aead_tag_len() of it. The nonce must never repeat under one key (TK-67). */
 enum status aead_seal(enum aead_alg alg, struct span key, struct span nonce, struct span aad, struct span plain,
                       struct buf *out, uint8_t tag[AEAD_TAG_LEN]) MUST_CHECK;
 
