@@ -16,15 +16,17 @@ LAYERS = {
     'crypto': 'base',
     'codec': 'base',
     'jose': 'base crypto codec',
+    'cose': 'base crypto codec',
     'mqtt': 'base',
     'scope': 'base codec mqtt',
-    'token': 'base crypto codec jose mqtt scope',
+    'token': 'base crypto codec jose cose mqtt scope',
     'net': 'base crypto',
     'store': 'base',
-    'client': 'base crypto codec jose mqtt scope token net',
-    'broker': 'base crypto codec jose mqtt scope token net store',
-    'as': 'base crypto codec jose mqtt scope token net store',
-    'cli': 'base crypto codec jose mqtt scope token net client',
+    'client': 'base crypto codec jose cose mqtt scope token net',
+    'broker': 'base crypto codec jose cose mqtt scope token net store',
+    'as': 'base crypto codec jose cose mqtt scope token net store',
+    'kit': 'base crypto codec jose cose mqtt scope token net client',
+    'cli': 'base crypto codec jose cose mqtt scope token net client kit',
 }
 
 DOORS = {
@@ -51,7 +53,7 @@ SYSTEM = set('''assert.h ctype.h dirent.h endian.h errno.h fcntl.h float.h fnmat
 # Sockets, event queues and threads: the modules that do I/O, the daemons' world files, and tests.
 WORLDLY = set('''netdb.h net/if.h netinet/in.h netinet/tcp.h poll.h pthread.h sched.h semaphore.h
     sys/epoll.h sys/eventfd.h sys/ioctl.h sys/select.h sys/socket.h sys/timerfd.h sys/un.h threads.h'''.split())
-PURE = set('base crypto codec jose mqtt scope token'.split())
+PURE = set('base crypto codec jose cose mqtt scope token'.split())
 WORLD = {
     'broker': r'(main|worker|world|resolver|settings)[a-z_]*\.[ch]',
     'as': r'(main|http|init|certificate|admin_socket|serve|server|listen|settings|signer_local)[a-z_]*\.[ch]',
