@@ -83,7 +83,7 @@ static enum status read_token_key(const char *path, struct jwk *out, struct js *
     if (st == ST_OK)
         st = js_parse(buf_span(&text), KEY_FILE_MAX, &js, why);
     if (st == ST_OK)
-        st = jwk_parse(js, JWK_SECRET, out, why);
+        st = jwk_parse(js, JWK_ANY, out, why);
     buf_wipe(&text);
     if (st == ST_OK)
         *ret_document = js;

@@ -63,7 +63,7 @@ static const struct config_setting as_rows[] = {
     { "client_secret_file", CONFIG_PATH, A(client_secret_file),
       .help = "File with this broker's secret there, for introspection." },
     { "token_key_file", CONFIG_PATH, A(token_key_file),
-      .help = "File with the secret JWK under which the authorization server encrypts tokens for this broker." },
+      .help = "File with the JWK under which the authorization server encrypts tokens for this broker: a secret both have, or this broker's private P-256 key, whose public half the server has." },
     { NULL },
 };
 /* clang-format on */

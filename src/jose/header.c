@@ -1,5 +1,6 @@
 #include "codec/base64.h"
 #include "jose/header_priv.h"
+#include "jose/jwk.h"
 #include "jose/jws.h"
 
 #include <strings.h>
@@ -78,6 +79,17 @@ static enum status set_text(struct js *js, const char *name, struct span text)
     return text.p == NULL ? ST_OK : js_set_str(js, name, text);
 }
 
+static enum status set_epk(struct js *js, const struct key *epk)
+{
+    struct js *jwk = NULL;
+    enum status st;
+
+    if (epk == NULL)
+        return ST_OK;
+    st = jwk_print(epk, SPAN_NONE, NULL, false, &jwk);
+    return st == ST_OK ? js_set_take(js, "epk", jwk) : st;
+}
+
 enum status jose_header_write(const struct jose_header_parts *parts, struct buf *out)
 {
     CLEANUP(js_unrefp)
@@ -96,6 +108,8 @@ enum status jose_header_write(const struct jose_header_parts *parts, struct buf 
         st = set_text(js, "cty", parts->cty);
     if (st == ST_OK)
         st = set_text(js, "kid", parts->kid);
+    if (st == ST_OK)
+        st = set_epk(js, parts->epk);
     if (st == ST_OK)
         st = js_print(js, &json);
     if (st != ST_OK)

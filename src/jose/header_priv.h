@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "codec/json.h"
+#include "crypto/key.h"
 
 struct jose_header {
     struct js *js;             /* owned: whoever asked for it unrefs */
@@ -22,6 +23,7 @@ enum status jose_header_read(struct span text, struct jose_header *out, struct w
 struct jose_header_parts {
     const char *alg, *enc;
     struct span kid, typ, cty;
+    const struct key *epk; /* public part printed; NULL: none */
 };
 enum status jose_header_write(const struct jose_header_parts *parts, struct buf *out) MUST_CHECK;
 

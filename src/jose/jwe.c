@@ -4,16 +4,22 @@
 #include "crypto/aead.h"
 #include "crypto/random.h"
 #include "crypto/secret.h"
+#include "jose/agree_priv.h"
 #include "jose/header_priv.h"
 #include "jose/jwe_priv.h"
+#include "jose/jwk.h"
 
 #define NONCE_MAX 16
+#define PARTY_MAX 128 /* bytes of apu and of apv */
 
 /* clang-format off */
-static const struct { const char *name; size_t kek_len; } algs[JWE_ALGS] = { /* RFC 7518 4.1 */
-    [JWE_DIR]    = { "dir",    0  },
-    [JWE_A128KW] = { "A128KW", 16 },
-    [JWE_A256KW] = { "A256KW", 32 },
+static const struct { const char *name; size_t kek_len; bool agree; } algs[JWE_ALGS] = { /* RFC 7518 4.1 */
+    [JWE_DIR]            = { "dir",            0,  false },
+    [JWE_A128KW]         = { "A128KW",         16, false },
+    [JWE_A256KW]         = { "A256KW",         32, false },
+    [JWE_ECDH_ES]        = { "ECDH-ES",        0,  true  },
+    [JWE_ECDH_ES_A128KW] = { "ECDH-ES+A128KW", 16, true  },
+    [JWE_ECDH_ES_A256KW] = { "ECDH-ES+A256KW", 32, true  },
 };
 static const struct { const char *name; enum aead_alg aead; } encs[JWE_ENCS] = { /* RFC 7518 5.1 */
     [JWE_A128GCM]       = { "A128GCM",       AEAD_AES128_GCM       },
@@ -22,9 +28,22 @@ static const struct { const char *name; enum aead_alg aead; } encs[JWE_ENCS] = {
 };
 /* clang-format on */
 
-size_t jwe_key_len(enum jwe_alg alg, enum jwe_enc enc)
+/* Bytes of the key that is shared or agreed on: it wraps the content key, or is it. */
+static size_t base_key_len(enum jwe_alg alg, enum jwe_enc enc)
 {
-    return alg == JWE_DIR ? aead_key_len(encs[enc].aead) : algs[alg].kek_len;
+    return algs[alg].kek_len == 0 ? aead_key_len(encs[enc].aead) : algs[alg].kek_len;
+}
+
+bool jwe_alg_is_agreement(enum jwe_alg alg)
+{
+    return algs[alg].agree;
+}
+
+bool jwe_key_fits(enum jwe_alg alg, enum jwe_enc enc, const struct key *key)
+{
+    if (algs[alg].agree)
+        return key_kind(key) == KEY_P256;
+    return key_kind(key) == KEY_SECRET && key_secret(key).len == base_key_len(alg, enc);
 }
 
 const char *jwe_alg_name(enum jwe_alg alg)
@@ -59,6 +78,35 @@ static bool find_enc(struct span name, enum jwe_enc *ret)
     return false;
 }
 
+static enum status read_party(const struct js *header, const char *name, struct span *ret, struct why *why)
+{
+    *ret = SPAN_NONE;
+    if (js_get(header, name) == NULL || (js_get_str(header, name, ret) && ret->len <= base64url_len(PARTY_MAX)))
+        return ST_OK;
+    return reject(why, ST_MALFORMED, "RFC 7518 4.6.1.2", "apu or apv is not text, or too long", 0);
+}
+
+/* RFC 7518 4.6.1. The point is checked to lie on the curve when the key is made (TK-61). */
+static enum status read_agreement(const struct js *header, struct jwe *out, struct why *why)
+{
+    CLEANUP(jwk_done)
+    struct jwk jwk = { 0 };
+    enum status st;
+
+    if (js_get(header, "epk") == NULL)
+        return reject(why, ST_MALFORMED, "RFC 7518 4.6.1.1", "no epk in header", 0);
+    st = jwk_parse(js_get(header, "epk"), JWK_PUBLIC, &jwk, why);
+    if (st == ST_OK && key_kind(jwk.key) != KEY_P256)
+        st = reject(why, ST_UNSUPPORTED, "RFC 7518 4.6.1.1", "epk is no P-256 key", 0);
+    if (st == ST_OK)
+        st = read_party(header, "apu", &out->apu, why);
+    if (st == ST_OK)
+        st = read_party(header, "apv", &out->apv, why);
+    if (st == ST_OK)
+        out->epk = TAKE(jwk.key);
+    return st;
+}
+
 enum status jwe_parse(struct span compact, struct jwe *out, struct why *why)
 {
     struct jose_header header = { 0 };
@@ -88,11 +136,12 @@ enum status jwe_parse(struct span compact, struct jwe *out, struct why *why)
         return reject(why, ST_MALFORMED, "RFC 7516 4.1.2", "no enc in header", 0);
     if (!find_enc(enc, &out->enc))
         return reject(why, ST_UNSUPPORTED, "RFC 7516 4.1.2", "content encryption not spoken", 0);
-    return ST_OK;
+    return algs[out->alg].agree ? read_agreement(header.js, out, why) : ST_OK;
 }
 
 void jwe_done(struct jwe *jwe)
 {
+    key_unref(jwe->epk);
     js_unref(jwe->header);
     *jwe = (struct jwe){ 0 };
 }
@@ -103,26 +152,81 @@ static enum status not_opened(struct why *why)
     return reject(why, ST_BAD_TOKEN, "RFC 7516 5.2", "does not open under this key", 0);
 }
 
-/* The content encryption key: the shared key itself, or what it unwraps. */
-static enum status content_key(const struct jwe *jwe, const struct key *key, struct buf *cek, struct why *why)
+/* The agreed key, base_key_len() bytes of it into `out`. */
+static enum status agree(enum jwe_alg alg, enum jwe_enc enc, const struct key *mine, const struct key *theirs,
+                         struct span apu, struct span apv, struct buf *out)
+{
+    uint8_t agreed[AGREED_MAX];
+    struct agreement about = { .purpose = algs[alg].kek_len == 0 ? encs[enc].name : algs[alg].name,
+                               .apu = apu,
+                               .apv = apv,
+                               .len = base_key_len(alg, enc) };
+    enum status st = jose_agree(mine, theirs, &about, agreed);
+
+    if (st == ST_OK)
+        put_bytes(out, span_of(agreed, about.len));
+    secret_wipe(agreed, sizeof agreed);
+    return st == ST_OK && !buf_ok(out) ? ST_NO_MEMORY : st;
+}
+
+static enum status decode_party(struct span text, struct buf *out, struct why *why)
+{
+    buf_init(out, PARTY_MAX);
+    return base64url_decode(text, out, why);
+}
+
+static enum status put_secret(struct buf *out, const struct key *key)
+{
+    put_bytes(out, key_secret(key));
+    return buf_ok(out) ? ST_OK : ST_NO_MEMORY;
+}
+
+/* The key that is shared, or that sender and receiver agree on. */
+static enum status base_key(const struct jwe *jwe, const struct key *key, struct buf *out, struct why *why)
 {
     CLEANUP(buf_done)
-    struct buf wrapped;
+    struct buf apu = { 0 };
+    CLEANUP(buf_done)
+    struct buf apv = { 0 };
     enum status st;
+
+    buf_init(out, AGREED_MAX);
+    if (!algs[jwe->alg].agree)
+        return put_secret(out, key);
+    st = decode_party(jwe->apu, &apu, why);
+    if (st == ST_OK)
+        st = decode_party(jwe->apv, &apv, why);
+    if (st != ST_OK)
+        return st;
+    st = agree(jwe->alg, jwe->enc, key, jwe->epk, buf_span(&apu), buf_span(&apv), out);
+    return st == ST_OK || st == ST_NO_MEMORY ? st : not_opened(why); /* such as a public key of ours */
+}
+
+/* The content encryption key: the base key itself, or what it unwraps. */
+static enum status content_key(const struct jwe *jwe, const struct key *key, struct buf *cek, struct why *why)
+{
+    CLEANUP(buf_wipe)
+    struct buf base = { 0 };
+    CLEANUP(buf_done)
+    struct buf wrapped;
+    enum status st = base_key(jwe, key, &base, why);
 
     buf_init(&wrapped, KEYWRAP_MAX + KEYWRAP_GROWTH);
     buf_init(cek, KEYWRAP_MAX);
-    if (jwe->alg == JWE_DIR) {
+    if (st != ST_OK)
+        return st;
+    if (algs[jwe->alg].kek_len == 0) {
         if (jwe->encrypted_key.len != 0)
-            return reject(why, ST_MALFORMED, "RFC 7516 5.2", "dir, and yet an encrypted key", 0);
-        put_bytes(cek, key_secret(key));
+            return reject(why, ST_MALFORMED, "RFC 7516 5.2", "an encrypted key where there is none to encrypt",
+                          0);
+        put_bytes(cek, buf_span(&base));
         return buf_ok(cek) ? ST_OK : ST_NO_MEMORY;
     }
     st = base64url_decode(jwe->encrypted_key, &wrapped, why);
     if (st != ST_OK)
         return st == ST_NO_MEMORY ? st
                                   : reject(why, ST_MALFORMED, "RFC 7516 5.2", "encrypted key unreadable", 0);
-    st = keywrap_unwrap(key_secret(key), buf_span(&wrapped), cek, NULL);
+    st = keywrap_unwrap(buf_span(&base), buf_span(&wrapped), cek, NULL);
     if (st == ST_NO_MEMORY)
         return st;
     if (st != ST_OK || cek->len != aead_key_len(encs[jwe->enc].aead))
@@ -173,7 +277,7 @@ enum status jwe_decrypt(const struct jwe *jwe, const struct key *key, struct buf
     struct buf cek = { 0 };
     enum status st;
 
-    if (key_kind(key) != KEY_SECRET || key_secret(key).len != jwe_key_len(jwe->alg, jwe->enc))
+    if (!jwe_key_fits(jwe->alg, jwe->enc, key))
         return reject(why, ST_BAD_TOKEN, "TK-41", "alg is not this key's", 0);
     st = decode_sealed(jwe, &s, why);
     if (st == ST_OK)
@@ -189,8 +293,8 @@ enum status jwe_decrypt(const struct jwe *jwe, const struct key *key, struct buf
     return not_opened(why);
 }
 
-/* Appends ".<encrypted key>": nothing between the dots for "dir". */
-static enum status put_wrapped(const struct jwe_plan *plan, const struct key *key, struct buf *out)
+/* Appends ".<encrypted key>": nothing between the dots if the base key is the content key. */
+static enum status put_wrapped(const struct jwe_plan *plan, struct span base, struct buf *out)
 {
     CLEANUP(buf_done)
     struct buf wrapped;
@@ -198,9 +302,9 @@ static enum status put_wrapped(const struct jwe_plan *plan, const struct key *ke
 
     buf_init(&wrapped, KEYWRAP_MAX + KEYWRAP_GROWTH);
     put_u8(out, '.');
-    if (plan->alg == JWE_DIR)
+    if (algs[plan->alg].kek_len == 0)
         return ST_OK;
-    st = keywrap_wrap(key_secret(key), plan->cek, &wrapped);
+    st = keywrap_wrap(base, plan->cek, &wrapped);
     if (st == ST_OK)
         base64url_encode(buf_span(&wrapped), out);
     return st;
@@ -213,20 +317,30 @@ static enum status encrypt_parts(const struct jwe_plan *plan, const struct key *
                                               .enc = encs[plan->enc].name,
                                               .kid = plan->kid,
                                               .typ = plan->typ,
-                                              .cty = plan->cty };
+                                              .cty = plan->cty,
+                                              .epk = algs[plan->alg].agree ? plan->ephemeral : NULL };
     CLEANUP(buf_done)
     struct buf ciphertext;
+    CLEANUP(buf_wipe)
+    struct buf base;
     size_t start = out->len, aad_len;
     uint8_t tag[AEAD_TAG_LEN];
-    struct span cek = plan->alg == JWE_DIR ? key_secret(key) : plan->cek;
+    struct span cek = plan->cek;
     enum status st;
 
     buf_init(&ciphertext, plaintext.len + NONCE_MAX);
+    buf_init(&base, AGREED_MAX);
     st = jose_header_write(&header, out);
+    if (st == ST_OK && algs[plan->alg].agree)
+        st = agree(plan->alg, plan->enc, plan->ephemeral, key, SPAN_NONE, SPAN_NONE, &base);
+    else if (st == ST_OK)
+        st = put_secret(&base, key);
     if (st != ST_OK)
         return st;
     aad_len = out->len - start;
-    st = put_wrapped(plan, key, out);
+    st = put_wrapped(plan, buf_span(&base), out);
+    if (algs[plan->alg].kek_len == 0)
+        cek = buf_span(&base);
     if (st == ST_OK)
         st = aead_seal(encs[plan->enc].aead, cek, plan->iv, span_cut(buf_span(out), start, aad_len), plaintext,
                        &ciphertext, tag);
@@ -247,7 +361,7 @@ enum status jwe_encrypt_with(const struct jwe_plan *plan, const struct key *key,
     size_t start = out->len;
     enum status st;
 
-    if (key_kind(key) != KEY_SECRET || key_secret(key).len != jwe_key_len(plan->alg, plan->enc))
+    if (!jwe_key_fits(plan->alg, plan->enc, key))
         return ST_BAD_POP_KEY;
     st = encrypt_parts(plan, key, plaintext, out);
     if (st != ST_OK)
@@ -260,6 +374,8 @@ enum status jwe_encrypt(enum jwe_alg alg, enum jwe_enc enc, const struct key *ke
 {
     uint8_t cek[AEAD_KEY_MAX], iv[NONCE_MAX];
     struct jwe_plan plan = { .alg = alg, .enc = enc, .kid = kid, .typ = typ, .cty = cty };
+    CLEANUP(key_unrefp)
+    struct key *ephemeral = NULL;
     enum status st;
 
     plan.cek = span_of(cek, aead_key_len(encs[enc].aead));
@@ -267,6 +383,9 @@ enum status jwe_encrypt(enum jwe_alg alg, enum jwe_enc enc, const struct key *ke
     st = random_bytes(cek, sizeof(cek));
     if (st == ST_OK)
         st = random_bytes(iv, sizeof(iv));
+    if (st == ST_OK && algs[alg].agree)
+        st = key_generate(KEY_P256, &ephemeral);
+    plan.ephemeral = ephemeral;
     if (st == ST_OK)
         st = jwe_encrypt_with(&plan, key, plaintext, out);
     secret_wipe(cek, sizeof(cek));

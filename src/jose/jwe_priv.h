@@ -9,7 +9,8 @@ struct jwe_plan {
     enum jwe_alg alg;
     enum jwe_enc enc;
     struct span kid, typ, cty;
-    struct span cek; /* empty for "dir" */
+    struct span cek;             /* empty for "dir" and ECDH-ES, where it follows from the keys */
+    const struct key *ephemeral; /* ECDH-ES: our private key, for this text only */
     struct span iv;
 };
 enum status jwe_encrypt_with(const struct jwe_plan *plan, const struct key *key, struct span plaintext,

@@ -112,7 +112,10 @@ static enum status take_audiences(struct verifier *v, const struct verifier_conf
 static bool usable_shared_key(const struct key *key)
 {
     size_t len = key_secret(key).len;
-    return key_kind(key) == KEY_SECRET && (len == 16 || len == 32);
+
+    if (key_kind(key) == KEY_SECRET)
+        return len == 16 || len == 32;
+    return key_kind(key) == KEY_P256 && key_is_private(key);
 }
 
 /* Two keys that no token could tell apart would mean that none of its tokens is ever accepted (TK-44). */
@@ -137,7 +140,7 @@ static enum status take_shared_keys(struct verifier *v, const struct verifier_co
             return reject(why, ST_NOT_FOUND, "shared_keys",
                           "a key shared with an issuer that is not configured", i);
         if (!usable_shared_key(from->key))
-            return reject(why, ST_BAD_POP_KEY, "shared_keys", "a shared key must have 16 or 32 bytes", i);
+            return reject(why, ST_BAD_POP_KEY, "shared_keys", "must be a secret of 16 or 32 bytes, or a private P-256 key", i);
         if (!told_apart(v, from))
             return reject(why, ST_EXISTS, "shared_keys", "two shared keys of the same kid and length", i);
         to->iss = verifier_iss(v, v->shared_key_issuer[i]);
@@ -310,7 +313,7 @@ enum status verifier_shared_key_for(const struct verifier *v, const struct jwe *
             continue;
         if (jwe->kid.p != NULL && (shared->kid.p == NULL || !span_eq(shared->kid, jwe->kid)))
             continue;
-        if (key_secret(shared->key).len != jwe_key_len(jwe->alg, jwe->enc)) {
+        if (!jwe_key_fits(jwe->alg, jwe->enc, shared->key)) {
             search.kid_known = search.kid_known || jwe->kid.p != NULL;
             continue;
         }

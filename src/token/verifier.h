@@ -34,7 +34,8 @@ struct verifier_issuer {
     const struct claim_rules *rules; /* NULL: the claims of ACE and nothing else; outlives the verifier */
 };
 
-/* A key shared with one issuer, under which it encrypts to us (MT-14, TK-22). */
+/* A key under which one issuer encrypts to us: a secret it shares with us, or our private P-256 key, which proves
+ * nothing about the sender, so that what is inside must be signed (MT-14, TK-22). */
 struct verifier_shared_key {
     struct span iss; /* one of the issuers */
     struct span kid; /* SPAN_NONE: matches tokens without kid only */

@@ -111,6 +111,8 @@ static enum status open_jwe(const struct verifier *v, struct span text, struct o
     st = jwe_parse(text, &jwe, why);
     if (st == ST_OK)
         st = check_types(jwe.typ, jwe.cty, o, why);
+    if (st == ST_OK && jwe_alg_is_agreement(jwe.alg) && !o->nested)
+        st = reject(why, ST_BAD_TOKEN, "TK-22", "encrypted to a public key, and not signed inside", 0);
     if (st == ST_OK)
         st = verifier_shared_key_for(v, &jwe, o->issuer, &choice, why);
     if (st == ST_OK)
