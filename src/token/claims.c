@@ -4,6 +4,7 @@
 #include "jose/jwe.h"
 #include "jose/jwk.h"
 #include "jose/jws.h"
+#include "token/token_priv.h"
 
 #define CLAIMS_MAX  (SCOPE_MAX_BYTES * 2) /* the scope dominates; base64url adds a third */
 #define CNONCE_TEXT 128
@@ -102,8 +103,7 @@ static enum status set_all(struct js *js, const struct token_claims *c)
     return st;
 }
 
-/* What an issuer must not do, whatever its caller asks. */
-static enum status check(const struct token_claims *c, const struct key *protector, struct why *why)
+enum status claims_check(const struct token_claims *c, const struct key *protector, struct why *why)
 {
     if (c->cnf == NULL)
         return reject(why, ST_BAD_POP_KEY, "TK-1", "a token without a PoP key", 0);
@@ -135,7 +135,7 @@ enum status token_issue_jws(const struct token_claims *claims, const struct key 
     enum status st;
 
     buf_init(&payload, CLAIMS_MAX);
-    st = check(claims, signer, why);
+    st = claims_check(claims, signer, why);
     if (st != ST_OK)
         return st;
     if (key_kind(claims->cnf) == KEY_SECRET)
@@ -171,9 +171,9 @@ enum status token_issue_jwe(const struct token_claims *claims, const struct key 
 
     buf_init(&payload, CLAIMS_MAX);
     buf_init(&inner, CLAIMS_MAX);
-    st = check(claims, signer, why);
+    st = claims_check(claims, signer, why);
     if (st == ST_OK)
-        st = check(claims, shared, why);
+        st = claims_check(claims, shared, why);
     if (st == ST_OK)
         st = print_claims(claims, &payload);
     if (st != ST_OK)
@@ -188,7 +188,7 @@ enum status token_introspection_js(const struct token_claims *claims, struct js 
 {
     CLEANUP(js_unrefp)
     struct js *js = js_new_object();
-    enum status st = check(claims, NULL, NULL);
+    enum status st = claims_check(claims, NULL, NULL);
 
     if (st == ST_OK)
         st = js_set_bool(js, "active", true);

@@ -45,9 +45,9 @@ enum status token_issue_jwe(const struct token_claims *claims, const struct key 
 
 /* The same claims as a CWT (RFC 8392): CBOR tag 61 around COSE_Sign1 under the AS's key, or around COSE_Encrypt0
  * (A128GCM or A256GCM; by the key's length) under the key AS and RS share, signed inside if `signer` is given. The
- * scope is the CBOR array (MT-86), ace_profile 3, `jti` the bytes of cti. `out` gets raw bytes; in JSON they travel as
- * base64url. The IV is random, 96 bits: one key must not protect more than 2^32 tokens (TK-67,
- * SP 800-38D 8.3). */
+ * scope is a byte string that holds AIF in CBOR (AF-106), ace_profile is 3, `jti` the bytes of cti; client_id has no
+ * CWT claim and is left out. `out` gets raw bytes; in JSON they travel as base64url. The IV is random, 96 bits: one key
+ * must not protect more than 2^32 tokens (TK-67, SP 800-38D 8.3). */
 enum status token_issue_cwt_sign1(const struct token_claims *claims, const struct key *signer,
                                   struct span signer_kid, struct buf *out, struct why *why) MUST_CHECK;
 enum status token_issue_cwt_encrypt0(const struct token_claims *claims, const struct key *signer,

@@ -5,6 +5,7 @@
 #include "base/reader.h"
 #include "codec/json.h"
 #include "jose/jws.h"
+#include "token/claims.h"
 #include "token/token.h"
 #include "token/verifier.h"
 
@@ -47,6 +48,10 @@ struct claims_source {
 /* AF-63 from step 2 on. */
 enum status claims_accept(const struct verifier *v, const struct claims_source *source, const struct js *claims,
                           struct wall_time now, struct token **ret_token, struct why *why) MUST_CHECK;
+
+/* What an issuer must not do, whatever its caller asks. `protector` may be NULL. */
+enum status claims_check(const struct token_claims *claims, const struct key *protector,
+                         struct why *why) MUST_CHECK;
 
 /* The one usable key of a cnf claim (TK-1, TK-2, TK-55 to TK-58). */
 enum status cnf_read(const struct verifier *v, const struct claims_source *source, const struct js *cnf,
