@@ -339,6 +339,8 @@ void on_connect(struct conn *c, const struct mqtt_frame *frame, struct span behi
     enum status st = mqtt_read_connect(frame, &connect, &why);
     unsigned home;
 
+    if (st == ST_OK && connect.version != MQTT_5)
+        st = reject(&why, ST_BAD_VERSION, "MT-120", "only MQTT 5 is spoken here", 0);
     c->connect_seen = true;
     if (st == ST_BAD_VERSION) {
         refuse_version(c, connect.version, st, &why);

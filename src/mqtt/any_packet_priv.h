@@ -5,6 +5,7 @@
 #include "mqtt/packet.h"
 
 struct any_packet {
+    enum mqtt_version version; /* what the connection speaks; of a CONNECT it is the packet's own */
     struct mqtt_frame frame;
     union {
         struct mqtt_connect connect;
@@ -27,26 +28,26 @@ static inline enum status any_packet_body(struct any_packet *p, struct why *why)
     case MQTT_CONNECT:
         return mqtt_read_connect(f, &p->u.connect, why);
     case MQTT_CONNACK:
-        return mqtt_read_connack(f, MQTT_5, &p->u.connack, why);
+        return mqtt_read_connack(f, p->version, &p->u.connack, why);
     case MQTT_PUBLISH:
-        return mqtt_read_publish(f, MQTT_5, &p->u.publish, why);
+        return mqtt_read_publish(f, p->version, &p->u.publish, why);
     case MQTT_PUBACK:
     case MQTT_PUBREC:
     case MQTT_PUBREL:
     case MQTT_PUBCOMP:
-        return mqtt_read_ack(f, MQTT_5, &p->u.ack, why);
+        return mqtt_read_ack(f, p->version, &p->u.ack, why);
     case MQTT_SUBSCRIBE:
-        return mqtt_read_subscribe(f, MQTT_5, &p->u.subscribe, why);
+        return mqtt_read_subscribe(f, p->version, &p->u.subscribe, why);
     case MQTT_SUBACK:
     case MQTT_UNSUBACK:
-        return mqtt_read_suback(f, MQTT_5, &p->u.suback, why);
+        return mqtt_read_suback(f, p->version, &p->u.suback, why);
     case MQTT_UNSUBSCRIBE:
-        return mqtt_read_unsubscribe(f, MQTT_5, &p->u.unsubscribe, why);
+        return mqtt_read_unsubscribe(f, p->version, &p->u.unsubscribe, why);
     case MQTT_PINGREQ:
     case MQTT_PINGRESP:
         return mqtt_read_ping(f, why);
     case MQTT_DISCONNECT:
-        return mqtt_read_disconnect(f, MQTT_5, &p->u.disconnect, why);
+        return mqtt_read_disconnect(f, p->version, &p->u.disconnect, why);
     case MQTT_AUTH:
         return mqtt_read_auth(f, &p->u.auth, why);
     default:
@@ -56,11 +57,12 @@ static inline enum status any_packet_body(struct any_packet *p, struct why *why)
 }
 
 /* ST_PENDING: more bytes are needed. */
-static inline enum status any_packet_read(struct span in, enum mqtt_side from, uint32_t max,
-                                          struct any_packet *out, struct why *why)
+static inline enum status any_packet_read_as(enum mqtt_version version, struct span in, enum mqtt_side from,
+                                             uint32_t max, struct any_packet *out, struct why *why)
 {
     enum status st = ST_OK;
 
+    out->version = version;
     switch (mqtt_frame_next(in, from, max, &out->frame, &st, why)) {
     case MQTT_FRAME_NEED_MORE:
         return ST_PENDING;
@@ -72,6 +74,12 @@ static inline enum status any_packet_read(struct span in, enum mqtt_side from, u
     return any_packet_body(out, why);
 }
 
+static inline enum status any_packet_read(struct span in, enum mqtt_side from, uint32_t max,
+                                          struct any_packet *out, struct why *why)
+{
+    return any_packet_read_as(MQTT_5, in, from, max, out, why);
+}
+
 /* Writes the packet again from what was read. */
 static inline void any_packet_write(struct buf *out, const struct any_packet *p)
 {
@@ -80,24 +88,24 @@ static inline void any_packet_write(struct buf *out, const struct any_packet *p)
         mqtt_write_connect(out, &p->u.connect);
         break;
     case MQTT_CONNACK:
-        mqtt_write_connack(out, MQTT_5, &p->u.connack);
+        mqtt_write_connack(out, p->version, &p->u.connack);
         break;
     case MQTT_PUBACK:
     case MQTT_PUBREC:
     case MQTT_PUBREL:
     case MQTT_PUBCOMP:
-        mqtt_write_ack(out, MQTT_5, &p->u.ack);
+        mqtt_write_ack(out, p->version, &p->u.ack);
         break;
     case MQTT_SUBACK:
     case MQTT_UNSUBACK:
-        mqtt_write_suback(out, MQTT_5, &p->u.suback);
+        mqtt_write_suback(out, p->version, &p->u.suback);
         break;
     case MQTT_PINGREQ:
     case MQTT_PINGRESP:
         mqtt_write_ping(out, p->frame.type);
         break;
     case MQTT_DISCONNECT:
-        mqtt_write_disconnect(out, MQTT_5, &p->u.disconnect);
+        mqtt_write_disconnect(out, p->version, &p->u.disconnect);
         break;
     case MQTT_AUTH:
         mqtt_write_auth(out, &p->u.auth);

@@ -1,5 +1,7 @@
-/* CONNECT and CONNACK: MQTT5 3.1 and 3.2. */
+/* CONNECT and CONNACK: MQTT5 3.1 and 3.2, the same in 3.1.1. */
 #include "mqtt/packet_priv.h"
+
+#include "base/utf8.h"
 
 enum connect_flag {
     FLAG_RESERVED = 0x01,
@@ -25,17 +27,18 @@ static enum status read_protocol(struct reader *r, struct mqtt_connect *out, str
     out->version = (enum mqtt_version)level;
     if (!span_eq_str(name, "MQTT") && !(span_eq_str(name, "MQIsdp") && level == MQTT_3_1))
         return reject(why, ST_BAD_VERSION, "MQTT5 [MQTT-3.1.2-1]", "the protocol name is not MQTT", at);
-    if (level != MQTT_5)
+    if (level != MQTT_5 && level != MQTT_3_1_1)
         return reject(why, ST_BAD_VERSION, "MQTT5 [MQTT-3.1.2-2]", "protocol version not spoken here",
                       reader_at(r) - 1);
     return ST_OK;
 }
 
-/* MQTT5 3.1.2.3 to 3.1.2.9. */
+/* MQTT5 3.1.2.3 to 3.1.2.9; MQTT311 numbers them its own way. */
 static enum status read_flags(struct reader *r, struct mqtt_connect *out, struct why *why)
 {
     size_t at = reader_at(r);
     uint8_t flags = read_u8(r);
+    enum mqtt_version v = out->version;
 
     out->clean_start = (flags & FLAG_CLEAN_START) != 0;
     out->has_will = (flags & FLAG_WILL) != 0;
@@ -44,19 +47,29 @@ static enum status read_flags(struct reader *r, struct mqtt_connect *out, struct
     out->will.qos = (uint8_t)((flags & FLAG_WILL_QOS) >> WILL_QOS_SHIFT);
     out->will.retain = (flags & FLAG_WILL_RETAIN) != 0;
     if ((flags & FLAG_RESERVED) != 0)
-        return reject(why, ST_MALFORMED, "MQTT5 [MQTT-3.1.2-3]", "the reserved Connect Flag is set", at);
+        return reject(why, ST_MALFORMED, packet_clause(v, "MQTT5 [MQTT-3.1.2-3]", "MQTT311 [MQTT-3.1.2-3]"),
+                      "the reserved Connect Flag is set", at);
     if (!out->has_will && out->will.qos != 0)
-        return reject(why, ST_MALFORMED, "MQTT5 [MQTT-3.1.2-11]", "Will QoS without Will Flag", at);
+        return reject(why, ST_MALFORMED, packet_clause(v, "MQTT5 [MQTT-3.1.2-11]", "MQTT311 [MQTT-3.1.2-13]"),
+                      "Will QoS without Will Flag", at);
     if (!out->has_will && out->will.retain)
-        return reject(why, ST_MALFORMED, "MQTT5 [MQTT-3.1.2-13]", "Will Retain without Will Flag", at);
+        return reject(why, ST_MALFORMED, packet_clause(v, "MQTT5 [MQTT-3.1.2-13]", "MQTT311 [MQTT-3.1.2-15]"),
+                      "Will Retain without Will Flag", at);
     if (out->will.qos == 3)
-        return reject(why, ST_MALFORMED, "MQTT5 [MQTT-3.1.2-12]", "Will QoS 3", at);
+        return reject(why, ST_MALFORMED, packet_clause(v, "MQTT5 [MQTT-3.1.2-12]", "MQTT311 [MQTT-3.1.2-14]"),
+                      "Will QoS 3", at);
+    if (v == MQTT_3_1_1 && out->has_password && !out->has_user_name)
+        return reject(why, ST_MALFORMED, "MQTT311 [MQTT-3.1.2-22]", "a password without a user name", at);
     return ST_OK;
 }
 
-static enum status read_will(struct reader *r, struct mqtt_will *will, struct why *why)
+static enum status read_will(struct reader *r, enum mqtt_version version, struct mqtt_will *will,
+                             struct why *why)
 {
-    enum status st = mqtt_read_properties(r, IN_WILL, MQTT_FROM_CLIENT, &will->properties, why);
+    enum status st = ST_OK;
+
+    if (version == MQTT_5)
+        st = mqtt_read_properties(r, IN_WILL, MQTT_FROM_CLIENT, &will->properties, why);
     if (st != ST_OK)
         return st;
     st = packet_read_topic_name(r, &will->topic, why);
@@ -67,42 +80,54 @@ static enum status read_will(struct reader *r, struct mqtt_will *will, struct wh
 }
 
 /* A length-prefixed UTF-8 string of the payload. */
-static enum status read_text(struct reader *r, struct span *ret, struct why *why)
+static enum status read_text(struct reader *r, enum mqtt_version version, struct span *ret, struct why *why)
 {
     size_t at = reader_at(r);
+    enum status st;
 
     *ret = read_prefixed16(r);
-    return mqtt_check_text(*ret, at, why);
+    st = mqtt_check_text(*ret, at, why);
+    if (st != ST_OK && version == MQTT_3_1_1)
+        return reject(why, st, utf8_valid(*ret) ? "MQTT311 [MQTT-1.5.3-2]" : "MQTT311 [MQTT-1.5.3-1]",
+                      "not a text that MQTT allows", at);
+    return st;
 }
 
 /* MQTT5 3.1.3; the order is [MQTT-3.1.3-1]. */
 static enum status read_payload(struct reader *r, struct mqtt_connect *out, struct why *why)
 {
-    enum status st = read_text(r, &out->client_id, why);
+    enum mqtt_version v = out->version;
+    size_t at = reader_at(r);
+    enum status st = read_text(r, v, &out->client_id, why);
     if (st == ST_OK && out->has_will)
-        st = read_will(r, &out->will, why);
+        st = read_will(r, v, &out->will, why);
     if (st == ST_OK && out->has_user_name)
-        st = read_text(r, &out->user_name, why);
+        st = read_text(r, v, &out->user_name, why);
     if (st != ST_OK)
         return st;
     if (out->has_password)
         out->password = read_prefixed16(r);
-    return reader_finish(r, why);
+    st = reader_finish(r, why);
+    if (st == ST_OK && v == MQTT_3_1_1 && out->client_id.len == 0 && !out->clean_start)
+        return reject(why, ST_BAD_CLIENT_ID, "MQTT311 [MQTT-3.1.3-8]",
+                      "no client identifier, yet a session to be kept", at);
+    return st;
 }
 
 enum status mqtt_read_connect(const struct mqtt_frame *frame, struct mqtt_connect *out, struct why *why)
 {
-    struct reader r = packet_reader(frame, "MQTT5 3.1");
+    struct reader r = packet_reader(frame, MQTT_5);
 
     *out = (struct mqtt_connect){ 0 };
     enum status st = read_protocol(&r, out, why);
     if (st != ST_OK)
         return st;
+    r.short_clause = packet_section(MQTT_CONNECT, out->version);
     st = read_flags(&r, out, why);
     if (st != ST_OK)
         return st;
     out->keep_alive_s = read_u16(&r);
-    st = mqtt_read_properties(&r, MQTT_CONNECT, frame->from, &out->properties, why);
+    st = packet_read_properties(&r, frame, out->version, &out->properties, why);
     if (st != ST_OK)
         return st;
     return read_payload(&r, out, why);
@@ -126,15 +151,18 @@ static uint8_t connect_flags(const struct mqtt_connect *c)
 void mqtt_write_connect(struct buf *out, const struct mqtt_connect *connect)
 {
     size_t start = packet_begin(out, MQTT_CONNECT, 0);
+    bool v5 = connect->version != MQTT_3_1_1;
 
     put_prefixed16(out, SPAN("MQTT"));
-    put_u8(out, MQTT_5);
+    put_u8(out, v5 ? MQTT_5 : MQTT_3_1_1);
     put_u8(out, connect_flags(connect));
     put_u16(out, connect->keep_alive_s);
-    mqtt_put_properties(out, MQTT_CONNECT, &connect->properties);
+    if (v5)
+        mqtt_put_properties(out, MQTT_CONNECT, &connect->properties);
     put_prefixed16(out, connect->client_id);
     if (connect->has_will) {
-        mqtt_put_properties(out, IN_WILL, &connect->will.properties);
+        if (v5)
+            mqtt_put_properties(out, IN_WILL, &connect->will.properties);
         put_prefixed16(out, connect->will.topic.s);
         put_prefixed16(out, connect->will.payload);
     }
@@ -145,10 +173,21 @@ void mqtt_write_connect(struct buf *out, const struct mqtt_connect *connect)
     packet_end(out, start);
 }
 
+/* MQTT311 3.2.2: two bytes, the second a return code. */
+static enum status check_return_code(const struct mqtt_connack *connack, size_t at, struct why *why)
+{
+    if (connack->reason > MQTT3_NOT_AUTHORIZED)
+        return reject(why, ST_MALFORMED, "MQTT311 3.2.2.3", "a reserved return code", at + 1);
+    if (connack->reason != MQTT3_ACCEPTED && connack->session_present)
+        return reject(why, ST_PROTOCOL, "MQTT311 [MQTT-3.2.2-4]", "Session Present on a refused connection",
+                      at);
+    return ST_OK;
+}
+
 enum status mqtt_read_connack(const struct mqtt_frame *frame, enum mqtt_version version,
                               struct mqtt_connack *out, struct why *why)
 {
-    struct reader r = packet_reader(frame, "MQTT5 3.2");
+    struct reader r = packet_reader(frame, version);
 
     *out = (struct mqtt_connack){ 0 };
     enum status st = packet_check_version(version, why);
@@ -161,9 +200,14 @@ enum status mqtt_read_connack(const struct mqtt_frame *frame, enum mqtt_version 
     if (!reader_ok(&r))
         return reader_finish(&r, why);
     if ((flags & ~SESSION_PRESENT) != 0)
-        return reject(why, ST_MALFORMED, "MQTT5 [MQTT-3.2.2-1]", "reserved Connect Acknowledge Flags", at);
+        return reject(why, ST_MALFORMED, packet_clause(version, "MQTT5 [MQTT-3.2.2-1]", "MQTT311 3.2.2.1"),
+                      "reserved Connect Acknowledge Flags", at);
+    if (version == MQTT_3_1_1) {
+        st = check_return_code(out, at, why);
+        return st != ST_OK ? st : reader_finish(&r, why);
+    }
     if (frame->body.len == 2 && out->reason == MQTT3_UNACCEPTABLE_VERSION) /* too short for MQTT 5 */
-        return reject(why, ST_BAD_VERSION, "MQTT3 3.2.2.3", "the server does not speak MQTT 5", at + 1);
+        return reject(why, ST_BAD_VERSION, "MQTT311 3.2.2.3", "the server does not speak MQTT 5", at + 1);
     if (!mqtt_reason_allowed(MQTT_CONNACK, frame->from, out->reason))
         return reject(why, ST_MALFORMED, "MQTT5 [MQTT-3.2.2-8]", "not a reason code for CONNACK", at + 1);
     if (out->reason != MQTT_SUCCESS && out->session_present)

@@ -1,15 +1,19 @@
-/* DISCONNECT and AUTH: MQTT5 3.14 and 3.15. */
+/* DISCONNECT and AUTH: MQTT5 3.14 and 3.15, MQTT311 3.14. */
 #include "mqtt/packet_priv.h"
 
 enum status mqtt_read_disconnect(const struct mqtt_frame *frame, enum mqtt_version version,
                                  struct mqtt_disconnect *out, struct why *why)
 {
-    struct reader r = packet_reader(frame, "MQTT5 3.14");
+    struct reader r = packet_reader(frame, version);
 
     *out = (struct mqtt_disconnect){ 0 };
     enum status st = packet_check_version(version, why);
     if (st != ST_OK)
         return st;
+    if (version == MQTT_3_1_1 && frame->from == MQTT_FROM_SERVER)
+        return reject(why, ST_PROTOCOL, "MQTT311 2.2.1", "only clients send DISCONNECT in 3.1.1", 0);
+    if (version == MQTT_3_1_1) /* nothing but the fixed header */
+        return reader_finish(&r, why);
     if (reader_left(&r) > 0) { /* 3.14.2.1: nothing means Normal disconnection */
         size_t at = reader_at(&r);
         out->reason = read_u8(&r);
@@ -38,7 +42,7 @@ void mqtt_write_disconnect(struct buf *out, enum mqtt_version version, const str
 
 enum status mqtt_read_auth(const struct mqtt_frame *frame, struct mqtt_auth *out, struct why *why)
 {
-    struct reader r = packet_reader(frame, "MQTT5 3.15");
+    struct reader r = packet_reader(frame, MQTT_5);
     size_t at = reader_at(&r);
 
     *out = (struct mqtt_auth){ 0 };

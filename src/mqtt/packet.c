@@ -2,18 +2,51 @@
 
 #include "base/utf8.h"
 
-struct reader packet_reader(const struct mqtt_frame *frame, const char *section)
+/* clang-format off */
+static const char *const sections[MQTT_PACKET_TYPES][2] = {
+    [MQTT_CONNECT]     = { "MQTT5 3.1",  "MQTT311 3.1" },
+    [MQTT_CONNACK]     = { "MQTT5 3.2",  "MQTT311 3.2" },
+    [MQTT_PUBLISH]     = { "MQTT5 3.3",  "MQTT311 3.3" },
+    [MQTT_PUBACK]      = { "MQTT5 3.4",  "MQTT311 3.4" },
+    [MQTT_PUBREC]      = { "MQTT5 3.5",  "MQTT311 3.5" },
+    [MQTT_PUBREL]      = { "MQTT5 3.6",  "MQTT311 3.6" },
+    [MQTT_PUBCOMP]     = { "MQTT5 3.7",  "MQTT311 3.7" },
+    [MQTT_SUBSCRIBE]   = { "MQTT5 3.8",  "MQTT311 3.8" },
+    [MQTT_SUBACK]      = { "MQTT5 3.9",  "MQTT311 3.9" },
+    [MQTT_UNSUBSCRIBE] = { "MQTT5 3.10", "MQTT311 3.10" },
+    [MQTT_UNSUBACK]    = { "MQTT5 3.11", "MQTT311 3.11" },
+    [MQTT_PINGREQ]     = { "MQTT5 3.12", "MQTT311 3.12" },
+    [MQTT_PINGRESP]    = { "MQTT5 3.13", "MQTT311 3.13" },
+    [MQTT_DISCONNECT]  = { "MQTT5 3.14", "MQTT311 3.14" },
+    [MQTT_AUTH]        = { "MQTT5 3.15", "MQTT311 2.2.1" },
+};
+/* clang-format on */
+
+const char *packet_section(enum mqtt_packet_type type, enum mqtt_version version)
 {
-    struct reader r = reader_make(frame->body, section);
+    return sections[type][version == MQTT_5 ? 0 : 1];
+}
+
+struct reader packet_reader(const struct mqtt_frame *frame, enum mqtt_version version)
+{
+    struct reader r = reader_make(frame->body, packet_section(frame->type, version));
     r.base = frame->head_len;
     return r;
 }
 
 enum status packet_check_version(enum mqtt_version version, struct why *why)
 {
-    if (version != MQTT_5)
-        return reject(why, ST_BAD_VERSION, "MQTT5 [MQTT-3.1.2-2]", "only MQTT 5 packets are spoken here", 0);
+    if (version != MQTT_5 && version != MQTT_3_1_1)
+        return reject(why, ST_BAD_VERSION, "MQTT5 [MQTT-3.1.2-2]", "only MQTT 5 and 3.1.1 are spoken here", 0);
     return ST_OK;
+}
+
+enum status packet_read_properties(struct reader *r, const struct mqtt_frame *frame, enum mqtt_version version,
+                                   struct mqtt_properties *out, struct why *why)
+{
+    if (version != MQTT_5)
+        return ST_OK;
+    return mqtt_read_properties(r, frame->type, frame->from, out, why);
 }
 
 enum status mqtt_check_text(struct span s, size_t at, struct why *why)
@@ -90,7 +123,8 @@ void packet_end(struct buf *out, size_t start)
 
 enum status mqtt_read_ping(const struct mqtt_frame *frame, struct why *why)
 {
-    struct reader r = packet_reader(frame, frame->type == MQTT_PINGREQ ? "MQTT5 3.12" : "MQTT5 3.13");
+    struct reader r = packet_reader(frame, MQTT_5);
+
     return reader_finish(&r, why);
 }
 

@@ -1,11 +1,14 @@
-/* mqtt/packet.h - the 15 control packets of MQTT 5, both directions: bytes in, bytes out.
- * mqtt_read_x() takes a frame of that type (mqtt/frame.h), checks everything MQTT5 chapter 3 says about the
- * packet by itself, and fills `out`; what depends on the session is the caller's. Spans in `out` point into the
+/* mqtt/packet.h - the control packets of MQTT 5 and MQTT 3.1.1, both directions: bytes in, bytes out.
+ * mqtt_read_x() takes a frame of that type (mqtt/frame.h), checks everything chapter 3 of that version says about
+ * the packet by itself, and fills `out`; what depends on the session is the caller's. Spans in `out` point into the
  * frame. On a refusal `why->clause` is the normative statement or section and `why->at` counts from the first
  * byte of the packet; status_mqtt5_code() is what DISCONNECT (or CONNACK) shall carry. `out` is then half
  * filled: drop it. mqtt_write_x() appends a whole packet; a failed buffer (limit, memory, field too long) stays
- * failed. No state, so any thread. Readers take the negotiated version: only MQTT_5 is spoken today, any other
- * is refused with ST_BAD_VERSION. */
+ * failed. No state, so any thread.
+ *
+ * Readers and writers take the version the connection speaks, MQTT_5 or MQTT_3_1_1; readers refuse any other with
+ * ST_BAD_VERSION. What 3.1.1 has no place for - properties, reason codes, subscription options but the QoS - comes
+ * out empty or 0 when reading and is left out when writing. AUTH does not exist there: its callers see to that. */
 #ifndef SYMBOLON_MQTT_PACKET_H
 #define SYMBOLON_MQTT_PACKET_H
 
@@ -38,21 +41,24 @@ struct mqtt_connect {
     struct span password;
 };
 
-/* ST_BAD_VERSION: another protocol name or level; out->version is then what the client asked for (MQTT_3_1,
- * MQTT_3_1_1 or any other number), so that the refusal can be put in its language: see mqtt_write_connack(). */
+/* Both versions; out->version says which. Of 3.1.1, clean_start is Clean Session, and an empty client_id without it
+ * is ST_BAD_CLIENT_ID (return code 2). ST_BAD_VERSION: another protocol name or level; out->version is then what the
+ * client asked for (MQTT_3_1 or any other number), so that the refusal can be put in its language: see
+ * mqtt_write_connack(). */
 enum status mqtt_read_connect(const struct mqtt_frame *frame, struct mqtt_connect *out,
                               struct why *why) MUST_CHECK;
+/* In connect->version: MQTT_3_1_1, or else MQTT_5. */
 void mqtt_write_connect(struct buf *out, const struct mqtt_connect *connect);
 
 struct mqtt_connack {
     bool session_present;
-    uint8_t reason;
+    uint8_t reason; /* of MQTT_3_1_1 an enum mqtt3_return_code, when reading and when writing */
     struct mqtt_properties properties;
 };
 
 enum status mqtt_read_connack(const struct mqtt_frame *frame, enum mqtt_version version,
                               struct mqtt_connack *out, struct why *why) MUST_CHECK;
-/* Below MQTT_5: two bytes, no properties, and `reason` is an enum mqtt3_return_code. */
+/* See mqtt3_code_of() for the return code of a reason. MQTT_3_1 is written as MQTT_3_1_1. */
 void mqtt_write_connack(struct buf *out, enum mqtt_version version, const struct mqtt_connack *connack);
 
 /* ---- PUBLISH (3.3) ---- */
@@ -148,7 +154,8 @@ void mqtt_write_unsubscribe(struct buf *out, enum mqtt_version version, uint16_t
                             const struct mqtt_properties *properties, const struct topic_filter *filters,
                             size_t count);
 
-/* SUBACK or UNSUBACK: one reason code per filter, in the order of the request. */
+/* SUBACK or UNSUBACK: one reason code per filter, in the order of the request. In MQTT_3_1_1 every failure of a SUBACK
+ * is written as 0x80, and an UNSUBACK has no codes: `reasons` is empty when read, not looked at when written. */
 struct mqtt_suback {
     enum mqtt_packet_type type;
     uint16_t packet_id;
@@ -166,6 +173,8 @@ enum status mqtt_read_ping(const struct mqtt_frame *frame, struct why *why) MUST
 void mqtt_write_ping(struct buf *out, enum mqtt_packet_type type);
 
 /* ---- DISCONNECT (3.14), AUTH (3.15) ---- */
+
+/* In MQTT_3_1_1 a client's alone: from a server it is refused, and must not be written. */
 
 struct mqtt_disconnect {
     uint8_t reason;

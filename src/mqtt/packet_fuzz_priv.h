@@ -61,7 +61,8 @@ static inline void fuzz_write_again(const struct any_packet *p)
     any_packet_write(&out, p);
     ASSERT(buf_ok(&out));
     if (out.len > 0) {
-        ASSERT(any_packet_read(buf_span(&out), p->frame.from, MQTT_PACKET_SIZE_MAX, &again, &why) == ST_OK);
+        ASSERT(any_packet_read_as(p->version, buf_span(&out), p->frame.from, MQTT_PACKET_SIZE_MAX, &again,
+                                  &why) == ST_OK);
         any_packet_write(&once_more, &again);
         ASSERT(span_eq(buf_span(&out), buf_span(&once_more)));
     }
@@ -69,14 +70,14 @@ static inline void fuzz_write_again(const struct any_packet *p)
     buf_done(&once_more);
 }
 
-static inline void fuzz_stream(struct span in, enum mqtt_side from)
+static inline void fuzz_stream(struct span in, enum mqtt_version version, enum mqtt_side from)
 {
     struct any_packet packet;
     struct why why;
 
     while (in.len > 0) {
         why = (struct why){ 0 };
-        enum status st = any_packet_read(in, from, 65536, &packet, &why);
+        enum status st = any_packet_read_as(version, in, from, 65536, &packet, &why);
         if (st != ST_OK) {
             ASSERT(st == ST_PENDING || (why.clause != NULL && why.text != NULL && why.at <= in.len));
             return;

@@ -5,11 +5,23 @@
 #include "base/reader.h"
 #include "mqtt/packet.h"
 
-/* A reader over the body whose offsets count from the first byte of the packet. */
-struct reader packet_reader(const struct mqtt_frame *frame, const char *section);
+/* A reader over the body whose offsets count from the first byte of the packet. What is too short breaks the packet's
+ * section of the version spoken. */
+struct reader packet_reader(const struct mqtt_frame *frame, enum mqtt_version version);
+const char *packet_section(enum mqtt_packet_type type, enum mqtt_version version);
 
-/* Refuses the versions whose layout is not spoken yet. */
+/* Refuses the versions that are not spoken. */
 enum status packet_check_version(enum mqtt_version version, struct why *why) MUST_CHECK;
+
+/* The statement of the version spoken. */
+static inline const char *packet_clause(enum mqtt_version version, const char *mqtt5, const char *mqtt311)
+{
+    return version == MQTT_5 ? mqtt5 : mqtt311;
+}
+
+/* Properties, in the version that has them. */
+enum status packet_read_properties(struct reader *r, const struct mqtt_frame *frame, enum mqtt_version version,
+                                   struct mqtt_properties *out, struct why *why) MUST_CHECK;
 
 /* A UTF-8 Encoded String: MQTT5 1.5.4. `clause` names the statement that asks for one here. */
 enum status mqtt_check_text(struct span s, size_t at, struct why *why) MUST_CHECK;

@@ -1,11 +1,13 @@
-/* PUBLISH and the packets that acknowledge it: MQTT5 3.3 to 3.7. */
+/* PUBLISH and the packets that acknowledge it: MQTT5 3.3 to 3.7, the same in 3.1.1. */
 #include "mqtt/packet_priv.h"
 
 enum publish_flag { FLAG_RETAIN = 0x01, FLAG_QOS = 0x06, FLAG_DUP = 0x08 };
 #define QOS_SHIFT 1
 
-static const char *new_id_clause(enum mqtt_side from)
+static const char *new_id_clause(enum mqtt_side from, enum mqtt_version version)
 {
+    if (version == MQTT_3_1_1)
+        return "MQTT311 [MQTT-2.3.1-1]";
     return from == MQTT_FROM_CLIENT ? "MQTT5 [MQTT-2.2.1-3]" : "MQTT5 [MQTT-2.2.1-4]";
 }
 
@@ -24,7 +26,7 @@ static enum status read_topic(struct reader *r, struct topic_name *ret, struct w
 enum status mqtt_read_publish(const struct mqtt_frame *frame, enum mqtt_version version,
                               struct mqtt_publish *out, struct why *why)
 {
-    struct reader r = packet_reader(frame, "MQTT5 3.3");
+    struct reader r = packet_reader(frame, version);
 
     *out = (struct mqtt_publish){ .qos = (uint8_t)((frame->flags & FLAG_QOS) >> QOS_SHIFT),
                                   .retain = (frame->flags & FLAG_RETAIN) != 0,
@@ -36,16 +38,17 @@ enum status mqtt_read_publish(const struct mqtt_frame *frame, enum mqtt_version 
     if (st != ST_OK)
         return st;
     if (out->qos > 0) {
-        st = packet_read_id(&r, new_id_clause(frame->from), &out->packet_id, why);
+        st = packet_read_id(&r, new_id_clause(frame->from, version), &out->packet_id, why);
         if (st != ST_OK)
             return st;
     }
-    st = mqtt_read_properties(&r, MQTT_PUBLISH, frame->from, &out->properties, why);
+    st = packet_read_properties(&r, frame, version, &out->properties, why);
     if (st != ST_OK)
         return st;
     if (out->topic.s.len == 0 && !mqtt_has(&out->properties, PROP_TOPIC_ALIAS))
-        return reject(why, ST_PROTOCOL, "MQTT5 3.3.2.1", "empty topic name and no Topic Alias",
-                      frame->head_len);
+        return reject(why, version == MQTT_5 ? ST_PROTOCOL : ST_MALFORMED,
+                      packet_clause(version, "MQTT5 3.3.2.1", "MQTT311 [MQTT-4.7.3-1]"),
+                      "empty topic name and no Topic Alias", frame->head_len);
     out->payload = read_rest(&r);
     return reader_finish(&r, why);
 }
@@ -153,13 +156,11 @@ void mqtt_write_publish(struct buf *out, enum mqtt_version version, const struct
 /* ---- PUBACK, PUBREC, PUBREL, PUBCOMP ---- */
 
 /* clang-format off */
-static const struct {
-    const char *section, *reasons;
-} acks[] = {
-    [MQTT_PUBACK]  = { "MQTT5 3.4", "MQTT5 [MQTT-3.4.2-1]" },
-    [MQTT_PUBREC]  = { "MQTT5 3.5", "MQTT5 [MQTT-3.5.2-1]" },
-    [MQTT_PUBREL]  = { "MQTT5 3.6", "MQTT5 [MQTT-3.6.2-1]" },
-    [MQTT_PUBCOMP] = { "MQTT5 3.7", "MQTT5 [MQTT-3.7.2-1]" },
+static const char *const ack_reasons[] = {
+    [MQTT_PUBACK]  = "MQTT5 [MQTT-3.4.2-1]",
+    [MQTT_PUBREC]  = "MQTT5 [MQTT-3.5.2-1]",
+    [MQTT_PUBREL]  = "MQTT5 [MQTT-3.6.2-1]",
+    [MQTT_PUBCOMP] = "MQTT5 [MQTT-3.7.2-1]",
 };
 /* clang-format on */
 
@@ -167,21 +168,22 @@ enum status mqtt_read_ack(const struct mqtt_frame *frame, enum mqtt_version vers
                           struct why *why)
 {
     ASSERT(frame->type >= MQTT_PUBACK && frame->type <= MQTT_PUBCOMP);
-    struct reader r = packet_reader(frame, acks[frame->type].section);
+    struct reader r = packet_reader(frame, version);
 
     *out = (struct mqtt_ack){ .type = frame->type };
     enum status st = packet_check_version(version, why);
     if (st != ST_OK)
         return st;
-    st = packet_read_id(&r, "MQTT5 2.2.1", &out->packet_id, why);
+    st = packet_read_id(&r, packet_clause(version, "MQTT5 2.2.1", "MQTT311 2.3.1"), &out->packet_id, why);
     if (st != ST_OK)
         return st;
+    if (version == MQTT_3_1_1)
+        return reader_finish(&r, why);
     if (reader_left(&r) > 0) { /* both may be left out: 3.4.2.1 */
         size_t at = reader_at(&r);
         out->reason = read_u8(&r);
         if (!mqtt_reason_allowed(frame->type, frame->from, out->reason))
-            return reject(why, ST_MALFORMED, acks[frame->type].reasons, "not a reason code for this packet",
-                          at);
+            return reject(why, ST_MALFORMED, ack_reasons[frame->type], "not a reason code for this packet", at);
     }
     if (reader_left(&r) > 0) {
         st = mqtt_read_properties(&r, frame->type, frame->from, &out->properties, why);

@@ -112,6 +112,43 @@ static const struct reason_rule *rule_of(uint8_t code)
     return &reasons[code];
 }
 
+/* MQTT311 3.2.2.3, Table 3.1. What is wrong with a packet has no code there, nor has what 3.1.1 cannot ask for. */
+bool mqtt3_code_of(uint8_t reason, enum mqtt3_return_code *ret)
+{
+    switch (reason) {
+    case MQTT_SUCCESS:
+        *ret = MQTT3_ACCEPTED;
+        return true;
+    case MQTT_UNSUPPORTED_VERSION:
+        *ret = MQTT3_UNACCEPTABLE_VERSION;
+        return true;
+    case MQTT_CLIENT_ID_NOT_VALID:
+        *ret = MQTT3_IDENTIFIER_REJECTED;
+        return true;
+    case MQTT_UNSPECIFIED_ERROR:
+    case MQTT_IMPLEMENTATION_ERROR:
+    case MQTT_SERVER_UNAVAILABLE:
+    case MQTT_SERVER_BUSY:
+    case MQTT_SERVER_SHUTTING_DOWN:
+    case MQTT_QUOTA_EXCEEDED:
+    case MQTT_USE_ANOTHER_SERVER:
+    case MQTT_SERVER_MOVED:
+    case MQTT_CONNECTION_RATE_EXCEEDED:
+        *ret = MQTT3_SERVER_UNAVAILABLE;
+        return true;
+    case MQTT_BAD_USER_NAME_OR_PASSWORD:
+        *ret = MQTT3_BAD_USER_NAME_OR_PASSWORD;
+        return true;
+    case MQTT_NOT_AUTHORIZED:
+    case MQTT_BANNED:
+    case MQTT_BAD_AUTHENTICATION_METHOD:
+        *ret = MQTT3_NOT_AUTHORIZED;
+        return true;
+    default:
+        return false;
+    }
+}
+
 const char *mqtt_reason_name(enum mqtt_packet_type type, uint8_t code)
 {
     const struct reason_rule *rule = rule_of(code);

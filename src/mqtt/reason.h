@@ -51,7 +51,7 @@ enum mqtt_reason {
     MQTT_WILDCARDS_NOT_SUPPORTED = 0xA2,
 };
 
-/* MQTT 3.1.1 CONNACK return codes (MQTT3 3.2.2.3). */
+/* MQTT 3.1.1 CONNACK return codes (MQTT311 3.2.2.3). */
 enum mqtt3_return_code {
     MQTT3_ACCEPTED = 0,
     MQTT3_UNACCEPTABLE_VERSION = 1,
@@ -60,6 +60,10 @@ enum mqtt3_return_code {
     MQTT3_BAD_USER_NAME_OR_PASSWORD = 4,
     MQTT3_NOT_AUTHORIZED = 5,
 };
+
+/* The return code that says to a 3.1.1 client what `reason` says to a client of 5.0. *ret is written and true returned
+ * unless there is none: the connection is then closed without a CONNACK (MQTT311 [MQTT-3.2.2-6]). */
+bool mqtt3_code_of(uint8_t reason, enum mqtt3_return_code *ret);
 
 /* The name as the specification writes it, "Not authorized"; "unknown reason code" for a byte not in the table.
  * `type` tells the three names of 0x00 apart. */

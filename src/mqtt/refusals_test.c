@@ -18,7 +18,7 @@ struct row {
     const char *body; /* hex; spaces are skipped */
     enum status status;
     uint8_t code;
-    const char *clause; /* without "MQTT5 " */
+    const char *clause; /* of MQTT 5 without "MQTT5 " */
     size_t at;
 };
 
@@ -54,7 +54,6 @@ static const struct row rows[] = {
     /* CONNECT, 3.1 */
     { "protocol name",                    C, 0x10, "0004 4d515455 05 02 0000 00 0000",       ST_BAD_VERSION, 0x84, "[MQTT-3.1.2-1]", 2 },
     { "protocol name in lower case",      C, 0x10, "0004 6d717474 05 02 0000 00 0000",       ST_BAD_VERSION, 0x84, "[MQTT-3.1.2-1]", 2 },
-    { "protocol level 4",                 C, 0x10, "0004 4d515454 04 02 0000 0000",          ST_BAD_VERSION, 0x84, "[MQTT-3.1.2-2]", 8 },
     { "protocol level 6",                 C, 0x10, "0004 4d515454 06 02 0000 00 0000",       ST_BAD_VERSION, 0x84, "[MQTT-3.1.2-2]", 8 },
     { "MQIsdp, protocol level 3",         C, 0x10, "0006 4d5149736470 03 02 0000 0000",      ST_BAD_VERSION, 0x84, "[MQTT-3.1.2-2]", 10 },
     { "MQIsdp, protocol level 5",         C, 0x10, "0006 4d5149736470 05 02 0000 00 0000",   ST_BAD_VERSION, 0x84, "[MQTT-3.1.2-1]", 2 },
@@ -214,6 +213,67 @@ static const struct row rows[] = {
     { "AUTH without Property Length",     C, 0xf0, "18",                                     ST_MALFORMED, 0x81, "2.2.2.1", 3 },
     { "bytes behind AUTH",                S, 0xf0, "00 04 15000161 00",                      ST_MALFORMED, 0x81, "3.15", 8 },
 };
+
+/* MQTT 3.1.1: the same, by its own statements. AUTH is no packet there (see the broker's tests). */
+#define CONNECT311  "0004 4d515454 04"
+#define REFUSED     ST_MALFORMED, 0x81
+#define NOT_ALLOWED ST_PROTOCOL, 0x82
+static const struct row rows311[] = {
+    /* CONNECT, 3.1 */
+    { "reserved Connect Flag",            C, 0x10, CONNECT311 " 03 003c 0001 61",            REFUSED,     "MQTT311 [MQTT-3.1.2-3]", 9 },
+    { "Will QoS without Will",            C, 0x10, CONNECT311 " 0a 003c 0001 61",            REFUSED,     "MQTT311 [MQTT-3.1.2-13]", 9 },
+    { "Will QoS 3",                       C, 0x10, CONNECT311 " 1e 003c 0001 61 0001 61 0000", REFUSED,   "MQTT311 [MQTT-3.1.2-14]", 9 },
+    { "Will Retain without Will",         C, 0x10, CONNECT311 " 22 003c 0001 61",            REFUSED,     "MQTT311 [MQTT-3.1.2-15]", 9 },
+    { "password without user name",       C, 0x10, CONNECT311 " 42 003c 0001 61 0001 62",    REFUSED,     "MQTT311 [MQTT-3.1.2-22]", 9 },
+    { "no client identifier, no clean session", C, 0x10, CONNECT311 " 00 003c 0000",         ST_BAD_CLIENT_ID, 0x85, "MQTT311 [MQTT-3.1.3-8]", 12 },
+    { "client identifier not UTF-8",      C, 0x10, CONNECT311 " 02 003c 0001 ff",            REFUSED,     "MQTT311 [MQTT-1.5.3-1]", 12 },
+    { "U+0000 in a user name",            C, 0x10, CONNECT311 " 82 003c 0001 61 0001 00",    REFUSED,     "MQTT311 [MQTT-1.5.3-2]", 15 },
+    { "client identifier missing",        C, 0x10, CONNECT311 " 02 003c",                    REFUSED,     "MQTT311 3.1", 12 },
+    { "user name missing",                C, 0x10, CONNECT311 " 82 003c 0001 61",            REFUSED,     "MQTT311 3.1", 15 },
+    { "password missing",                 C, 0x10, CONNECT311 " c2 003c 0001 61 0001 62",    REFUSED,     "MQTT311 3.1", 18 },
+    { "Will topic missing",               C, 0x10, CONNECT311 " 06 003c 0001 61",            REFUSED,     "MQTT311 3.1", 15 },
+    { "Will message missing",             C, 0x10, CONNECT311 " 06 003c 0001 61 0001 62",    REFUSED,     "MQTT311 3.1", 18 },
+    { "Will topic with a wildcard",       C, 0x10, CONNECT311 " 06 003c 0001 61 0001 23 0000", REFUSED,   "MQTT5 [MQTT-3.3.2-2]", 17 },
+    { "a user name nobody announced",     C, 0x10, CONNECT311 " 02 003c 0001 61 0001 62",    REFUSED,     "MQTT311 3.1", 15 },
+    { "properties of MQTT 5",             C, 0x10, CONNECT311 " 02 003c 00 0001 61",         REFUSED,     "MQTT311 3.1", 14 },
+    /* CONNACK, 3.2 */
+    { "reserved flags of CONNACK",        S, 0x20, "02 00",                                  REFUSED,     "MQTT311 3.2.2.1", 2 },
+    { "reserved return code",             S, 0x20, "00 06",                                  REFUSED,     "MQTT311 3.2.2.3", 3 },
+    { "a reason code of MQTT 5",          S, 0x20, "00 87",                                  REFUSED,     "MQTT311 3.2.2.3", 3 },
+    { "Session Present on a refusal",     S, 0x20, "01 05",                                  NOT_ALLOWED, "MQTT311 [MQTT-3.2.2-4]", 2 },
+    { "CONNACK of MQTT 5",                S, 0x20, "00 00 00",                               REFUSED,     "MQTT311 3.2", 4 },
+    /* PUBLISH, 3.3 */
+    { "both QoS bits",                    C, 0x36, "0001 61 0001",                           REFUSED,     "MQTT5 [MQTT-3.3.1-4]", 0 },
+    { "packet identifier 0",              C, 0x32, "0001 61 0000",                           NOT_ALLOWED, "MQTT311 [MQTT-2.3.1-1]", 5 },
+    { "packet identifier missing",        C, 0x32, "0001 61",                                REFUSED,     "MQTT311 3.3", 5 },
+    { "an empty topic",                   C, 0x30, "0000 61",                                REFUSED,     "MQTT311 [MQTT-4.7.3-1]", 2 },
+    { "a wildcard in a topic",            C, 0x30, "0001 2b",                                REFUSED,     "MQTT5 [MQTT-3.3.2-2]", 4 },
+    /* acknowledgements, 3.4 to 3.7 */
+    { "PUBACK with a reason code",        C, 0x40, "0001 00",                                REFUSED,     "MQTT311 3.4", 4 },
+    { "PUBREC with a reason code",        C, 0x50, "0001 00",                                REFUSED,     "MQTT311 3.5", 4 },
+    { "PUBREL with a reason code",        C, 0x62, "0001 00",                                REFUSED,     "MQTT311 3.6", 4 },
+    { "PUBCOMP with a reason code",       C, 0x70, "0001 00",                                REFUSED,     "MQTT311 3.7", 4 },
+    { "PUBACK of nothing",                C, 0x40, "0000",                                   NOT_ALLOWED, "MQTT311 2.3.1", 2 },
+    { "PUBACK without identifier",        C, 0x40, "",                                       REFUSED,     "MQTT311 3.4", 2 },
+    /* SUBSCRIBE and UNSUBSCRIBE, 3.8 and 3.10 */
+    { "SUBSCRIBE with identifier 0",      C, 0x82, "0000 0001 61 00",                        NOT_ALLOWED, "MQTT311 [MQTT-2.3.1-1]", 2 },
+    { "SUBSCRIBE to nothing",             C, 0x82, "0001",                                   NOT_ALLOWED, "MQTT311 [MQTT-3.8.3-3]", 4 },
+    { "requested QoS 3",                  C, 0x82, "0001 0001 61 03",                        REFUSED,     "MQTT311 [MQTT-3.8.3-4]", 7 },
+    { "options of MQTT 5: No Local",      C, 0x82, "0001 0001 61 04",                        REFUSED,     "MQTT311 [MQTT-3.8.3-4]", 7 },
+    { "options of MQTT 5: Retain",        C, 0x82, "0001 0001 61 10",                        REFUSED,     "MQTT311 [MQTT-3.8.3-4]", 7 },
+    { "QoS missing",                      C, 0x82, "0001 0001 61",                           REFUSED,     "MQTT311 3.8", 7 },
+    { "UNSUBSCRIBE with identifier 0",    C, 0xa2, "0000 0001 61",                           NOT_ALLOWED, "MQTT311 [MQTT-2.3.1-1]", 2 },
+    { "UNSUBSCRIBE from nothing",         C, 0xa2, "0001",                                   NOT_ALLOWED, "MQTT311 [MQTT-3.10.3-2]", 4 },
+    { "UNSUBSCRIBE cut short",            C, 0xa2, "0001 0002 61",                           REFUSED,     "MQTT311 3.10", 6 },
+    /* SUBACK and UNSUBACK, 3.9 and 3.11 */
+    { "SUBACK without codes",             S, 0x90, "0001",                                   NOT_ALLOWED, "MQTT311 [MQTT-3.8.4-5]", 4 },
+    { "SUBACK with a code of MQTT 5",     S, 0x90, "0001 00 87",                             REFUSED,     "MQTT311 [MQTT-3.9.3-2]", 5 },
+    { "SUBACK granting QoS 3",            S, 0x90, "0001 03",                                REFUSED,     "MQTT311 [MQTT-3.9.3-2]", 4 },
+    { "UNSUBACK with codes",              S, 0xb0, "0001 00",                                REFUSED,     "MQTT311 3.11", 4 },
+    /* DISCONNECT, 3.14 */
+    { "DISCONNECT with a reason code",    C, 0xe0, "00",                                     REFUSED,     "MQTT311 3.14", 2 },
+    { "DISCONNECT from a server",         S, 0xe0, "",                                       NOT_ALLOWED, "MQTT311 2.2.1", 0 },
+};
 /* clang-format on */
 
 static uint8_t hex_digit(char c)
@@ -253,27 +313,56 @@ static uint8_t *exact_copy(struct span s)
     return p;
 }
 
+static void check_row(const struct row *row, enum mqtt_version version, const char *prefix)
+{
+    size_t skip = strlen(prefix);
+    struct buf packet;
+    struct any_packet read;
+    struct why why = { 0 };
+
+    buf_init(&packet, 4096);
+    put_packet(&packet, row->first, row->body);
+    uint8_t *copy = exact_copy(buf_span(&packet));
+    enum status st =
+        any_packet_read_as(version, span_of(copy, packet.len), row->from, MQTT_PACKET_SIZE_MAX, &read, &why);
+    if (st != row->status || status_mqtt5_code(st) != row->code || why.clause == NULL ||
+        strncmp(why.clause, prefix, skip) != 0 || strcmp(why.clause + skip, row->clause) != 0 ||
+        why.at != row->at)
+        fail_msg("%s: %s %s at %zu (%s)", row->name, status_name(st), why.clause, why.at, why.text);
+    /* without anybody asking why, it is refused all the same */
+    assert_int_equal(
+        any_packet_read_as(version, span_of(copy, packet.len), row->from, MQTT_PACKET_SIZE_MAX, &read, NULL),
+        st);
+    free(copy);
+    buf_done(&packet);
+}
+
 static void forbidden_packets_are_refused_by_clause_and_place(void **state UNUSED)
 {
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        const struct row *row = &rows[i];
-        struct buf packet;
-        struct any_packet read;
-        struct why why = { 0 };
-        buf_init(&packet, 4096);
-        put_packet(&packet, row->first, row->body);
-        uint8_t *copy = exact_copy(buf_span(&packet));
-        enum status st =
-            any_packet_read(span_of(copy, packet.len), row->from, MQTT_PACKET_SIZE_MAX, &read, &why);
-        if (st != row->status || status_mqtt5_code(st) != row->code || why.clause == NULL ||
-            strncmp(why.clause, "MQTT5 ", 6) != 0 || strcmp(why.clause + 6, row->clause) != 0 ||
-            why.at != row->at)
-            fail_msg("%s: %s %s at %zu (%s)", row->name, status_name(st), why.clause, why.at, why.text);
-        /* without anybody asking why, it is refused all the same */
-        assert_int_equal(
-            any_packet_read(span_of(copy, packet.len), row->from, MQTT_PACKET_SIZE_MAX, &read, NULL), st);
-        free(copy);
-        buf_done(&packet);
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        check_row(&rows[i], MQTT_5, "MQTT5 ");
+}
+
+static void forbidden_packets_of_3_1_1_are_refused_by_clause_and_place(void **state UNUSED)
+{
+    for (size_t i = 0; i < COUNT_OF(rows311); i++)
+        check_row(&rows311[i], MQTT_3_1_1, "");
+}
+
+static void return_codes_of_3_1_1_say_what_the_reason_said(void **state UNUSED)
+{
+    static const struct { /* MQTT311 3.2.2.3; -1: MQTT311 [MQTT-3.2.2-6] */
+        uint8_t reason;
+        int code;
+    } pairs[] = {
+        { 0x00, 0 }, { 0x84, 1 }, { 0x85, 2 }, { 0x88, 3 },  { 0x8b, 3 },  { 0x97, 3 },  { 0x86, 4 },
+        { 0x87, 5 }, { 0x8a, 5 }, { 0x8c, 5 }, { 0x81, -1 }, { 0x82, -1 }, { 0x95, -1 }, { 0x9a, -1 }
+    };
+
+    for (size_t i = 0; i < COUNT_OF(pairs); i++) {
+        enum mqtt3_return_code code;
+        bool any = mqtt3_code_of(pairs[i].reason, &code);
+        assert_int_equal(any ? (int)code : -1, pairs[i].code);
     }
 }
 
@@ -283,7 +372,6 @@ static void older_protocol_levels_are_told_to_the_caller(void **state UNUSED)
         const char *body;
         int version;
     } asked[] = {
-        { "0004 4d515454 04 02 003c 0000", MQTT_3_1_1 },
         { "0006 4d5149736470 03 02 003c 0000", MQTT_3_1 },
         { "0004 4d515454 06 02 003c 00 0000", 6 },
     };
@@ -297,7 +385,7 @@ static void older_protocol_levels_are_told_to_the_caller(void **state UNUSED)
         assert_int_equal(read.u.connect.version, asked[i].version);
         buf_reset(&packet);
         mqtt_write_connack(&packet, MQTT_3_1_1, &(struct mqtt_connack){ .reason = MQTT3_UNACCEPTABLE_VERSION });
-        assert_int_equal(packet.len, 4); /* MQTT3 3.2: 20 02 00 01 */
+        assert_int_equal(packet.len, 4); /* MQTT311 3.2: 20 02 00 01 */
         assert_memory_equal(packet.p, "\x20\x02\x00\x01", 4);
         buf_done(&packet);
     }
@@ -308,9 +396,9 @@ static void a_server_of_an_older_version_is_recognized(void **state UNUSED)
     struct any_packet read;
     struct why why;
 
-    /* MQTT3 3.2.2.3: return code 1, unacceptable protocol version; MT-120 from the other side */
+    /* MQTT311 3.2.2.3: return code 1, unacceptable protocol version; MT-120 from the other side */
     assert_int_equal(any_packet_read(SPAN("\x20\x02\x00\x01"), S, 256, &read, &why), ST_BAD_VERSION);
-    assert_string_equal(why.clause, "MQTT3 3.2.2.3");
+    assert_string_equal(why.clause, "MQTT311 3.2.2.3");
 }
 
 static void remaining_length_is_a_shortest_form_of_four_bytes(void **state UNUSED)
@@ -366,9 +454,9 @@ static void other_versions_are_not_guessed_at(void **state UNUSED)
     struct mqtt_publish publish;
     struct mqtt_ack ack;
 
-    assert_int_equal(mqtt_read_publish(&frame, MQTT_3_1_1, &publish, NULL), ST_BAD_VERSION);
+    assert_int_equal(mqtt_read_publish(&frame, MQTT_3_1, &publish, NULL), ST_BAD_VERSION);
     frame.type = MQTT_PUBACK;
-    assert_int_equal(mqtt_read_ack(&frame, MQTT_3_1_1, &ack, NULL), ST_BAD_VERSION);
+    assert_int_equal(mqtt_read_ack(&frame, (enum mqtt_version)6, &ack, NULL), ST_BAD_VERSION);
 }
 
 static void reason_codes_know_their_packets_and_their_words(void **state UNUSED)
@@ -407,6 +495,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forbidden_packets_are_refused_by_clause_and_place),
+        cmocka_unit_test(forbidden_packets_of_3_1_1_are_refused_by_clause_and_place),
+        cmocka_unit_test(return_codes_of_3_1_1_say_what_the_reason_said),
         cmocka_unit_test(older_protocol_levels_are_told_to_the_caller),
         cmocka_unit_test(a_server_of_an_older_version_is_recognized),
         cmocka_unit_test(remaining_length_is_a_shortest_form_of_four_bytes),

@@ -1,5 +1,5 @@
-/* Random packets of every type come back as they were: decode(encode(x)) == x, over a seeded generator that fills
- * every field and property the packet may carry. And no truncation or change of a byte does more than be refused. */
+/* Random packets of every type, in both versions, come back as they were: decode(encode(x)) == x, over a seeded
+ * generator that fills every field and property the packet may carry. And no truncation or change of a byte does more than be refused. */
 #include "mqtt/any_packet_priv.h"
 
 #include <setjmp.h>
@@ -15,6 +15,7 @@
 
 struct dice {
     uint64_t x;
+    enum mqtt_version version;
     char text[65536]; /* what the spans of one packet point into */
     size_t used;
 };
@@ -149,6 +150,8 @@ static void fill_properties(struct dice *d, unsigned place, enum mqtt_side from,
                             struct buf *raw)
 {
     *p = (struct mqtt_properties){ 0 };
+    if (d->version != MQTT_5)
+        return;
     p->has = allowed(place, from) & ((uint64_t)roll(d, UINT32_MAX) << 32 | roll(d, UINT32_MAX));
     if (heads(d))
         p->has = 0;
@@ -228,6 +231,10 @@ static uint8_t random_reason(struct dice *d, enum mqtt_packet_type type, enum mq
 {
     uint8_t code;
 
+    if (d->version != MQTT_5) { /* MQTT311 3.2.2.3, 3.9.3 */
+        static const uint8_t granted[] = { 0, 1, 2, 0x80 };
+        return type == MQTT_CONNACK ? (uint8_t)roll(d, 6) : type == MQTT_SUBACK ? granted[roll(d, 4)] : 0;
+    }
     do
         code = (uint8_t)roll(d, 256);
     while (!mqtt_reason_allowed(type, from, code));
@@ -243,13 +250,15 @@ static void make_connect(struct dice *d, struct made *m)
 {
     struct mqtt_connect *c = &m->packet.u.connect;
 
-    c->version = MQTT_5;
+    c->version = d->version;
     c->clean_start = heads(d);
     c->has_will = heads(d);
     c->has_user_name = heads(d);
-    c->has_password = heads(d);
+    c->has_password = heads(d) && (c->has_user_name || d->version == MQTT_5); /* MQTT311 [MQTT-3.1.2-22] */
     c->keep_alive_s = (uint16_t)roll(d, 65536);
     c->client_id = random_text(d);
+    if (c->client_id.len == 0 && d->version != MQTT_5)
+        c->clean_start = true; /* MQTT311 [MQTT-3.1.3-7] */
     fill_properties(d, MQTT_CONNECT, MQTT_FROM_CLIENT, &c->properties, &m->raw);
     if (c->has_will) {
         c->will.topic.s = random_topic(d);
@@ -293,8 +302,8 @@ static void make_publish(struct dice *d, struct made *m, enum mqtt_side from, st
                                     .subscription_ids = buf_span(&m->ids),
                                     .properties = buf_span(&m->sent),
                                     .payload = p->payload };
-    mqtt_write_publish(out, MQTT_5, o);
-    assert_int_equal(out->len, mqtt_publish_size(o, MQTT_5));
+    mqtt_write_publish(out, d->version, o);
+    assert_int_equal(out->len, mqtt_publish_size(o, d->version));
 }
 
 static void make_subscribe(struct dice *d, struct made *m, struct buf *out)
@@ -309,8 +318,10 @@ static void make_subscribe(struct dice *d, struct made *m, struct buf *out)
         *sub = (struct mqtt_subscription){ random_filter(d), (uint8_t)roll(d, 3), false, heads(d),
                                            (uint8_t)roll(d, 3) };
         sub->no_local = !topic_filter_is_shared(sub->filter) && heads(d);
+        if (d->version != MQTT_5) /* the QoS is all there is */
+            *sub = (struct mqtt_subscription){ .filter = sub->filter, .qos = sub->qos };
     }
-    mqtt_write_subscribe(out, MQTT_5, s->packet_id, &s->properties, m->subscriptions, s->count);
+    mqtt_write_subscribe(out, d->version, s->packet_id, &s->properties, m->subscriptions, s->count);
 }
 
 static void make_unsubscribe(struct dice *d, struct made *m, struct buf *out)
@@ -322,7 +333,7 @@ static void make_unsubscribe(struct dice *d, struct made *m, struct buf *out)
     fill_properties(d, MQTT_UNSUBSCRIBE, MQTT_FROM_CLIENT, &u->properties, &m->raw);
     for (size_t i = 0; i < u->count; i++)
         m->filters[i] = random_filter(d);
-    mqtt_write_unsubscribe(out, MQTT_5, u->packet_id, &u->properties, m->filters, u->count);
+    mqtt_write_unsubscribe(out, d->version, u->packet_id, &u->properties, m->filters, u->count);
 }
 
 static void make_suback(struct dice *d, struct made *m)
@@ -334,6 +345,8 @@ static void make_suback(struct dice *d, struct made *m)
     s->packet_id = random_id(d);
     fill_properties(d, s->type, MQTT_FROM_SERVER, &s->properties, &m->raw);
     start = d->used;
+    if (s->type == MQTT_UNSUBACK && d->version != MQTT_5) /* MQTT311 3.11.3 */
+        return;
     for (uint32_t i = 1 + roll(d, 6); i > 0; i--)
         d->text[d->used++] = (char)random_reason(d, s->type, MQTT_FROM_SERVER);
     s->reasons = span_of(d->text + start, d->used - start);
@@ -384,6 +397,7 @@ static void make(struct dice *d, enum mqtt_packet_type type, enum mqtt_side from
     buf_reset(&m->raw);
     buf_reset(&m->ids);
     buf_reset(&m->sent);
+    m->packet.version = d->version;
     m->packet.frame.type = type;
     m->packet.frame.from = from;
     if (type == MQTT_CONNECT) {
@@ -519,8 +533,10 @@ static void check(const struct made *m, const struct any_packet *read)
 
 /* ---- tests ---- */
 
-static bool may_send(enum mqtt_packet_type type, enum mqtt_side from)
+static bool may_send(enum mqtt_version version, enum mqtt_packet_type type, enum mqtt_side from)
 {
+    if (version != MQTT_5 && (type == MQTT_AUTH || (type == MQTT_DISCONNECT && from == MQTT_FROM_SERVER)))
+        return false; /* MQTT311 2.2.1 */
     switch (type) {
     case MQTT_CONNECT:
     case MQTT_SUBSCRIBE:
@@ -537,7 +553,8 @@ static bool may_send(enum mqtt_packet_type type, enum mqtt_side from)
     }
 }
 
-static void each_packet(void (*test)(struct dice *d, struct made *m, struct span bytes), unsigned rounds)
+static void each_packet_of(enum mqtt_version version,
+                           void (*test)(struct dice *d, struct made *m, struct span bytes), unsigned rounds)
 {
     struct dice *d = calloc(1, sizeof *d);
     struct made m = { 0 };
@@ -545,13 +562,14 @@ static void each_packet(void (*test)(struct dice *d, struct made *m, struct span
 
     assert_non_null(d);
     d->x = SEED;
+    d->version = version;
     buf_init(&out, 200000);
     buf_init(&m.raw, 100000);
     buf_init(&m.ids, 100000);
     buf_init(&m.sent, 100000);
     for (unsigned type = MQTT_CONNECT; type < MQTT_PACKET_TYPES; type++) {
         for (unsigned side = MQTT_FROM_CLIENT; side <= MQTT_FROM_SERVER; side++) {
-            if (!may_send((enum mqtt_packet_type)type, (enum mqtt_side)side))
+            if (!may_send(version, (enum mqtt_packet_type)type, (enum mqtt_side)side))
                 continue;
             for (unsigned i = 0; i < rounds; i++) {
                 buf_reset(&out);
@@ -567,13 +585,20 @@ static void each_packet(void (*test)(struct dice *d, struct made *m, struct span
     free(d);
 }
 
-static void round_trip(struct dice *d UNUSED, struct made *m, struct span bytes)
+static void each_packet(void (*test)(struct dice *d, struct made *m, struct span bytes), unsigned rounds)
+{
+    each_packet_of(MQTT_5, test, rounds);
+    each_packet_of(MQTT_3_1_1, test, rounds);
+}
+
+static void round_trip(struct dice *d, struct made *m, struct span bytes)
 {
     struct any_packet read;
     struct why why = { 0 };
 
     memset(&read, 0, sizeof read);
-    enum status st = any_packet_read(bytes, m->packet.frame.from, MQTT_PACKET_SIZE_MAX, &read, &why);
+    enum status st =
+        any_packet_read_as(d->version, bytes, m->packet.frame.from, MQTT_PACKET_SIZE_MAX, &read, &why);
     if (st != ST_OK)
         fail_msg("%s: %s %s at %zu", mqtt_packet_name(m->packet.frame.type), why.clause, why.text, why.at);
     assert_int_equal(read.frame.total_len, bytes.len);
@@ -586,7 +611,7 @@ static void what_was_written_is_read_again(void **state UNUSED)
 }
 
 /* A prefix is never wrong by itself: the rest may still come. */
-static void prefixes(struct dice *d UNUSED, struct made *m, struct span bytes)
+static void prefixes(struct dice *d, struct made *m, struct span bytes)
 {
     struct any_packet read;
 
@@ -594,9 +619,9 @@ static void prefixes(struct dice *d UNUSED, struct made *m, struct span bytes)
         uint8_t *copy = malloc(len > 0 ? len : 1);
         assert_non_null(copy);
         memcpy(copy, bytes.p, len);
-        assert_int_equal(
-            any_packet_read(span_of(copy, len), m->packet.frame.from, MQTT_PACKET_SIZE_MAX, &read, NULL),
-            ST_PENDING);
+        assert_int_equal(any_packet_read_as(d->version, span_of(copy, len), m->packet.frame.from,
+                                            MQTT_PACKET_SIZE_MAX, &read, NULL),
+                         ST_PENDING);
         free(copy);
     }
 }
@@ -620,19 +645,21 @@ static bool may_survive_cutting(const struct made *m)
 }
 
 /* The same packet with its body cut short and the Remaining Length saying so. */
-static void cuts(struct dice *d UNUSED, struct made *m, struct span bytes)
+static void cuts(struct dice *d, struct made *m, struct span bytes)
 {
     struct any_packet *whole = calloc(1, sizeof *whole);
     struct any_packet read;
 
     assert_non_null(whole);
-    assert_int_equal(any_packet_read(bytes, m->packet.frame.from, MQTT_PACKET_SIZE_MAX, whole, NULL), ST_OK);
+    assert_int_equal(
+        any_packet_read_as(d->version, bytes, m->packet.frame.from, MQTT_PACKET_SIZE_MAX, whole, NULL), ST_OK);
     struct span body = whole->frame.body;
     for (size_t len = 0; len < body.len; len += len < 400 ? 1 : 97) {
         uint8_t *copy = malloc(len > 0 ? len : 1);
         struct why why = { 0 };
         assert_non_null(copy);
         memcpy(copy, body.p, len);
+        read.version = d->version;
         read.frame = whole->frame;
         read.frame.body = span_of(copy, len);
         enum status st = any_packet_body(&read, &why);
@@ -664,8 +691,8 @@ static void changes(struct dice *d, struct made *m, struct span bytes)
         memcpy(copy, bytes.p, bytes.len);
         for (uint32_t k = roll(d, 3) + 1; k > 0; k--)
             copy[roll(d, bytes.len < 200 ? (uint32_t)bytes.len : 200)] = (uint8_t)roll(d, 256);
-        enum status st =
-            any_packet_read(span_of(copy, bytes.len), m->packet.frame.from, MQTT_PACKET_SIZE_MAX, &read, &why);
+        enum status st = any_packet_read_as(d->version, span_of(copy, bytes.len), m->packet.frame.from,
+                                            MQTT_PACKET_SIZE_MAX, &read, &why);
         if (st != ST_OK && st != ST_PENDING) {
             assert_non_null(why.clause);
             assert_true(why.at <= bytes.len);

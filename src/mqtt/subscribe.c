@@ -1,4 +1,4 @@
-/* SUBSCRIBE, UNSUBSCRIBE and their answers: MQTT5 3.8 to 3.11. */
+/* SUBSCRIBE, UNSUBSCRIBE and their answers: MQTT5 3.8 to 3.11, the same in 3.1.1. */
 #include "mqtt/packet_priv.h"
 
 enum subscription_option {
@@ -18,8 +18,9 @@ static void set_options(struct mqtt_subscription *sub, uint8_t options)
     sub->retain_handling = (uint8_t)((options & OPTION_RETAIN_HANDLING) >> RETAIN_HANDLING_SHIFT);
 }
 
-/* MQTT5 3.8.3.1. */
-static enum status read_subscription(struct reader *r, struct mqtt_subscription *out, struct why *why)
+/* MQTT5 3.8.3.1; before it only the QoS, the other bits being reserved. */
+static enum status read_subscription(struct reader *r, enum mqtt_version version, struct mqtt_subscription *out,
+                                     struct why *why)
 {
     enum status st = packet_read_topic_filter(r, &out->filter, why);
     if (st != ST_OK)
@@ -27,6 +28,8 @@ static enum status read_subscription(struct reader *r, struct mqtt_subscription 
     size_t at = reader_at(r);
     uint8_t options = read_u8(r);
     set_options(out, options);
+    if (version == MQTT_3_1_1 && reader_ok(r) && options > 2)
+        return reject(why, ST_MALFORMED, "MQTT311 [MQTT-3.8.3-4]", "not a Requested QoS", at);
     if ((options & OPTION_RESERVED) != 0)
         return reject(why, ST_MALFORMED, "MQTT5 [MQTT-3.8.3-5]", "reserved Subscription Options are set", at);
     if (out->qos == 3)
@@ -41,23 +44,26 @@ static enum status read_subscription(struct reader *r, struct mqtt_subscription 
 enum status mqtt_read_subscribe(const struct mqtt_frame *frame, enum mqtt_version version,
                                 struct mqtt_subscribe *out, struct why *why)
 {
-    struct reader r = packet_reader(frame, "MQTT5 3.8");
+    struct reader r = packet_reader(frame, version);
     struct mqtt_subscription sub;
 
     *out = (struct mqtt_subscribe){ 0 };
     enum status st = packet_check_version(version, why);
     if (st == ST_OK)
-        st = packet_read_id(&r, "MQTT5 [MQTT-2.2.1-3]", &out->packet_id, why);
+        st = packet_read_id(&r, packet_clause(version, "MQTT5 [MQTT-2.2.1-3]", "MQTT311 [MQTT-2.3.1-1]"),
+                            &out->packet_id, why);
     if (st == ST_OK)
-        st = mqtt_read_properties(&r, MQTT_SUBSCRIBE, frame->from, &out->properties, why);
+        st = packet_read_properties(&r, frame, version, &out->properties, why);
     if (st != ST_OK)
         return st;
     if (reader_left(&r) == 0)
-        return reject(why, ST_PROTOCOL, "MQTT5 [MQTT-3.8.3-2]", "no topic filter", reader_at(&r));
+        return reject(why, ST_PROTOCOL,
+                      packet_clause(version, "MQTT5 [MQTT-3.8.3-2]", "MQTT311 [MQTT-3.8.3-3]"),
+                      "no topic filter", reader_at(&r));
     struct reader filters = r;
     out->filters = read_rest(&filters);
     while (reader_left(&r) > 0) {
-        st = read_subscription(&r, &sub, why);
+        st = read_subscription(&r, version, &sub, why);
         if (st != ST_OK)
             return st;
         out->count++;
@@ -102,19 +108,22 @@ void mqtt_write_subscribe(struct buf *out, enum mqtt_version version, uint16_t p
 enum status mqtt_read_unsubscribe(const struct mqtt_frame *frame, enum mqtt_version version,
                                   struct mqtt_unsubscribe *out, struct why *why)
 {
-    struct reader r = packet_reader(frame, "MQTT5 3.10");
+    struct reader r = packet_reader(frame, version);
     struct topic_filter filter;
 
     *out = (struct mqtt_unsubscribe){ 0 };
     enum status st = packet_check_version(version, why);
     if (st == ST_OK)
-        st = packet_read_id(&r, "MQTT5 [MQTT-2.2.1-3]", &out->packet_id, why);
+        st = packet_read_id(&r, packet_clause(version, "MQTT5 [MQTT-2.2.1-3]", "MQTT311 [MQTT-2.3.1-1]"),
+                            &out->packet_id, why);
     if (st == ST_OK)
-        st = mqtt_read_properties(&r, MQTT_UNSUBSCRIBE, frame->from, &out->properties, why);
+        st = packet_read_properties(&r, frame, version, &out->properties, why);
     if (st != ST_OK)
         return st;
     if (reader_left(&r) == 0)
-        return reject(why, ST_PROTOCOL, "MQTT5 [MQTT-3.10.3-2]", "no topic filter", reader_at(&r));
+        return reject(why, ST_PROTOCOL,
+                      packet_clause(version, "MQTT5 [MQTT-3.10.3-2]", "MQTT311 [MQTT-3.10.3-2]"),
+                      "no topic filter", reader_at(&r));
     struct reader filters = r;
     out->filters = read_rest(&filters);
     while (reader_left(&r) > 0) {
@@ -151,28 +160,50 @@ void mqtt_write_unsubscribe(struct buf *out, enum mqtt_version version, uint16_t
     packet_end(out, start);
 }
 
+static bool suback_code_allowed(const struct mqtt_frame *frame, enum mqtt_version version, uint8_t code)
+{
+    if (version == MQTT_3_1_1)
+        return code <= 2 || code == MQTT_UNSPECIFIED_ERROR;
+    return mqtt_reason_allowed(frame->type, frame->from, code);
+}
+
+static const char *suback_code_clause(bool is_suback, enum mqtt_version version)
+{
+    if (version == MQTT_3_1_1)
+        return "MQTT311 [MQTT-3.9.3-2]";
+    return is_suback ? "MQTT5 [MQTT-3.9.3-2]" : "MQTT5 [MQTT-3.11.3-2]";
+}
+
+static const char *suback_count_clause(bool is_suback, enum mqtt_version version)
+{
+    if (version == MQTT_3_1_1)
+        return "MQTT311 [MQTT-3.8.4-5]";
+    return is_suback ? "MQTT5 [MQTT-3.8.4-6]" : "MQTT5 3.11.3";
+}
+
 enum status mqtt_read_suback(const struct mqtt_frame *frame, enum mqtt_version version, struct mqtt_suback *out,
                              struct why *why)
 {
     bool is_suback = frame->type == MQTT_SUBACK;
-    struct reader r = packet_reader(frame, is_suback ? "MQTT5 3.9" : "MQTT5 3.11");
+    struct reader r = packet_reader(frame, version);
 
     *out = (struct mqtt_suback){ .type = frame->type };
     enum status st = packet_check_version(version, why);
     if (st == ST_OK)
-        st = packet_read_id(&r, "MQTT5 2.2.1", &out->packet_id, why);
+        st = packet_read_id(&r, packet_clause(version, "MQTT5 2.2.1", "MQTT311 2.3.1"), &out->packet_id, why);
     if (st == ST_OK)
-        st = mqtt_read_properties(&r, frame->type, frame->from, &out->properties, why);
+        st = packet_read_properties(&r, frame, version, &out->properties, why);
     if (st != ST_OK)
         return st;
+    if (version == MQTT_3_1_1 && !is_suback) /* MQTT311 3.11.3: no payload */
+        return reader_finish(&r, why);
     size_t at = reader_at(&r);
     out->reasons = read_rest(&r);
     if (out->reasons.len == 0)
-        return reject(why, ST_PROTOCOL, is_suback ? "MQTT5 [MQTT-3.8.4-6]" : "MQTT5 3.11.3", "no reason code",
-                      at);
+        return reject(why, ST_PROTOCOL, suback_count_clause(is_suback, version), "no reason code", at);
     for (size_t i = 0; i < out->reasons.len; i++)
-        if (!mqtt_reason_allowed(frame->type, frame->from, out->reasons.p[i]))
-            return reject(why, ST_MALFORMED, is_suback ? "MQTT5 [MQTT-3.9.3-2]" : "MQTT5 [MQTT-3.11.3-2]",
+        if (!suback_code_allowed(frame, version, out->reasons.p[i]))
+            return reject(why, ST_MALFORMED, suback_code_clause(is_suback, version),
                           "not a reason code for this packet", at + i);
     return reader_finish(&r, why);
 }
@@ -182,9 +213,12 @@ void mqtt_write_suback(struct buf *out, enum mqtt_version version, const struct 
     size_t start = packet_begin(out, suback->type, 0);
 
     put_u16(out, suback->packet_id);
-    if (version >= MQTT_5)
+    if (version >= MQTT_5) {
         mqtt_put_properties(out, suback->type, &suback->properties);
-    if (version >= MQTT_5 || suback->type == MQTT_SUBACK) /* UNSUBACK has no payload before 5.0 */
         put_bytes(out, suback->reasons);
+    } else if (suback->type == MQTT_SUBACK) { /* UNSUBACK has no payload before 5.0 */
+        for (size_t i = 0; i < suback->reasons.len; i++)
+            put_u8(out, suback->reasons.p[i] <= 2 ? suback->reasons.p[i] : (uint8_t)MQTT_UNSPECIFIED_ERROR);
+    }
     packet_end(out, start);
 }
