@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #define TIMEOUT_MS   10000
 #define MAX_RESPONSE (256u * 1024)
@@ -88,6 +89,7 @@ static bool add_headers(struct http_pending *p, const struct http_call *call)
     p->headers = longer;
     return add_header(p, "Content-Type", call->content_type) && add_header(p, "Accept", call->accept) &&
            add_header(p, "Authorization", call->authorization) &&
+           add_header(p, "If-None-Match", call->if_none_match) && add_header(p, "Prefer", call->prefer) &&
            curl_easy_setopt(p->easy, CURLOPT_HTTPHEADER, p->headers) == CURLE_OK;
 }
 
@@ -168,17 +170,70 @@ static enum status pending_new(const struct http_call *call, struct http_pending
     return ST_OK;
 }
 
+/* The last answer's header of that name (there is one answer: no redirects are followed). */
+static struct span header_of(CURL *easy, const char *name)
+{
+    struct curl_header *header = NULL;
+    if (curl_easy_header(easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+        return SPAN_NONE;
+    return span_of_str(header->value);
+}
+
+static bool is_directive(struct span one, const char *name, struct span *ret_value)
+{
+    size_t len = strlen(name);
+    if (one.len < len || strncasecmp((const char *)one.p, name, len) != 0)
+        return false;
+    *ret_value = span_cut(one, len, SIZE_MAX);
+    return ret_value->len == 0 || ret_value->p[0] == '=';
+}
+
+static int64_t seconds(struct span value)
+{
+    int64_t s = 0;
+    for (size_t i = 1; i < value.len; i++) {
+        if (value.p[i] < '0' || value.p[i] > '9')
+            return 0;
+        s = s < INT32_MAX ? s * 10 + (value.p[i] - '0') : s; /* longer than anybody waits */
+    }
+    return s;
+}
+
+/* RFC 9111 5.2.2: the directives that say how long an answer may be used. */
+static int64_t max_age_of(struct span control)
+{
+    int64_t age_s = -1;
+    for (size_t from = 0; from < control.len;) {
+        size_t end = span_find(control, ',', from);
+        struct span one = span_cut(control, from, end - from), value;
+        while (one.len > 0 && one.p[0] == ' ')
+            one = span_cut(one, 1, SIZE_MAX);
+        while (one.len > 0 && one.p[one.len - 1] == ' ')
+            one.len--;
+        if (is_directive(one, "no-store", &value) || is_directive(one, "no-cache", &value))
+            return 0;
+        if (is_directive(one, "max-age", &value))
+            age_s = seconds(value);
+        from = end + 1;
+    }
+    return age_s;
+}
+
 static void result_of(struct http_pending *p, CURLcode rc, struct http_result *out)
 {
     long code = 0;
     char *type = NULL;
-    *out = (struct http_result){ .st = ST_OK };
+    *out = (struct http_result){ .st = ST_OK, .max_age_s = -1 };
     if (rc == CURLE_OK) {
         (void)curl_easy_getinfo(p->easy, CURLINFO_RESPONSE_CODE, &code);
         (void)curl_easy_getinfo(p->easy, CURLINFO_CONTENT_TYPE, &type);
         out->code = (int)code;
         out->content_type = span_of_str(type);
         out->body = buf_span(&p->body);
+        out->etag = header_of(p->easy, "ETag");
+        if (out->etag.len > HTTP_ETAG_MAX)
+            out->etag = SPAN_NONE;
+        out->max_age_s = max_age_of(header_of(p->easy, "Cache-Control"));
     } else if (p->too_large) {
         out->st = reject(&out->why, ST_TOO_LARGE, "http", "the answer is larger than allowed", 0);
     } else if (rc == CURLE_OPERATION_TIMEDOUT) {

@@ -16,9 +16,11 @@ struct http_call {
     struct span body;
     const char *content_type;
     const char *accept;
-    const char *authorization;        /* whole value, such as "Bearer …" */
-    const char *user, *password;      /* HTTP Basic when user is set */
-    const char *ca_file;              /* whom to trust; NULL: the system's */
+    const char *authorization;   /* whole value, such as "Bearer …" */
+    const char *user, *password; /* HTTP Basic when user is set */
+    const char *if_none_match;   /* an ETag of an earlier answer, as it was given: 304 if nothing changed */
+    const char *prefer;          /* RFC 7240: "wait=30" */
+    const char *ca_file;         /* whom to trust; NULL: the system's */
     const char *cert_file, *key_file; /* client certificate */
     const char *pinned_pubkey;        /* "sha256//…" of the server's public key, besides the verification */
     int64_t timeout_ms;               /* the whole call; 0: 10 s */
@@ -34,7 +36,11 @@ struct http_result {
     int code;
     struct span content_type;
     struct span body;
+    struct span etag;  /* .p NULL: none, or longer than HTTP_ETAG_MAX */
+    int64_t max_age_s; /* Cache-Control of the answer: 0 for no-store and no-cache; -1: it does not say */
 };
+
+#define HTTP_ETAG_MAX 256
 
 struct http_client;
 struct http_pending; /* one running call; gone once its callback was called */
