@@ -7,22 +7,7 @@
 #include <stdlib.h>
 
 #define HANDSHAKE_MESSAGE_MAX 32768
-
-struct tls_session {
-    gnutls_session_t gnutls;
-    struct tls_config *config;
-    struct tls_io *io;  /* lent for the current call, else NULL */
-    struct buf *keylog; /* NULL: nobody wants the secrets */
-    char *host;         /* client: the name to verify */
-    bool any_name;      /* ... unless this is set */
-    bool pinned;
-    bool established;
-    bool peer_verified;
-    bool cert_refused;
-    enum status failure; /* ST_OK while all is well; the reason stays for later calls */
-    struct why failure_why;
-    uint8_t pin[TLS_PIN_LEN];
-};
+#define SPKI_MAX              8192
 
 /* -- the transport GnuTLS sees: the lent span and buffer ------------------------------------------------- */
 
@@ -71,10 +56,22 @@ static ssize_t push(gnutls_transport_ptr_t transport, const giovec_t *iov, int i
 
 /* -- verification ---------------------------------------------------------------------------------------- */
 
+static bool shows_raw_key(const struct tls_session *session)
+{
+    return gnutls_certificate_type_get2(session->gnutls, GNUTLS_CTYPE_PEERS) == GNUTLS_CRT_RAWPK;
+}
+
+static struct span first_of_chain(const struct tls_session *session)
+{
+    unsigned count = 0;
+    const gnutls_datum_t *peers = gnutls_certificate_get_peers(session->gnutls, &count);
+    return peers == NULL || count == 0 ? SPAN_NONE : span_of(peers[0].data, peers[0].size);
+}
+
 static bool pin_matches(struct tls_session *session)
 {
     uint8_t digest[TLS_PIN_LEN];
-    struct span cert = tls_peer_cert(session);
+    struct span cert = first_of_chain(session);
     if (cert.len == 0 || gnutls_hash_fast(GNUTLS_DIG_SHA256, cert.p, cert.len, digest) < 0)
         return false;
     return gnutls_memcmp(digest, session->pin, sizeof digest) == 0;
@@ -93,16 +90,47 @@ static bool chain_verifies(struct tls_session *session)
     return rc == 0 && problems == 0;
 }
 
+static bool certificate_holds(struct span cert, struct span spki)
+{
+    gnutls_datum_t der = { (unsigned char *)cert.p, (unsigned)cert.len };
+    gnutls_datum_t found = { NULL, 0 };
+    gnutls_pcert_st pcert;
+    bool same;
+    if (cert.len == 0 || gnutls_pcert_import_x509_raw(&pcert, &der, GNUTLS_X509_FMT_DER, 0) < 0)
+        return false;
+    same = gnutls_pubkey_export2(pcert.pubkey, GNUTLS_X509_FMT_DER, &found) == 0 &&
+           span_eq(span_of(found.data, found.size), spki);
+    gnutls_free(found.data);
+    gnutls_pcert_deinit(&pcert);
+    return same;
+}
+
+static bool spki_matches(const struct tls_session *session)
+{
+    struct span shown = first_of_chain(session);
+    struct span expected = buf_span(&session->spki);
+    return shows_raw_key(session) ? span_eq(shown, expected) : certificate_holds(shown, expected);
+}
+
+static bool peer_is_expected(struct tls_session *session)
+{
+    if (session->spki.len > 0)
+        return spki_matches(session);
+    if (shows_raw_key(session))
+        return false; /* a bare key proves itself; nobody vouches for it */
+    return session->pinned ? pin_matches(session) : chain_verifies(session);
+}
+
 /* Runs inside the handshake, so that a refusal reaches the peer as an alert. */
 static int verify_peer(gnutls_session_t gnutls)
 {
     struct tls_session *session = gnutls_session_get_ptr(gnutls);
-    session->peer_verified = session->pinned ? pin_matches(session) : chain_verifies(session);
+    session->peer_verified = peer_is_expected(session);
     if (session->peer_verified)
         return 0;
-    if (session->config->server && session->config->client_cert == TLS_CLIENT_CERT_OPTIONAL)
+    if (session->config->server && session->config->client_cert != TLS_CLIENT_CERT_REQUIRED)
         return 0; /* the application sees tls_peer_verified() false */
-    session->cert_refused = true;
+    session->peer_refused = true;
     return GNUTLS_E_CERTIFICATE_ERROR;
 }
 
@@ -114,13 +142,39 @@ static bool is_address(const char *host)
     return inet_pton(AF_INET, host, bin) == 1 || inet_pton(AF_INET6, host, bin) == 1;
 }
 
+static unsigned session_flags(const struct tls_config *config)
+{
+    unsigned flags = GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL;
+    if (!config->server) /* which types a client offers, its priorities say */
+        return flags | GNUTLS_CLIENT | GNUTLS_ENABLE_RAWPK;
+    if (!config->tickets)
+        flags |= GNUTLS_NO_TICKETS;
+    if (config->raw_keys)
+        flags |= GNUTLS_ENABLE_RAWPK;
+    return flags | GNUTLS_SERVER;
+}
+
+static int server_fill(struct tls_session *session)
+{
+    struct tls_config *config = session->config;
+    int rc = gnutls_credentials_set(session->gnutls, GNUTLS_CRD_CERTIFICATE, config->cred);
+    if (rc == 0)
+        rc = gnutls_priority_set(session->gnutls, config->priorities[TLS_USUAL]);
+    if (rc == 0 && config->tickets)
+        rc = gnutls_session_ticket_enable_server(session->gnutls, &config->ticket_key);
+    if (rc == 0 && config->client_cert != TLS_CLIENT_CERT_NONE)
+        gnutls_certificate_server_set_request(session->gnutls, config->client_cert == TLS_CLIENT_CERT_REQUIRED
+                                                                   ? GNUTLS_CERT_REQUIRE
+                                                                   : GNUTLS_CERT_REQUEST);
+    if (rc == 0)
+        rc = tls_known_watch(session);
+    return rc;
+}
+
 static int session_fill(struct tls_session *session)
 {
     struct tls_config *config = session->config;
-    unsigned flags = (config->server ? GNUTLS_SERVER : GNUTLS_CLIENT) | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL;
-    if (config->server && !config->tickets)
-        flags |= GNUTLS_NO_TICKETS;
-    int rc = gnutls_init(&session->gnutls, flags);
+    int rc = gnutls_init(&session->gnutls, session_flags(config));
     if (rc < 0) {
         session->gnutls = NULL;
         return rc;
@@ -133,24 +187,35 @@ static int session_fill(struct tls_session *session)
     gnutls_handshake_set_timeout(session->gnutls, 0); /* the stream bounds the time */
     gnutls_handshake_set_max_packet_length(session->gnutls, HANDSHAKE_MESSAGE_MAX);
     gnutls_session_set_verify_function(session->gnutls, verify_peer);
-    rc = gnutls_priority_set(session->gnutls, config->priorities);
-    if (rc == 0)
-        rc = gnutls_credentials_set(session->gnutls, GNUTLS_CRD_CERTIFICATE, config->cred);
-    if (rc == 0 && config->alpn_count > 0)
+    if (config->alpn_count > 0)
         rc = gnutls_alpn_set_protocols(session->gnutls, config->alpn, config->alpn_count, 0);
-    if (rc == 0 && config->tickets)
-        rc = gnutls_session_ticket_enable_server(session->gnutls, &config->ticket_key);
-    if (rc == 0 && config->server && config->client_cert != TLS_CLIENT_CERT_NONE)
-        gnutls_certificate_server_set_request(session->gnutls, config->client_cert == TLS_CLIENT_CERT_REQUIRED
-                                                                   ? GNUTLS_CERT_REQUIRE
-                                                                   : GNUTLS_CERT_REQUEST);
+    if (rc == 0 && config->server)
+        rc = server_fill(session);
     return rc;
+}
+
+/* A client with a PSK has no certificate credentials: a server that does not know the key cannot make it take
+ * another kind of handshake for the one it wanted. */
+static int choose_credentials(struct tls_session *session, const struct tls_expect *expect)
+{
+    struct tls_config *config = session->config;
+    bool psk = expect->psk_identity.len > 0;
+    enum tls_priority which = psk ? TLS_WITH_PSK : expect->spki.len > 0 ? TLS_WITH_RAW_KEY : TLS_USUAL;
+    int rc = gnutls_priority_set(session->gnutls, config->priorities[which]);
+    if (rc < 0)
+        return rc;
+    if (psk)
+        return tls_psk_expect(session, expect->psk_identity, expect->psk_key);
+    return gnutls_credentials_set(session->gnutls, GNUTLS_CRD_CERTIFICATE, config->cred);
 }
 
 static int session_expect(struct tls_session *session, const struct tls_expect *expect)
 {
-    int rc = 0;
+    int rc = choose_credentials(session, expect);
     session->any_name = expect->any_name;
+    put_bytes(&session->spki, expect->spki);
+    if (!buf_ok(&session->spki))
+        return GNUTLS_E_MEMORY_ERROR;
     if (expect->pin != NULL) {
         session->pinned = true;
         memcpy(session->pin, expect->pin, TLS_PIN_LEN);
@@ -159,10 +224,10 @@ static int session_expect(struct tls_session *session, const struct tls_expect *
         session->host = strdup(expect->host);
         if (session->host == NULL)
             return GNUTLS_E_MEMORY_ERROR;
-        if (!is_address(expect->host))
+        if (rc == 0 && !is_address(expect->host)) /* MT-6: SNI */
             rc = gnutls_server_name_set(session->gnutls, GNUTLS_NAME_DNS, expect->host, strlen(expect->host));
     }
-    if (rc == 0 && expect->resume.len > 0)
+    if (rc == 0 && expect->resume.len > 0 && session->psk_cred == NULL)
         /* Data that does not fit any more only means a full handshake. */
         (void)gnutls_session_set_data(session->gnutls, expect->resume.p, expect->resume.len);
     return rc;
@@ -176,6 +241,7 @@ static enum status session_new(struct tls_config *config, const struct tls_expec
     if (session == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     session->config = tls_config_ref(config);
+    buf_init(&session->spki, SPKI_MAX);
     int rc = session_fill(session);
     if (rc == 0 && expect != NULL)
         rc = session_expect(session, expect);
@@ -195,9 +261,15 @@ enum status tls_session_new_client(struct tls_config *config, const struct tls_e
                                    struct tls_session **ret_session, struct why *why)
 {
     ASSERT(!config->server);
-    if (expect->host == NULL && expect->pin == NULL)
-        return reject(why, ST_INTERNAL, "tls.expect", "a client must expect a host name or a certificate", 0);
+    if (expect->host == NULL && expect->pin == NULL && expect->spki.len == 0 && expect->psk_identity.len == 0)
+        return reject(why, ST_INTERNAL, "tls.expect",
+                      "a client must expect a host name, a certificate or a key", 0);
     return session_new(config, expect, ret_session, why);
+}
+
+void tls_session_set_psk_ctx(struct tls_session *session, void *psk_ctx)
+{
+    session->psk_ctx = psk_ctx;
 }
 
 void tls_session_free(struct tls_session *session)
@@ -206,6 +278,10 @@ void tls_session_free(struct tls_session *session)
         return;
     if (session->gnutls != NULL)
         gnutls_deinit(session->gnutls);
+    if (session->psk_cred != NULL)
+        gnutls_psk_free_client_credentials(session->psk_cred);
+    tls_psk_forget(session);
+    buf_done(&session->spki);
     tls_config_unref(session->config);
     free(session->host);
     free(session);
@@ -247,11 +323,12 @@ static enum tls_result fail_gnutls(struct tls_session *session, int rc, struct w
         return fail(session, ST_PROTOCOL, "TLS", "renegotiation is not offered", why);
     }
     (void)gnutls_alert_send_appropriate(session->gnutls, rc);
-    if (session->cert_refused)
-        return fail(session, ST_DENIED, session->pinned ? "x5t#S256" : "RFC 9325 5.1",
-                    session->pinned ? "the peer's certificate is not the one named"
-                                    : "the peer's certificate did not verify",
-                    why);
+    if (session->peer_refused && session->spki.len > 0)
+        return fail(session, ST_DENIED, "RFC 7250 6", "the peer's key is not the one named", why);
+    if (session->peer_refused && session->pinned)
+        return fail(session, ST_DENIED, "x5t#S256", "the peer's certificate is not the one named", why);
+    if (session->peer_refused)
+        return fail(session, ST_DENIED, "RFC 9325 5.1", "the peer's certificate did not verify", why);
     enum status st = rc == GNUTLS_E_MEMORY_ERROR ? ST_NO_MEMORY : ST_PROTOCOL;
     return fail(session, st, "TLS", gnutls_strerror(rc), why);
 }
@@ -279,11 +356,17 @@ static enum tls_result handshake_step(struct tls_session *session, struct why *w
         (void)gnutls_alert_send(session->gnutls, GNUTLS_AL_FATAL, GNUTLS_A_HANDSHAKE_FAILURE);
         return fail(session, ST_PROTOCOL, "MT-5", "TLS 1.2 without the extended master secret", why);
     }
+    if (session->psk_cred != NULL) {
+        if (gnutls_auth_server_get_type(session->gnutls) != GNUTLS_CRD_PSK)
+            return fail(session, ST_DENIED, "MT-26", "the server did not use the pre-shared key", why);
+        session->peer_verified = true;
+    }
     /* GnuTLS asks verify_peer() only in full handshakes; a resumed session carries the certificate of its first
      * one, which is checked again: the CA, the clock or the pin may say otherwise today. */
-    if (gnutls_session_is_resumed(session->gnutls) && tls_peer_cert(session).len > 0 &&
+    if (gnutls_session_is_resumed(session->gnutls) && first_of_chain(session).len > 0 &&
         verify_peer(session->gnutls) != 0)
         return fail_gnutls(session, GNUTLS_E_CERTIFICATE_ERROR, why);
+    tls_psk_forget(session);
     session->established = true;
     return TLS_OK;
 }
@@ -437,11 +520,37 @@ struct span tls_alpn(const struct tls_session *session)
     return span_of(chosen.data, chosen.size);
 }
 
+enum tls_peer_kind tls_peer_kind(const struct tls_session *session)
+{
+    gnutls_session_t gnutls = session->gnutls;
+    if (!session->established)
+        return TLS_PEER_NONE;
+    gnutls_credentials_type_t how =
+        session->config->server ? gnutls_auth_client_get_type(gnutls) : gnutls_auth_server_get_type(gnutls);
+    if (how == GNUTLS_CRD_PSK)
+        return gnutls_session_is_resumed(gnutls) ? TLS_PEER_NONE : TLS_PEER_PSK; /* tls_psk.c says why */
+    if (first_of_chain(session).len == 0)
+        return TLS_PEER_NONE;
+    return shows_raw_key(session) ? TLS_PEER_RAW_KEY : TLS_PEER_X509;
+}
+
+struct span tls_peer_raw_key(const struct tls_session *session)
+{
+    return tls_peer_kind(session) == TLS_PEER_RAW_KEY ? first_of_chain(session) : SPAN_NONE;
+}
+
+struct span tls_peer_psk_identity(const struct tls_session *session)
+{
+    gnutls_datum_t identity = { NULL, 0 };
+    if (!session->config->server || tls_peer_kind(session) != TLS_PEER_PSK ||
+        gnutls_psk_server_get_username2(session->gnutls, &identity) < 0)
+        return SPAN_NONE;
+    return span_of(identity.data, identity.size);
+}
+
 struct span tls_peer_cert(const struct tls_session *session)
 {
-    unsigned count = 0;
-    const gnutls_datum_t *peers = gnutls_certificate_get_peers(session->gnutls, &count);
-    return peers == NULL || count == 0 ? SPAN_NONE : span_of(peers[0].data, peers[0].size);
+    return tls_peer_kind(session) == TLS_PEER_X509 ? first_of_chain(session) : SPAN_NONE;
 }
 
 bool tls_peer_verified(const struct tls_session *session)

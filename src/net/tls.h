@@ -16,7 +16,7 @@
 
 #define TLS_PIN_LEN          32 /* SHA-256 of the certificate's DER: x5t#S256 */
 #define TLS_PSK_IDENTITY_MAX 24576
-#define TLS_PSK_KEY_MAX      256
+#define TLS_PSK_KEY_MAX      512
 
 enum tls_client_cert { TLS_CLIENT_CERT_NONE, TLS_CLIENT_CERT_OPTIONAL, TLS_CLIENT_CERT_REQUIRED };
 

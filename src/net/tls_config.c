@@ -11,6 +11,21 @@
     ":-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1" \
     ":%SERVER_PRECEDENCE"
 
+/* What is put behind the string above, or behind the one a test asks for. A server that serves raw keys or PSKs still
+ * prefers nothing: each client chooses. Plain psk_ke (no forward secrecy) would need +PSK and is refused. In 1.2 the
+ * PSK suites go first: who has a PSK there cannot show later, with a certificate handshake, that it was meant. */
+static const char *const server_extra[TLS_PRIORITIES] = {
+    [TLS_USUAL] = ":+CTYPE-SRV-RAWPK:+CTYPE-CLI-RAWPK",
+    [TLS_WITH_RAW_KEY] = "", /* not used */
+    [TLS_WITH_PSK] =
+        ":-KX-ALL:+ECDHE-PSK:+ECDHE-ECDSA:+ECDHE-RSA:+CTYPE-SRV-RAWPK:+CTYPE-CLI-RAWPK:%NO_TICKETS",
+};
+static const char *const client_extra[TLS_PRIORITIES] = {
+    [TLS_USUAL] = ":-CTYPE-ALL:+CTYPE-SRV-X509",
+    [TLS_WITH_RAW_KEY] = ":-CTYPE-ALL:+CTYPE-SRV-RAWPK:+CTYPE-SRV-X509",
+    [TLS_WITH_PSK] = ":-KX-ALL:+ECDHE-PSK:-CTYPE-ALL:+CTYPE-SRV-X509",
+};
+
 enum status tls_reject(struct why *why, enum status st, int gnutls_error)
 {
     if (gnutls_error == GNUTLS_E_MEMORY_ERROR)
@@ -78,14 +93,144 @@ static enum status copy_alpn(struct tls_config *config, const char *const *alpn)
     return ST_OK;
 }
 
+/* -- raw keys --------------------------------------------------------------------------------------------- */
+
+int tls_public_half(gnutls_privkey_t key, gnutls_x509_crt_fmt_t format, gnutls_datum_t *ret_spki)
+{
+    gnutls_pubkey_t public_key;
+    int rc = gnutls_pubkey_init(&public_key);
+    if (rc < 0)
+        return rc;
+    rc = gnutls_pubkey_import_privkey(public_key, key, 0, 0);
+    if (rc == 0)
+        rc = gnutls_pubkey_export2(public_key, format, ret_spki);
+    gnutls_pubkey_deinit(public_key);
+    return rc;
+}
+
+static int read_key(const struct tls_settings *settings, gnutls_datum_t *ret_pem)
+{
+    const char *file = settings->key_file != NULL ? settings->key_file : settings->cert_file;
+    if (settings->key_pem.len == 0)
+        return gnutls_load_file(file, ret_pem);
+    ret_pem->data = gnutls_malloc(settings->key_pem.len);
+    if (ret_pem->data == NULL)
+        return GNUTLS_E_MEMORY_ERROR;
+    memcpy(ret_pem->data, settings->key_pem.p, settings->key_pem.len);
+    ret_pem->size = (unsigned)settings->key_pem.len;
+    return 0;
+}
+
+/* The server's key, which its certificate has too, once more as a bare key. */
+static int serve_raw_key(struct tls_config *config, gnutls_privkey_t key, const gnutls_datum_t *pem)
+{
+    gnutls_datum_t spki = { NULL, 0 };
+    int rc = tls_public_half(key, GNUTLS_X509_FMT_PEM, &spki);
+    if (rc == 0)
+        rc = gnutls_certificate_set_rawpk_key_mem(config->cred, &spki, pem, GNUTLS_X509_FMT_PEM, NULL,
+                                                  GNUTLS_KEY_DIGITAL_SIGNATURE, NULL, 0, 0);
+    gnutls_free(spki.data);
+    return rc;
+}
+
+/* GnuTLS's own choice finds no Ed25519 key for a TLS 1.2 CertificateRequest and goes on, silently, without one. */
+static int show_raw_key(gnutls_session_t gnutls, const struct gnutls_cert_retr_st *info,
+                        gnutls_pcert_st **certs, unsigned *count, gnutls_ocsp_data_st **ocsp,
+                        unsigned *ocsp_count, gnutls_privkey_t *key, unsigned *flags)
+{
+    struct tls_session *session = gnutls_session_get_ptr(gnutls);
+    (void)info;
+    *count = 0;
+    *ocsp = NULL;
+    *ocsp_count = 0;
+    *flags = 0; /* the configuration keeps both */
+    if (gnutls_certificate_type_get2(gnutls, GNUTLS_CTYPE_CLIENT) != GNUTLS_CRT_RAWPK)
+        return 0;
+    *certs = &session->config->raw_pcert;
+    *count = 1;
+    *key = session->config->raw_key;
+    return 0;
+}
+
+static int have_raw_key(struct tls_config *config, gnutls_privkey_t *key)
+{
+    gnutls_datum_t spki = { NULL, 0 };
+    int rc = tls_public_half(*key, GNUTLS_X509_FMT_DER, &spki);
+    if (rc == 0)
+        rc = gnutls_pcert_import_rawpk_raw(&config->raw_pcert, &spki, GNUTLS_X509_FMT_DER, 0, 0);
+    gnutls_free(spki.data);
+    if (rc < 0)
+        return rc;
+    config->raw_key = TAKE(*key);
+    gnutls_certificate_set_retrieve_function3(config->cred, show_raw_key);
+    return 0;
+}
+
+static int load_raw_key(struct tls_config *config, const struct tls_settings *settings)
+{
+    gnutls_datum_t pem = { NULL, 0 };
+    gnutls_privkey_t key = NULL;
+    int rc = read_key(settings, &pem);
+    if (rc == 0)
+        rc = gnutls_privkey_init(&key);
+    if (rc == 0)
+        rc = gnutls_privkey_import_x509_raw(key, &pem, GNUTLS_X509_FMT_PEM, NULL, 0);
+    if (rc == 0)
+        rc = config->server ? serve_raw_key(config, key, &pem) : have_raw_key(config, &key);
+    if (key != NULL)
+        gnutls_privkey_deinit(key);
+    if (pem.data != NULL) {
+        gnutls_memset(pem.data, 0, pem.size);
+        gnutls_free(pem.data);
+    }
+    return rc;
+}
+
+/* Required certificates mean that a CA vouches for everybody: nobody may come in beside them. */
+static enum status load_known(struct tls_config *config, const struct tls_settings *settings, struct why *why)
+{
+    int rc;
+    if (config->client_cert == TLS_CLIENT_CERT_REQUIRED && (config->raw_keys || config->psk_find != NULL))
+        return reject(why, ST_MALFORMED, "tls.client_cert",
+                      "required client certificates leave no room for raw keys and pre-shared keys", 0);
+    rc = tls_known_init(config);
+    if (rc < 0)
+        return tls_reject(why, ST_NO_MEMORY, rc);
+    if (!config->raw_keys)
+        return ST_OK;
+    rc = load_raw_key(config, settings);
+    if (rc < 0)
+        return reject(why, ST_MALFORMED, "tls.key", gnutls_strerror(rc), 0);
+    return ST_OK;
+}
+
+/* -- all of it --------------------------------------------------------------------------------------------- */
+
+static int make_priorities(struct tls_config *config, const char *base)
+{
+    int rc = 0;
+    for (int i = 0; i < TLS_PRIORITIES && rc == 0; i++) {
+        struct buf text;
+        buf_init(&text, 4096);
+        put_str(&text, base != NULL ? base : PRIORITIES);
+        put_str(&text, (config->server ? server_extra : client_extra)[i]);
+        if (!config->server)
+            put_str(&text, config->raw_keys ? ":+CTYPE-CLI-RAWPK" : ":+CTYPE-CLI-X509");
+        put_u8(&text, 0);
+        rc = buf_ok(&text) ? gnutls_priority_init(&config->priorities[i], (const char *)text.p, NULL)
+                           : GNUTLS_E_MEMORY_ERROR;
+        buf_done(&text);
+    }
+    return rc;
+}
+
 static enum status config_fill(struct tls_config *config, const struct tls_settings *settings, struct why *why)
 {
     enum status st;
     int rc = gnutls_certificate_allocate_credentials(&config->cred);
     if (rc < 0)
         return tls_reject(why, ST_NO_MEMORY, rc);
-    rc = gnutls_priority_init(&config->priorities,
-                              settings->priorities != NULL ? settings->priorities : PRIORITIES, NULL);
+    rc = make_priorities(config, settings->priorities);
     if (rc < 0)
         return tls_reject(why, ST_INTERNAL, rc);
     if (config->tickets) {
@@ -96,7 +241,10 @@ static enum status config_fill(struct tls_config *config, const struct tls_setti
     st = copy_alpn(config, settings->alpn);
     if (st != ST_OK)
         return reject(why, st, "memory", "out of memory", 0);
-    st = load_own_cert(config, settings, why);
+    if (config->server || !config->raw_keys)
+        st = load_own_cert(config, settings, why);
+    if (st == ST_OK)
+        st = load_known(config, settings, why);
     if (st != ST_OK)
         return st;
     return load_trust(config, settings, why);
@@ -113,6 +261,8 @@ static enum status config_new(bool server, const struct tls_settings *settings, 
     config->server = server;
     config->tickets = server && !settings->no_tickets;
     config->client_cert = settings->client_cert;
+    config->raw_keys = settings->raw_keys;
+    config->psk_find = server ? settings->psk_find : NULL;
     enum status st = config_fill(config, settings, why);
     if (st != ST_OK)
         return st;
@@ -144,8 +294,15 @@ void tls_config_unref(struct tls_config *config)
         return;
     if (config->cred != NULL)
         gnutls_certificate_free_credentials(config->cred);
-    if (config->priorities != NULL)
-        gnutls_priority_deinit(config->priorities);
+    if (config->psk_cred != NULL)
+        gnutls_psk_free_server_credentials(config->psk_cred);
+    if (config->raw_key != NULL) {
+        gnutls_privkey_deinit(config->raw_key);
+        gnutls_pcert_deinit(&config->raw_pcert);
+    }
+    for (int i = 0; i < TLS_PRIORITIES; i++)
+        if (config->priorities[i] != NULL)
+            gnutls_priority_deinit(config->priorities[i]);
     if (config->ticket_key.data != NULL) {
         gnutls_memset(config->ticket_key.data, 0, config->ticket_key.size);
         gnutls_free(config->ticket_key.data);

@@ -1,25 +1,68 @@
-/* net/tls_priv.h - what tls_config.c and tls.c share. */
+/* net/tls_priv.h - what tls_config.c, tls.c and tls_psk.c share. */
 #ifndef SYMBOLON_NET_TLS_PRIV_H
 #define SYMBOLON_NET_TLS_PRIV_H
 
 #include "net/tls.h"
 
+#include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <stdatomic.h>
 
 #define TLS_ALPN_MAX 4
 
+/* What a session may offer, by what is known when it begins (client) or once the ClientHello was read (server). */
+enum tls_priority {
+    TLS_USUAL,
+    TLS_WITH_RAW_KEY, /* client: the server's key raw, or in a certificate */
+    TLS_WITH_PSK,     /* client: that and nothing else. Server: no tickets */
+    TLS_PRIORITIES
+};
+
 struct tls_config {
     atomic_uint refs;
     bool server;
     bool tickets;
+    bool raw_keys;
     enum tls_client_cert client_cert;
+    tls_psk_find *psk_find;
     gnutls_certificate_credentials_t cred;
-    gnutls_priority_t priorities;
+    gnutls_psk_server_credentials_t psk_cred; /* server with psk_find */
+    gnutls_priority_t priorities[TLS_PRIORITIES];
     gnutls_datum_t ticket_key;
+    gnutls_privkey_t raw_key; /* client with raw_keys: its own, and the public half as it is shown */
+    gnutls_pcert_st raw_pcert;
     unsigned alpn_count;
     gnutls_datum_t alpn[TLS_ALPN_MAX]; /* heap copies */
 };
+
+struct tls_session {
+    gnutls_session_t gnutls;
+    struct tls_config *config;
+    struct tls_io *io;  /* lent for the current call, else NULL */
+    struct buf *keylog; /* NULL: nobody wants the secrets */
+    char *host;         /* client: the name to verify */
+    bool any_name;      /* ... unless this is set */
+    bool pinned;
+    bool established;
+    bool peer_verified;
+    bool peer_refused;
+    enum status failure; /* ST_OK while all is well; the reason stays for later calls */
+    struct why failure_why;
+    uint8_t pin[TLS_PIN_LEN];
+    struct buf spki;                          /* client: the key the server must show, or empty */
+    gnutls_psk_client_credentials_t psk_cred; /* client */
+    void *psk_ctx;                            /* server: for config->psk_find */
+    struct buf psk_identity, psk_key; /* server, during the handshake: the last one found; wiped after */
+};
+
+/* tls_config.c: the public half of a private key in PEM, as a SubjectPublicKeyInfo in DER or PEM. */
+int tls_public_half(gnutls_privkey_t key, gnutls_x509_crt_fmt_t format, gnutls_datum_t *ret_spki);
+
+/* tls_psk.c, the server's side of raw keys and pre-shared keys, and the client's key */
+int tls_known_init(struct tls_config *config);    /* credentials that a server with psk_find needs */
+int tls_known_watch(struct tls_session *session); /* reads the ClientHello before GnuTLS does */
+int tls_psk_expect(struct tls_session *session, struct span identity, struct span key); /* client */
+void tls_psk_forget(struct tls_session *session); /* secrets that only the handshake needed */
 
 /* gnutls_strerror() gives static strings, so they may stand in a `why`. */
 enum status tls_reject(struct why *why, enum status st, int gnutls_error);

@@ -1,138 +1,40 @@
 /* Client and server joined in memory: what one puts out is the other's input. */
-#include "net/test_certs.h"
-#include "net/tls.h"
+#include "net/tls_pair.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
 #include <gnutls/gnutls.h>
 #include <stdlib.h>
 
-#define ONLY(version) "NORMAL:-VERS-ALL:+VERS-" version
-#define ONLY_1_2      ONLY("TLS1.2")
-#define ONLY_1_3      ONLY("TLS1.3")
-#define ACE_LABEL     SPAN("EXPORTER-ACE-MQTT-Sign-Challenge")
-#define BUF_MAX       (32u * 1024 * 1024)
-
 static struct test_certs certs;
 
-struct side {
-    struct tls_config *config;
-    struct tls_session *session;
-    struct buf out; /* on its way to the other side */
-    enum tls_result result;
-    struct why why;
-};
-
-struct pair {
-    struct side client, server;
-};
-
-struct variant {
-    struct tls_settings client, server;
-    struct tls_expect expect;
-};
-
-static struct variant usual(void)
+static struct tls_variant usual(void)
 {
-    return (struct variant){
-        .client = { .ca_pem = buf_span(&certs.ca.cert_pem) },
-        .server = { .cert_pem = buf_span(&certs.server.cert_pem), .key_pem = buf_span(&certs.server.key_pem) },
-        .expect = { .host = "localhost" },
-    };
-}
-
-static void pair_init(struct pair *p, const struct variant *v)
-{
-    *p = (struct pair){ 0 };
-    buf_init(&p->client.out, BUF_MAX);
-    buf_init(&p->server.out, BUF_MAX);
-    assert_int_equal(tls_config_new_client(&v->client, &p->client.config, NULL), ST_OK);
-    assert_int_equal(tls_config_new_server(&v->server, &p->server.config, NULL), ST_OK);
-    assert_int_equal(tls_session_new_client(p->client.config, &v->expect, &p->client.session, NULL), ST_OK);
-    assert_int_equal(tls_session_new_server(p->server.config, &p->server.session, NULL), ST_OK);
-}
-
-static void pair_done(struct pair *p)
-{
-    tls_session_free(p->client.session);
-    tls_session_free(p->server.session);
-    tls_config_unref(p->client.config);
-    tls_config_unref(p->server.config);
-    buf_done(&p->client.out);
-    buf_done(&p->server.out);
-}
-
-/* One handshake call with everything the other side has sent. */
-static void step(struct side *to, struct side *from)
-{
-    struct tls_io io = { buf_span(&from->out), &to->out };
-    to->result = tls_handshake(to->session, &io, &to->why);
-    buf_drop_front(&from->out, from->out.len - io.in.len);
-}
-
-static void handshake(struct pair *p)
-{
-    for (int i = 0; i < 10; i++) {
-        step(&p->client, &p->server);
-        step(&p->server, &p->client);
-        if (p->client.result == TLS_FAILED || p->server.result == TLS_FAILED)
-            break;
-    }
-}
-
-static bool up(const struct pair *p)
-{
-    return p->client.result == TLS_OK && p->server.result == TLS_OK;
-}
-
-static void say(struct side *from, struct span plain)
-{
-    struct tls_io io = { SPAN_NONE, &from->out };
-    assert_int_equal(tls_write(from->session, &io, plain, NULL), ST_OK);
-}
-
-/* Everything there is to read at `to`, in one buffer; the result that ended it. */
-static enum tls_result hear(struct side *to, struct side *from, struct buf *heard)
-{
-    struct tls_io io = { buf_span(&from->out), &to->out };
-    enum tls_result result;
-    do {
-        size_t len = 0;
-        uint8_t *room = buf_room(heard, 5000); /* smaller than a record: any size is right */
-        result = tls_read(to->session, &io, room, 5000, &len, &to->why);
-        if (result == TLS_OK)
-            buf_added(heard, len);
-    } while (result == TLS_OK);
-    buf_drop_front(&from->out, from->out.len - io.in.len);
-    return result;
+    return tls_usual(&certs);
 }
 
 static void check_round_trip(const char *priorities, const char *version)
 {
-    struct variant v = usual();
-    struct pair p;
+    struct tls_variant v = usual();
+    struct tls_pair p;
     struct buf heard;
     v.client.priorities = priorities;
-    pair_init(&p, &v);
-    handshake(&p);
-    assert_true(up(&p));
+    tls_pair_init(&p, &v);
+    tls_join(&p);
+    assert_true(tls_up(&p));
     assert_string_equal(tls_version(p.server.session), version);
     assert_true(tls_peer_verified(p.client.session));
     assert_false(tls_resumed(p.server.session));
 
     buf_init(&heard, BUF_MAX);
-    say(&p.client, SPAN("hello"));
-    say(&p.client, SPAN(" world"));
-    assert_int_equal(hear(&p.server, &p.client, &heard), TLS_WANT_INPUT);
+    tls_say(&p.client, SPAN("hello"));
+    tls_say(&p.client, SPAN(" world"));
+    assert_int_equal(tls_hear(&p.server, &p.client, &heard), TLS_WANT_INPUT);
     assert_true(span_eq_str(buf_span(&heard), "hello world")); /* two records, one read */
     buf_reset(&heard);
-    say(&p.server, SPAN("back"));
-    assert_int_equal(hear(&p.client, &p.server, &heard), TLS_WANT_INPUT);
+    tls_say(&p.server, SPAN("back"));
+    assert_int_equal(tls_hear(&p.client, &p.server, &heard), TLS_WANT_INPUT);
     assert_true(span_eq_str(buf_span(&heard), "back"));
     buf_done(&heard);
-    pair_done(&p);
+    tls_pair_done(&p);
 }
 
 static void data_goes_both_ways_over_tls_1_3_and_1_2(void **state)
@@ -144,14 +46,14 @@ static void data_goes_both_ways_over_tls_1_3_and_1_2(void **state)
 
 static void older_versions_are_refused(void **state) /* MT-5, RFC 8996 */
 {
-    struct variant v = usual();
-    struct pair p;
+    struct tls_variant v = usual();
+    struct tls_pair p;
     (void)state;
     v.client.priorities = ONLY("TLS1.1");
-    pair_init(&p, &v);
-    handshake(&p);
+    tls_pair_init(&p, &v);
+    tls_join(&p);
     assert_int_equal(p.server.result, TLS_FAILED);
-    pair_done(&p);
+    tls_pair_done(&p);
 }
 
 static void the_exporter_uses_the_empty_context_on_both_sides(void **state) /* MT-60, RFC 5705 4 */
@@ -159,59 +61,59 @@ static void the_exporter_uses_the_empty_context_on_both_sides(void **state) /* M
     static const char *const versions[] = { ONLY_1_3, ONLY_1_2 };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(versions); i++) {
-        struct variant v = usual();
-        struct pair p;
+        struct tls_variant v = usual();
+        struct tls_pair p;
         uint8_t a[32], b[32];
         v.client.priorities = versions[i];
-        pair_init(&p, &v);
+        tls_pair_init(&p, &v);
         assert_int_equal(tls_exporter(p.client.session, ACE_LABEL, a, 32, NULL), ST_INTERNAL); /* too early */
-        handshake(&p);
-        assert_true(up(&p));
+        tls_join(&p);
+        assert_true(tls_up(&p));
         assert_int_equal(tls_exporter(p.client.session, ACE_LABEL, a, 32, NULL), ST_OK);
         assert_int_equal(tls_exporter(p.server.session, ACE_LABEL, b, 32, NULL), ST_OK);
         assert_memory_equal(a, b, 32);
         assert_int_equal(tls_exporter(p.server.session, SPAN("EXPORTER-other"), b, 32, NULL), ST_OK);
         assert_memory_not_equal(a, b, 32);
-        pair_done(&p);
+        tls_pair_done(&p);
     }
 }
 
 static void tls_1_2_without_extended_master_secret_is_refused(void **state) /* MT-5 */
 {
-    struct variant v = usual();
-    struct pair p;
+    struct tls_variant v = usual();
+    struct tls_pair p;
     (void)state;
     v.client.priorities = ONLY_1_2 ":%NO_SESSION_HASH";
-    pair_init(&p, &v);
-    handshake(&p);
+    tls_pair_init(&p, &v);
+    tls_join(&p);
     assert_int_equal(p.server.result, TLS_FAILED);
     assert_string_equal(p.server.why.clause, "MT-5");
     struct buf heard;
     buf_init(&heard, BUF_MAX);
-    handshake(&p);
+    tls_join(&p);
     if (p.client.result == TLS_OK)
-        p.client.result = hear(&p.client, &p.server, &heard);
+        p.client.result = tls_hear(&p.client, &p.server, &heard);
     assert_int_equal(p.client.result, TLS_FAILED);
     buf_done(&heard);
-    pair_done(&p);
+    tls_pair_done(&p);
 }
 
 static void a_large_transfer_arrives_whole_even_in_odd_pieces(void **state)
 {
     const size_t total = 3000001;
-    struct variant v = usual();
-    struct pair p;
+    struct tls_variant v = usual();
+    struct tls_pair p;
     struct buf heard;
     uint8_t *data = malloc(total);
     (void)state;
     assert_non_null(data);
     for (size_t i = 0; i < total; i++)
         data[i] = (uint8_t)(i * 7 + i / 251);
-    pair_init(&p, &v);
-    handshake(&p);
-    assert_true(up(&p));
+    tls_pair_init(&p, &v);
+    tls_join(&p);
+    assert_true(tls_up(&p));
     buf_init(&heard, BUF_MAX);
-    say(&p.server, span_of(data, total));
+    tls_say(&p.server, span_of(data, total));
 
     struct span wire = buf_span(&p.server.out);
     assert_true(wire.len < total + (total / TLS_RECORD_MAX + 2) * 40 + 1000); /* full records */
@@ -228,103 +130,103 @@ static void a_large_transfer_arrives_whole_even_in_odd_pieces(void **state)
     assert_memory_equal(heard.p, data, total);
     buf_done(&heard);
     free(data);
-    pair_done(&p);
+    tls_pair_done(&p);
 }
 
 static void many_records_are_read_by_one_call(void **state)
 {
-    struct variant v = usual();
-    struct pair p;
+    struct tls_variant v = usual();
+    struct tls_pair p;
     static uint8_t room[65536];
     size_t len = 0;
     (void)state;
-    pair_init(&p, &v);
-    handshake(&p);
+    tls_pair_init(&p, &v);
+    tls_join(&p);
     for (int i = 0; i < 1000; i++)
-        say(&p.client, SPAN("0123456789"));
+        tls_say(&p.client, SPAN("0123456789"));
     struct tls_io io = { buf_span(&p.client.out), &p.server.out };
     assert_int_equal(tls_read(p.server.session, &io, room, sizeof room, &len, NULL), TLS_OK);
     assert_int_equal(len, 10000);
     assert_int_equal(io.in.len, 0);
-    pair_done(&p);
+    tls_pair_done(&p);
 }
 
 static void a_close_is_told_after_the_data_before_it(void **state)
 {
-    struct variant v = usual();
-    struct pair p;
+    struct tls_variant v = usual();
+    struct tls_pair p;
     struct buf heard;
     (void)state;
-    pair_init(&p, &v);
-    handshake(&p);
+    tls_pair_init(&p, &v);
+    tls_join(&p);
     buf_init(&heard, BUF_MAX);
-    say(&p.client, SPAN("last words"));
+    tls_say(&p.client, SPAN("last words"));
     struct tls_io io = { SPAN_NONE, &p.client.out };
     tls_close(p.client.session, &io);
-    assert_int_equal(hear(&p.server, &p.client, &heard), TLS_CLOSED);
+    assert_int_equal(tls_hear(&p.server, &p.client, &heard), TLS_CLOSED);
     assert_true(span_eq_str(buf_span(&heard), "last words"));
     buf_done(&heard);
-    pair_done(&p);
+    tls_pair_done(&p);
 }
 
 static void bytes_that_are_no_tls_fail_with_an_alert(void **state)
 {
-    struct variant v = usual();
-    struct pair p;
+    struct tls_variant v = usual();
+    struct tls_pair p;
     (void)state;
-    pair_init(&p, &v);
+    tls_pair_init(&p, &v);
     put_str(&p.client.out, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    step(&p.server, &p.client);
+    tls_step(&p.server, &p.client);
     assert_int_equal(p.server.result, TLS_FAILED);
     assert_int_equal(tls_failure(p.server.session), ST_PROTOCOL);
     assert_true(p.server.out.len >= 7); /* a record with an alert in it */
     assert_int_equal(p.server.out.p[0], 21);
-    step(&p.server, &p.client);
+    tls_step(&p.server, &p.client);
     assert_int_equal(p.server.result, TLS_FAILED); /* and stays failed */
-    pair_done(&p);
+    tls_pair_done(&p);
 }
 
 static void a_damaged_record_ends_the_session(void **state)
 {
-    struct variant v = usual();
-    struct pair p;
+    struct tls_variant v = usual();
+    struct tls_pair p;
     struct buf heard;
     (void)state;
-    pair_init(&p, &v);
-    handshake(&p);
+    tls_pair_init(&p, &v);
+    tls_join(&p);
     buf_reset(&p.client.out);
     buf_init(&heard, BUF_MAX);
-    say(&p.client, SPAN("good"));
+    tls_say(&p.client, SPAN("good"));
     size_t at = p.client.out.len;
-    say(&p.client, SPAN("bad!"));
+    tls_say(&p.client, SPAN("bad!"));
     p.client.out.p[at + 8] ^= 1;
-    assert_int_equal(hear(&p.server, &p.client, &heard), TLS_FAILED);
+    assert_int_equal(tls_hear(&p.server, &p.client, &heard), TLS_FAILED);
     assert_true(span_eq_str(buf_span(&heard), "good"));
     assert_int_equal(tls_write(p.server.session, &(struct tls_io){ SPAN_NONE, &p.server.out }, SPAN("x"), NULL),
                      ST_PROTOCOL);
     buf_done(&heard);
-    pair_done(&p);
+    tls_pair_done(&p);
 }
 
 /* -- who the peer is --- */
 
-static void expect_client_refuses(struct variant *v, const char *clause)
+static void expect_client_refuses(struct tls_variant *v, const char *clause)
 {
-    struct pair p;
-    pair_init(&p, v);
-    handshake(&p);
+    struct tls_pair p;
+    tls_pair_init(&p, v);
+    tls_join(&p);
     assert_int_equal(p.client.result, TLS_FAILED);
     assert_int_equal(tls_failure(p.client.session), ST_DENIED);
     assert_string_equal(p.client.why.clause, clause);
-    step(&p.server, &p.client); /* hears of it as an alert */
+    tls_step(&p.server, &p.client); /* hears of it as an alert */
     assert_int_equal(p.server.result, TLS_FAILED);
     assert_string_equal(p.server.why.clause, "TLS alert received");
-    pair_done(&p);
+    tls_pair_done(&p);
 }
 
 static void a_server_with_another_name_is_refused(void **state)
 {
-    struct variant v = usual();
+    struct tls_variant v = usual();
     (void)state;
     v.expect.host = "broker.example";
     expect_client_refuses(&v, "RFC 9325 5.1");
@@ -337,19 +239,19 @@ static void an_address_in_the_certificate_is_accepted(void **state)
     static const char *const hosts[] = { "127.0.0.1", "::1" };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(hosts); i++) {
-        struct variant v = usual();
-        struct pair p;
+        struct tls_variant v = usual();
+        struct tls_pair p;
         v.expect.host = hosts[i];
-        pair_init(&p, &v);
-        handshake(&p);
-        assert_true(up(&p));
-        pair_done(&p);
+        tls_pair_init(&p, &v);
+        tls_join(&p);
+        assert_true(tls_up(&p));
+        tls_pair_done(&p);
     }
 }
 
 static void a_server_of_an_unknown_ca_is_refused(void **state)
 {
-    struct variant v = usual();
+    struct tls_variant v = usual();
     (void)state;
     v.client.ca_pem = buf_span(&certs.stranger_ca.cert_pem);
     expect_client_refuses(&v, "RFC 9325 5.1");
@@ -357,19 +259,19 @@ static void a_server_of_an_unknown_ca_is_refused(void **state)
 
 static void a_pin_alone_decides(void **state) /* AF-44, RFC 8705 3.1 */
 {
-    struct variant v = usual();
-    struct pair p;
+    struct tls_variant v = usual();
+    struct tls_pair p;
     uint8_t pin[TLS_PIN_LEN];
     (void)state;
     assert_int_equal(x509_thumbprint(buf_span(&certs.server.cert_pem), pin, NULL), ST_OK);
     v.client.ca_pem = buf_span(&certs.stranger_ca.cert_pem);
     v.expect.host = "broker.example";
     v.expect.pin = pin;
-    pair_init(&p, &v);
-    handshake(&p);
-    assert_true(up(&p));
+    tls_pair_init(&p, &v);
+    tls_join(&p);
+    assert_true(tls_up(&p));
     assert_true(tls_peer_verified(p.client.session));
-    pair_done(&p);
+    tls_pair_done(&p);
 
     v = usual(); /* right CA and name, wrong pin */
     pin[31] ^= 1;
@@ -377,104 +279,93 @@ static void a_pin_alone_decides(void **state) /* AF-44, RFC 8705 3.1 */
     expect_client_refuses(&v, "x5t#S256");
 }
 
-static void connect_with_client_cert(struct pair *p, enum tls_client_cert wanted, const struct x509_pair *cert)
+static void connect_with_client_cert(struct tls_pair *p, enum tls_client_cert wanted,
+                                     const struct x509_pair *cert)
 {
-    struct variant v = usual();
+    struct tls_variant v = usual();
     v.server.client_cert = wanted;
     v.server.ca_pem = buf_span(&certs.ca.cert_pem);
     if (cert != NULL) {
         v.client.cert_pem = buf_span(&cert->cert_pem);
         v.client.key_pem = buf_span(&cert->key_pem);
     }
-    pair_init(p, &v);
-    handshake(p);
+    tls_pair_init(p, &v);
+    tls_join(p);
 }
 
 static void a_client_certificate_is_seen_and_verified(void **state)
 {
-    struct pair p;
+    struct tls_pair p;
     uint8_t sent[32], seen[32];
     (void)state;
     connect_with_client_cert(&p, TLS_CLIENT_CERT_REQUIRED, &certs.client);
-    assert_true(up(&p));
+    assert_true(tls_up(&p));
     assert_true(tls_peer_verified(p.server.session));
     assert_int_equal(x509_thumbprint(buf_span(&certs.client.cert_pem), sent, NULL), ST_OK);
     assert_int_equal(x509_thumbprint(tls_peer_cert(p.server.session), seen, NULL), ST_OK);
     assert_memory_equal(sent, seen, 32);
-    pair_done(&p);
+    tls_pair_done(&p);
 
     connect_with_client_cert(&p, TLS_CLIENT_CERT_OPTIONAL, NULL);
-    assert_true(up(&p));
+    assert_true(tls_up(&p));
     assert_false(tls_peer_verified(p.server.session));
     assert_int_equal(tls_peer_cert(p.server.session).len, 0);
-    pair_done(&p);
+    tls_pair_done(&p);
 
     connect_with_client_cert(&p, TLS_CLIENT_CERT_REQUIRED, NULL);
     assert_int_equal(p.server.result, TLS_FAILED);
-    pair_done(&p);
+    tls_pair_done(&p);
 }
 
 static void a_server_certificate_is_no_client_certificate(void **state)
 {
-    struct pair p;
+    struct tls_pair p;
     (void)state;
     connect_with_client_cert(&p, TLS_CLIENT_CERT_REQUIRED, &certs.server);
     assert_int_equal(p.server.result, TLS_FAILED);
     assert_int_equal(tls_failure(p.server.session), ST_DENIED);
-    pair_done(&p);
+    tls_pair_done(&p);
 }
 
 static void alpn_is_agreed_on(void **state)
 {
     static const char *const mqtt[] = { "mqtt", NULL };
     static const char *const both[] = { "http/1.1", "mqtt", NULL };
-    struct variant v = usual();
-    struct pair p;
+    struct tls_variant v = usual();
+    struct tls_pair p;
     (void)state;
     v.server.alpn = mqtt;
     v.client.alpn = both;
-    pair_init(&p, &v);
-    handshake(&p);
-    assert_true(up(&p));
+    tls_pair_init(&p, &v);
+    tls_join(&p);
+    assert_true(tls_up(&p));
     assert_true(span_eq_str(tls_alpn(p.server.session), "mqtt"));
     assert_true(span_eq_str(tls_alpn(p.client.session), "mqtt"));
-    pair_done(&p);
+    tls_pair_done(&p);
 }
 
 /* -- resumption --- */
 
-/* A second session with the same configurations, the client's resuming from `ticket`. */
-static void again(struct pair *p, const struct tls_expect *expect)
-{
-    tls_session_free(p->client.session);
-    tls_session_free(p->server.session);
-    buf_reset(&p->client.out);
-    buf_reset(&p->server.out);
-    assert_int_equal(tls_session_new_client(p->client.config, expect, &p->client.session, NULL), ST_OK);
-    assert_int_equal(tls_session_new_server(p->server.config, &p->server.session, NULL), ST_OK);
-    handshake(p);
-}
-
 static void check_resumption(const char *priorities, bool tickets)
 {
-    struct variant v = usual();
-    struct pair p;
+    struct tls_variant v = usual();
+    struct tls_pair p;
     struct buf ticket, heard;
     uint8_t first[32], second[32];
     v.client.priorities = priorities;
     v.server.no_tickets = !tickets;
-    pair_init(&p, &v);
-    handshake(&p);
-    assert_true(up(&p));
+    tls_pair_init(&p, &v);
+    tls_join(&p);
+    assert_true(tls_up(&p));
     assert_int_equal(tls_exporter(p.server.session, ACE_LABEL, first, 32, NULL), ST_OK);
     buf_init(&heard, BUF_MAX);
     buf_init(&ticket, 65536);
-    (void)hear(&p.client, &p.server, &heard); /* a 1.3 ticket comes after the handshake */
+    (void)tls_hear(&p.client, &p.server, &heard); /* a 1.3 ticket comes after the handshake */
     bool have = tls_resumption_data(p.client.session, &ticket);
     assert_int_equal(have, tickets);
     v.expect.resume = buf_span(&ticket);
-    again(&p, &v.expect);
-    assert_true(up(&p));
+    tls_again(&p, &v.expect);
+    assert_true(tls_up(&p));
     assert_int_equal(tls_resumed(p.server.session), tickets);
     assert_int_equal(tls_resumed(p.client.session), tickets);
     assert_true(tls_peer_verified(p.client.session));
@@ -482,7 +373,7 @@ static void check_resumption(const char *priorities, bool tickets)
     assert_memory_not_equal(first, second, 32);
     buf_wipe(&ticket);
     buf_done(&heard);
-    pair_done(&p);
+    tls_pair_done(&p);
 }
 
 static void a_resumed_session_says_so(void **state) /* MT-61 */
@@ -495,24 +386,24 @@ static void a_resumed_session_says_so(void **state) /* MT-61 */
 
 static void a_resumed_session_is_verified_again(void **state)
 {
-    struct variant v = usual();
-    struct pair p;
+    struct tls_variant v = usual();
+    struct tls_pair p;
     struct buf ticket, heard;
     (void)state;
-    pair_init(&p, &v);
-    handshake(&p);
+    tls_pair_init(&p, &v);
+    tls_join(&p);
     buf_init(&heard, BUF_MAX);
     buf_init(&ticket, 65536);
-    (void)hear(&p.client, &p.server, &heard);
+    (void)tls_hear(&p.client, &p.server, &heard);
     assert_true(tls_resumption_data(p.client.session, &ticket));
     v.expect.resume = buf_span(&ticket);
     v.expect.host = "broker.example"; /* the same ticket used for another name */
-    again(&p, &v.expect);
+    tls_again(&p, &v.expect);
     assert_int_equal(p.client.result, TLS_FAILED);
     assert_int_equal(tls_failure(p.client.session), ST_DENIED);
     buf_wipe(&ticket);
     buf_done(&heard);
-    pair_done(&p);
+    tls_pair_done(&p);
 }
 
 /* -- settings that cannot work --- */
@@ -541,7 +432,7 @@ static void bad_settings_are_refused_with_a_reason(void **state)
 
 static void a_client_must_expect_somebody(void **state)
 {
-    struct variant v = usual();
+    struct tls_variant v = usual();
     struct tls_config *config;
     struct tls_session *session = NULL;
     struct tls_expect nobody = { 0 };
