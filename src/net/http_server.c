@@ -18,6 +18,7 @@
 #define PEM_MAX         (256u * 1024)
 #define TIMEOUT_S       30u
 #define MAX_CONNECTIONS 1000u
+#define LAST_RUNS       8 /* of libmicrohttpd before it is stopped: a reply that waits is out after two */
 #define PATIENCE        2 /* timeouts that one request may take altogether, handshake and answer with it */
 #define CONNECTION_KEEP (16u * 1024) /* libmicrohttpd's own memory per connection: head and headers */
 
@@ -40,6 +41,8 @@ struct http_server {
     struct list visits; /* the one whose request has lasted longest first */
     struct timer patience;
     int64_t patience_ms;
+    struct list waiting; /* struct http_later, not answered yet */
+    unsigned waiting_count, waiting_max, waiting_per_address;
 };
 
 /* libmicrohttpd closes connections on which nothing moves; one on which a byte moves now and then it would keep for ever.
@@ -55,18 +58,42 @@ struct visit {
 struct gathering {
     struct buf body;
     size_t seen; /* bytes that came, kept or not */
+    struct http_later *later;
+};
+
+/* A request whose connection is suspended: libmicrohttpd does not look at it, so we do, for its end only. Answered or
+ * given up, the connection is resumed, and on_request() is called once more. */
+struct http_later {
+    struct list link; /* of server->waiting, while it waits */
+    struct http_server *server;
+    struct MHD_Connection *connection;
+    uv_poll_t *poll;
+    http_gone_fn *gone;
+    void *ctx;
+    struct net_peer peer;
+    bool given_up;
+    struct http_reply reply;
+};
+
+/* What a handler's request stands for. */
+struct exchange {
+    struct http_server *server;
+    struct MHD_Connection *connection;
+    struct gathering *gathering;
 };
 
 struct span http_request_header(const struct http_request *request, const char *name)
 {
-    return span_of_str(MHD_lookup_connection_value(request->priv, MHD_HEADER_KIND, name));
+    const struct exchange *x = request->priv;
+    return span_of_str(MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name));
 }
 
 struct span http_request_query(const struct http_request *request, const char *name)
 {
+    const struct exchange *x = request->priv;
     const char *value = NULL;
     size_t len = 0;
-    if (MHD_lookup_connection_value_n(request->priv, MHD_GET_ARGUMENT_KIND, name, strlen(name), &value, &len) !=
+    if (MHD_lookup_connection_value_n(x->connection, MHD_GET_ARGUMENT_KIND, name, strlen(name), &value, &len) !=
             MHD_YES ||
         value == NULL)
         return SPAN_NONE;
@@ -124,13 +151,16 @@ static void reply_done(struct http_reply *reply)
         free(reply->headers[i].value);
 }
 
+static void later_start(struct http_later *later);
+
 static enum MHD_Result answer(struct http_server *server, struct MHD_Connection *connection, const char *url,
-                              const char *method, const struct gathering *gathering)
+                              const char *method, struct gathering *gathering)
 {
+    struct exchange exchange = { server, connection, gathering };
     struct http_request request = { .method = span_of_str(method),
                                     .path = span_of_str(url),
                                     .body = buf_span(&gathering->body),
-                                    .priv = connection };
+                                    .priv = &exchange };
     struct http_reply reply = { .code = MHD_HTTP_OK };
     buf_init(&reply.body, MAX_REPLY);
     const union MHD_ConnectionInfo *info =
@@ -139,6 +169,11 @@ static enum MHD_Result answer(struct http_server *server, struct MHD_Connection 
         net_peer_of(info->client_addr, &request.peer);
     look_at_cert(connection, &request);
     server->handler(server->ctx, &request, &reply);
+    if (gathering->later != NULL) {
+        reply_done(&reply);
+        later_start(gathering->later);
+        return MHD_YES;
+    }
     if (!buf_ok(&reply.body)) {
         buf_reset(&reply.body);
         reply.code = MHD_HTTP_INTERNAL_SERVER_ERROR;
@@ -162,6 +197,12 @@ static enum MHD_Result send_code(struct MHD_Connection *connection, int code)
 {
     struct http_reply reply = { .code = code };
     return send_reply(connection, &reply);
+}
+
+static void later_free(struct http_later *later)
+{
+    reply_done(&later->reply);
+    free(later);
 }
 
 static const char *const once[] = { "Authorization", "Content-Type", "Content-Length", "Transfer-Encoding" };
@@ -201,6 +242,19 @@ static enum MHD_Result on_head(struct http_server *server, struct MHD_Connection
     return MHD_YES;
 }
 
+/* The connection was resumed. */
+static enum MHD_Result send_later(struct MHD_Connection *connection, struct gathering *gathering)
+{
+    struct http_later *later = TAKE(gathering->later);
+    enum MHD_Result queued = MHD_NO;
+    if (!later->given_up && !buf_ok(&later->reply.body))
+        queued = send_code(connection, MHD_HTTP_INTERNAL_SERVER_ERROR);
+    else if (!later->given_up)
+        queued = send_reply(connection, &later->reply);
+    later_free(later);
+    return queued;
+}
+
 /* Called by libmicrohttpd for the head, for each piece of the body, and at the end (no piece). */
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *upload,
@@ -211,6 +265,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     (void)version;
     if (gathering == NULL)
         return on_head(server, connection, req_cls);
+    if (gathering->later != NULL)
+        return send_later(connection, gathering);
     if (*upload_size == 0)
         return buf_ok(&gathering->body) ? answer(server, connection, url, method, gathering)
                                         : send_code(connection, MHD_HTTP_CONTENT_TOO_LARGE);
@@ -285,9 +341,143 @@ static void on_request_over(void *cls, struct MHD_Connection *connection, void *
         visit_restart(info->socket_context);
     if (gathering == NULL)
         return;
+    if (gathering->later != NULL) { /* the connection ended after it was resumed, before we were called again */
+        ASSERT(!list_linked(&gathering->later->link));
+        later_free(gathering->later);
+    }
     buf_wipe(&gathering->body); /* it may hold a client's secret */
     free(gathering);
     *req_cls = NULL;
+}
+
+/* -- answers that come later ----------------------------------------------------------------------------- */
+
+static struct visit *visit_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info != NULL ? info->socket_context : NULL;
+}
+
+/* Without the port. */
+static struct span host_of(const struct net_peer *peer)
+{
+    struct span s = span_of_str(peer->address);
+    while (s.len > 0 && s.p[s.len - 1] != ':')
+        s.len--;
+    return s;
+}
+
+static unsigned waiting_from(const struct http_server *server, const struct net_peer *peer)
+{
+    unsigned count = 0;
+    LIST_EACH (link, &server->waiting)
+        count += span_eq(host_of(&CONTAINER_OF(link, struct http_later, link)->peer), host_of(peer));
+    return count;
+}
+
+struct http_later *http_later_new(const struct http_request *request, http_gone_fn *gone, void *ctx)
+{
+    const struct exchange *x = request->priv;
+    struct http_server *server = x->server;
+    ASSERT(x->gathering->later == NULL);
+    if (server->waiting_count >= server->waiting_max)
+        return NULL;
+    if (server->waiting_per_address != 0 && waiting_from(server, &request->peer) >= server->waiting_per_address)
+        return NULL;
+    struct http_later *later = calloc(1, sizeof *later);
+    if (later == NULL)
+        return NULL;
+    later->server = server;
+    later->connection = x->connection;
+    later->gone = gone;
+    later->ctx = ctx;
+    later->peer = request->peer;
+    later->reply.code = MHD_HTTP_OK;
+    buf_init(&later->reply.body, MAX_REPLY);
+    list_append(&server->waiting, &later->link);
+    server->waiting_count++;
+    x->gathering->later = later;
+    return later;
+}
+
+static void poll_gone(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+/* Out of the waiting ones; libmicrohttpd calls us again for it. */
+static void later_end(struct http_later *later)
+{
+    struct http_server *server = later->server;
+    struct visit *visit = visit_of(later->connection);
+    if (later->poll != NULL) {
+        later->poll->data = NULL;
+        uv_poll_stop(later->poll);
+        uv_close((uv_handle_t *)TAKE(later->poll), poll_gone);
+    }
+    list_remove(&later->link);
+    server->waiting_count--;
+    if (visit != NULL)
+        visit_restart(visit);
+    MHD_resume_connection(later->connection);
+    loop_chore(server->loop, &server->chore);
+}
+
+static void later_give_up(struct http_later *later)
+{
+    later->given_up = true;
+    later_end(later);
+    later->gone(later->ctx);
+}
+
+static void on_hang_up(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    loop_begin_turn(poll->loop->data);
+    if (poll->data != NULL)
+        later_give_up(poll->data);
+}
+
+/* Without memory to watch it, the end of such a connection is noticed when it is answered. */
+static void later_watch(struct http_later *later, int fd)
+{
+    uv_poll_t *poll = calloc(1, sizeof *poll);
+    if (poll == NULL || uv_poll_init(&later->server->loop->uv, poll, fd) != 0) {
+        free(poll);
+        return;
+    }
+    poll->data = later;
+    later->poll = poll;
+    uv_poll_start(poll, UV_DISCONNECT, on_hang_up);
+}
+
+static void later_start(struct http_later *later)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(later->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct visit *visit = visit_of(later->connection);
+    if (visit != NULL)
+        list_remove(&visit->link);
+    MHD_suspend_connection(later->connection);
+    if (info != NULL)
+        later_watch(later, info->connect_fd);
+}
+
+struct http_reply *http_later_reply(struct http_later *later)
+{
+    return &later->reply;
+}
+
+void http_later_send(struct http_later *later_take)
+{
+    later_end(later_take);
+}
+
+size_t http_server_waiting(const struct http_server *server)
+{
+    return server->waiting_count;
 }
 
 /* -- on the loop ----------------------------------------------------------------------------------------- */
@@ -349,7 +539,7 @@ static enum status daemon_start(struct http_server *server, const struct http_se
                                 const struct buf *cert, const struct buf *key, const struct buf *ca,
                                 struct why *why)
 {
-    unsigned flags = MHD_USE_EPOLL | MHD_USE_PEDANTIC_CHECKS;
+    unsigned flags = MHD_USE_EPOLL | MHD_USE_PEDANTIC_CHECKS | MHD_ALLOW_SUSPEND_RESUME;
     struct MHD_OptionItem tls[5];
     size_t n = 0;
     if (cert->len > 0) {
@@ -430,6 +620,12 @@ enum status http_server_new(struct loop *loop, const struct http_server_settings
     timer_init(&server->timer, on_timer);
     timer_init(&server->patience, on_patience);
     list_init(&server->visits);
+    list_init(&server->waiting);
+    server->waiting_max =
+        settings->max_waiting != 0
+            ? settings->max_waiting
+            : (settings->max_connections != 0 ? settings->max_connections : MAX_CONNECTIONS) / 2;
+    server->waiting_per_address = settings->max_waiting_per_address;
     server->patience_ms =
         (settings->timeout_s != 0 ? settings->timeout_s : TIMEOUT_S) * (int64_t)MS_PER_S * PATIENCE;
     list_init(&server->chore.link);
@@ -443,15 +639,21 @@ enum status http_server_new(struct loop *loop, const struct http_server_settings
     return ST_OK;
 }
 
-static void poll_gone(uv_handle_t *handle)
+/* libmicrohttpd must not be stopped while connections are suspended. */
+static void end_waiting(struct http_server *server)
 {
-    free(handle);
+    LIST_EACH_SAFE (link, &server->waiting)
+        later_give_up(CONTAINER_OF(link, struct http_later, link));
+    for (int i = 0; i < LAST_RUNS; i++)
+        (void)MHD_run(server->daemon);
 }
 
 void http_server_free(struct http_server *server)
 {
     if (server == NULL)
         return;
+    if (server->daemon != NULL)
+        end_waiting(server);
     timer_stop(&server->loop->wheel, &server->timer);
     list_remove(&server->chore.link);
     if (server->poll != NULL) {

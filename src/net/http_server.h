@@ -1,5 +1,6 @@
 /* net/http_server.h - HTTPS on our loop (libmicrohttpd, external epoll): whole requests in, whole replies out.
- * The handler runs on the loop's thread when the body is complete, and fills the reply before it returns.
+ * The handler runs on the loop's thread when the body is complete, and fills the reply before it returns, or takes a
+ * handle and answers later.
  * A request that is not over after twice `timeout_s`, however busily its bytes trickle, is cut off.
  * A body announced longer than max_body is answered 413; one that grows beyond it unannounced is cut off. */
 #ifndef SYMBOLON_NET_HTTP_SERVER_H
@@ -19,6 +20,8 @@ struct http_server_settings {
     unsigned timeout_s;                   /* idle connections; 0: 30 s */
     unsigned max_connections;             /* 0: 1000 */
     unsigned max_connections_per_address; /* 0: no limit */
+    unsigned max_waiting;                 /* requests to be answered later; 0: half of the connections */
+    unsigned max_waiting_per_address;     /* 0: no limit */
 };
 
 struct http_request {
@@ -50,12 +53,22 @@ void http_reply_header(struct http_reply *reply, const char *static_name, const 
 
 typedef void http_handler_fn(void *ctx, const struct http_request *request, struct http_reply *reply);
 
+/* A request that is answered later. Taken inside the handler, whose reply is then not sent. NULL: as many as may are
+ * waiting, or out of memory; the handler answers now. The handle ends with http_later_send(), or with gone(), called
+ * when the peer hangs up or the server is freed; not for both. The time limits of requests do not run meanwhile. */
+struct http_later;
+typedef void http_gone_fn(void *ctx);
+struct http_later *http_later_new(const struct http_request *request, http_gone_fn *gone, void *ctx);
+struct http_reply *http_later_reply(struct http_later *later); /* to be filled in as in a handler */
+void http_later_send(struct http_later *later_take);
+
 struct http_server;
 enum status http_server_new(struct loop *loop, const struct http_server_settings *settings,
                             http_handler_fn *handler, void *ctx, struct http_server **ret_server,
                             struct why *why) MUST_CHECK;
-/* Stops at once; connections are closed. NULL is fine. */
+/* Stops at once; connections are closed, after a try to write what was sent with http_later_send(). NULL is fine. */
 void http_server_free(struct http_server *server);
+size_t http_server_waiting(const struct http_server *server);
 uint16_t http_server_port(const struct http_server *server);
 
 #endif

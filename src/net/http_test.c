@@ -39,11 +39,20 @@ struct world {
     struct seen seen;
     struct answer answer;
     size_t reply_len; /* 0: "hello" */
+    struct http_later *later[8];
+    int later_count, gone;
+    bool refused; /* as many as may were waiting */
 };
 
 static void copy(char *to, size_t cap, struct span from)
 {
     (void)snprintf(to, cap, "%.*s", SPAN_FMT(from));
+}
+
+static void on_gone(void *ctx)
+{
+    struct world *w = ctx;
+    w->gone++;
 }
 
 static void handler(void *ctx, const struct http_request *request, struct http_reply *reply)
@@ -60,6 +69,14 @@ static void handler(void *ctx, const struct http_request *request, struct http_r
     s->has_cert = request->cert_der.len > 0;
     s->verified = request->cert_verified;
     s->loopback = request->peer.is_loopback;
+    if (span_eq_str(request->path, "/later")) {
+        struct http_later *later = http_later_new(request, on_gone, w);
+        w->refused = later == NULL;
+        reply->code = 503;
+        if (later != NULL)
+            w->later[w->later_count++] = later;
+        return;
+    }
     reply->code = span_eq_str(request->path, "/missing") ? 404 : 200;
     http_reply_header(reply, "Content-Type", "application/json");
     http_reply_header(reply, "Cache-Control", "no-store");
@@ -82,7 +99,9 @@ static void on_done(void *ctx, const struct http_result *result)
 
 static void world_init(struct world *w, bool tls)
 {
-    struct http_server_settings settings = { .address = "127.0.0.1", .max_body = 1000 };
+    struct http_server_settings settings = {
+        .address = "127.0.0.1", .max_body = 1000, .max_waiting = 6, .max_waiting_per_address = 3
+    };
     *w = (struct world){ 0 };
     buf_init(&w->answer.body, 1024 * 1024);
     if (tls) {
@@ -398,6 +417,163 @@ static void many_calls_run_side_by_side_and_one_can_be_cancelled(void **state)
     world_done(&w);
 }
 
+static void turns_until(struct world *w, const int *count, int wanted)
+{
+    struct mono_time until = mono_plus_ms(now_read().mono, PATIENCE_MS);
+    while (*count < wanted) {
+        if (now_read().mono.ms > until.ms)
+            fail_msg("it never happened");
+        loop_turn(w->loop);
+    }
+}
+
+static void send_later(struct world *w, int which, const char *text)
+{
+    struct http_reply *reply = http_later_reply(w->later[which]);
+    put_str(&reply->body, text);
+    http_reply_header(reply, "Content-Type", "text/later");
+    http_later_send(w->later[which]);
+}
+
+static void an_answer_may_come_later_while_others_are_served(void **state)
+{
+    struct world w;
+    struct answer late = { 0 };
+    char url[URL_MAX], other[URL_MAX];
+    for (int tls = 0; tls < 2; tls++) {
+        (void)state;
+        world_init(&w, tls == 1);
+        buf_init(&late.body, 1024);
+        late.count = 0;
+        url_of(url, &w, tls ? "localhost" : PLAIN, "/later");
+        url_of(other, &w, tls ? "localhost" : PLAIN, "/token");
+        struct http_call call = { .url = url, .ca_file = files.ca, .allow_http = true };
+        struct http_call now = { .url = other, .ca_file = files.ca, .allow_http = true };
+        for (int round = 0; round < 3; round++) { /* the connection goes on to be good */
+            assert_int_equal(http_start(w.client, &call, on_done, &late, NULL, NULL), ST_OK);
+            turns_until(&w, &w.later_count, round + 1);
+            perform(&w, &now);
+            assert_int_equal(w.answer.code, 200);
+            assert_int_equal(late.count, round);
+            assert_int_equal(http_server_waiting(w.server), 1);
+            send_later(&w, round, "news");
+            turns_until(&w, &late.count, round + 1);
+            assert_int_equal(late.code, 200);
+            assert_string_equal(late.type, "text/later");
+            assert_true(span_eq_str(buf_span(&late.body), "news"));
+            assert_int_equal(http_server_waiting(w.server), 0);
+        }
+        assert_int_equal(w.gone, 0);
+        world_done(&w);
+        buf_done(&late.body);
+    }
+}
+
+static void whoever_hangs_up_is_not_answered(void **state)
+{
+    struct world w;
+    char url[URL_MAX];
+    (void)state;
+    for (int tls = 0; tls < 2; tls++) {
+        struct http_pending *pending = NULL;
+        world_init(&w, tls == 1);
+        url_of(url, &w, tls ? "localhost" : PLAIN, "/later");
+        struct http_call call = { .url = url, .ca_file = files.ca, .allow_http = true };
+        assert_int_equal(http_start(w.client, &call, on_done, &w.answer, &pending, NULL), ST_OK);
+        turns_until(&w, &w.later_count, 1);
+        http_cancel(pending);
+        turns_until(&w, &w.gone, 1);
+        assert_int_equal(http_server_waiting(w.server), 0);
+        assert_int_equal(w.answer.count, 0);
+        world_done(&w);
+        assert_int_equal(w.gone, 1);
+    }
+}
+
+static void so_many_wait_and_no_more(void **state)
+{
+    struct world w;
+    struct answer answers[4] = { 0 };
+    char url[URL_MAX];
+    (void)state;
+    world_init(&w, false);
+    url_of(url, &w, PLAIN, "/later");
+    struct http_call call = { .url = url, .allow_http = true };
+    for (int i = 0; i < 4; i++) {
+        buf_init(&answers[i].body, 1024);
+        assert_int_equal(http_start(w.client, &call, on_done, &answers[i], NULL, NULL), ST_OK);
+        turns_until(&w, &w.seen.requests, i + 1);
+    }
+    turns_until(&w, &answers[3].count, 1);
+    assert_int_equal(answers[3].code, 503);
+    assert_true(w.refused);
+    assert_int_equal(http_server_waiting(w.server), 3);
+    send_later(&w, 1, "a place is free");
+    turns_until(&w, &answers[1].count, 1);
+    assert_int_equal(http_start(w.client, &call, on_done, &answers[3], NULL, NULL), ST_OK);
+    turns_until(&w, &w.later_count, 4);
+    assert_false(w.refused);
+    world_done(&w); /* three still wait */
+    assert_int_equal(w.gone, 3);
+    for (int i = 0; i < 4; i++)
+        buf_done(&answers[i].body);
+}
+
+static void what_was_answered_before_the_server_ends_arrives(void **state)
+{
+    struct world w;
+    char url[URL_MAX];
+    (void)state;
+    world_init(&w, true);
+    url_of(url, &w, "localhost", "/later");
+    struct http_call call = { .url = url, .ca_file = files.ca };
+    assert_int_equal(http_start(w.client, &call, on_done, &w.answer, NULL, NULL), ST_OK);
+    turns_until(&w, &w.later_count, 1);
+    send_later(&w, 0, "goodbye");
+    http_server_free(TAKE(w.server));
+    turns_until(&w, &w.answer.count, 1);
+    assert_int_equal(w.answer.code, 200);
+    assert_true(span_eq_str(buf_span(&w.answer.body), "goodbye"));
+    world_done(&w);
+}
+
+struct patient {
+    struct timer timer;
+    struct world *w;
+};
+
+static void on_patient(struct timer *timer, struct now now)
+{
+    struct world *w = CONTAINER_OF(timer, struct patient, timer)->w;
+    (void)now;
+    assert_int_equal(w->answer.count, 0);
+    assert_int_equal(w->gone, 0);
+    send_later(w, 0, "patience");
+}
+
+static void waiting_is_not_a_request_that_takes_too_long(void **state)
+{
+    struct http_server_settings settings = { .address = "127.0.0.1", .timeout_s = 1 };
+    struct world w = { 0 };
+    struct patient p = { .w = &w };
+    char url[URL_MAX];
+    (void)state;
+    buf_init(&w.answer.body, 1024);
+    assert_int_equal(loop_new(&w.loop, NULL), ST_OK);
+    assert_int_equal(http_server_new(w.loop, &settings, handler, &w, &w.server, NULL), ST_OK);
+    assert_int_equal(http_client_new(w.loop, &w.client, NULL), ST_OK);
+    url_of(url, &w, PLAIN, "/later");
+    struct http_call call = { .url = url, .allow_http = true, .timeout_ms = PATIENCE_MS };
+    assert_int_equal(http_start(w.client, &call, on_done, &w.answer, NULL, NULL), ST_OK);
+    turns_until(&w, &w.later_count, 1);
+    timer_init(&p.timer, on_patient);
+    timer_start(loop_timers(w.loop), &p.timer, mono_plus_ms(loop_now(w.loop).mono, 2100)); /* twice the limit */
+    while (w.answer.count == 0)
+        loop_turn_wait(w.loop);
+    assert_int_equal(w.answer.code, 200);
+    world_done(&w);
+}
+
 static int make_certs(void **state)
 {
     (void)state;
@@ -425,6 +601,11 @@ int main(void)
         cmocka_unit_test(fields_that_could_mean_two_things_are_refused),
         cmocka_unit_test(a_request_that_trickles_is_cut_off_in_the_end),
         cmocka_unit_test(many_calls_run_side_by_side_and_one_can_be_cancelled),
+        cmocka_unit_test(an_answer_may_come_later_while_others_are_served),
+        cmocka_unit_test(whoever_hangs_up_is_not_answered),
+        cmocka_unit_test(so_many_wait_and_no_more),
+        cmocka_unit_test(what_was_answered_before_the_server_ends_arrives),
+        cmocka_unit_test(waiting_is_not_a_request_that_takes_too_long),
     };
     return cmocka_run_group_tests(tests, make_certs, drop_certs);
 }
