@@ -30,6 +30,12 @@ static const struct config_setting listener_rows[] = {
       .help = "Let clients resume TLS sessions. On a resumed session a token is proved by challenge and response." },
     { "client_certificate", CONFIG_ENUM, L(client_certificate), .dflt = "none", .choices = certificate_wishes,
       .help = "Ask clients for a certificate. A token is needed all the same." },
+    { "raw_keys", CONFIG_BOOL, L(raw_keys), .dflt = "true",
+      .help = "Serve the key raw beside its certificate, and let clients show a raw public key (RFC 7250) for which "
+              "they have put a token on `authz-info`. Not where `client_certificate` is `required`." },
+    { "psk", CONFIG_BOOL, L(psk), .dflt = "true",
+      .help = "Let clients use the secret of a token as a pre-shared key: the token itself is the identity, or its "
+              "`kid` after it was put on `authz-info`. Not where `client_certificate` is `required`." },
     { "client_ca", CONFIG_PATH, L(client_ca), .flags = CONFIG_LIVE,
       .help = "PEM file with the authorities that vouch for client certificates." },
     { NULL },

@@ -14,6 +14,7 @@ struct listener_config {
     int64_t port;
     bool tls;
     bool tickets;
+    bool raw_keys, psk;
     char *certificate, *key;
     char *client_ca;
     int client_certificate; /* enum client_certificate */

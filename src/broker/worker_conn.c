@@ -102,6 +102,7 @@ static enum status open_stream(struct worker_listener *l, int fd, struct conn_io
             close(fd);
             return st;
         }
+        tls_session_set_psk_ctx(how.tls, io);
     }
     return stream_new(l->worker->loop, fd, &how, &stream_events, io, &io->stream, why);
 }
@@ -186,6 +187,28 @@ static enum exporter_result conn_exporter(void *ctx, struct conn_io *io, uint8_t
     return EXPORTER_NONE;
 }
 
+static void conn_identity(void *ctx, struct conn_io *io, struct conn_identity *out)
+{
+    const struct tls_session *tls = stream_tls(io->stream);
+    (void)ctx;
+    *out = (struct conn_identity){ .kind = IDENTITY_NONE };
+    switch (tls == NULL ? TLS_PEER_NONE : tls_peer_kind(tls)) {
+    case TLS_PEER_NONE:
+        break;
+    case TLS_PEER_RAW_KEY:
+        *out = (struct conn_identity){ .kind = IDENTITY_RAW_KEY, .bytes = tls_peer_raw_key(tls) };
+        break;
+    case TLS_PEER_PSK:
+        *out = (struct conn_identity){ .kind = IDENTITY_PSK, .bytes = tls_peer_psk_identity(tls) };
+        break;
+    case TLS_PEER_X509:
+        *out = (struct conn_identity){ .kind = IDENTITY_X509,
+                                       .bytes = tls_peer_cert(tls),
+                                       .verified = tls_peer_verified(tls) };
+        break;
+    }
+}
+
 static void conn_pause(void *ctx, struct conn_io *io, bool pause)
 {
     (void)ctx;
@@ -202,5 +225,6 @@ void worker_fill_conn_world(struct shard_world *world)
     world->conn_close = conn_close;
     world->conn_move = conn_move;
     world->conn_exporter = conn_exporter;
+    world->conn_identity = conn_identity;
     world->conn_pause = conn_pause;
 }
