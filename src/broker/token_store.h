@@ -38,7 +38,6 @@ struct token_store_limits {
     uint32_t max_revoked;
     uint32_t max_nonces;
     uint32_t nonce_life_s; /* from the hint to the token that carries it */
-    bool no_clock;         /* our calendar means nothing: every life counts from the first receipt */
     bool need_cnonce;      /* a token without a fresh one is refused (AF-18) */
 };
 void token_store_limits_init(struct token_store_limits *limits); /* the defaults */
@@ -79,13 +78,12 @@ enum status token_store_rate(struct token_store *store, struct span source, stru
 /* Keeps it under its key: a public key or secret, or a certificate (x5t#S256). It replaces the former of that key if
  * that was the same issuer's; another issuer's stays (TK-66). A token that names its key by kid only is completed with
  * the key that a kept token of the same issuer has under this kid (TK-6, TK-7).
- * *ret_kept: what is kept now (a reference; may be NULL). *ret_replaced: hash of the token it took the place of.
- * *ret_change: the answer must wait until token_store_committed() reaches it; 0: it need not. */
+ * When the store is full the oldest that no connection has used yet gives way (MT-40). */
 struct token_kept {
-    struct token *token; /* a reference */
+    struct token *token; /* what is kept now: a reference for the caller */
     bool replaced;
     uint8_t former[TOKEN_HASH_LEN]; /* hash of the one it replaced */
-    uint64_t change;                /* 0, or what the journal has to reach before it is told that it is kept */
+    uint64_t change; /* 0, or what the journal has to reach before anybody is told that it is kept */
 };
 enum status token_store_keep(struct token_store *store, struct token *token, struct span source, struct now now,
                              struct token_kept *out, struct why *why) MUST_CHECK;
@@ -100,6 +98,9 @@ struct token *token_store_by_certificate(struct token_store *store, const uint8_
 struct token *token_store_by_kid(struct token_store *store, struct span kid, struct now now);
 /* The key a token naming only a kid is bound to: a kept one's of the same issuer. */
 struct key *token_store_key(struct token_store *store, struct span iss, struct span kid, struct now now);
+
+/* A connection proved the key of this kept token: it no longer counts against its source, nor gives way to others. */
+void token_store_used(struct token_store *store, const struct token *token, struct now now);
 
 /* ---- verified tokens ---- */
 
@@ -131,7 +132,7 @@ bool token_store_is_revoked(struct token_store *store, const uint8_t hash[TOKEN_
 enum token_change_kind {
     TOKEN_KEPT,     /* id: thumbprint; record: token_record.h; PUT or gone */
     TOKEN_RECEIPT,  /* id: hash; record: first receipt */
-    TOKEN_SEQUENCE, /* id: hash of issuer and resource server; record: highest expired sequence number */
+    TOKEN_SEQUENCE, /* id: hash of issuer and resource server; record: the least sequence number not expired */
     TOKEN_REVOKED,  /* id: hash; record: until */
     TOKEN_CHANGE_KINDS
 };

@@ -1,0 +1,249 @@
+/* Tokens that were verified already, and hashes of those that must not be used. */
+#include "broker/token_store_priv.h"
+
+#include "base/reader.h"
+
+#include <stdlib.h>
+
+static bool cached_has(const struct table_node *node, const void *hash)
+{
+    return memcmp(CONTAINER_OF(node, struct cached, node)->token->hash, hash, TOKEN_HASH_LEN) == 0;
+}
+
+static bool revoked_is(const struct table_node *node, const void *hash)
+{
+    return memcmp(CONTAINER_OF(node, struct revoked, node)->hash, hash, TOKEN_HASH_LEN) == 0;
+}
+
+/* ---- verified ---- */
+
+static void cached_drop(struct token_store *store, struct cached *c)
+{
+    table_remove(&store->cached, &c->node);
+    list_remove(&c->link);
+    store->cached_bytes -= c->bytes;
+    token_unref(c->token);
+    free(c);
+}
+
+static struct cached *find(const struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN])
+{
+    struct table_node *node = store_find(&store->cached, hash, cached_has);
+
+    return node == NULL ? NULL : CONTAINER_OF(node, struct cached, node);
+}
+
+struct token *token_store_lookup(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN], struct now now)
+{
+    struct token *token = NULL;
+    struct cached *c;
+
+    store_lock(store);
+    c = find(store, hash);
+    if (c != NULL && term_over(c->until_s, c->until_ms, now)) {
+        cached_drop(store, c);
+    } else if (c != NULL) {
+        list_remove(&c->link);
+        list_append(&store->cache_order, &c->link);
+        token = token_ref(c->token);
+    }
+    store_unlock(store);
+    return token;
+}
+
+/* What a token takes, near enough: its texts, scope and key are of the order of its own size. */
+static size_t weigh(const struct token *t)
+{
+    return sizeof(struct cached) + sizeof *t + 512 + t->iss.len + t->sub.len + t->client_id.len + t->aud.len +
+           t->jti.len + t->cnonce.len + t->cnf_kid.len + scope_size(t->scope) * 128;
+}
+
+/* Its own end; a token without a clock of ours ends by its receipt, which is asked each time. */
+static void set_end(const struct token_store *store, struct cached *c, struct now now)
+{
+    const struct token *t = c->token;
+    struct wall_time end;
+
+    c->until_s = c->until_ms = TIME_NEVER;
+    if (!t->no_clock && token_end(t, now.wall, &end))
+        c->until_s = end.s;
+    if (t->by_introspection)
+        c->until_ms = now.mono.ms + (int64_t)store->limits.introspection_s * MS_PER_S;
+}
+
+void token_store_remember(struct token_store *store, const struct token *token, struct now now)
+{
+    size_t bytes = weigh(token);
+    struct cached *c;
+
+    if (store->limits.max_cached == 0 || bytes > store->limits.max_cached_bytes ||
+        (token->by_introspection && store->limits.introspection_s == 0))
+        return;
+    store_lock(store);
+    c = find(store, token->hash);
+    if (c != NULL)
+        cached_drop(store, c);
+    while (store->cached.count >= store->limits.max_cached ||
+           store->cached_bytes + bytes > store->limits.max_cached_bytes)
+        cached_drop(store, CONTAINER_OF(store->cache_order.next, struct cached, link));
+    c = calloc(1, sizeof *c);
+    if (c != NULL) {
+        c->token = token_ref(token);
+        c->bytes = bytes;
+        set_end(store, c, now);
+        table_insert(&store->cached, &c->node,
+                     table_hash(&store->cached, span_of(token->hash, TOKEN_HASH_LEN)));
+        list_append(&store->cache_order, &c->link);
+        store->cached_bytes += bytes;
+    }
+    store_unlock(store);
+}
+
+void cache_forget(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN])
+{
+    struct cached *c = find(store, hash);
+
+    if (c != NULL)
+        cached_drop(store, c);
+}
+
+void token_store_forget(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN])
+{
+    store_lock(store);
+    cache_forget(store, hash);
+    store_unlock(store);
+}
+
+static void forget_all(struct token_store *store)
+{
+    LIST_EACH_SAFE (it, &store->cache_order)
+        cached_drop(store, CONTAINER_OF(it, struct cached, link));
+}
+
+void token_store_forget_all(struct token_store *store)
+{
+    store_lock(store);
+    forget_all(store);
+    store_unlock(store);
+}
+
+void cache_purge(struct token_store *store, struct now now)
+{
+    LIST_EACH_SAFE (it, &store->cache_order) {
+        struct cached *c = CONTAINER_OF(it, struct cached, link);
+
+        if (term_over(c->until_s, c->until_ms, now))
+            cached_drop(store, c);
+    }
+}
+
+void cache_done(struct token_store *store)
+{
+    struct table_node *node;
+
+    forget_all(store);
+    while ((node = table_take_any(&store->revoked)) != NULL)
+        free(CONTAINER_OF(node, struct revoked, node));
+}
+
+/* ---- revoked ---- */
+
+bool revoked_has(const struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN])
+{
+    return store_find(&store->revoked, hash, revoked_is) != NULL;
+}
+
+static enum status revoked_put(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN], int64_t until_s)
+{
+    struct revoked *r;
+
+    if (store->revoked.count >= store->limits.max_revoked)
+        return ST_QUOTA;
+    r = calloc(1, sizeof *r);
+    if (r == NULL)
+        return ST_NO_MEMORY;
+    memcpy(r->hash, hash, sizeof r->hash);
+    r->until_s = until_s;
+    table_insert(&store->revoked, &r->node, table_hash(&store->revoked, span_of(hash, TOKEN_HASH_LEN)));
+    return ST_OK;
+}
+
+static enum status write_down(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN], int64_t until_s)
+{
+    uint8_t bytes[8];
+    uint64_t number;
+
+    for (int i = 0; i < 8; i++)
+        bytes[i] = (uint8_t)((uint64_t)until_s >> (56 - 8 * i));
+    return store_change(store, TOKEN_REVOKED, hash, span_of(bytes, sizeof bytes), &number);
+}
+
+enum status token_store_revoke(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN],
+                               struct wall_time until)
+{
+    enum status st = ST_OK;
+
+    store_lock(store);
+    cache_forget(store, hash);
+    kept_forget(store, hash);
+    if (!revoked_has(store, hash)) {
+        st = revoked_put(store, hash, until.s);
+        if (st == ST_OK)
+            st = write_down(store, hash, until.s);
+    }
+    store_unlock(store);
+    return st;
+}
+
+static void revoked_drop(struct token_store *store, struct table_node *node)
+{
+    struct revoked *r = CONTAINER_OF(node, struct revoked, node);
+
+    table_remove(&store->revoked, node);
+    store_change_gone(store, TOKEN_REVOKED, r->hash);
+    free(r);
+}
+
+void token_store_unrevoke(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN])
+{
+    struct table_node *node;
+
+    store_lock(store);
+    node = store_find(&store->revoked, hash, revoked_is);
+    if (node != NULL)
+        revoked_drop(store, node);
+    store_unlock(store);
+}
+
+bool token_store_is_revoked(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN])
+{
+    bool is;
+
+    store_lock(store);
+    is = revoked_has(store, hash);
+    store_unlock(store);
+    return is;
+}
+
+void revoked_purge(struct token_store *store, struct now now)
+{
+    struct table_node *node = table_next(&store->revoked, NULL);
+
+    while (node != NULL) {
+        struct table_node *next = table_next(&store->revoked, node);
+
+        if (now.wall.s >= CONTAINER_OF(node, struct revoked, node)->until_s)
+            revoked_drop(store, node);
+        node = next;
+    }
+}
+
+bool revoked_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record,
+                     struct now now)
+{
+    struct reader r = reader_make(record, "token journal");
+    int64_t until_s = (int64_t)read_u64(&r);
+
+    return reader_finish(&r, NULL) == ST_OK && now.wall.s < until_s && !revoked_has(store, id) &&
+           revoked_put(store, id, until_s) == ST_OK;
+}
