@@ -179,19 +179,13 @@ static void reauth_proved(struct conn *c)
     struct session *s = c->session;
     struct grant *grant = NULL;
     struct why why = { 0 };
-    uint32_t lost;
+    uint32_t lost = 0;
     enum status st = grant_new(token, c->shard->now, &grant, &why);
 
     timer_stop(&c->shard->timers, &c->ace.timer);
+    if (st == ST_OK)
+        st = session_renew_grant(s, grant, &lost, &why);
     if (st != ST_OK) {
-        refuse(c, st, &why);
-        return;
-    }
-    lost = session_set_grant(s, grant);
-    session_start_grant_timer(s);
-    authz_cache_clear(&c->allowed);
-    if (lost > 0 && c->shard->settings->reauth_lost_disconnects) {
-        st = reject(&why, ST_NOT_IN_SCOPE, "MT-107", "the new token does not cover a subscription", 0);
         refuse(c, st, &why);
         return;
     }

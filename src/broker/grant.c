@@ -40,6 +40,12 @@ void grant_free(struct grant *grant)
     free(grant);
 }
 
+void grant_end(struct grant *grant, struct now now)
+{
+    grant->until_s = now.wall.s < grant->until_s ? now.wall.s : grant->until_s;
+    grant->until_ms = now.mono.ms < grant->until_ms ? now.mono.ms : grant->until_ms;
+}
+
 void grant_freep(struct grant **grant)
 {
     grant_free(*grant);

@@ -23,6 +23,8 @@ struct grant {
 enum status grant_new(struct token *token, struct now now, struct grant **ret_grant,
                       struct why *why) MUST_CHECK;
 void grant_free(struct grant *grant);
+/* Over from now on, whatever the token says: its issuer took it back. The one change a grant ever sees. */
+void grant_end(struct grant *grant, struct now now);
 void grant_freep(struct grant **grant);
 
 bool grant_expired(const struct grant *grant, struct now now);

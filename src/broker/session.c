@@ -2,6 +2,7 @@
 
 #include "broker/route.h"
 #include "broker/shard_priv.h"
+#include "broker/token_status.h"
 
 #include <stdlib.h>
 
@@ -67,6 +68,7 @@ enum status session_new(struct shard *shard, struct span client_id, struct sessi
     list_init(&s->subscriptions);
     list_init(&s->operations);
     list_init(&s->match.link);
+    list_init(&s->status_link);
     outbox_init(&s->outbox);
     s->client_id_len = client_id.len;
     if (client_id.len > 0)
@@ -93,6 +95,7 @@ void session_end(struct session *s)
     timer_stop(&shard->timers, &s->expiry_timer);
     timer_stop(&shard->timers, &s->grant_timer);
     timer_stop(&shard->timers, &s->will_timer);
+    token_status_index(s, NULL);
     grant_free(s->grant);
     table_remove(&shard->sessions, &s->node);
     STATS_DEC(&shard->stats, sessions);
@@ -140,6 +143,7 @@ uint32_t session_set_grant(struct session *s, struct grant *grant)
     struct authz az;
     uint32_t lost = 0;
 
+    token_status_index(s, grant);
     grant_free(s->grant);
     s->grant = grant;
     s->grant_serial++;
@@ -164,6 +168,18 @@ uint32_t session_set_grant(struct session *s, struct grant *grant)
         lost++;
     }
     return lost;
+}
+
+enum status session_renew_grant(struct session *s, struct grant *grant, uint32_t *ret_lost, struct why *why)
+{
+    *ret_lost = session_set_grant(s, grant);
+    if (s->conn == NULL)
+        return ST_OK;
+    session_start_grant_timer(s);
+    authz_cache_clear(&s->conn->allowed);
+    if (*ret_lost > 0 && s->shard->settings->reauth_lost_disconnects)
+        return reject(why, ST_NOT_IN_SCOPE, "MT-107", "the new token does not cover a subscription", 0);
+    return ST_OK;
 }
 
 void session_publish_will(struct session *s)

@@ -47,6 +47,9 @@ struct session {
     struct conn *conn; /* NULL: not connected */
     struct grant *grant;
     uint32_t grant_serial;
+    bool in_tokens;
+    struct table_node token_node; /* in shard->tokens, by the hash of the grant's token */
+    struct list status_link;      /* while news of that token is acted on (token_status.c) */
     uint32_t expiry_s; /* UINT32_MAX: never (MQTT5 3.1.2.11.2) */
     struct timer expiry_timer;
     struct timer grant_timer; /* runs while connected */
@@ -79,6 +82,10 @@ void session_end(struct session *s);
  * checks every subscription again and drops what is no longer covered (MT-107); returns how many. The Will goes
  * as well if its topic is not covered any more. */
 uint32_t session_set_grant(struct session *s, struct grant *grant);
+/* The same for the session of an open connection, or of none: the connection sees the new grant at once. ST_NOT_IN_SCOPE
+ * when a subscription was lost and the settings want the connection to end for that; *ret_lost says how many. */
+enum status session_renew_grant(struct session *s, struct grant *grant, uint32_t *ret_lost,
+                                struct why *why) MUST_CHECK;
 void session_start_grant_timer(struct session *s);
 
 /* The connection is gone. `with_will`: not by a DISCONNECT that takes the Will back. May end the session. */

@@ -4,6 +4,7 @@
 #include "broker/route.h"
 #include "broker/shard_priv.h"
 #include "broker/subscribe.h"
+#include "broker/token_status.h"
 
 #include <stdlib.h>
 
@@ -28,7 +29,7 @@ static void on_purge(struct timer *timer, struct now now)
 static enum status make_tables(struct shard *shard)
 {
     struct table *const tables[] = { &shard->sessions, &shard->subscriptions, &shard->resolving,
-                                     &shard->interests };
+                                     &shard->tokens, &shard->interests };
     const struct shard_settings *settings = shard->settings;
     struct hash_key key;
     enum status st;
@@ -129,6 +130,7 @@ void shard_free(struct shard *shard)
     table_done(&shard->sessions);
     table_done(&shard->subscriptions);
     table_done(&shard->resolving);
+    table_done(&shard->tokens);
     table_done(&shard->interests);
     buf_done(&shard->scratch);
     buf_done(&shard->text);
@@ -251,6 +253,21 @@ void shard_token_resolved(struct shard *shard, uint64_t request, enum status st,
     see_clock(shard, now);
     ace_resolved(shard, request, st, token, why);
     token_unref(token);
+    leave(shard);
+}
+
+void shard_token_status(struct shard *shard, const uint8_t hash[32], struct token *token, struct why why,
+                        struct now now)
+{
+    see_clock(shard, now);
+    token_status_news(shard, hash, token, &why);
+    leave(shard);
+}
+
+void shard_issuer_silent(struct shard *shard, struct span iss, struct why why, struct now now)
+{
+    see_clock(shard, now);
+    token_status_silence(shard, iss, &why);
     leave(shard);
 }
 

@@ -177,6 +177,9 @@ void shard_token_resolved(struct shard *shard, uint64_t request, enum status st,
  * asked again when the client returns. */
 void shard_token_status(struct shard *shard, const uint8_t hash[32], struct token *token, struct why why,
                         struct now now);
+/* Every session whose token is of this issuer is cut so: nothing has been heard of the tokens it has revoked for longer
+ * than `revocation.max_stale` allows. */
+void shard_issuer_silent(struct shard *shard, struct span iss, struct why why, struct now now);
 
 /* Timers. Call it each turn before anything else, so that a jump of the wall clock is seen. */
 void shard_advance(struct shard *shard, struct now now);

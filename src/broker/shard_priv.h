@@ -31,6 +31,7 @@ struct shard {
     struct table sessions;      /* by Client Identifier */
     struct table subscriptions; /* by session and place in the tree */
     struct table resolving;     /* struct ace by request number */
+    struct table tokens;        /* sessions by the hash of the token they rest on: token_status.c */
     struct table interests;     /* filters the other shards are being told of */
 
     struct list operations; /* every struct subscribe_op, also those whose session has ended */

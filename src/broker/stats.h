@@ -32,6 +32,8 @@
     X( tokens_accepted,          COUNTER, "connections authorized by a token"                             )  \
     X( reauthentications,        COUNTER, "tokens renewed inside a connection"                            )  \
     X( tokens_expired,           COUNTER, "connections ended by the end of their token"                   )  \
+    X( tokens_revoked,           COUNTER, "sessions whose token was revoked, or whose issuer was silent too long" )  \
+    X( tokens_changed,           COUNTER, "sessions whose permissions the issuer changed"                 )  \
     X( sessions_taken_over,      COUNTER, "connections ended by a newer one of the same client"           )  \
     X( wills_published,          COUNTER, "Will messages published"                                       )  \
     X( keep_alive_timeouts,      COUNTER, "connections ended for silence"                                 )

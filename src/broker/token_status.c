@@ -1,0 +1,136 @@
+#include "broker/token_status.h"
+
+#include "broker/shard_priv.h"
+
+static bool rests_on(const struct table_node *node, const void *hash)
+{
+    const struct session *s = CONTAINER_OF(node, struct session, token_node);
+
+    return memcmp(s->grant->token->hash, hash, TOKEN_HASH_LEN) == 0;
+}
+
+void token_status_index(struct session *s, const struct grant *grant)
+{
+    struct table *tokens = &s->shard->tokens;
+
+    if (s->in_tokens)
+        table_remove(tokens, &s->token_node);
+    s->in_tokens = grant != NULL && grant->token != NULL;
+    if (s->in_tokens)
+        table_insert(tokens, &s->token_node, table_hash(tokens, span_of(grant->token->hash, TOKEN_HASH_LEN)));
+}
+
+/* The grant is over from now on, whatever its token says: for a session waiting for its client as well. */
+static void end_grant(struct session *s, const struct why *why, const char *event)
+{
+    struct conn *c = s->conn;
+    enum status st = ST_BAD_TOKEN;
+
+    if (!conn_is_open(c) && grant_expired(s->grant, s->shard->now))
+        return; /* nobody was waiting for this */
+    grant_end(s->grant, s->shard->now);
+    STATS_INC(&s->shard->stats, tokens_revoked);
+    if (conn_is_open(c))
+        conn_refuse(c, status_mqtt5_code(st), st, why, event);
+    else
+        log_event(s->shard->log, LOG_NOTICE, event, F_SPAN("client_id", session_client_id(s)), F_WHY(st, *why));
+}
+
+/* The key is what possession was proved of: an answer about another key is not about this session. */
+static bool same_holder(const struct token *a, const struct token *b)
+{
+    if (a->cnf_how != b->cnf_how || !span_eq(a->iss, b->iss))
+        return false;
+    if (a->cnf_how == TOKEN_CNF_KID)
+        return span_eq(a->cnf_kid, b->cnf_kid);
+    return memcmp(a->cnf_thumbprint, b->cnf_thumbprint, TOKEN_HASH_LEN) == 0;
+}
+
+/* An answer that names the key by its kid is about the key the former token was bound to, if that is its kid. */
+static enum status bind(const struct token *before, struct token *after, struct token **ret)
+{
+    if (after->cnf_how == TOKEN_CNF_KID && before->cnf_how == TOKEN_CNF_KEY && before->cnf_kid.p != NULL &&
+        span_eq(before->cnf_kid, after->cnf_kid) && span_eq(before->iss, after->iss))
+        return token_bind_key(after, before->cnf, ret);
+    *ret = token_ref(after);
+    return ST_OK;
+}
+
+static enum status make_grant(struct session *s, struct token *news, struct grant **ret_grant, struct why *why)
+{
+    CLEANUP(token_unrefp)
+    struct token *token = NULL;
+    enum status st = bind(s->grant->token, news, &token);
+
+    if (st != ST_OK)
+        return reject(why, st, "memory", "out of memory", 0);
+    if (!same_holder(s->grant->token, token))
+        return reject(why, ST_BAD_TOKEN, "TK-65", "the authorization server now names another key", 0);
+    return grant_new(token, s->shard->now, ret_grant, why);
+}
+
+static void swap_grant(struct session *s, struct token *token)
+{
+    struct why why = { 0 };
+    struct grant *grant = NULL;
+    uint32_t lost = 0;
+    enum status st = make_grant(s, token, &grant, &why);
+
+    if (st != ST_OK) {
+        end_grant(s, &why, "token_revoked");
+        return;
+    }
+    STATS_INC(&s->shard->stats, tokens_changed);
+    st = session_renew_grant(s, grant, &lost, &why);
+    log_event(s->shard->log, LOG_NOTICE, "token_changed", F_SPAN("client_id", session_client_id(s)),
+              F_SPAN("subject", grant_subject(s->grant)), F_I64("until", s->grant->until_s),
+              F_I64("subscriptions_lost", lost));
+    if (!conn_is_open(s->conn))
+        return;
+    if (st != ST_OK)
+        conn_refuse(s->conn, status_mqtt5_code(st), st, &why, "token_changed_refused");
+    else
+        session_pump(s);
+}
+
+/* Taken out of the table first: a swapped session is found under the same hash again. */
+static void take_sessions(struct shard *shard, const uint8_t *hash, struct list *found)
+{
+    uint64_t at = table_hash(&shard->tokens, span_of(hash, TOKEN_HASH_LEN));
+    struct table_node *node;
+
+    while ((node = table_find(&shard->tokens, at, rests_on, hash)) != NULL) {
+        struct session *s = CONTAINER_OF(node, struct session, token_node);
+
+        token_status_index(s, NULL);
+        list_append(found, &s->status_link);
+    }
+}
+
+void token_status_news(struct shard *shard, const uint8_t *hash, struct token *token, const struct why *why)
+{
+    struct list found, *link;
+
+    list_init(&found);
+    take_sessions(shard, hash, &found);
+    while ((link = list_shift(&found)) !=
+           NULL) { /* nothing here ends a session: conn_reap() does, afterwards */
+        struct session *s = CONTAINER_OF(link, struct session, status_link);
+
+        token_status_index(s, s->grant);
+        if (token == NULL)
+            end_grant(s, why, "token_revoked");
+        else
+            swap_grant(s, token);
+    }
+}
+
+void token_status_silence(struct shard *shard, struct span iss, const struct why *why)
+{
+    TABLE_EACH (node, &shard->tokens) {
+        struct session *s = CONTAINER_OF(node, struct session, token_node);
+
+        if (span_eq(s->grant->token->iss, iss) && !grant_expired(s->grant, shard->now))
+            end_grant(s, why, "issuer_silent");
+    }
+}
