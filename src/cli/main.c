@@ -35,6 +35,7 @@ static const struct command commands[] = {
     { "key",    "make and show proof-of-possession keys",                  run_key    },
     { "token",  "get, show and take apart tokens",                         run_token  },
     { "as",     "administer an authorization server on this machine",      run_as     },
+    { "conformance", "test a broker or an authorization server against RFC 9431 and 9200", run_conformance },
     { "exit-codes", "what the exit statuses mean",                         run_codes  },
     { "version", "print the version",                                      run_version },
 };
