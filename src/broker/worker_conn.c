@@ -199,7 +199,9 @@ static void conn_identity(void *ctx, struct conn_io *io, struct conn_identity *o
         *out = (struct conn_identity){ .kind = IDENTITY_RAW_KEY, .bytes = tls_peer_raw_key(tls) };
         break;
     case TLS_PEER_PSK:
-        *out = (struct conn_identity){ .kind = IDENTITY_PSK, .bytes = tls_peer_psk_identity(tls) };
+        *out = (struct conn_identity){ .kind = IDENTITY_PSK,
+                                       .bytes = tls_peer_psk_identity(tls),
+                                       .key = tls_peer_psk_key(tls) };
         break;
     case TLS_PEER_X509:
         *out = (struct conn_identity){ .kind = IDENTITY_X509,

@@ -366,8 +366,10 @@ static enum tls_result handshake_step(struct tls_session *session, struct why *w
     if (gnutls_session_is_resumed(session->gnutls) && first_of_chain(session).len > 0 &&
         verify_peer(session->gnutls) != 0)
         return fail_gnutls(session, GNUTLS_E_CERTIFICATE_ERROR, why);
-    tls_psk_forget(session);
     session->established = true;
+    buf_wipe(&session->psk_identity);
+    if (tls_peer_kind(session) != TLS_PEER_PSK)
+        tls_psk_forget(session);
     return TLS_OK;
 }
 
@@ -546,6 +548,12 @@ struct span tls_peer_psk_identity(const struct tls_session *session)
         gnutls_psk_server_get_username2(session->gnutls, &identity) < 0)
         return SPAN_NONE;
     return span_of(identity.data, identity.size);
+}
+
+struct span tls_peer_psk_key(const struct tls_session *session)
+{
+    return session->config->server && tls_peer_kind(session) == TLS_PEER_PSK ? buf_span(&session->psk_key)
+                                                                             : SPAN_NONE;
 }
 
 struct span tls_peer_cert(const struct tls_session *session)

@@ -124,6 +124,8 @@ enum tls_peer_kind tls_peer_kind(const struct tls_session *session);
 /* DER SubjectPublicKeyInfo; PSK identity (server side). Valid as long as the session; none if it was not that. */
 struct span tls_peer_raw_key(const struct tls_session *session);
 struct span tls_peer_psk_identity(const struct tls_session *session);
+/* The key psk_find gave for it, which the handshake proved. */
+struct span tls_peer_psk_key(const struct tls_session *session);
 /* Peer's leaf certificate in DER, valid as long as the session; none if it sent none. */
 struct span tls_peer_cert(const struct tls_session *session);
 bool tls_peer_verified(const struct tls_session *session); /* chain led to our CA (or matched the pin) */

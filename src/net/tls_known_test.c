@@ -314,6 +314,7 @@ static void psk_of(size_t len, const char *version)
     assert_int_equal(tls_peer_kind(p.server.session), TLS_PEER_PSK);
     assert_int_equal(tls_peer_kind(p.client.session), TLS_PEER_PSK);
     assert_true(span_eq(tls_peer_psk_identity(p.server.session), known.identity));
+    assert_true(span_eq(tls_peer_psk_key(p.server.session), known.key));
     assert_int_equal(tls_peer_cert(p.server.session).len, 0);
     assert_true(tls_peer_verified(p.client.session));
     tls_pair_done(&p);
@@ -421,6 +422,7 @@ static void with_psks_at_hand_certificates_and_tickets_go_on(void **state)
         assert_true(tls_resumed(p.server.session));
         assert_int_equal(tls_peer_kind(p.server.session), TLS_PEER_NONE);
         assert_int_equal(known.asked, 0); /* a ticket is no identity */
+        assert_int_equal(tls_peer_psk_key(p.server.session).len, 0);
         tls_pair_done(&p);
         buf_done(&heard);
         buf_wipe(&ticket);

@@ -52,7 +52,7 @@ struct tls_session {
     struct buf spki;                          /* client: the key the server must show, or empty */
     gnutls_psk_client_credentials_t psk_cred; /* client */
     void *psk_ctx;                            /* server: for config->psk_find */
-    struct buf psk_identity, psk_key; /* server, during the handshake: the last one found; wiped after */
+    struct buf psk_identity, psk_key;         /* server: the last one found; the key stays if it was used */
 };
 
 /* tls_config.c: the public half of a private key in PEM, as a SubjectPublicKeyInfo in DER or PEM. */
@@ -62,7 +62,7 @@ int tls_public_half(gnutls_privkey_t key, gnutls_x509_crt_fmt_t format, gnutls_d
 int tls_known_init(struct tls_config *config);    /* credentials that a server with psk_find needs */
 int tls_known_watch(struct tls_session *session); /* reads the ClientHello before GnuTLS does */
 int tls_psk_expect(struct tls_session *session, struct span identity, struct span key); /* client */
-void tls_psk_forget(struct tls_session *session); /* secrets that only the handshake needed */
+void tls_psk_forget(struct tls_session *session);
 
 /* gnutls_strerror() gives static strings, so they may stand in a `why`. */
 enum status tls_reject(struct why *why, enum status st, int gnutls_error);
