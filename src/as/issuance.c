@@ -234,6 +234,7 @@ static enum status keep_row(struct call *call, struct grant *g)
             .cnf = buf_span(&cnf),
             .pop_kid = g->pop.kid,
             .cnonce = g->cnonce,
+            .profile = SPAN(ACE_PROFILE_MQTT_TLS),
             .exi_s = g->rs.exi ? g->rs.lifetime_s : 0,
             .issued_at = call->now.wall.s,
             .expires_at = call->now.wall.s + g->rs.lifetime_s + (g->rs.exi ? TOKEN_EXI_KEEP_S : 0),

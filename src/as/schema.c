@@ -81,6 +81,8 @@ static const char formats_and_refresh[] =
     "ALTER TABLE token ADD COLUMN cnf_x5t BLOB;"
     "ALTER TABLE token ADD COLUMN profile TEXT NOT NULL DEFAULT 'mqtt_tls';"
     "ALTER TABLE token ADD COLUMN family TEXT;"
+    /* 1: the client got it in CBOR, which is what its hash in the list of revoked tokens depends on (RFC 9770 4). */
+    "ALTER TABLE token ADD COLUMN in_cbor INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX token_family ON token (family) WHERE family IS NOT NULL;"
 
     /* One row per family; `hash` is that of its newest token. */

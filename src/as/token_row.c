@@ -1,20 +1,25 @@
 #include "as/token_row.h"
 
 #include "crypto/hash.h"
+#include "token/ace_cbor.h"
 
+#define TOKEN_BYTES_MAX 65536
 #define COLUMNS                                                                                               \
     "jti, hash, client_id, rs_id, audience, format, scope, cnf, pop_kid, cnonce, exi, issued_at, expires_at," \
-    " revoked_at"
+    " revoked_at, cnf_kid, cnf_x5t, profile, family, in_cbor"
 
 enum status token_row_add(struct sql *sql, const struct token_row *row, struct why *why)
 {
-    return sql_run(
-        sql,
-        "INSERT INTO token (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL)",
-        NULL, why, SQL_TEXT(row->jti), SQL_BLOB(row->hash), SQL_TEXT(row->client_id), SQL_TEXT(row->rs_id),
-        SQL_TEXT(row->audience), SQL_TEXT(row->format), SQL_TEXT(row->scope), SQL_TEXT_OR_NULL(row->cnf),
-        SQL_TEXT_OR_NULL(row->pop_kid), SQL_TEXT_OR_NULL(row->cnonce),
-        row->exi_s > 0 ? SQL_I64(row->exi_s) : SQL_NULL, SQL_I64(row->issued_at), SQL_I64(row->expires_at));
+    return sql_run(sql,
+                   "INSERT INTO token (" COLUMNS
+                   ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL,"
+                   " $14, $15, $16, $17, $18)",
+                   NULL, why, SQL_TEXT(row->jti), SQL_BLOB(row->hash), SQL_TEXT(row->client_id),
+                   SQL_TEXT(row->rs_id), SQL_TEXT(row->audience), SQL_TEXT(row->format), SQL_TEXT(row->scope),
+                   SQL_TEXT_OR_NULL(row->cnf), SQL_TEXT_OR_NULL(row->pop_kid), SQL_TEXT_OR_NULL(row->cnonce),
+                   row->exi_s > 0 ? SQL_I64(row->exi_s) : SQL_NULL, SQL_I64(row->issued_at),
+                   SQL_I64(row->expires_at), SQL_TEXT_OR_NULL(row->cnf_kid), SQL_BLOB_OR_NULL(row->cnf_x5t),
+                   SQL_TEXT(row->profile), SQL_TEXT_OR_NULL(row->family), SQL_I64(row->in_cbor));
 }
 
 struct read {
@@ -40,6 +45,11 @@ static struct token_row borrow(const struct sql_row *row)
         .issued_at = sql_i64(row, 11),
         .expires_at = sql_i64(row, 12),
         .revoked_at = sql_i64(row, 13),
+        .cnf_kid = sql_bytes(row, 14),
+        .cnf_x5t = sql_bytes(row, 15),
+        .profile = sql_bytes(row, 16),
+        .family = sql_bytes(row, 17),
+        .in_cbor = sql_i64(row, 18) != 0,
     };
 }
 
@@ -47,8 +57,8 @@ static enum status take_row(void *ctx, const struct sql_row *row)
 {
     struct read *r = ctx;
     struct token_row t = borrow(row);
-    struct span *texts[] = { &t.jti,    &t.hash,  &t.client_id, &t.rs_id,   &t.audience,
-                             &t.format, &t.scope, &t.cnf,       &t.pop_kid, &t.cnonce };
+    struct span *texts[] = { &t.jti, &t.hash,    &t.client_id, &t.rs_id,   &t.audience, &t.format,  &t.scope,
+                             &t.cnf, &t.pop_kid, &t.cnonce,    &t.cnf_kid, &t.cnf_x5t,  &t.profile, &t.family };
 
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         if (texts[i]->len == 0) {
@@ -69,8 +79,13 @@ enum status token_row_of(struct sql *sql, struct span token, struct wall_time no
 {
     struct read r = { .arena = arena, .row = ret };
     uint8_t hash[SHA256_LEN];
-    enum status st = sha256(token, hash);
+    struct buf bytes;
 
+    buf_init(&bytes, TOKEN_BYTES_MAX);
+    enum status st = ace_token_bytes(token, &bytes);
+    if (st == ST_OK)
+        st = sha256(buf_span(&bytes), hash);
+    buf_done(&bytes);
     if (st == ST_OK)
         st = sql_query(
             sql, "SELECT " COLUMNS " FROM token WHERE hash = $1 AND expires_at > $2 AND revoked_at IS NULL",
@@ -100,6 +115,29 @@ enum status token_row_has_pop_kid(struct sql *sql, struct span kid, struct span 
     return st;
 }
 
+static enum status take_cnf(void *ctx, const struct sql_row *row)
+{
+    struct read *r = ctx;
+
+    r->rows++;
+    r->row->cnf = arena_copy(r->arena, sql_bytes(row, 0));
+    return r->row->cnf.p != NULL ? ST_OK : ST_NO_MEMORY;
+}
+
+enum status token_row_cnf_of_kid(struct sql *sql, struct span kid, struct span client_id, struct wall_time now,
+                                 struct arena *arena, struct span *ret_jwk, struct why *why)
+{
+    struct token_row row = { 0 };
+    struct read r = { .arena = arena, .row = &row };
+    enum status st = sql_query(sql,
+                               "SELECT cnf FROM token WHERE client_id = $1 AND cnf_kid = $2 AND cnf IS NOT NULL"
+                               " AND expires_at > $3 AND revoked_at IS NULL LIMIT 1",
+                               take_cnf, &r, why, SQL_TEXT(client_id), SQL_TEXT(kid), SQL_I64(now.s));
+
+    *ret_jwk = row.cnf;
+    return st;
+}
+
 enum status token_row_revoke(struct sql *sql, struct span jti, struct wall_time now, int64_t *ret_count,
                              struct why *why)
 {
@@ -114,6 +152,14 @@ enum status token_row_revoke_client(struct sql *sql, struct span client_id, stru
     return sql_run(
         sql, "UPDATE token SET revoked_at = $2 WHERE client_id = $1 AND revoked_at IS NULL AND expires_at > $2",
         ret_count, why, SQL_TEXT(client_id), SQL_I64(now.s));
+}
+
+enum status token_row_revoke_family(struct sql *sql, struct span family, struct wall_time now,
+                                    int64_t *ret_count, struct why *why)
+{
+    return sql_run(
+        sql, "UPDATE token SET revoked_at = $2 WHERE family = $1 AND revoked_at IS NULL AND expires_at > $2",
+        ret_count, why, SQL_TEXT(family), SQL_I64(now.s));
 }
 
 enum status token_row_revoke_rs(struct sql *sql, struct span rs_id, struct wall_time now, int64_t *ret_count,

@@ -14,33 +14,46 @@
 
 struct token_row {
     struct span jti;
-    struct span hash; /* SHA-256 of the access token's text */
+    struct span hash; /* SHA-256 of what a resource server is shown: the text, or the bytes of a CWT */
     struct span client_id;
     struct span rs_id;
     struct span audience;
-    struct span format;  /* "jwt", "reference" */
+    struct span format;  /* "jwt", "cwt", "reference" */
     struct span scope;   /* AIF as JSON text */
     struct span cnf;     /* JWK text of an asymmetric PoP key, or empty */
+    struct span cnf_kid; /* its kid, or else its thumbprint */
+    struct span cnf_x5t; /* SHA-256 of the certificate it is bound to, or empty */
     struct span pop_kid; /* of a symmetric one (pop_key.h), or empty */
+    struct span profile; /* "mqtt_tls" */
+    struct span family;  /* of the refresh token it came with (refresh.h), or empty */
     struct span cnonce;  /* base64url, or empty */
     int64_t exi_s;       /* 0: none */
     int64_t issued_at;
     int64_t expires_at; /* of the row; also the token's, unless exi */
     int64_t revoked_at; /* 0: not */
+    bool in_cbor;       /* the client got it in CBOR */
 };
 
 enum status token_row_add(struct sql *sql, const struct token_row *row, struct why *why) MUST_CHECK;
 
-/* By the token as text, of which we keep the hash. ST_NOT_FOUND for unknown, over, or revoked. */
+/* By the token as text (ace_token_bytes() says what stands behind it), of which we keep the hash. ST_NOT_FOUND for
+ * unknown, over, or revoked. */
 enum status token_row_of(struct sql *sql, struct span token, struct wall_time now, struct arena *arena,
                          struct token_row *ret, struct why *why) MUST_CHECK;
 /* A live token of this client at this resource server with this symmetric key: true in *ret. */
 enum status token_row_has_pop_kid(struct sql *sql, struct span kid, struct span client_id, struct span rs_id,
                                   struct wall_time now, bool *ret, struct why *why) MUST_CHECK;
 
+/* The JWK text of the asymmetric key that a live token of this client, for whatever resource server, is bound to under
+ * this kid; SPAN_NONE if there is none. */
+enum status token_row_cnf_of_kid(struct sql *sql, struct span kid, struct span client_id, struct wall_time now,
+                                 struct arena *arena, struct span *ret_jwk, struct why *why) MUST_CHECK;
+
 enum status token_row_revoke(struct sql *sql, struct span jti, struct wall_time now, int64_t *ret_count,
                              struct why *why) MUST_CHECK;
 enum status token_row_revoke_client(struct sql *sql, struct span client_id, struct wall_time now,
+                                    int64_t *ret_count, struct why *why) MUST_CHECK;
+enum status token_row_revoke_family(struct sql *sql, struct span family, struct wall_time now,
                                     int64_t *ret_count, struct why *why) MUST_CHECK;
 enum status token_row_revoke_rs(struct sql *sql, struct span rs_id, struct wall_time now, int64_t *ret_count,
                                 struct why *why) MUST_CHECK;

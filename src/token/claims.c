@@ -72,14 +72,25 @@ static enum status set_scope(struct js *js, const struct scope *scope)
     return st == ST_OK ? js_set_str(js, "scope", buf_span(&text)) : st;
 }
 
+static enum status set_x5t(struct js *cnf, struct span x5t)
+{
+    CLEANUP(buf_done)
+    struct buf text;
+
+    buf_init(&text, CNONCE_TEXT);
+    base64url_encode(x5t, &text);
+    return buf_ok(&text) ? js_set_str(cnf, "x5t#S256", buf_span(&text)) : ST_TOO_LARGE;
+}
+
 static enum status set_cnf(struct js *js, const struct token_claims *c)
 {
     struct js *jwk = NULL;
     CLEANUP(js_unrefp)
     struct js *cnf = js_new_object();
-    enum status st = jwk_print(c->cnf, c->cnf_kid, NULL, false, &jwk);
+    enum status st =
+        c->cnf == NULL ? set_x5t(cnf, c->cnf_x5t) : jwk_print(c->cnf, c->cnf_kid, NULL, false, &jwk);
 
-    if (st == ST_OK)
+    if (st == ST_OK && jwk != NULL)
         st = js_set_take(cnf, "jwk", jwk);
     if (st == ST_OK)
         st = js_set_take(js, "cnf", TAKE(cnf));
@@ -105,9 +116,9 @@ static enum status set_all(struct js *js, const struct token_claims *c)
 
 enum status claims_check(const struct token_claims *c, const struct key *protector, struct why *why)
 {
-    if (c->cnf == NULL)
-        return reject(why, ST_BAD_POP_KEY, "TK-1", "a token without a PoP key", 0);
-    if (protector != NULL && key_same(c->cnf, protector))
+    if ((c->cnf == NULL) == (c->cnf_x5t.len == 0))
+        return reject(why, ST_BAD_POP_KEY, "TK-1", "a token without a PoP key, or with two", 0);
+    if (c->cnf != NULL && protector != NULL && key_same(c->cnf, protector))
         return reject(why, ST_BAD_POP_KEY, "TK-58", "the PoP key is one that protects tokens", 0);
     if (c->iss.len == 0 || c->aud.len == 0)
         return reject(why, ST_INTERNAL, "AF-63", "a token without iss or aud", 0);
@@ -138,7 +149,7 @@ enum status token_issue_jws(const struct token_claims *claims, const struct key 
     st = claims_check(claims, signer, why);
     if (st != ST_OK)
         return st;
-    if (key_kind(claims->cnf) == KEY_SECRET)
+    if (claims->cnf != NULL && key_kind(claims->cnf) == KEY_SECRET)
         return reject(why, ST_BAD_POP_KEY, "MT-14", "a symmetric PoP key needs an encrypted token", 0);
     st = print_claims(claims, &payload);
     if (st == ST_OK)

@@ -28,8 +28,9 @@ struct token_claims {
     const struct scope *scope; /* printed as base64url of its JSON (D-20) */
     const struct key *cnf;
     struct span cnf_kid;
-    struct span cnonce; /* bytes; printed base64url (AF-17, AF-19) */
-    bool ace_profile;   /* print ace_profile: mqtt_tls */
+    struct span cnf_x5t; /* instead of cnf: SHA-256 of the certificate the token is bound to (RFC 8705 3.1) */
+    struct span cnonce;  /* bytes; printed base64url (AF-17, AF-19) */
+    bool ace_profile;    /* print ace_profile: mqtt_tls */
 };
 
 /* A token: JWS under the AS's signing key. */

@@ -33,6 +33,13 @@ static enum status put_cnf(struct buf *out, const struct token_claims *c)
 {
     cb_put_int(out, CWT_CNF);
     cb_put_map(out, 1);
+    if (c->cnf == NULL) { /* COSE_CertHash (RFC 9360 2) */
+        cb_put_int(out, CNF_X5T);
+        cb_put_array(out, 2);
+        cb_put_int(out, COSE_SHA256);
+        cb_put_bytes(out, c->cnf_x5t);
+        return ST_OK;
+    }
     cb_put_int(out, CNF_COSE_KEY);
     return sy_cose_key_write(c->cnf, c->cnf_kid, NULL, false, out);
 }
@@ -54,7 +61,7 @@ static enum status put_scope(struct buf *out, const struct scope *scope)
 static size_t count(const struct token_claims *c)
 {
     const bool there[] = { c->iss.p != NULL, c->sub.p != NULL, c->aud.p != NULL,  c->has_exp,
-                           c->has_nbf,       c->has_iat,       c->jti.len > 0,    c->cnf != NULL,
+                           c->has_nbf,       c->has_iat,       c->jti.len > 0,    true, /* cnf */
                            c->scope != NULL, c->ace_profile,   c->cnonce.len > 0, c->has_exi };
     size_t n = 0;
 
@@ -108,7 +115,7 @@ enum status token_issue_cwt_sign1(const struct token_claims *claims, const struc
     st = claims_check(claims, signer, why);
     if (st != ST_OK)
         return st;
-    if (key_kind(claims->cnf) == KEY_SECRET)
+    if (claims->cnf != NULL && key_kind(claims->cnf) == KEY_SECRET)
         return reject(why, ST_BAD_POP_KEY, "TK-4", "a symmetric PoP key needs an encrypted token", 0);
     st = put_claims(claims, &payload);
     if (st != ST_OK)
