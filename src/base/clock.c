@@ -8,5 +8,6 @@ struct now now_read(void)
 
     clock_gettime(CLOCK_MONOTONIC, &mono);
     clock_gettime(CLOCK_REALTIME, &wall);
-    return (struct now){ .mono = { mono.tv_sec * MS_PER_S + mono.tv_nsec / 1000000 }, .wall = { wall.tv_sec } };
+    return (struct now){ .mono = { mono.tv_sec * MS_PER_S + mono.tv_nsec / 1000000 },
+                         .wall = { wall.tv_sec, (int32_t)(wall.tv_nsec / 1000000) } };
 }

@@ -12,7 +12,8 @@ struct mono_time {
 };
 
 struct wall_time {
-    int64_t s; /* Unix time: exp, nbf, iat, anything written to disk */
+    int64_t s;  /* Unix time: exp, nbf, iat, anything written to disk */
+    int32_t ms; /* of a clock just read, how far into that second it is: 0 to 999 */
 };
 
 struct now {
@@ -33,6 +34,12 @@ struct env {
 static inline struct mono_time mono_plus_ms(struct mono_time t, int64_t ms)
 {
     return (struct mono_time){ t.ms + ms };
+}
+
+/* From now to the beginning of the Unix second `s`; negative if that is past. */
+static inline int64_t now_ms_until(struct now now, int64_t s)
+{
+    return (s - now.wall.s) * MS_PER_S - now.wall.ms;
 }
 
 /* The kernel's clocks: CLOCK_MONOTONIC and CLOCK_REALTIME. For main.c, loops and tools; never for a core. */

@@ -1,32 +1,31 @@
 #include "broker/grant.h"
 
 #include "broker/message.h" /* TIME_NEVER */
+#include "broker/token_store.h"
 
 #include <stdlib.h>
 
-enum status grant_new(struct token *token, struct now now, struct grant **ret_grant, struct why *why)
+enum status grant_new(struct token *token, struct token_store *tokens, struct now now, struct grant **ret_grant,
+                      struct why *why)
 {
+    struct token_term term = { TIME_NEVER, TIME_NEVER };
     struct grant *g;
+    enum status st = ST_OK;
 
-    if (token != NULL && token->has_exi)
-        return reject(why, ST_BAD_TOKEN, "AF-75", "tokens living from their first receipt (exi) are not taken",
-                      0);
+    if (token != NULL && tokens != NULL)
+        st = token_store_accept(tokens, token, now, &term, why);
+    else if (token != NULL)
+        st = token_term_of(token, now, &term, why);
+    if (st != ST_OK)
+        return st;
     g = calloc(1, sizeof *g);
     if (g == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
-    g->until_s = TIME_NEVER;
-    g->until_ms = TIME_NEVER;
+    g->until_s = term.until_s;
+    g->until_ms = term.until_ms;
     if (token != NULL) {
         g->token = token_ref(token);
         g->source = token->by_introspection ? GRANT_INTROSPECTED : GRANT_LOCAL;
-        if (token->has_exp) {
-            int64_t left_s = token->exp.s - now.wall.s;
-
-            g->until_s = token->exp.s;
-            /* Clamped far from overflow; a longer life is the calendar's to watch. */
-            if (left_s < (int64_t)1 << 40)
-                g->until_ms = now.mono.ms + left_s * MS_PER_S;
-        }
     }
     *ret_grant = g;
     return ST_OK;

@@ -113,7 +113,7 @@ void session_start_grant_timer(struct session *s)
         return;
     }
     if (g->until_s - shard->now.wall.s < (int64_t)1 << 40) { /* the calendar's view, after a jump forward */
-        int64_t wall_ms = shard->now.mono.ms + (g->until_s - shard->now.wall.s) * MS_PER_S;
+        int64_t wall_ms = shard->now.mono.ms + now_ms_until(shard->now, g->until_s);
 
         if (wall_ms < due_ms)
             due_ms = wall_ms;

@@ -28,7 +28,7 @@ static void on_purge(struct timer *timer, struct now now)
 
 static enum status make_tables(struct shard *shard)
 {
-    struct table *const tables[] = { &shard->sessions, &shard->subscriptions, &shard->resolving,
+    struct table *const tables[] = { &shard->sessions, &shard->subscriptions, &shard->inquiries,
                                      &shard->tokens, &shard->interests };
     const struct shard_settings *settings = shard->settings;
     struct hash_key key;
@@ -72,7 +72,7 @@ enum status shard_new(unsigned index, unsigned shards, const struct shard_settin
     shard->world = *world;
     shard->log = log;
     shard->now = now;
-    shard->wall_minus_mono_ms = now.wall.s * MS_PER_S - now.mono.ms;
+    shard->wall_minus_mono_ms = now.wall.s * MS_PER_S + now.wall.ms - now.mono.ms;
     shard->next_session = 1; /* number 0 publishes nothing */
     timer_wheel_init(&shard->timers, now.mono);
     timer_init(&shard->purge, on_purge);
@@ -129,7 +129,7 @@ void shard_free(struct shard *shard)
     verifier_unref(shard->verifier);
     table_done(&shard->sessions);
     table_done(&shard->subscriptions);
-    table_done(&shard->resolving);
+    table_done(&shard->inquiries);
     table_done(&shard->tokens);
     table_done(&shard->interests);
     buf_done(&shard->scratch);
@@ -155,7 +155,7 @@ unsigned shard_home(const struct shard_settings *settings, unsigned shards, stru
 /* A jump of the calendar moves the end of every token with it (MT-100); forward it may be there already. */
 static void see_clock(struct shard *shard, struct now now)
 {
-    int64_t offset_ms = now.wall.s * MS_PER_S - now.mono.ms;
+    int64_t offset_ms = now.wall.s * MS_PER_S + now.wall.ms - now.mono.ms;
     int64_t moved_ms = offset_ms - shard->wall_minus_mono_ms;
 
     shard->now = now;
@@ -251,7 +251,7 @@ void shard_token_resolved(struct shard *shard, uint64_t request, enum status st,
                           struct why why, struct now now)
 {
     see_clock(shard, now);
-    ace_resolved(shard, request, st, token, why);
+    inquiry_resolved(shard, request, st, token, why);
     token_unref(token);
     leave(shard);
 }

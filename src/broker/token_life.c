@@ -32,7 +32,8 @@ static enum status term_from(const struct token *token, struct now first, struct
     if (!token->no_clock)
         ret->until_s = end.s;
     if (life_s < INT64_C(1) << 40) /* far from overflow; a longer life is the calendar's to watch */
-        ret->until_ms = first.mono.ms + life_s * MS_PER_S;
+        ret->until_ms = first.mono.ms +
+                        (token->no_clock || token->has_exi ? life_s * MS_PER_S : now_ms_until(first, end.s));
     return ST_OK;
 }
 
