@@ -183,9 +183,10 @@ class AuthorizationServer:
                               capture_output=True, check=True, timeout=10).stdout
         x = base64.urlsafe_b64encode(spki[-32:]).rstrip(b"=").decode()
         self.jwk = {"kty": "OKP", "crv": "Ed25519", "x": x}
-        rs, _ = self.admin({"cmd": "rs.add", "audience": AUDIENCE, "key": "generate", "introspect": False},
+        rs, _ = self.admin({"cmd": "rs.add", "audience": AUDIENCE, "key": "generate"},
                            {"cmd": "policy.allow", "subject": "any", "audience": AUDIENCE, "filter": "bench/#",
                             "permissions": ["pub", "sub"]})
+        self.rs_id, self.rs_secret = AUDIENCE, rs["rs_secret"]
         (self.folder / "token.jwk").write_text(json.dumps(rs["key"]))
         names = range(CLIENTS)
         added = self.admin(*({"cmd": "client.add", "client_id": f"secret-{i}"} for i in names))

@@ -11,8 +11,9 @@ static const struct {
     const char *name;
     void (*run)(struct bench *bench);
 } scenarios[] = {
-    { "pairs", scenario_pairs },     { "rate", scenario_rate }, { "fanout", scenario_fanout },
-    { "connect", scenario_connect }, { "idle", scenario_idle }, { "grants", scenario_grants },
+    { "pairs", scenario_pairs },     { "rate", scenario_rate },     { "fanout", scenario_fanout },
+    { "connect", scenario_connect }, { "idle", scenario_idle },     { "grants", scenario_grants },
+    { "expiry", scenario_expiry },   { "revoke", scenario_revoke },
 };
 
 /* clang-format off */
@@ -38,17 +39,23 @@ static const struct option long_options[] = {
     { "out",      required_argument, NULL, 'o' },
     { "key",      required_argument, NULL, 'k' },
     { "issuer",   required_argument, NULL, 'U' },
+    { "audience", required_argument, NULL, 'a' },
+    { "admin",    required_argument, NULL, 'd' },
+    { "lead",     required_argument, NULL, 'l' },
+    { "spread",   required_argument, NULL, 'm' },
     { NULL, 0, NULL, 0 },
 };
 /* clang-format on */
 
 static void usage(void)
 {
-    fputs("usage: mqtt_bench pairs|rate|fanout|connect|idle|grants --port=N --ca=FILE\n"
+    fputs("usage: mqtt_bench pairs|rate|fanout|connect|idle|grants|expiry|revoke --port=N --ca=FILE\n"
           "       (--user=U --password=P | --tokens=FILE) [--pid=PID] [--clients=N] [--qos=0|1|2] "
           "[--size=BYTES]\n"
           "       [--batch=PACKETS] [--window=MESSAGES] [--rate=PER_S] [--warmup=S] [--seconds=S]\n"
-          "       grants: --accounts=FILE --body=JSON [--path=/token] [--out=FILE] [--key=PEM --issuer=URL]\n",
+          "       grants: --accounts=FILE --body=JSON [--path=/token] [--out=FILE] [--key=PEM --issuer=URL]\n"
+          "       expiry: --key=PEM --issuer=URL --audience=NAME [--lead=S] [--spread=S]\n"
+          "       revoke: --tokens=FILE --admin=SOCKET [--rate=PER_S]\n",
           stderr);
     exit(2);
 }
@@ -87,6 +94,10 @@ static void take_option(struct options *o, int option, const char *value)
     case 'o': o->out_file = value; break;
     case 'k': o->key_file = value; break;
     case 'U': o->issuer = value; break;
+    case 'a': o->audience = value; break;
+    case 'd': o->admin_socket = value; break;
+    case 'l': o->lead_s = (int64_t)number(value, 5, 3600); break;
+    case 'm': o->spread_s = (int64_t)number(value, 1, 3600); break;
     default: usage();
     }
     /* clang-format on */
@@ -102,7 +113,10 @@ int main(int argc, char **argv)
                          .rate = 10000,
                          .warmup_s = 0.5,
                          .seconds = 3,
-                         .path = "/token" };
+                         .path = "/token",
+                         .audience = "bench-broker",
+                         .lead_s = 40,
+                         .spread_s = 60 };
     static struct bench bench;
     int option;
 

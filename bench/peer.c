@@ -235,12 +235,22 @@ static void got_ack(struct peer *peer, const struct mqtt_frame *frame)
         peer->inflight--, peer->acked++;
 }
 
-static void got_disconnect(const struct mqtt_frame *frame)
+static void got_disconnect(struct peer *peer, const struct mqtt_frame *frame)
 {
     struct mqtt_disconnect disconnect;
-    if (mqtt_read_disconnect(frame, MQTT_5, &disconnect, NULL) == ST_OK)
+    if (mqtt_read_disconnect(frame, MQTT_5, &disconnect, NULL) != ST_OK)
+        die("DISCONNECT that cannot be read");
+    if (peer->disconnected == NULL)
         die("DISCONNECT 0x%02x %.*s", disconnect.reason, SPAN_FMT(disconnect.properties.reason_string));
-    die("DISCONNECT that cannot be read");
+    peer->disconnected(peer, disconnect.reason, disconnect.properties.reason_string);
+}
+
+static void got_auth(struct peer *peer, const struct mqtt_frame *frame)
+{
+    struct mqtt_auth auth;
+    if (peer->auth == NULL || mqtt_read_auth(frame, &auth, NULL) != ST_OK)
+        die("an AUTH that nobody waits for, or that cannot be read");
+    peer->auth(peer, &auth);
 }
 
 static void got_packet(struct peer *peer, const struct mqtt_frame *frame)
@@ -262,7 +272,10 @@ static void got_packet(struct peer *peer, const struct mqtt_frame *frame)
         got_suback(peer, frame);
         break;
     case MQTT_DISCONNECT:
-        got_disconnect(frame);
+        got_disconnect(peer, frame);
+        break;
+    case MQTT_AUTH:
+        got_auth(peer, frame);
         break;
     default:
         die("%s was not expected", mqtt_packet_name(frame->type));

@@ -6,6 +6,7 @@
 
 #include "crypto/key.h"
 #include "link.h"
+#include "mqtt/packet.h"
 
 #define STAMP_LEN 16
 
@@ -52,6 +53,9 @@ struct peer {
     struct latency *latency; /* NULL: not measured */
     void (*ready)(struct peer *peer);
     void (*gone)(struct peer *peer, const char *reason); /* NULL: that is the end of the benchmark */
+    /* The broker's DISCONNECT and AUTH; NULL: the same. */
+    void (*disconnected)(struct peer *peer, uint8_t code, struct span text);
+    void (*auth)(struct peer *peer, const struct mqtt_auth *auth);
 };
 
 void peer_init(struct peer *peer, struct link_loop *loop, const struct login *login, size_t number,

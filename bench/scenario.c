@@ -5,6 +5,7 @@
 
 #define SECOND_NS      INT64_C(1000000000)
 #define SETUP_LIMIT_NS (30 * SECOND_NS)
+#define SETUP_EACH_NS  (SECOND_NS / 200)
 #define DRAIN_LIMIT_NS (5 * SECOND_NS)
 #define TURN_NS        (SECOND_NS / 20)
 #define OPENING_MAX    32 /* handshakes at once */
@@ -32,23 +33,36 @@ void print_latency(const struct latency *latency)
            latency_us(latency, 0.99), latency_us(latency, 0.999999));
 }
 
-/* Opens peers a few at a time until all are ready. */
-static void open_all(struct bench *bench, struct peer *peers, size_t count)
+void open_peers(struct bench *bench, struct peer **peers, size_t count)
 {
-    int64_t limit = now_ns() + SETUP_LIMIT_NS;
-    size_t opened = 0, ready = 0;
+    int64_t limit = now_ns() + SETUP_LIMIT_NS + (int64_t)count * SETUP_EACH_NS;
+    size_t opened = 0, ready = 0, oldest = 0;
 
     while (ready < count) {
         if (now_ns() > limit)
             die("%zu of %zu clients are ready after %d seconds", ready, count,
-                (int)(SETUP_LIMIT_NS / SECOND_NS));
+                (int)((SETUP_LIMIT_NS + (int64_t)count * SETUP_EACH_NS) / SECOND_NS));
         while (opened < count && opened - ready < OPENING_MAX)
-            peer_open(&peers[opened++]);
+            peer_open(peers[opened++]);
         link_loop_turn(&bench->loop, TURN_NS);
-        ready = 0;
-        for (size_t i = 0; i < opened; i++)
-            ready += peers[i].state == PEER_READY;
+        while (oldest < opened && peers[oldest]->state == PEER_READY)
+            oldest++;
+        ready = oldest; /* what lies before it has been counted once and for all */
+        for (size_t i = oldest; i < opened; i++)
+            ready += peers[i]->state == PEER_READY;
     }
+}
+
+static void open_all(struct bench *bench, struct peer *peers, size_t count)
+{
+    struct peer **each = calloc(count, sizeof(struct peer *));
+
+    if (each == NULL)
+        die("out of memory");
+    for (size_t i = 0; i < count; i++)
+        each[i] = &peers[i];
+    open_peers(bench, each, count);
+    free(each);
 }
 
 static void close_all(struct bench *bench, struct peer *peers, size_t count)

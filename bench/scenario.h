@@ -20,7 +20,9 @@ struct options {
     double warmup_s, seconds;
     /* the authorization server */
     const char *path, *body, *accounts_file, *out_file;
-    const char *key_file, *issuer; /* for assertions */
+    const char *key_file, *issuer; /* for assertions, and for tokens of our own */
+    const char *audience, *admin_socket;
+    int64_t lead_s, spread_s; /* expiry: the minute begins so long from now, and is so long */
 };
 
 struct bench {
@@ -35,6 +37,11 @@ void scenario_fanout(struct bench *bench);  /* one publisher, many subscribers *
 void scenario_connect(struct bench *bench); /* TCP, TLS, CONNECT, CONNACK, DISCONNECT, again */
 void scenario_idle(struct bench *bench);    /* memory of connections that do nothing */
 void scenario_grants(struct bench *bench);  /* token requests over kept-alive HTTPS */
+void scenario_expiry(struct bench *bench);  /* many tokens ending in one minute */
+void scenario_revoke(struct bench *bench);  /* from the command to the cut */
+
+/* Opens them a few at a time until all are ready. */
+void open_peers(struct bench *bench, struct peer **peers, size_t count);
 
 /* Two readings and what lies between them. */
 struct reading {

@@ -1,0 +1,440 @@
+/* The end of tokens in live sessions. `expiry`: many sessions whose tokens end at random seconds of one minute; every
+ * other client renews before its end (AUTH 0x19), the rest must be cut, each at its own second. `revoke`: sessions
+ * whose tokens are revoked at the authorization server, one after the other; the time from the command to the
+ * DISCONNECT at the client. */
+#include "base/clock.h"
+#include "codec/base64.h"
+#include "codec/json.h"
+#include "crypto/random.h"
+#include "mqtt/packet.h"
+#include "scenario.h"
+#include "token/auth_data.h"
+#include "token/claims.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define SECOND_NS   INT64_C(1000000000)
+#define TURN_NS     (SECOND_NS / 100)
+#define RENEWED_S   600 /* how long a renewed token lives */
+#define RENEW_EARLY 10  /* a client renews so many seconds before the end, at most */
+#define ON_TIME_NS  SECOND_NS
+#define GRACE_NS    (5 * SECOND_NS)
+#define TOKEN_MAX   8192
+
+/* ---- tokens of our own making ---- */
+
+static void read_key(const char *file, struct key **ret)
+{
+    char pem[KEY_PEM_MAX];
+    FILE *f = file == NULL ? NULL : fopen(file, "r");
+
+    if (f == NULL)
+        die("--key: no key of an issuer to sign tokens with");
+    size_t len = fread(pem, 1, sizeof pem, f);
+    fclose(f);
+    if (key_read_pem(span_of(pem, len), ret, NULL) != ST_OK)
+        die("%s: not a private key", file);
+}
+
+struct mint {
+    const struct options *options;
+    struct key *key;
+    struct scope *scope;
+    uint64_t serial;
+};
+
+/* A text of its own, to be freed. */
+static struct span mint_token(struct mint *mint, const struct key *cnf, size_t client, int64_t exp_s)
+{
+    struct buf text;
+    char jti[32], sub[32];
+
+    buf_init(&text, TOKEN_MAX);
+    snprintf(jti, sizeof jti, "t%llu", (unsigned long long)mint->serial++);
+    snprintf(sub, sizeof sub, "client-%zu", client);
+    struct token_claims claims = { .iss = span_of_str(mint->options->issuer),
+                                   .sub = span_of_str(sub),
+                                   .aud = span_of_str(mint->options->audience),
+                                   .jti = span_of_str(jti),
+                                   .has_exp = true,
+                                   .exp = { exp_s },
+                                   .scope = mint->scope,
+                                   .cnf = cnf };
+    if (token_issue_jws(&claims, mint->key, SPAN_NONE, &text, NULL) != ST_OK)
+        die("no token could be made");
+    return buf_span(&text); /* the buffer's block is ours now */
+}
+
+static void mint_init(struct mint *mint, const struct options *options)
+{
+    struct why why = { 0 };
+
+    *mint = (struct mint){ .options = options };
+    read_key(options->key_file, &mint->key);
+    if (scope_from_text(SPAN("[[\"bench/#\",[\"pub\",\"sub\"]]]"), &mint->scope, &why) != ST_OK)
+        die("scope: %s", why.text);
+}
+
+static void mint_done(struct mint *mint)
+{
+    key_unref(mint->key);
+    scope_unref(mint->scope);
+}
+
+/* ---- expiry ---- */
+
+struct mortal {
+    struct peer peer;
+    struct expiry *expiry;
+    int64_t ends_s;  /* of its first token */
+    int64_t renew_s; /* 0: does not renew */
+    bool asked, renewed, cut;
+};
+
+struct expiry {
+    struct bench *bench;
+    struct mint mint;
+    struct mortal *mortals;
+    int64_t wall_minus_mono_ns;
+    uint64_t cut, renewed, early, late, unexplained;
+    struct latency offset; /* of the cut from its second */
+};
+
+static int64_t wall_ns(const struct expiry *x)
+{
+    return now_ns() + x->wall_minus_mono_ns;
+}
+
+static void mortal_gone(struct peer *peer, const char *reason)
+{
+    struct mortal *m = CONTAINER_OF(peer, struct mortal, peer);
+
+    if (reason != NULL && !m->cut) {
+        m->expiry->unexplained++;
+        m->cut = true;
+    }
+}
+
+static void mortal_cut(struct peer *peer, uint8_t code, struct span text UNUSED)
+{
+    struct mortal *m = CONTAINER_OF(peer, struct mortal, peer);
+    struct expiry *x = m->expiry;
+    int64_t off_ns = wall_ns(x) - m->ends_s * SECOND_NS;
+
+    m->cut = true;
+    x->cut++;
+    x->early += off_ns < 0;
+    x->late += off_ns > ON_TIME_NS || m->renew_s != 0;
+    x->unexplained += code != MQTT_NOT_AUTHORIZED;
+    latency_add(&x->offset, off_ns < 0 ? 0 : off_ns);
+}
+
+static void send_auth(struct peer *peer, enum mqtt_reason reason, struct span data)
+{
+    struct mqtt_auth auth = { .reason = reason };
+
+    auth.properties.auth_method = SPAN(ACE_METHOD);
+    auth.properties.auth_data = data;
+    mqtt_set(&auth.properties, PROP_AUTH_METHOD);
+    mqtt_set(&auth.properties, PROP_AUTH_DATA);
+    mqtt_write_auth(link_plain(&peer->link), &auth);
+    link_packet_done(&peer->link);
+}
+
+/* Layout B with a new token for the same key. */
+static void ask_renewal(struct mortal *m)
+{
+    struct login *login = &m->expiry->bench->login;
+    CLEANUP(buf_done)
+    struct buf data;
+
+    buf_init(&data, 65535);
+    struct span token = mint_token(&m->expiry->mint, login->identities[m->peer.number].key, m->peer.number,
+                                   m->ends_s + RENEWED_S);
+    if (auth_data_write_connect(token, SPAN_NONE, &data) != ST_OK)
+        die("no renewal could be written");
+    free((void *)(uintptr_t)token.p);
+    m->asked = true;
+    send_auth(&m->peer, MQTT_REAUTHENTICATE, buf_span(&data));
+}
+
+static void mortal_auth(struct peer *peer, const struct mqtt_auth *auth)
+{
+    struct mortal *m = CONTAINER_OF(peer, struct mortal, peer);
+    struct login *login = &m->expiry->bench->login;
+    uint8_t nonce[ACE_NONCE_LEN];
+    CLEANUP(buf_done)
+    struct buf pop = { 0 };
+    CLEANUP(buf_done)
+    struct buf data = { 0 };
+
+    if (auth->reason == MQTT_SUCCESS) {
+        m->renewed = true;
+        m->expiry->renewed++;
+        return;
+    }
+    buf_init(&pop, ACE_POP_MAX);
+    buf_init(&data, 65535);
+    if (random_bytes(nonce, sizeof nonce) != ST_OK ||
+        pop_make_nonces(login->identities[peer->number].key, auth->properties.auth_data,
+                        span_of(nonce, sizeof nonce), &pop) != ST_OK ||
+        auth_data_write_answer(span_of(nonce, sizeof nonce), buf_span(&pop), false, &data) != ST_OK)
+        die("no answer to the challenge");
+    send_auth(peer, MQTT_CONTINUE_AUTHENTICATION, buf_span(&data));
+}
+
+/* A token each, ending in a random second of the minute that begins `lead_s` from now. */
+static void expiry_prepare(struct expiry *x, int64_t first_s)
+{
+    const struct options *o = x->bench->options;
+    struct login *login = &x->bench->login;
+
+    login->identities = calloc(o->clients, sizeof *login->identities);
+    x->mortals = calloc(o->clients, sizeof *x->mortals);
+    if (login->identities == NULL || x->mortals == NULL)
+        die("out of memory");
+    login->identities_count = o->clients;
+    for (size_t i = 0; i < o->clients; i++) {
+        struct mortal *m = &x->mortals[i];
+        uint32_t random;
+        if (random_bytes(&random, sizeof random) != ST_OK ||
+            key_generate(KEY_ED25519, &login->identities[i].key) != ST_OK)
+            die("no keys");
+        peer_init(&m->peer, &x->bench->loop, login, i, 1);
+        m->peer.gone = mortal_gone;
+        m->peer.disconnected = mortal_cut;
+        m->peer.auth = mortal_auth;
+        m->expiry = x;
+        m->ends_s = first_s + random % (uint32_t)o->spread_s;
+        m->renew_s = i % 2 == 0 ? 0 : m->ends_s - 2 - (random >> 16) % (RENEW_EARLY - 2);
+        login->identities[i].token = mint_token(&x->mint, login->identities[i].key, i, m->ends_s);
+    }
+}
+
+static void expiry_open(struct expiry *x, int64_t first_s)
+{
+    struct peer **peers = calloc(x->bench->options->clients, sizeof *peers);
+
+    if (peers == NULL)
+        die("out of memory");
+    for (size_t i = 0; i < x->bench->options->clients; i++)
+        peers[i] = &x->mortals[i].peer;
+    open_peers(x->bench, peers, x->bench->options->clients);
+    free(peers);
+    if (wall_ns(x) > (first_s - RENEW_EARLY) * SECOND_NS)
+        die("connecting took too long: give more --lead");
+}
+
+static void expiry_renew_due(struct expiry *x, int64_t wall_s)
+{
+    for (size_t i = 1; i < x->bench->options->clients; i += 2) {
+        struct mortal *m = &x->mortals[i];
+        if (!m->asked && !m->cut && wall_s >= m->renew_s)
+            ask_renewal(m);
+    }
+}
+
+/* Runs until everything should be over; the broker's CPU in each second of the minute. */
+static void expiry_watch(struct expiry *x, int64_t first_s, double *ret_busiest)
+{
+    const struct options *o = x->bench->options;
+    int64_t end_ns = (first_s + o->spread_s) * SECOND_NS + GRACE_NS, last_s = 0;
+    double before = 0;
+
+    while (wall_ns(x) < end_ns) {
+        int64_t wall_s = wall_ns(x) / SECOND_NS;
+        if (wall_s != last_s) {
+            double cpu_s = usage_of(o->broker_pid).cpu_s;
+            if (last_s != 0 && wall_s - last_s == 1 && cpu_s - before > *ret_busiest)
+                *ret_busiest = cpu_s - before;
+            before = cpu_s;
+            last_s = wall_s;
+        }
+        expiry_renew_due(x, wall_s);
+        link_loop_turn(&x->bench->loop, TURN_NS);
+    }
+}
+
+void scenario_expiry(struct bench *bench)
+{
+    const struct options *o = bench->options;
+    struct expiry *x = calloc(1, sizeof *x);
+    uint64_t left = 0;
+    double busiest = 0;
+
+    if (x == NULL)
+        die("out of memory");
+    struct now now = now_read();
+    int64_t first_s = now.wall.s + o->lead_s;
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    x->wall_minus_mono_ns = ts.tv_sec * SECOND_NS + ts.tv_nsec - now_ns();
+    x->bench = bench;
+    mint_init(&x->mint, o);
+    expiry_prepare(x, first_s);
+    expiry_open(x, first_s);
+    while (wall_ns(x) < (first_s - RENEW_EARLY - 1) * SECOND_NS)
+        link_loop_turn(&bench->loop, TURN_NS);
+    struct reading from = take_reading(bench);
+    expiry_watch(x, first_s, &busiest);
+    struct reading to = take_reading(bench);
+    for (size_t i = 0; i < o->clients; i++)
+        left += !x->mortals[i].cut && !x->mortals[i].renewed;
+    print_head("expiry", bench, from, to);
+    printf(",\"cut\":%llu,\"renewed\":%llu,\"early\":%llu,\"late\":%llu,\"unexplained\":%llu,\"left\":%llu,"
+           "\"busiest_second_cpu\":%.3f",
+           (unsigned long long)x->cut, (unsigned long long)x->renewed, (unsigned long long)x->early,
+           (unsigned long long)x->late, (unsigned long long)x->unexplained, (unsigned long long)left, busiest);
+    print_latency(&x->offset);
+    printf("}\n");
+    for (size_t i = 0; i < o->clients; i++)
+        link_close(&x->mortals[i].peer.link, NULL);
+    mint_done(&x->mint);
+    free(x->mortals);
+    free(x);
+}
+
+/* ---- revoke ---- */
+
+struct revocable {
+    struct peer peer;
+    struct revoke *revoke;
+    int64_t asked_ns; /* when the command was sent; 0: not yet */
+    bool cut;
+};
+
+struct revoke {
+    struct bench *bench;
+    struct revocable *all;
+    int admin;
+    uint64_t cut;
+    struct latency latency, answer;
+};
+
+static void revocable_gone(struct peer *peer UNUSED, const char *reason UNUSED)
+{
+}
+
+static void revocable_cut(struct peer *peer, uint8_t code, struct span text)
+{
+    struct revocable *r = CONTAINER_OF(peer, struct revocable, peer);
+
+    if (r->asked_ns == 0 || code != MQTT_NOT_AUTHORIZED)
+        die("client %zu: DISCONNECT 0x%02x %.*s", peer->number, code, SPAN_FMT(text));
+    r->cut = true;
+    r->revoke->cut++;
+    latency_add(&r->revoke->latency, now_ns() - r->asked_ns);
+}
+
+static int open_admin(const char *path)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (path == NULL || strlen(path) >= sizeof address.sun_path)
+        die("--admin: where is the admin socket?");
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
+        die("%s: cannot connect", path);
+    return fd;
+}
+
+/* The `jti` of a JWT, which the generator need not trust. */
+static void read_jti(struct span token, char *out, size_t cap)
+{
+    CLEANUP(buf_done)
+    struct buf text;
+    CLEANUP(js_unrefp)
+    struct js *js = NULL;
+    struct span jti;
+    size_t dot = span_find(token, '.', 0), end = span_find(token, '.', dot + 1);
+
+    buf_init(&text, TOKEN_MAX);
+    if (base64url_decode(span_cut(token, dot + 1, end - dot - 1), &text, NULL) != ST_OK ||
+        js_parse(buf_span(&text), TOKEN_MAX, &js, NULL) != ST_OK || !js_get_str(js, "jti", &jti))
+        die("a token without jti");
+    snprintf(out, cap, "%.*s", SPAN_FMT(jti));
+}
+
+/* One command, one line of answer; the loop stands still meanwhile, which counts against us. */
+static void revoke_one(struct revoke *v, struct revocable *r)
+{
+    char jti[128], line[256], answer[4096];
+    size_t len = 0;
+
+    read_jti(v->bench->login.identities[r->peer.number].token, jti, sizeof jti);
+    int n = snprintf(line, sizeof line, "{\"cmd\":\"token.revoke\",\"jti\":\"%s\"}\n", jti);
+    r->asked_ns = now_ns();
+    if (write(v->admin, line, (size_t)n) != n)
+        die("the admin socket takes nothing");
+    while (len == 0 || answer[len - 1] != '\n') {
+        ssize_t got = read(v->admin, answer + len, sizeof answer - 1 - len);
+        if (got <= 0)
+            die("the admin socket answers nothing");
+        len += (size_t)got;
+    }
+    answer[len] = '\0';
+    if (strstr(answer, "\"ok\":true") == NULL)
+        die("token.revoke: %s", answer);
+    latency_add(&v->answer, now_ns() - r->asked_ns);
+}
+
+static void revoke_open(struct revoke *v)
+{
+    const struct options *o = v->bench->options;
+    struct peer **peers = calloc(o->clients, sizeof *peers);
+
+    v->all = calloc(o->clients, sizeof *v->all);
+    if (v->all == NULL || peers == NULL)
+        die("out of memory");
+    if (v->bench->login.identities_count < o->clients)
+        die("%zu clients, but %zu tokens", o->clients, v->bench->login.identities_count);
+    for (size_t i = 0; i < o->clients; i++) {
+        v->all[i].revoke = v;
+        peer_init(&v->all[i].peer, &v->bench->loop, &v->bench->login, i, 1);
+        v->all[i].peer.gone = revocable_gone;
+        v->all[i].peer.disconnected = revocable_cut;
+        peers[i] = &v->all[i].peer;
+    }
+    open_peers(v->bench, peers, o->clients);
+    free(peers);
+}
+
+/* At a fixed rate, each while the others live on. */
+void scenario_revoke(struct bench *bench)
+{
+    const struct options *o = bench->options;
+    struct revoke *v = calloc(1, sizeof *v);
+
+    if (v == NULL)
+        die("out of memory");
+    v->bench = bench;
+    v->admin = open_admin(o->admin_socket);
+    revoke_open(v);
+    struct reading from = take_reading(bench);
+    for (size_t i = 0; i < o->clients; i++) {
+        int64_t due = from.at_ns + (int64_t)((double)i * 1e9 / o->rate);
+        while (now_ns() < due)
+            link_loop_turn(&bench->loop, due - now_ns());
+        revoke_one(v, &v->all[i]);
+        link_loop_turn(&bench->loop, 0);
+    }
+    for (int64_t until = now_ns() + GRACE_NS; v->cut < o->clients && now_ns() < until;)
+        link_loop_turn(&bench->loop, TURN_NS);
+    struct reading to = take_reading(bench);
+    print_head("revoke", bench, from, to);
+    printf(",\"revoked\":%zu,\"cut\":%llu,\"left\":%llu,\"answer_p50_us\":%.0f,\"answer_max_us\":%.0f",
+           o->clients, (unsigned long long)v->cut, (unsigned long long)(o->clients - v->cut),
+           latency_us(&v->answer, 0.5), latency_us(&v->answer, 0.999999));
+    print_latency(&v->latency);
+    printf("}\n");
+    for (size_t i = 0; i < o->clients; i++)
+        link_close(&v->all[i].peer.link, NULL);
+    close(v->admin);
+    free(v->all);
+    free(v);
+}
