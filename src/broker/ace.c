@@ -7,19 +7,20 @@
 #include <stdlib.h>
 
 static void on_reauth_timer(struct timer *timer, struct now now);
+static void on_resolved(struct inquiry *inquiry, enum status st, struct token *token, struct why *why);
 
 void ace_init(struct ace *ace)
 {
     timer_init(&ace->timer, on_reauth_timer);
+    inquiry_init(&ace->inquiry, on_resolved);
 }
 
 static void stop_resolving(struct conn *c)
 {
-    if (c->ace.phase == ACE_RESOLVING)
-        table_remove(&c->shard->resolving, &c->ace.node);
+    inquiry_stop(c->shard, &c->ace.inquiry);
     c->ace.phase = ACE_IDLE;
-    free(c->ace.data);
-    c->ace.data = NULL;
+    free(c->ace.pop);
+    c->ace.pop = NULL;
 }
 
 /* Back to IDLE; whatever was not proved is forgotten. */
@@ -34,30 +35,6 @@ static void give_up(struct conn *c)
 void ace_done(struct conn *c)
 {
     give_up(c);
-}
-
-/* ---- looking the token up elsewhere ---- */
-
-static enum status start_resolving(struct conn *c, enum resolve_kind kind, struct span data, struct span token,
-                                   struct why *why)
-{
-    struct shard *shard = c->shard;
-    struct ace *ace = &c->ace;
-
-    if (ace->data == NULL) {
-        ace->data = malloc(data.len);
-        if (ace->data == NULL)
-            return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
-        memcpy(ace->data, data.p, data.len);
-        ace->data_len = data.len;
-    }
-    ace->phase = ACE_RESOLVING;
-    ace->refreshed = kind == RESOLVE_KEYS;
-    ace->request = ++shard->next_request;
-    table_insert(&shard->resolving, &ace->node,
-                 table_hash(&shard->resolving, span_of(&ace->request, sizeof ace->request)));
-    shard->world.resolve(shard->world.ctx, kind, ace->request, token);
-    return ST_PENDING;
 }
 
 /* ---- proving possession ---- */
@@ -109,23 +86,23 @@ static enum status prove(struct conn *c, struct span pop, struct why *why)
 
 /* ---- the token ---- */
 
-static enum status verify(struct conn *c, struct span data, const struct auth_data *ad, struct why *why)
+static enum status verify(struct conn *c, const struct auth_data *ad, struct why *why)
 {
-    struct shard *shard = c->shard;
-    enum status st;
+    struct ace *ace = &c->ace;
+    enum status st = inquiry_begin(c->shard, &ace->inquiry, ad->token, &ace->token, why);
 
-    if (shard->verifier == NULL)
-        return reject(why, ST_BAD_TOKEN, "AF-63", "no authorization server is configured", 0);
-    st = token_verify(ad->token, shard->verifier, shard->now.wall, &c->ace.token, why);
     if (st == ST_OK)
         return prove(c, ad->pop, why);
-    if (st == ST_PENDING && shard->world.resolve == NULL)
-        return reject(why, ST_UNREACHABLE, "MT-66", "nobody to ask about this token", 0);
-    if (st == ST_PENDING)
-        return start_resolving(c, RESOLVE_INTROSPECT, data, ad->token, why);
-    if (st == ST_BAD_TOKEN && verifier_key_unknown(why) && shard->world.resolve != NULL && !c->ace.refreshed)
-        return start_resolving(c, RESOLVE_KEYS, data, ad->token, why);
-    return st;
+    if (st != ST_PENDING)
+        return st;
+    ace->phase = ACE_RESOLVING;
+    ace->pop_len = ad->pop.len;
+    ace->pop = malloc(ad->pop.len + 1);
+    if (ace->pop == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    if (ad->pop.len > 0)
+        memcpy(ace->pop, ad->pop.p, ad->pop.len);
+    return ST_PENDING;
 }
 
 enum status ace_begin(struct conn *c, struct span data, bool reauth, struct why *why)
@@ -134,12 +111,11 @@ enum status ace_begin(struct conn *c, struct span data, bool reauth, struct why 
     enum status st;
 
     ASSERT(c->ace.phase == ACE_IDLE && c->ace.token == NULL);
-    c->ace.refreshed = false;
     st = auth_data_parse_connect(data, &ad, why);
     if (st == ST_OK && reauth && ad.pop.len > 0)
         st = reject(why, ST_BAD_PROOF, "MT-103", "re-authentication is by challenge and response only", 0);
     if (st == ST_OK)
-        st = verify(c, data, &ad, why);
+        st = verify(c, &ad, why);
     if (st != ST_OK && st != ST_PENDING)
         give_up(c);
     return st;
@@ -180,7 +156,7 @@ static void reauth_proved(struct conn *c)
     struct grant *grant = NULL;
     struct why why = { 0 };
     uint32_t lost = 0;
-    enum status st = grant_new(token, c->shard->now, &grant, &why);
+    enum status st = grant_new(token, c->shard->settings->tokens, c->shard->now, &grant, &why);
 
     timer_stop(&c->shard->timers, &c->ace.timer);
     if (st == ST_OK)
@@ -295,48 +271,19 @@ static void on_reauth_timer(struct timer *timer, struct now now)
     ace_timed_out(CONTAINER_OF(ace, struct conn, ace));
 }
 
-static bool has_request(const struct table_node *node, const void *key)
+static void on_resolved(struct inquiry *inquiry, enum status st, struct token *token, struct why *why)
 {
-    return CONTAINER_OF(node, struct ace, node)->request == *(const uint64_t *)key;
-}
-
-static enum status resolved(struct conn *c, enum status st, struct token *token, struct span data,
-                            struct why *why)
-{
-    bool keys = c->ace.refreshed;
-    struct auth_data ad;
-
-    if (st != ST_OK)
-        return st;
-    st = auth_data_parse_connect(data, &ad, why);
-    if (st != ST_OK)
-        return st;
-    if (keys) /* now with the keys just fetched */
-        return verify(c, data, &ad, why);
-    if (token == NULL)
-        return reject(why, ST_INTERNAL, "MT-66", "introspection gave no token", 0);
-    c->ace.token = token_ref(token);
-    return prove(c, ad.pop, why);
-}
-
-void ace_resolved(struct shard *shard, uint64_t request, enum status st, struct token *token, struct why why)
-{
-    struct table_node *node =
-        table_find(&shard->resolving, table_hash(&shard->resolving, span_of(&request, sizeof request)),
-                   has_request, &request);
+    struct ace *ace = CONTAINER_OF(inquiry, struct ace, inquiry);
+    struct conn *c = CONTAINER_OF(ace, struct conn, ace);
     CLEANUP(freep)
-    uint8_t *data = NULL;
-    struct conn *c;
+    uint8_t *pop = TAKE(ace->pop);
 
-    if (node == NULL)
-        return; /* the connection did not wait */
-    c = CONTAINER_OF(CONTAINER_OF(node, struct ace, node), struct conn, ace);
-    data = TAKE(c->ace.data);
     stop_resolving(c);
-    if (why.clause == NULL)
-        (void)reject(&why, st, "MT-66", status_text(st), 0);
-    st = resolved(c, st, token, span_of(data, c->ace.data_len), &why);
+    if (st == ST_OK) {
+        ace->token = token;
+        st = prove(c, span_of(pop, ace->pop_len), why);
+    }
     if (st != ST_OK && st != ST_PENDING)
         give_up(c);
-    carry_on(c, st, &why);
+    carry_on(c, st, why);
 }

@@ -9,8 +9,8 @@
 #ifndef SYMBOLON_BROKER_ACE_H
 #define SYMBOLON_BROKER_ACE_H
 
-#include "base/table.h"
 #include "base/timer.h"
+#include "broker/inquiry.h"
 #include "token/auth_data.h"
 #include "token/token.h"
 
@@ -23,13 +23,11 @@ struct ace {
     enum ace_phase phase;
     bool in_use; /* the CONNECT named the method: CONNACK and AUTH repeat it, AUTH 0x19 is possible */
     bool proved_by_challenge; /* D-15 */
-    bool refreshed;           /* keys were fetched for this token once already */
     uint8_t rs_nonce[ACE_NONCE_LEN];
     struct token *token; /* verified; proved or about to be */
-    uint8_t *data;       /* Authentication Data, while RESOLVING */
-    size_t data_len;
-    struct table_node node; /* in shard->resolving */
-    uint64_t request;
+    struct inquiry inquiry;
+    uint8_t *pop; /* what came with the token, while RESOLVING */
+    size_t pop_len;
     struct timer timer; /* re-authentication; a CONNECT has the connection's */
 };
 
@@ -37,7 +35,7 @@ void ace_init(struct ace *ace);
 void ace_done(struct conn *c);
 
 /* Authentication Data of a CONNECT, or of AUTH 0x19 (`reauth`). ST_OK: ace.token is proved. ST_PENDING: it goes on
- * later, through on_auth() or ace_resolved(). Else refused, and ace.token is NULL. */
+ * later, through on_auth() or when the token was looked up. Else refused, and ace.token is NULL. */
 enum status ace_begin(struct conn *c, struct span data, bool reauth, struct why *why) MUST_CHECK;
 
 /* On the wire whatever is wrong with token, data or proof is 0x87 (MT-90), unless it is our own trouble; the status
@@ -46,8 +44,5 @@ uint8_t ace_reason_code(enum status st);
 
 /* A CONNECT waited too long for the client's answer, or for the AS. */
 void ace_timed_out(struct conn *c);
-
-/* See shard_token_resolved(); borrows the token. */
-void ace_resolved(struct shard *shard, uint64_t request, enum status st, struct token *token, struct why why);
 
 #endif

@@ -224,7 +224,7 @@ static enum status open_session(struct conn *c, const struct mqtt_connect *conne
     struct will *will = NULL;
     struct session *s;
     bool present;
-    enum status st = grant_new(c->ace.token, c->shard->now, &grant, why);
+    enum status st = grant_new(c->ace.token, c->shard->settings->tokens, c->shard->now, &grant, why);
 
     if (st != ST_OK)
         return st;

@@ -9,6 +9,8 @@
 #include "base/clock.h"
 #include "token/token.h"
 
+struct token_store;
+
 enum grant_source { GRANT_PUBLIC, GRANT_LOCAL, GRANT_INTROSPECTED };
 
 struct grant {
@@ -18,9 +20,9 @@ struct grant {
     int64_t until_ms;    /* mono */
 };
 
-/* `token` may be NULL, else one reference more is taken. Refused: a token that counts its life from its first
- * receipt (exi), for we keep no memory of receipts yet and each connection would start it anew (AF-75). */
-enum status grant_new(struct token *token, struct now now, struct grant **ret_grant,
+/* `token` may be NULL, else one reference more is taken. How long it lasts is said by `tokens` (NULL: nothing is
+ * remembered), which may also refuse it: revoked meanwhile, cnonce not fresh, over. */
+enum status grant_new(struct token *token, struct token_store *tokens, struct now now, struct grant **ret_grant,
                       struct why *why) MUST_CHECK;
 void grant_free(struct grant *grant);
 /* Over from now on, whatever the token says: its issuer took it back. The one change a grant ever sees. */

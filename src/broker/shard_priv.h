@@ -30,7 +30,7 @@ struct shard {
     struct list dead;           /* closed during this call: conn_reap() */
     struct table sessions;      /* by Client Identifier */
     struct table subscriptions; /* by session and place in the tree */
-    struct table resolving;     /* struct ace by request number */
+    struct table inquiries;     /* struct inquiry by request number */
     struct table tokens;        /* sessions by the hash of the token they rest on: token_status.c */
     struct table interests;     /* filters the other shards are being told of */
 

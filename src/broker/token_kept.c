@@ -364,26 +364,13 @@ static enum status keep(struct token_store *store, struct token *token, struct s
 enum status token_store_keep(struct token_store *store, struct token *token, struct span source, struct now now,
                              struct token_kept *out, struct why *why)
 {
-    struct token *bound = NULL;
-    enum status st = ST_OK;
+    enum status st;
 
+    ASSERT(token->cnf_how != TOKEN_CNF_KID);
     *out = (struct token_kept){ 0 };
     store_lock(store);
-    if (token->cnf_how == TOKEN_CNF_KID) {
-        struct key *key = key_of(store, token->iss, token->cnf_kid, now);
-
-        st = key == NULL ? reject(why, ST_BAD_TOKEN, "TK-6", "cnf names a key by a kid unknown here", 0)
-                         : token_bind_key(token, key, &bound);
-    } else {
-        bound = token_ref(token);
-    }
-    if (st == ST_OK)
-        st = keep(store, bound, source, now, out, why);
+    st = keep(store, token, source, now, out, why);
     store_unlock(store);
-    if (st == ST_OK)
-        out->token = bound;
-    else
-        token_unref(bound);
     return st;
 }
 

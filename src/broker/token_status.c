@@ -66,7 +66,7 @@ static enum status make_grant(struct session *s, struct token *news, struct gran
         return reject(why, st, "memory", "out of memory", 0);
     if (!same_holder(s->grant->token, token))
         return reject(why, ST_BAD_TOKEN, "TK-65", "the authorization server now names another key", 0);
-    return grant_new(token, s->shard->now, ret_grant, why);
+    return grant_new(token, s->shard->settings->tokens, s->shard->now, ret_grant, why);
 }
 
 static void swap_grant(struct session *s, struct token *token)

@@ -76,11 +76,9 @@ enum status token_store_rate(struct token_store *store, struct span source, stru
                              struct why *why) MUST_CHECK;
 
 /* Keeps it under its key: a public key or secret, or a certificate (x5t#S256). It replaces the former of that key if
- * that was the same issuer's; another issuer's stays (TK-66). A token that names its key by kid only is completed with
- * the key that a kept token of the same issuer has under this kid (TK-6, TK-7).
+ * that was the same issuer's; another issuer's stays (TK-66). A token naming its key by kid has to be bound first.
  * When the store is full the oldest that no connection has used yet gives way (MT-40). */
 struct token_kept {
-    struct token *token; /* what is kept now: a reference for the caller */
     bool replaced;
     uint8_t former[TOKEN_HASH_LEN]; /* hash of the one it replaced */
     uint64_t change; /* 0, or what the journal has to reach before anybody is told that it is kept */
@@ -96,7 +94,8 @@ struct token *token_store_by_certificate(struct token_store *store, const uint8_
 /* By kid (MT-27), of a symmetric key; NULL too when kept tokens of different keys have it: nobody can tell then whose
  * is meant (TK-6). */
 struct token *token_store_by_kid(struct token_store *store, struct span kid, struct now now);
-/* The key a token naming only a kid is bound to: a kept one's of the same issuer. */
+/* The key a token naming only a kid is bound to: that of the kept token of the same issuer whose key has this kid; NULL
+ * too when that issuer gave one kid to two keys (TK-6, TK-7). A reference. */
 struct key *token_store_key(struct token_store *store, struct span iss, struct span kid, struct now now);
 
 /* A connection proved the key of this kept token: it no longer counts against its source, nor gives way to others. */
