@@ -84,7 +84,7 @@ enum sig_alg pop_alg_for(const struct key *key)
 
 size_t pop_len_for(const struct key *key)
 {
-    return sig_len(key);
+    return key == NULL ? 0 : sig_len(key);
 }
 
 static enum status make(const struct key *key, struct span input, struct buf *out)
@@ -102,6 +102,8 @@ static enum status check(const struct key *key, struct span input, struct span p
 {
     enum status st;
 
+    if (key == NULL) /* the token names a key by kid or certificate, and nobody has said which that is */
+        return reject(why, ST_BAD_PROOF, "TK-6", "the token's key is not known here", 0);
     if (pop.len != pop_len_for(key))
         return reject(why, ST_BAD_PROOF, "MT-63", "a proof of the wrong length for the token's key", 0);
     st = sig_check(key, pop_alg_for(key), input, pop, why);

@@ -4,10 +4,15 @@
 #include "crypto/hash.h"
 #include "jose/jwk.h"
 #include "token/claims.h"
+#include "token/cwt_priv.h"
 #include "token/token_priv.h"
 
 #define NUMERIC_DATE_MAX (INT64_C(1) << 53) /* TK-52 */
 #define CNONCE_MAX       64
+
+/* RFC 9277 4.3: a tag for each CoAP Content-Format, which says what the bytes behind it are. */
+#define CONTENT_FORMAT_TAG_FIRST UINT32_C(0x63740101)
+#define CONTENT_FORMAT_TAG_LAST  UINT32_C(0x6374ffff)
 
 /* Claims as they stand in the JSON; spans are borrowed from it. */
 struct claims {
@@ -49,6 +54,16 @@ static enum status check_texts(const struct js *js, struct claims *c, struct why
     return st;
 }
 
+/* What a CWT has instead of jti is bytes, and stays so. */
+static enum status read_cti(const struct cb *cwt, struct span *ret, struct why *why)
+{
+    const struct cb *cti = cb_get(cwt, CWT_CTI);
+
+    if (cti == NULL || (cb_as_bytes(cti, ret) && ret->len > 0))
+        return ST_OK;
+    return reject(why, ST_MALFORMED, "RFC 8392 3.1.7", "cti is no byte string", 0);
+}
+
 static enum status check_iss(const struct js *js, struct span expected, struct why *why)
 {
     struct span iss;
@@ -60,11 +75,29 @@ static enum status check_iss(const struct js *js, struct span expected, struct w
     return ST_OK;
 }
 
+/* Without a clock (AF-15 to AF-18) dates say nothing, but the distance from iat to exp is a life time. A token that
+ * gives no length is one that would never end. */
+static enum status check_length(const struct verifier_config *settings, const struct claims *c, struct why *why)
+{
+    bool dated = c->has_exp && c->has_iat;
+    int64_t length = c->has_exi ? c->exi : dated ? c->exp - c->iat : 0, longest = settings->max_lifetime_s;
+
+    if (!c->has_exi && !dated)
+        return reject(why, ST_BAD_TOKEN, "TK-52", "neither exi nor both exp and iat, and no clock here", 0);
+    if (length <= 0 || (dated && c->exp <= c->iat))
+        return reject(why, ST_TOKEN_EXPIRED, "AF-75", "exi, or exp after iat, leaves no time", 0);
+    if (longest != 0 && length > longest)
+        return reject(why, ST_BAD_TOKEN, "max_lifetime", "it lives longer than allowed here", 0);
+    return ST_OK;
+}
+
 static enum status check_lifetime(const struct verifier_config *settings, const struct claims *c, int64_t now,
                                   struct why *why)
 {
     int64_t skew = settings->skew_s, longest = settings->max_lifetime_s;
 
+    if (settings->no_clock)
+        return check_length(settings, c, why);
     if (c->has_exp && now >= c->exp + skew)
         return reject(why, ST_TOKEN_EXPIRED, "AF-63 exp", "exp lies in the past", 0);
     if (c->has_nbf && c->nbf > now + skew)
@@ -102,29 +135,53 @@ static enum status check_times(const struct verifier_config *settings, const str
     return ST_OK;
 }
 
-static enum status check_aud(const struct verifier *v, const struct js *js, struct span *ret_aud,
+static enum status check_aud(const struct verifier *v, size_t issuer, const struct js *js, struct span *ret_aud,
                              struct why *why)
 {
     const struct js *aud = js_get(js, "aud");
     struct span one;
 
-    if (js_as_str(aud, &one) && verifier_find_audience(v, one, ret_aud))
+    if (js_as_str(aud, &one) && verifier_find_audience(v, issuer, one, ret_aud))
         return ST_OK;
     for (size_t i = 0; js_is(aud, JS_ARRAY) && i < js_size(aud); i++) {
         if (!js_as_str(js_at(aud, i), &one))
             return reject(why, ST_BAD_TOKEN, "AF-63 aud", "aud holds something that is not text", 0);
-        if (verifier_find_audience(v, one, ret_aud))
+        if (verifier_find_audience(v, issuer, one, ret_aud))
             return ST_OK;
     }
     return reject(why, ST_BAD_TOKEN, "AF-63 aud", "aud does not name this resource server", 0);
 }
 
-static enum status read_scope(const struct js *js, struct scope **ret_scope, struct why *why)
+/* In a CWT: the AIF array, in a byte string (AF-106), or that behind a tag that says so (RFC 9594 7), or any text that a
+ * JWT may carry (D-20). */
+static enum status scope_from_cwt(const struct cb *claim, struct scope **ret_scope, struct why *why)
+{
+    uint64_t tag;
+    const struct cb *inner = cb_tagged(claim, &tag);
+    struct span text;
+
+    if (cb_as_text(claim, &text))
+        return scope_from_text(text, ret_scope, why);
+    if (inner == NULL)
+        return scope_from_cbor(claim, ret_scope, why);
+    if (!cb_is(inner, CB_BYTES) || tag < CONTENT_FORMAT_TAG_FIRST || tag > CONTENT_FORMAT_TAG_LAST)
+        return reject(why, ST_BAD_SCOPE, "RFC 9594 7", "the scope has a tag that says nothing about scopes", 0);
+    return scope_from_cbor(inner, ret_scope, why);
+}
+
+static enum status read_scope(const struct claims_source *source, const struct js *js, struct scope **ret_scope,
+                              struct why *why)
 {
     const struct js *claim = js_get(js, "scope");
+    const struct cb *in_cwt = cb_get(source->cwt, CWT_SCOPE);
     enum status st;
 
-    st = claim == NULL ? scope_build(NULL, 0, ret_scope, why) : scope_from_claim(claim, ret_scope, why);
+    if (in_cwt != NULL)
+        st = scope_from_cwt(in_cwt, ret_scope, why);
+    else if (claim != NULL)
+        st = scope_from_claim(claim, ret_scope, why);
+    else
+        st = scope_build(NULL, 0, ret_scope, why);
     if (st == ST_OK || st == ST_NO_MEMORY)
         return st;
     return ST_BAD_SCOPE; /* its own why says what is wrong with it */
@@ -168,22 +225,26 @@ static enum status check_profile(const struct js *js, struct why *why)
 }
 
 static enum status make_token(const struct verifier *v, const struct claims_source *source,
-                              const struct claims *c, struct token **ret_token)
+                              const struct claims *c, const struct cnf *cnf, struct token **ret_token)
 {
     struct span iss = verifier_iss(v, source->issuer);
+    struct span kid =
+        cnf->has_kid ? span_of(cnf->kid.len > 0 ? cnf->kid.p : (const uint8_t *)"", cnf->kid.len) : SPAN_NONE;
     CLEANUP(token_unrefp)
-    struct token *t =
-        token_alloc(iss.len + c->sub.len + c->client_id.len + c->aud.len + c->jti.len + c->cnonce.len);
+    struct token *t = token_alloc(iss.len + c->sub.len + c->client_id.len + c->aud.len + c->jti.len +
+                                  c->cnonce.len + kid.len);
     enum status st;
 
     if (t == NULL)
         return ST_NO_MEMORY;
+    t->format = source->format;
     t->iss = token_keep(t, iss);
     t->sub = token_keep(t, c->sub);
     t->client_id = token_keep(t, c->client_id);
     t->aud = token_keep(t, c->aud);
     t->jti = token_keep(t, c->jti);
     t->cnonce = token_keep(t, c->cnonce);
+    t->cnf_kid = token_keep(t, kid);
     t->has_exp = c->has_exp;
     t->has_exi = c->has_exi;
     t->has_iat = c->has_iat;
@@ -193,12 +254,26 @@ static enum status make_token(const struct verifier *v, const struct claims_sour
     t->iat.s = c->iat;
     t->nbf.s = c->nbf;
     t->skew_s = verifier_settings(v)->skew_s;
+    t->no_clock = verifier_settings(v)->no_clock;
     t->encrypted = source->encrypted;
     t->by_introspection = source->by_introspection;
-    st = sha256(source->token, t->hash);
+    t->cnf_how = cnf->how;
+    t->cnf = cnf->key == NULL ? NULL : key_ref(cnf->key);
+    if (cnf->how == TOKEN_CNF_X5T)
+        memcpy(t->cnf_thumbprint, cnf->x5t, sizeof t->cnf_thumbprint);
+    st = cnf->key == NULL ? ST_OK : jwk_thumbprint(cnf->key, t->cnf_thumbprint);
+    if (st == ST_OK)
+        st = sha256(source->token, t->hash);
     if (st == ST_OK)
         *ret_token = TAKE(t);
     return st;
+}
+
+static enum status read_cnf(const struct verifier *v, const struct claims_source *source, const struct js *js,
+                            struct cnf *out, struct why *why)
+{
+    return source->cwt != NULL ? cnf_read_cwt(v, source, out, why)
+                               : cnf_read(v, source, js_get(js, "cnf"), out, why);
 }
 
 enum status claims_accept(const struct verifier *v, const struct claims_source *source, const struct js *js,
@@ -206,8 +281,8 @@ enum status claims_accept(const struct verifier *v, const struct claims_source *
 {
     CLEANUP(scope_unrefp)
     struct scope *scope = NULL;
-    CLEANUP(key_unrefp)
-    struct key *cnf = NULL;
+    CLEANUP(cnf_done)
+    struct cnf cnf;
     CLEANUP(token_unrefp)
     struct token *token = NULL;
     CLEANUP(buf_done)
@@ -217,30 +292,30 @@ enum status claims_accept(const struct verifier *v, const struct claims_source *
     enum status st;
 
     buf_init(&cnonce, CNONCE_MAX);
+    cnf_init(&cnf);
     st = check_texts(js, &c, why);
+    if (st == ST_OK)
+        st = read_cti(source->cwt, &c.jti, why);
     if (st == ST_OK)
         st = check_iss(js, verifier_iss(v, source->issuer), why);
     if (st == ST_OK)
         st = check_times(settings, source, js, now, &c, why);
     if (st == ST_OK)
-        st = check_aud(v, js, &c.aud, why);
+        st = check_aud(v, source->issuer, js, &c.aud, why);
     if (st == ST_OK)
-        st = read_scope(js, &scope, why);
+        st = read_scope(source, js, &scope, why);
     if (st == ST_OK)
         st = read_cnonce(settings, js, &cnonce, why);
     if (st == ST_OK)
         st = check_profile(js, why);
     if (st == ST_OK)
-        st = cnf_read(v, source, js_get(js, "cnf"), &cnf, why);
+        st = read_cnf(v, source, js, &cnf, why);
     c.cnonce = buf_span(&cnonce);
     if (st == ST_OK)
-        st = make_token(v, source, &c, &token);
-    if (st == ST_OK)
-        st = jwk_thumbprint(cnf, token->cnf_thumbprint);
+        st = make_token(v, source, &c, &cnf, &token);
     if (st != ST_OK)
         return st;
     token->scope = TAKE(scope);
-    token->cnf = TAKE(cnf);
     *ret_token = TAKE(token);
     return ST_OK;
 }

@@ -1,9 +1,10 @@
-/* The confirmation claim: which key the holder must prove (RFC 7800 3, RFC 8747 3; tokens.md section 1).
- * Usable are jwk and jwe. A bare kid, a thumbprint or a jku names a key we would have to find elsewhere: not
- * usable, and nothing is ever fetched. */
-#include "token/token_priv.h"
-
+/* The confirmation claim: which key the holder must prove (RFC 7800 3, RFC 8747 3; tokens.md section 1). It holds a key
+ * (jwk, jwe), or names one that the receiver knows: by kid, or by the thumbprint of a certificate. A jku names one that
+ * would have to be fetched: not usable, and nothing is ever fetched (TK-46). */
+#include "codec/base64.h"
 #include "jose/jwk.h"
+#include "token/ace_cbor.h"
+#include "token/token_priv.h"
 
 #define POP_SECRET_MIN 16 /* bytes: tokens.md section 4 */
 #define CNF_JWE_MAX    4096
@@ -13,19 +14,57 @@ static enum status refuse(struct why *why, const char *clause, const char *text)
     return reject(why, ST_BAD_TOKEN, clause, text, 0);
 }
 
-static enum status check_use(const struct verifier *v, const struct jwk *jwk, struct why *why)
+void cnf_init(struct cnf *cnf)
 {
-    if (key_kind(jwk->key) == KEY_SECRET && key_secret(jwk->key).len < POP_SECRET_MIN)
+    *cnf = (struct cnf){ 0 };
+    buf_init(&cnf->kid, JOSE_MAX_KID);
+}
+
+void cnf_done(struct cnf *cnf)
+{
+    key_unref(cnf->key);
+    buf_done(&cnf->kid);
+}
+
+enum status cnf_check_key(const struct verifier *v, const struct key *key, struct why *why)
+{
+    if (key_kind(key) == KEY_SECRET && key_secret(key).len < POP_SECRET_MIN)
         return refuse(why, "tokens.md 4", "the PoP secret is too short");
-    if (!jwk_allows(jwk, JWK_VERIFY, sig_name(sig_for_key(jwk->key))))
-        return refuse(why, "TK-57", "the PoP key's own members forbid proving with it");
-    if (verifier_protects_with(v, jwk->key))
+    if (verifier_protects_with(v, key))
         return refuse(why, "TK-58", "the PoP key is one that protects tokens");
     return ST_OK;
 }
 
-static enum status read_jwk(const struct verifier *v, const struct js *js, bool secret_allowed,
-                            struct key **ret_key, struct why *why)
+enum status cnf_settle(struct cnf *cnf, const struct buf *kid, bool has_kid, bool has_x5t, struct why *why)
+{
+    bool has_key = cnf->key != NULL;
+
+    if (has_x5t && (has_key || has_kid))
+        return refuse(why, "TK-56", "cnf names a key twice");
+    if (has_key && has_kid && cnf->has_kid && !span_eq(buf_span(&cnf->kid), buf_span(kid)))
+        return refuse(why, "TK-2", "cnf holds one key and names another");
+    if (!has_key && has_kid && kid->len == 0)
+        return refuse(why, "TK-6", "an empty kid names no key");
+    if (!has_key && !has_kid && !has_x5t)
+        return refuse(why, "TK-2", "cnf holds no key we can use");
+    if (has_kid && !cnf->has_kid)
+        put_bytes(&cnf->kid, buf_span(kid));
+    cnf->has_kid = cnf->has_kid || has_kid;
+    cnf->how = has_key ? TOKEN_CNF_KEY : has_x5t ? TOKEN_CNF_X5T : TOKEN_CNF_KID;
+    return buf_ok(&cnf->kid) ? ST_OK : reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+}
+
+/* ---- JSON ---- */
+
+static enum status put_kid(struct span text, struct buf *out, struct why *why)
+{
+    if (ace_kid_bytes(text, out) == ST_OK)
+        return ST_OK;
+    return refuse(why, "TK-45", "kid longer than allowed");
+}
+
+static enum status read_jwk(const struct verifier *v, const struct js *js, bool secret_allowed, struct cnf *out,
+                            struct why *why)
 {
     CLEANUP(jwk_done)
     struct jwk jwk = { 0 };
@@ -38,18 +77,24 @@ static enum status read_jwk(const struct verifier *v, const struct js *js, bool 
     st = jwk_parse(js, secret ? JWK_SECRET : JWK_PUBLIC, &jwk, why);
     if (st != ST_OK)
         return st == ST_NO_MEMORY ? st : ST_BAD_TOKEN; /* its own why says what is wrong */
-    st = check_use(v, &jwk, why);
+    if (!jwk_allows(&jwk, JWK_VERIFY, sig_name(sig_for_key(jwk.key))))
+        return refuse(why, "TK-57", "the PoP key's own members forbid proving with it");
+    st = cnf_check_key(v, jwk.key, why);
+    out->has_kid = jwk.kid.p != NULL;
+    if (st == ST_OK && out->has_kid)
+        st = put_kid(jwk.kid, &out->kid, why);
     if (st == ST_OK)
-        *ret_key = TAKE(jwk.key);
+        out->key = TAKE(jwk.key);
     return st;
 }
 
 /* A JWK encrypted to us by the same issuer (RFC 7800 3.3). */
-static enum status read_jwe(const struct verifier *v, size_t issuer, struct span text, struct key **ret_key,
+static enum status read_jwe(const struct verifier *v, size_t issuer, struct span text, struct cnf *out,
                             struct why *why)
 {
     CLEANUP(jwe_done)
     struct jwe jwe = { 0 };
+    const struct encrypted_layer layer = { .jwe = &jwe };
     CLEANUP(buf_wipe)
     struct buf plain;
     CLEANUP(js_unrefp)
@@ -60,29 +105,66 @@ static enum status read_jwe(const struct verifier *v, size_t issuer, struct span
     buf_init(&plain, CNF_JWE_MAX);
     st = jwe_parse(text, &jwe, why);
     if (st == ST_OK)
-        st = verifier_shared_key_for(v, &jwe, issuer, &choice, why);
+        st = verifier_shared_key_for(v, &layer, issuer, &choice, why);
     if (st == ST_OK)
         st = jwe_decrypt(&jwe, choice.key, &plain, why);
     if (st == ST_OK)
         st = js_parse(buf_span(&plain), CNF_JWE_MAX, &js, why);
     if (st != ST_OK)
         return st == ST_NO_MEMORY ? st : ST_BAD_TOKEN;
-    return read_jwk(v, js, true, ret_key, why);
+    return read_jwk(v, js, true, out, why);
 }
 
-enum status cnf_read(const struct verifier *v, const struct claims_source *source, const struct js *cnf,
-                     struct key **ret_key, struct why *why)
+static enum status read_key(const struct verifier *v, const struct claims_source *source,
+                            const struct js *claim, struct cnf *out, struct why *why)
 {
-    const struct js *jwk = js_get(cnf, "jwk"), *jwe = js_get(cnf, "jwe");
+    const struct js *jwk = js_get(claim, "jwk"), *jwe = js_get(claim, "jwe");
     struct span text;
 
-    if (!js_is(cnf, JS_OBJECT))
-        return refuse(why, "TK-1", "no cnf object: not a proof-of-possession token");
     if (jwk != NULL && jwe != NULL)
         return refuse(why, "TK-56", "cnf names a key twice");
     if (jwk != NULL)
-        return read_jwk(v, jwk, source->encrypted || source->by_introspection, ret_key, why);
+        return read_jwk(v, jwk, source->encrypted || source->by_introspection, out, why);
     if (js_as_str(jwe, &text))
-        return read_jwe(v, source->issuer, text, ret_key, why);
-    return refuse(why, "TK-2", "cnf holds no key we can use");
+        return read_jwe(v, source->issuer, text, out, why);
+    return ST_OK;
+}
+
+static enum status read_x5t(const struct js *claim, struct cnf *out, bool *ret_has, struct why *why)
+{
+    const struct js *x5t = js_get(claim, "x5t#S256");
+    CLEANUP(buf_done)
+    struct buf digest;
+    struct span text;
+
+    buf_init(&digest, sizeof out->x5t);
+    *ret_has = x5t != NULL;
+    if (x5t == NULL)
+        return ST_OK;
+    if (!js_as_str(x5t, &text) || base64url_decode(text, &digest, NULL) != ST_OK ||
+        digest.len != sizeof out->x5t)
+        return refuse(why, "RFC 8705 3.1", "x5t#S256 is not base64url of a SHA-256");
+    memcpy(out->x5t, digest.p, sizeof out->x5t);
+    return ST_OK;
+}
+
+enum status cnf_read(const struct verifier *v, const struct claims_source *source, const struct js *claim,
+                     struct cnf *out, struct why *why)
+{
+    CLEANUP(buf_done)
+    struct buf kid;
+    const struct js *named = js_get(claim, "kid");
+    struct span text;
+    bool has_x5t;
+    enum status st;
+
+    buf_init(&kid, JOSE_MAX_KID);
+    if (!js_is(claim, JS_OBJECT))
+        return refuse(why, "TK-1", "no cnf object: not a proof-of-possession token");
+    st = read_key(v, source, claim, out, why);
+    if (st == ST_OK)
+        st = read_x5t(claim, out, &has_x5t, why);
+    if (st == ST_OK && named != NULL)
+        st = js_as_str(named, &text) ? put_kid(text, &kid, why) : refuse(why, "TK-6", "kid is not text");
+    return st == ST_OK ? cnf_settle(out, &kid, named != NULL, has_x5t, why) : st;
 }

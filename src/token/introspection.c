@@ -21,7 +21,7 @@ enum status token_from_introspection(struct span body, struct span token, struct
 {
     CLEANUP(js_unrefp)
     struct js *js = NULL;
-    struct claims_source source = { .token = token, .by_introspection = true };
+    struct claims_source source = { .token = token, .format = TOKEN_REFERENCE, .by_introspection = true };
     bool active;
     enum status st;
 

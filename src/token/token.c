@@ -79,14 +79,17 @@ void token_unrefp(struct token **token)
 
 bool token_end(const struct token *token, struct wall_time first_seen, struct wall_time *ret_end)
 {
-    struct wall_time end = { token->exp.s + token->skew_s };
+    bool dated = token->has_exp && (!token->no_clock || token->has_iat);
+    struct wall_time end = { .s = token->exp.s };
 
-    if (token->no_clock) /* claims_accept.c lets no token through whose exp is no length */
+    if (first_seen.s >= end.s) /* its issuer's clock may be behind ours: skew_s is what we grant it */
+        end.s += token->skew_s;
+
+    if (token->no_clock) /* the dates are the issuer's; only their distance means anything */
         end.s = first_seen.s + token->exp.s - token->iat.s;
-
-    if (!token->has_exp && !token->has_exi)
+    if (!dated && !token->has_exi)
         return false;
-    if (token->has_exi && (!token->has_exp || first_seen.s + token->exi_s < end.s))
+    if (token->has_exi && (!dated || first_seen.s + token->exi_s < end.s))
         end.s = first_seen.s + token->exi_s;
     *ret_end = end;
     return true;

@@ -1,6 +1,7 @@
 #include "token/verifier.h"
 
 #include "base/arena.h"
+#include "token/cwt_priv.h"
 #include "token/token_priv.h"
 
 #include <stdlib.h>
@@ -42,11 +43,20 @@ bool verifier_find_issuer(const struct verifier *v, struct span iss, size_t *ret
     return false;
 }
 
-bool verifier_find_audience(const struct verifier *v, struct span aud, struct span *ret_ours)
+const struct claim_rules *verifier_rules(const struct verifier *v, size_t issuer)
 {
-    for (size_t i = 0; i < v->settings.n_audiences; i++) {
-        if (span_eq(v->audiences[i], aud)) {
-            *ret_ours = v->audiences[i];
+    return v->issuers[issuer].rules;
+}
+
+bool verifier_find_audience(const struct verifier *v, size_t issuer, struct span aud, struct span *ret_ours)
+{
+    const struct verifier_issuer *own = &v->issuers[issuer];
+    const struct span *audiences = own->n_audiences > 0 ? own->audiences : v->audiences;
+    size_t n = own->n_audiences > 0 ? own->n_audiences : v->settings.n_audiences;
+
+    for (size_t i = 0; i < n; i++) {
+        if (span_eq(audiences[i], aud)) {
+            *ret_ours = audiences[i];
             return true;
         }
     }
@@ -75,6 +85,35 @@ static bool keep_text(struct verifier *v, struct span from, struct span *to)
     return (to->p == NULL) == (from.p == NULL);
 }
 
+static enum status keep_audiences(struct verifier *v, const struct span *from, size_t n, struct span *to,
+                                  struct why *why)
+{
+    if (n == 0 || n > VERIFIER_MAX_AUDIENCES)
+        return reject(why, ST_QUOTA, "audiences", "none, or more than allowed", 0);
+    for (size_t i = 0; i < n; i++) {
+        if (from[i].len == 0)
+            return reject(why, ST_MALFORMED, "audiences", "an empty audience", i);
+        if (!keep_text(v, from[i], &to[i]))
+            return ST_NO_MEMORY;
+    }
+    return ST_OK;
+}
+
+static enum status take_own_audiences(struct verifier *v, const struct verifier_issuer *from,
+                                      struct verifier_issuer *to, struct why *why)
+{
+    struct span *own;
+
+    if (from->n_audiences == 0)
+        return ST_OK;
+    own = arena_alloc(&v->text, VERIFIER_MAX_AUDIENCES * sizeof *own);
+    if (own == NULL)
+        return ST_NO_MEMORY;
+    to->audiences = own;
+    to->n_audiences = from->n_audiences;
+    return keep_audiences(v, from->audiences, from->n_audiences, own, why);
+}
+
 static enum status take_issuers(struct verifier *v, const struct verifier_config *config, struct why *why)
 {
     size_t other;
@@ -90,23 +129,29 @@ static enum status take_issuers(struct verifier *v, const struct verifier_config
         if (!keep_text(v, from->iss, &v->issuers[i].iss))
             return ST_NO_MEMORY;
         v->issuers[i].jwks = from->jwks == NULL ? NULL : jwks_ref(from->jwks);
+        v->issuers[i].rules = from->rules;
         v->settings.n_issuers = i + 1;
+        enum status st = take_own_audiences(v, from, &v->issuers[i], why);
+        if (st != ST_OK)
+            return st;
     }
     return ST_OK;
 }
 
+static bool every_issuer_has_its_own(const struct verifier_config *config)
+{
+    for (size_t i = 0; i < config->n_issuers; i++)
+        if (config->issuers[i].n_audiences == 0)
+            return false;
+    return true;
+}
+
 static enum status take_audiences(struct verifier *v, const struct verifier_config *config, struct why *why)
 {
-    if (config->n_audiences == 0 || config->n_audiences > VERIFIER_MAX_AUDIENCES)
-        return reject(why, ST_QUOTA, "audiences", "none, or more than allowed", 0);
-    for (size_t i = 0; i < config->n_audiences; i++) {
-        if (config->audiences[i].len == 0)
-            return reject(why, ST_MALFORMED, "audiences", "an empty audience", i);
-        if (!keep_text(v, config->audiences[i], &v->audiences[i]))
-            return ST_NO_MEMORY;
-        v->settings.n_audiences = i + 1;
-    }
-    return ST_OK;
+    v->settings.n_audiences = config->n_audiences;
+    if (config->n_audiences == 0 && every_issuer_has_its_own(config))
+        return ST_OK;
+    return keep_audiences(v, config->audiences, config->n_audiences, v->audiences, why);
 }
 
 static bool usable_shared_key(const struct key *key)
@@ -140,7 +185,8 @@ static enum status take_shared_keys(struct verifier *v, const struct verifier_co
             return reject(why, ST_NOT_FOUND, "shared_keys",
                           "a key shared with an issuer that is not configured", i);
         if (!usable_shared_key(from->key))
-            return reject(why, ST_BAD_POP_KEY, "shared_keys", "must be a secret of 16 or 32 bytes, or a private P-256 key", i);
+            return reject(why, ST_BAD_POP_KEY, "shared_keys",
+                          "must be a secret of 16 or 32 bytes, or a private P-256 key", i);
         if (!told_apart(v, from))
             return reject(why, ST_EXISTS, "shared_keys", "two shared keys of the same kid and length", i);
         to->iss = verifier_iss(v, v->shared_key_issuer[i]);
@@ -167,6 +213,7 @@ enum status verifier_new(const struct verifier_config *config, struct verifier *
     v->settings.audiences = v->audiences;
     v->settings.shared_keys = v->shared_keys;
     v->settings.n_issuers = v->settings.n_audiences = v->settings.n_shared_keys = 0;
+    v->settings.require_cnonce = config->require_cnonce || config->no_clock;
     if (v->settings.max_bytes == 0)
         v->settings.max_bytes = TOKEN_MAX_BYTES;
 
@@ -233,6 +280,19 @@ struct search {
     struct verifier_choice choice;
 };
 
+static struct span kid_of(const struct signed_layer *layer)
+{
+    return layer->jws != NULL ? layer->jws->kid : layer->cose->kid;
+}
+
+/* A JWK that is for one algorithm says so by the name JOSE has for it; what has none there it does not allow. */
+static bool fits_cose(const struct jwk *jwk, const struct cose *cose)
+{
+    const char *name = sy_cose_jose_name(cose->alg);
+
+    return sy_cose_alg_fits(cose->alg, jwk->key) && jwk_allows(jwk, JWK_VERIFY, name == NULL ? "" : name);
+}
+
 static bool fits_jws(const struct jwk *jwk, const struct jws *jws)
 {
     if (!sig_fits(jws->alg, jwk->key) || !jwk_allows(jwk, JWK_VERIFY, sig_name(jws->alg)))
@@ -240,16 +300,23 @@ static bool fits_jws(const struct jwk *jwk, const struct jws *jws)
     return key_kind(jwk->key) != KEY_SECRET || key_secret(jwk->key).len >= HS256_MIN_LEN;
 }
 
-static void search_issuer(const struct verifier *v, size_t issuer, const struct jws *jws, struct search *search)
+static bool fits(const struct jwk *jwk, const struct signed_layer *layer)
+{
+    return layer->jws != NULL ? fits_jws(jwk, layer->jws) : fits_cose(jwk, layer->cose);
+}
+
+static void search_issuer(const struct verifier *v, size_t issuer, const struct signed_layer *layer,
+                          struct search *search)
 {
     const struct jwks *jwks = v->issuers[issuer].jwks;
+    struct span kid = kid_of(layer);
 
     for (size_t i = 0; jwks != NULL && i < jwks_size(jwks); i++) {
         const struct jwk *jwk = jwks_at(jwks, i);
-        if (jws->kid.p != NULL && (jwk->kid.p == NULL || !span_eq(jwk->kid, jws->kid)))
+        if (kid.p != NULL && (jwk->kid.p == NULL || !span_eq(jwk->kid, kid)))
             continue;
-        if (!fits_jws(jwk, jws)) {
-            search->kid_known = search->kid_known || jws->kid.p != NULL;
+        if (!fits(jwk, layer)) {
+            search->kid_known = search->kid_known || kid.p != NULL;
             continue;
         }
         search->found++;
@@ -257,8 +324,7 @@ static void search_issuer(const struct verifier *v, size_t issuer, const struct 
     }
 }
 
-/* The issuer the token claims, before anything is verified: good only to choose whom to ask for the key. */
-static bool claimed_issuer(const struct verifier *v, const struct jws *jws, size_t *ret_issuer)
+static bool claimed_in_jws(const struct verifier *v, const struct jws *jws, size_t *ret_issuer)
 {
     CLEANUP(buf_wipe)
     struct buf payload;
@@ -274,17 +340,35 @@ static bool claimed_issuer(const struct verifier *v, const struct jws *jws, size
     return js_get_str(claims, "iss", &iss) && verifier_find_issuer(v, iss, ret_issuer);
 }
 
-enum status verifier_signing_key(const struct verifier *v, const struct jws *jws, struct verifier_choice *ret,
-                                 struct why *why)
+static bool claimed_in_cose(const struct verifier *v, const struct cose *cose, size_t *ret_issuer)
+{
+    CLEANUP(cb_unrefp)
+    struct cb *claims = NULL;
+    struct span iss;
+
+    if (cb_parse(cose->content, v->settings.max_bytes, &claims, NULL) != ST_OK)
+        return false;
+    return cb_as_text(cb_get(claims, CWT_ISS), &iss) && verifier_find_issuer(v, iss, ret_issuer);
+}
+
+/* The issuer the token claims, before anything is verified: good only to choose whom to ask for the key. */
+static bool claimed_issuer(const struct verifier *v, const struct signed_layer *layer, size_t *ret_issuer)
+{
+    return layer->jws != NULL ? claimed_in_jws(v, layer->jws, ret_issuer)
+                              : claimed_in_cose(v, layer->cose, ret_issuer);
+}
+
+enum status verifier_signing_key(const struct verifier *v, const struct signed_layer *layer,
+                                 struct verifier_choice *ret, struct why *why)
 {
     struct search search = { 0 };
     size_t issuer;
 
     for (size_t i = 0; i < v->settings.n_issuers; i++)
-        search_issuer(v, i, jws, &search);
-    if (search.found > 1 && claimed_issuer(v, jws, &issuer)) {
+        search_issuer(v, i, layer, &search);
+    if (search.found > 1 && claimed_issuer(v, layer, &issuer)) {
         search = (struct search){ 0 };
-        search_issuer(v, issuer, jws, &search);
+        search_issuer(v, issuer, layer, &search);
     }
     if (search.found > 1)
         return reject(why, ST_BAD_TOKEN, "TK-44", "more than one key could be meant", 0);
@@ -296,25 +380,32 @@ enum status verifier_signing_key(const struct verifier *v, const struct jws *jws
     return ST_OK;
 }
 
-bool verifier_names_other_issuer(const struct verifier *v, const struct jws *jws, size_t issuer)
+bool verifier_names_other_issuer(const struct verifier *v, const struct signed_layer *layer, size_t issuer)
 {
     size_t claimed;
-    return v->settings.n_issuers > 1 && claimed_issuer(v, jws, &claimed) && claimed != issuer;
+    return v->settings.n_issuers > 1 && claimed_issuer(v, layer, &claimed) && claimed != issuer;
 }
 
-enum status verifier_shared_key_for(const struct verifier *v, const struct jwe *jwe, size_t only,
+static bool opens(const struct key *key, const struct encrypted_layer *layer)
+{
+    return layer->jwe != NULL ? jwe_key_fits(layer->jwe->alg, layer->jwe->enc, key)
+                              : sy_cose_alg_fits(layer->cose->alg, key);
+}
+
+enum status verifier_shared_key_for(const struct verifier *v, const struct encrypted_layer *layer, size_t only,
                                     struct verifier_choice *ret, struct why *why)
 {
+    struct span kid = layer->jwe != NULL ? layer->jwe->kid : layer->cose->kid;
     struct search search = { 0 };
 
     for (size_t i = 0; i < v->settings.n_shared_keys; i++) {
         const struct verifier_shared_key *shared = &v->shared_keys[i];
         if (only != VERIFIER_ANY_ISSUER && only != v->shared_key_issuer[i])
             continue;
-        if (jwe->kid.p != NULL && (shared->kid.p == NULL || !span_eq(shared->kid, jwe->kid)))
+        if (kid.p != NULL && (shared->kid.p == NULL || !span_eq(shared->kid, kid)))
             continue;
-        if (!jwe_key_fits(jwe->alg, jwe->enc, shared->key)) {
-            search.kid_known = search.kid_known || jwe->kid.p != NULL;
+        if (!opens(shared->key, layer)) {
+            search.kid_known = search.kid_known || kid.p != NULL;
             continue;
         }
         search.found++;

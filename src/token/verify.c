@@ -40,13 +40,6 @@ enum token_form token_form(struct span token)
     return TOKEN_FORM_REFERENCE;
 }
 
-/* What is known after some layers have been taken off. */
-struct opened {
-    size_t issuer; /* VERIFIER_ANY_ISSUER before the first layer */
-    bool encrypted;
-    bool nested; /* what came out is a token again */
-};
-
 static enum status check_types(struct span typ, struct span cty, struct opened *o, struct why *why)
 {
     if (typ.p != NULL && !jose_type_is(typ, "JWT") && !jose_type_is(typ, "at+jwt"))
@@ -57,8 +50,7 @@ static enum status check_types(struct span typ, struct span cty, struct opened *
     return ST_OK;
 }
 
-/* All layers must be one issuer's: an inner token of somebody else has not been vouched for by the outer one. */
-static enum status same_issuer(struct opened *o, size_t issuer, struct why *why)
+enum status opened_by(struct opened *o, size_t issuer, struct why *why)
 {
     if (o->issuer != VERIFIER_ANY_ISSUER && o->issuer != issuer)
         return reject(why, ST_BAD_TOKEN, "AF-63 wrapper", "layers protected by different issuers", 0);
@@ -71,9 +63,10 @@ static enum status same_issuer(struct opened *o, size_t issuer, struct why *why)
 static enum status check_signature(const struct verifier *v, const struct jws *jws,
                                    const struct verifier_choice *choice, struct why *why)
 {
+    const struct signed_layer layer = { .jws = jws };
     enum status st = jws_check(jws, choice->key, why);
 
-    if (st == ST_BAD_TOKEN && verifier_names_other_issuer(v, jws, choice->issuer))
+    if (st == ST_BAD_TOKEN && verifier_names_other_issuer(v, &layer, choice->issuer))
         return reject(why, st, TOKEN_CLAUSE_KEY_UNKNOWN, "the issuer it names has no such key", 0);
     return st;
 }
@@ -83,6 +76,7 @@ static enum status open_jws(const struct verifier *v, struct span text, struct o
 {
     CLEANUP(jws_done)
     struct jws jws = { 0 };
+    const struct signed_layer layer = { .jws = &jws };
     struct verifier_choice choice;
     enum status st;
 
@@ -90,9 +84,9 @@ static enum status open_jws(const struct verifier *v, struct span text, struct o
     if (st == ST_OK)
         st = check_types(jws.typ, jws.cty, o, why);
     if (st == ST_OK)
-        st = verifier_signing_key(v, &jws, &choice, why);
+        st = verifier_signing_key(v, &layer, &choice, why);
     if (st == ST_OK)
-        st = same_issuer(o, choice.issuer, why);
+        st = opened_by(o, choice.issuer, why);
     if (st == ST_OK)
         st = check_signature(v, &jws, &choice, why);
     if (st == ST_OK)
@@ -105,6 +99,7 @@ static enum status open_jwe(const struct verifier *v, struct span text, struct o
 {
     CLEANUP(jwe_done)
     struct jwe jwe = { 0 };
+    const struct encrypted_layer layer = { .jwe = &jwe };
     struct verifier_choice choice;
     enum status st;
 
@@ -114,9 +109,9 @@ static enum status open_jwe(const struct verifier *v, struct span text, struct o
     if (st == ST_OK && jwe_alg_is_agreement(jwe.alg) && !o->nested)
         st = reject(why, ST_BAD_TOKEN, "TK-22", "encrypted to a public key, and not signed inside", 0);
     if (st == ST_OK)
-        st = verifier_shared_key_for(v, &jwe, o->issuer, &choice, why);
+        st = verifier_shared_key_for(v, &layer, o->issuer, &choice, why);
     if (st == ST_OK)
-        st = same_issuer(o, choice.issuer, why);
+        st = opened_by(o, choice.issuer, why);
     if (st == ST_OK)
         st = jwe_decrypt(&jwe, choice.key, out, why);
     if (st == ST_OK)
@@ -124,13 +119,18 @@ static enum status open_jwe(const struct verifier *v, struct span text, struct o
     return st;
 }
 
-/* Takes one layer off `text` into `out`. */
-static enum status open_layer(const struct verifier *v, struct span text, struct opened *o, struct buf *out,
-                              struct why *why)
+/* Takes one layer off `text` into `out`. Inside JOSE stands JOSE only, inside COSE COSE. */
+static enum status open_layer(const struct verifier *v, struct span text, bool outermost, bool cose,
+                              struct opened *o, struct buf *out, struct why *why)
 {
     enum status st;
 
-    switch (token_form(text)) {
+    switch (cose ? TOKEN_FORM_COSE : token_form(text)) {
+    case TOKEN_FORM_COSE:
+        if (!cose)
+            return reject(why, ST_MALFORMED, "RFC 7519 7.2", "cty says JWT, but there is none inside", 0);
+        st = cwt_open_layer(v, text, outermost, o, out, why);
+        break;
     case TOKEN_FORM_JWS:
         st = open_jws(v, text, o, out, why);
         break;
@@ -145,8 +145,8 @@ static enum status open_layer(const struct verifier *v, struct span text, struct
 }
 
 /* Layer by layer until claims are left; `out` holds them. */
-static enum status open_all(const struct verifier *v, struct span token, struct opened *o, struct buf *out,
-                            struct why *why)
+static enum status open_all(const struct verifier *v, struct span token, bool cose, struct opened *o,
+                            struct buf *out, struct why *why)
 {
     CLEANUP(buf_wipe)
     struct buf inner;
@@ -155,7 +155,7 @@ static enum status open_all(const struct verifier *v, struct span token, struct 
     buf_init(&inner, verifier_settings(v)->max_bytes);
     for (int layer = 0; layer < TOKEN_MAX_LAYERS; layer++) {
         struct buf former;
-        enum status st = open_layer(v, text, o, &inner, why);
+        enum status st = open_layer(v, text, layer == 0, cose, o, &inner, why);
         if (st != ST_OK)
             return st;
         former = *out;
@@ -169,16 +169,45 @@ static enum status open_all(const struct verifier *v, struct span token, struct 
     return reject(why, ST_BAD_TOKEN, "TK-49", "nested more deeply than allowed", 0);
 }
 
+/* What the layers protected, as claims: of a JWT, or of a CWT under the same names. */
+static enum status accept_jwt(const struct verifier *v, struct claims_source *source, struct span text,
+                              struct wall_time now, struct token **ret_token, struct why *why)
+{
+    CLEANUP(js_unrefp)
+    struct js *claims = NULL;
+    enum status st = js_parse(text, verifier_settings(v)->max_bytes, &claims, why);
+
+    source->format = TOKEN_JWT;
+    return st == ST_OK ? claims_accept(v, source, claims, now, ret_token, why) : st;
+}
+
+static enum status accept_cwt(const struct verifier *v, struct claims_source *source, struct span bytes,
+                              struct wall_time now, struct token **ret_token, struct why *why)
+{
+    CLEANUP(cb_unrefp)
+    struct cb *cwt = NULL;
+    CLEANUP(js_unrefp)
+    struct js *claims = NULL;
+    enum status st = cb_parse(bytes, verifier_settings(v)->max_bytes, &cwt, why);
+
+    if (st == ST_UNSUPPORTED)
+        st = ST_MALFORMED; /* a tag without a meaning: nothing to understand */
+    if (st == ST_OK)
+        st = cwt_claims_to_js(cwt, &claims, why);
+    source->format = TOKEN_CWT;
+    source->cwt = cwt;
+    return st == ST_OK ? claims_accept(v, source, claims, now, ret_token, why) : st;
+}
+
 enum status token_verify(struct span token, const struct verifier *verifier, struct wall_time now,
                          struct token **ret_token, struct why *why)
 {
     CLEANUP(buf_wipe)
     struct buf text;
-    CLEANUP(js_unrefp)
-    struct js *claims = NULL;
     const struct verifier_config *settings = verifier_settings(verifier);
     struct opened o = { .issuer = VERIFIER_ANY_ISSUER };
     struct claims_source source = { .token = token };
+    enum token_form form = token_form(token);
     enum status st;
 
     buf_init(&text, settings->max_bytes);
@@ -186,26 +215,18 @@ enum status token_verify(struct span token, const struct verifier *verifier, str
                  0); /* the one failure that does not say so itself */
     if (token.len > settings->max_bytes)
         return reject(why, ST_TOO_LARGE, "max_bytes", "token larger than allowed", 0);
-    switch (token_form(token)) {
-    case TOKEN_FORM_JWS:
-    case TOKEN_FORM_JWE:
-        break;
-    case TOKEN_FORM_REFERENCE:
-        if (settings->introspection)
-            return ST_PENDING;
+    if (form == TOKEN_FORM_REFERENCE && settings->introspection)
+        return ST_PENDING;
+    if (form == TOKEN_FORM_REFERENCE)
         return reject(why, ST_MALFORMED, "MT-36", "not a self-contained token, and none is looked up", 0);
-    case TOKEN_FORM_COSE:
-    case TOKEN_FORM_OTHER:
+    if (form == TOKEN_FORM_OTHER)
         return reject(why, ST_MALFORMED, "MT-36", "not a token of any kind spoken here", 0);
-    }
 
-    st = open_all(verifier, token, &o, &text, why);
-    if (st != ST_OK)
-        return st;
-    st = js_parse(buf_span(&text), settings->max_bytes, &claims, why);
+    st = open_all(verifier, token, form == TOKEN_FORM_COSE, &o, &text, why);
     if (st != ST_OK)
         return st;
     source.issuer = o.issuer;
     source.encrypted = o.encrypted;
-    return claims_accept(verifier, &source, claims, now, ret_token, why);
+    return form == TOKEN_FORM_COSE ? accept_cwt(verifier, &source, buf_span(&text), now, ret_token, why)
+                                   : accept_jwt(verifier, &source, buf_span(&text), now, ret_token, why);
 }
