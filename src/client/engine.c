@@ -11,6 +11,8 @@ void engine_init(struct engine *e, const struct engine_settings *settings, const
                  void *ctx)
 {
     *e = (struct engine){ .settings = *settings, .events = events, .ctx = ctx };
+    if (e->settings.version != MQTT_3_1_1)
+        e->settings.version = MQTT_5;
     buf_init(&e->out, OUT_MAX);
     list_init(&e->queued);
     list_init(&e->in_flight);
@@ -64,9 +66,17 @@ static void end_flush(struct engine *e, const struct symbolon_error *result)
     e->events->flushed(e->ctx, result);
 }
 
+static bool is_v3(const struct engine *e)
+{
+    return e->settings.version == MQTT_3_1_1;
+}
+
+/* In 3.1.1 it says one thing only: all is well, forget the Will. Everything else is said by closing. */
 static void put_disconnect(struct engine *e, uint8_t code)
 {
-    mqtt_write_disconnect(&e->out, MQTT_5, &(struct mqtt_disconnect){ .reason = code });
+    if (is_v3(e) && code != MQTT_SUCCESS)
+        return;
+    mqtt_write_disconnect(&e->out, e->settings.version, &(struct mqtt_disconnect){ .reason = code });
 }
 
 static void end(struct engine *e, const struct symbolon_error *error, const struct mqtt_connack *connack)
@@ -81,7 +91,7 @@ void engine_fail(struct engine *e, uint8_t disconnect_code, const struct symbolo
         return;
     /* Before CONNACK a client may send nothing but DISCONNECT or an answering AUTH (MT-54): this is one. */
     put_disconnect(e, disconnect_code);
-    if (buf_ok(&e->out))
+    if (buf_ok(&e->out) && e->out.len > 0)
         e->events->send(e->ctx, buf_span(&e->out));
     buf_reset(&e->out);
     end(e, error, NULL);
@@ -123,6 +133,10 @@ static void connect_properties(const struct engine *e, struct span auth_data, st
 {
     const struct engine_settings *s = &e->settings;
 
+    if (is_v3(e)) {
+        *p = (struct mqtt_properties){ 0 };
+        return;
+    }
     *p = (struct mqtt_properties){
         .session_expiry_s = s->session_expiry_s,
         .receive_maximum = s->receive_maximum,
@@ -142,12 +156,26 @@ static void connect_properties(const struct engine *e, struct span auth_data, st
     }
 }
 
+/* In 3.1.1 it is Clean Session, and says what becomes of the session afterwards as well. */
+static bool clean_start(const struct engine *e)
+{
+    const struct engine_settings *s = &e->settings;
+
+    return !s->keep_session && (is_v3(e) || !(e->had_session && s->session_expiry_s > 0));
+}
+
+void engine_set_login(struct engine *e, const char *user_name, struct span password)
+{
+    e->settings.user_name = user_name;
+    e->settings.password = password;
+}
+
 void engine_connect(struct engine *e, struct span auth_data, struct now now)
 {
     const struct engine_settings *s = &e->settings;
     struct mqtt_connect connect = {
-        .version = MQTT_5,
-        .clean_start = !s->keep_session && !(e->had_session && s->session_expiry_s > 0),
+        .version = s->version,
+        .clean_start = clean_start(e),
         .has_will = s->has_will,
         .has_user_name = !s->ace && s->user_name != NULL,
         .has_password = !s->ace && s->password.p != NULL,
@@ -183,11 +211,11 @@ static void take_limits(struct engine *e, const struct mqtt_properties *p)
         e->keep_alive_s = p->server_keep_alive_s;
 }
 
-static void accepted(struct engine *e, const struct mqtt_connack *connack, bool clean_start)
+static void accepted(struct engine *e, const struct mqtt_connack *connack)
 {
     const struct mqtt_properties *p = &connack->properties;
 
-    if (connack->session_present && clean_start) {
+    if (connack->session_present && clean_start(e)) {
         fail_protocol(e, "MQTT5 [MQTT-3.2.2-2]", "Session Present although a clean start was asked for");
         return;
     }
@@ -208,18 +236,34 @@ static void accepted(struct engine *e, const struct mqtt_connack *connack, bool 
     publish_pump(e);
 }
 
+/* MQTT3 3.2.2.3, as the reason code of 5.0 that says the same. */
+static uint8_t reason_of_return_code(uint8_t code)
+{
+    static const uint8_t reasons[] = {
+        [MQTT3_ACCEPTED] = MQTT_SUCCESS,
+        [MQTT3_UNACCEPTABLE_VERSION] = MQTT_UNSUPPORTED_VERSION,
+        [MQTT3_IDENTIFIER_REJECTED] = MQTT_CLIENT_ID_NOT_VALID,
+        [MQTT3_SERVER_UNAVAILABLE] = MQTT_SERVER_UNAVAILABLE,
+        [MQTT3_BAD_USER_NAME_OR_PASSWORD] = MQTT_BAD_USER_NAME_OR_PASSWORD,
+        [MQTT3_NOT_AUTHORIZED] = MQTT_NOT_AUTHORIZED,
+    };
+
+    return code < COUNT_OF(reasons) ? reasons[code] : MQTT_UNSPECIFIED_ERROR;
+}
+
 static void got_connack(struct engine *e, const struct mqtt_frame *frame)
 {
     struct mqtt_connack connack;
     struct symbolon_error error;
     struct why why = { 0 };
-    bool clean_start = !e->settings.keep_session && !(e->had_session && e->settings.session_expiry_s > 0);
-    enum status st = mqtt_read_connack(frame, MQTT_5, &connack, &why);
+    enum status st = mqtt_read_connack(frame, e->settings.version, &connack, &why);
 
     if (st != ST_OK) {
         engine_fail_why(e, st, &why);
         return;
     }
+    if (is_v3(e))
+        connack.reason = reason_of_return_code(connack.reason);
     if (connack.reason >= MQTT_UNSPECIFIED_ERROR) {
         error_from_reason(&error, "CONNACK", connack.reason, connack.properties.reason_string);
         end(e, &error, &connack);
@@ -229,7 +273,7 @@ static void got_connack(struct engine *e, const struct mqtt_frame *frame)
         fail_protocol(e, "MQTT5 3.2.2.2", "a reason code that CONNACK does not have");
         return;
     }
-    accepted(e, &connack, clean_start);
+    accepted(e, &connack);
 }
 
 /* ---- AUTH, DISCONNECT, PINGRESP ---- */
@@ -269,7 +313,7 @@ static void got_disconnect(struct engine *e, const struct mqtt_frame *frame)
     struct mqtt_disconnect disconnect;
     struct symbolon_error error;
     struct why why = { 0 };
-    enum status st = mqtt_read_disconnect(frame, MQTT_5, &disconnect, &why);
+    enum status st = mqtt_read_disconnect(frame, e->settings.version, &disconnect, &why);
 
     if (st != ST_OK) {
         engine_fail_why(e, st, &why);
@@ -318,7 +362,9 @@ static const uint32_t accepts[] = {
 
 static void dispatch(struct engine *e, const struct mqtt_frame *frame)
 {
-    if ((accepts[e->state] & IN(frame->type)) == 0) {
+    uint32_t unknown = is_v3(e) ? IN(MQTT_AUTH) | IN(MQTT_DISCONNECT) : 0;
+
+    if ((accepts[e->state] & ~unknown & IN(frame->type)) == 0) {
         fail_protocol(e, "MQTT5 3.1.4", "a packet that does not belong here");
         return;
     }

@@ -1,4 +1,4 @@
-/* client/engine.h - the client's side of MQTT 5, bytes in and bytes out: no socket, no clock, no TLS, no tokens.
+/* client/engine.h - the client's side of MQTT 5 and 3.1.1, bytes in and bytes out: no socket, no clock, no TLS, no tokens.
  *
  *   IDLE --engine_connect--> AWAIT_CONNACK --CONNACK 0x00--> OPEN
  *     ^                           |  (AUTH 0x18)              |
@@ -23,6 +23,8 @@
 enum engine_state { ENGINE_IDLE, ENGINE_AWAIT_CONNACK, ENGINE_OPEN, ENGINE_ENDED };
 
 struct engine_settings {
+    enum mqtt_version
+        version; /* 0: MQTT_5. MQTT_3_1_1 has no properties, reasons, AUTH; the callbacks stay the same */
     const char *client_id; /* "": the broker assigns one */
     bool keep_session;
     uint32_t session_expiry_s;
@@ -95,6 +97,9 @@ struct engine {
 void engine_init(struct engine *e, const struct engine_settings *settings, const struct engine_events *events,
                  void *ctx);
 void engine_done(struct engine *e); /* no callbacks */
+
+/* The user name and password of the next CONNECT, borrowed (a token and its proof in 3.1.1: MT-121). */
+void engine_set_login(struct engine *e, const char *user_name, struct span password);
 
 /* Sends CONNECT. `auth_data` only with settings.ace; SPAN_NONE asks for hints. */
 void engine_connect(struct engine *e, struct span auth_data, struct now now);

@@ -54,7 +54,7 @@ static void put_publish(struct engine *e, const struct outgoing *o, uint32_t lif
 {
     struct mqtt_publish_out p = outgoing_packet(o, life_s);
 
-    mqtt_write_publish(&e->out, MQTT_5, &p);
+    mqtt_write_publish(&e->out, e->settings.version, &p);
 }
 
 static void send_first_time(struct engine *e, struct outgoing *o, uint32_t life_s)
@@ -118,6 +118,17 @@ void engine_drained(struct engine *e, struct now now)
     engine_send(e);
 }
 
+static enum symbolon_status version_can_say(const struct engine *e, const struct symbolon_message *m,
+                                            struct symbolon_error *error)
+{
+    if (e->settings.version == MQTT_3_1_1 &&
+        (m->has_expiry || m->payload_is_utf8 || m->content_type.p != NULL || m->response_topic.p != NULL ||
+         m->correlation_data.p != NULL || m->user_property_count > 0))
+        return error_set(error, SYMBOLON_UNSUPPORTED, "MQTT3 3.3.2",
+                         "MQTT 3.1.1 has no properties: a message is a topic and a payload");
+    return SYMBOLON_OK;
+}
+
 enum symbolon_status engine_publish(struct engine *e, const struct symbolon_message *message, struct now now,
                                     uint64_t *ret_id, struct symbolon_error *error)
 {
@@ -126,7 +137,9 @@ enum symbolon_status engine_publish(struct engine *e, const struct symbolon_mess
     e->now = now;
     if (e->queued_count >= e->settings.max_queue)
         return error_set(error, SYMBOLON_QUEUE_FULL, "max_queue", "too many messages wait to be sent");
-    enum symbolon_status st = outgoing_new(message, now.mono, &o, error);
+    enum symbolon_status st = version_can_say(e, message, error);
+    if (st == SYMBOLON_OK)
+        st = outgoing_new(message, now.mono, &o, error);
     if (st != SYMBOLON_OK)
         return st;
     o->id = ++e->last_id;
@@ -147,7 +160,7 @@ static void send_again(struct engine *e)
         struct outgoing *o = outgoing_of(link);
         uint32_t life_s;
         if (o->state == OUT_RELEASED) {
-            mqtt_write_ack(&e->out, MQTT_5,
+            mqtt_write_ack(&e->out, e->settings.version,
                            &(struct mqtt_ack){ .type = MQTT_PUBREL, .packet_id = o->packet_id });
             continue;
         }
@@ -268,7 +281,7 @@ static void got_pubrec(struct engine *e, const struct mqtt_ack *ack)
     }
     if (o != NULL)
         o->state = OUT_RELEASED;
-    mqtt_write_ack(&e->out, MQTT_5,
+    mqtt_write_ack(&e->out, e->settings.version,
                    &(struct mqtt_ack){ .type = MQTT_PUBREL,
                                        .packet_id = ack->packet_id,
                                        .reason = o != NULL ? MQTT_SUCCESS : MQTT_PACKET_ID_NOT_FOUND });
@@ -293,7 +306,7 @@ static void got_pubcomp(struct engine *e, const struct mqtt_ack *ack)
 
 static void put_ack(struct engine *e, enum mqtt_packet_type type, uint16_t packet_id, uint8_t reason)
 {
-    mqtt_write_ack(&e->out, MQTT_5,
+    mqtt_write_ack(&e->out, e->settings.version,
                    &(struct mqtt_ack){ .type = type, .packet_id = packet_id, .reason = reason });
 }
 
@@ -312,7 +325,7 @@ void publish_acked(struct engine *e, const struct mqtt_frame *frame)
 {
     struct mqtt_ack ack;
     struct why why = { 0 };
-    enum status st = mqtt_read_ack(frame, MQTT_5, &ack, &why);
+    enum status st = mqtt_read_ack(frame, e->settings.version, &ack, &why);
 
     if (st != ST_OK) {
         engine_fail_why(e, st, &why);
@@ -357,7 +370,7 @@ void publish_received(struct engine *e, const struct mqtt_frame *frame)
 {
     struct mqtt_publish publish;
     struct why why = { 0 };
-    enum status st = mqtt_read_publish(frame, MQTT_5, &publish, &why);
+    enum status st = mqtt_read_publish(frame, e->settings.version, &publish, &why);
 
     if (st == ST_OK && mqtt_has(&publish.properties, PROP_TOPIC_ALIAS))
         st = reject(&why, ST_PROTOCOL, "MQTT5 [MQTT-3.1.2-26]", "a topic alias, though our maximum is 0", 0);

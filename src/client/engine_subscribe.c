@@ -94,6 +94,10 @@ enum symbolon_status engine_subscribe(struct engine *e, const struct symbolon_su
         st = filter_ok(s->filter, &subs[i].filter, error);
         if (st != SYMBOLON_OK)
             return st;
+        if (e->settings.version == MQTT_3_1_1 &&
+            (s->no_local || s->retain_as_published || s->retain_handling > 0))
+            return error_set(error, SYMBOLON_UNSUPPORTED, "MQTT3 3.8.3",
+                             "MQTT 3.1.1 subscriptions have a QoS and no other option");
         if (s->no_local && topic_filter_is_shared(subs[i].filter))
             return error_set(error, SYMBOLON_INVALID, "MQTT5 [MQTT-3.8.3-4]",
                              "no_local on a shared subscription");
@@ -106,7 +110,7 @@ enum symbolon_status engine_subscribe(struct engine *e, const struct symbolon_su
     if (r == NULL)
         return error_set(error, SYMBOLON_NO_MEMORY, "", "out of memory");
     size_t before = e->out.len;
-    mqtt_write_subscribe(&e->out, MQTT_5, r->packet_id, NULL, subs, count);
+    mqtt_write_subscribe(&e->out, e->settings.version, r->packet_id, NULL, subs, count);
     return ask(e, r, before, ret_id, error);
 }
 
@@ -132,7 +136,7 @@ enum symbolon_status engine_unsubscribe(struct engine *e, const char *const *fil
     if (r == NULL)
         return error_set(error, SYMBOLON_NO_MEMORY, "", "out of memory");
     size_t before = e->out.len;
-    mqtt_write_unsubscribe(&e->out, MQTT_5, r->packet_id, NULL, parsed, count);
+    mqtt_write_unsubscribe(&e->out, e->settings.version, r->packet_id, NULL, parsed, count);
     return ask(e, r, before, ret_id, error);
 }
 
@@ -172,12 +176,14 @@ void request_answered(struct engine *e, const struct mqtt_frame *frame)
     struct mqtt_suback suback;
     struct symbolon_error result;
     struct why why = { 0 };
-    enum status st = mqtt_read_suback(frame, MQTT_5, &suback, &why);
+    enum status st = mqtt_read_suback(frame, e->settings.version, &suback, &why);
     struct request *r = st == ST_OK ? find(e, suback.packet_id) : NULL;
 
     if (st == ST_OK && (r == NULL || r->unsubscribe != (suback.type == MQTT_UNSUBACK)))
         st = reject(&why, ST_PROTOCOL, "MQTT5 [MQTT-3.8.4-2]", "an answer to a request that was not made", 0);
-    if (st == ST_OK && suback.reasons.len != r->count)
+    bool says_codes =
+        e->settings.version == MQTT_5 || suback.type == MQTT_SUBACK; /* UNSUBACK of 3.1.1 has none */
+    if (st == ST_OK && says_codes && suback.reasons.len != r->count)
         st = reject(&why, ST_PROTOCOL, "MQTT5 [MQTT-3.9.3-1]", "not one reason code for each filter", 0);
     if (st != ST_OK) {
         engine_fail_why(e, st, &why);
