@@ -39,7 +39,8 @@ struct subscribe_op {
     uint32_t subscription_id;
     uint32_t waiting; /* for other shards; one more while on_subscribe() runs */
     bool refused;
-    struct why why; /* of the first refusal, for the reason string */
+    struct why why;        /* of the first refusal, for the reason string */
+    uint32_t grant_serial; /* of the session when it began */
     uint8_t *text;
     uint8_t *reasons;
     size_t count;
@@ -74,6 +75,7 @@ static struct subscribe_op *op_new(struct conn *c, const struct mqtt_subscribe *
     list_append(&op->session->operations, &op->link);
     list_append(&op->shard->operations, &op->shard_link);
     op->session->held++;
+    op->grant_serial = op->session->grant_serial;
     return op;
 }
 
@@ -131,11 +133,49 @@ static void send_retained(struct subscribe_op *op, const struct op_filter *f)
     }
 }
 
+static void refuse_filter(struct op_filter *f, uint8_t code, enum status st, const struct why *why)
+{
+    struct subscribe_op *op = f->op;
+
+    op->reasons[f - op->filters] = code;
+    if (!op->refused) {
+        op->refused = true;
+        op->why = *why;
+    }
+    atomic_fetch_add_explicit(&op->shard->stats.refusals[st], 1, memory_order_relaxed);
+    log_event(op->conn == NULL ? op->shard->log : &op->conn->log, LOG_NOTICE, "subscribe_refused",
+              F_WHY(st, *why), F_I64("reason_code", code), F_SPAN("filter", f->filter));
+}
+
+/* Another grant came meanwhile, and took subscriptions with it: what is not there is not acknowledged, and its retained
+ * messages are not sent (MT-98, MT-107). */
+static void refuse_lost(struct subscribe_op *op)
+{
+    uint8_t code =
+        op->shard->settings->hide_topics ? (uint8_t)MQTT_UNSPECIFIED_ERROR : status_mqtt5_code(ST_NOT_IN_SCOPE);
+
+    for (size_t i = 0; i < op->count; i++) {
+        struct op_filter *f = &op->filters[i];
+        struct why why;
+
+        if (op->reasons[i] >= MQTT_UNSPECIFIED_ERROR ||
+            subscription_find(op->session, (struct topic_filter){ f->filter }) != NULL)
+            continue;
+        for (uint32_t k = 0; k < f->found_count; k++)
+            message_unref(f->found[k]);
+        f->found_count = 0;
+        (void)reject(&why, ST_NOT_IN_SCOPE, "MT-107", "the permission for this filter was taken back", 0);
+        refuse_filter(f, code, ST_NOT_IN_SCOPE, &why);
+    }
+}
+
 static void op_finish(struct subscribe_op *op)
 {
     struct session *s = op->session;
     struct conn *c = op->conn;
 
+    if (s != NULL && s->grant_serial != op->grant_serial)
+        refuse_lost(op);
     if (s != NULL) {
         s->held--;
         if (conn_is_open(c)) {
@@ -266,20 +306,6 @@ void subscribe_on_found(struct shard *shard, struct shard_msg *msg)
 }
 
 /* ---- one filter ---- */
-
-static void refuse_filter(struct op_filter *f, uint8_t code, enum status st, const struct why *why)
-{
-    struct subscribe_op *op = f->op;
-
-    op->reasons[f - op->filters] = code;
-    if (!op->refused) {
-        op->refused = true;
-        op->why = *why;
-    }
-    atomic_fetch_add_explicit(&op->shard->stats.refusals[st], 1, memory_order_relaxed);
-    log_event(op->conn == NULL ? op->shard->log : &op->conn->log, LOG_NOTICE, "subscribe_refused",
-              F_WHY(st, *why), F_I64("reason_code", code), F_SPAN("filter", f->filter));
-}
 
 /* Every other shard has answered about this filter. */
 static void on_known(struct shard *shard, struct interest_waiter *waiter, bool ok)

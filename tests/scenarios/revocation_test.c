@@ -1,0 +1,476 @@
+/* News of tokens on live sessions: revoked ones are cut, narrowed ones lose what they no longer cover (RFC 9770 10,
+ * MT-98, MT-107), wherever they are, and nobody else notices. */
+#include "harness.h"
+
+#include "codec/json.h"
+#include "crypto/hash.h"
+#include "jose/jwk.h"
+
+#include <stdio.h>
+
+#define ALL "[[\"a/#\",[\"pub\",\"sub\"]]]"
+
+/* Somebody with a token, whose text we know. */
+struct holder {
+    struct key *key;
+    struct buf token;
+    uint8_t hash[TOKEN_HASH_LEN];
+};
+
+static struct holder holder_new(struct bench *b, const char *scope)
+{
+    struct holder h;
+
+    buf_init(&h.token, 65535);
+    assert_int_equal(key_generate(KEY_ED25519, &h.key), ST_OK);
+    token_make(b, &(struct token_wish){ .scope = scope, .key = h.key }, &h.token);
+    assert_int_equal(sha256(buf_span(&h.token), h.hash), ST_OK);
+    return h;
+}
+
+static void holder_done(struct holder *h)
+{
+    key_unref(h->key);
+    buf_done(&h->token);
+}
+
+static struct conn_io *connect_holder(struct bench *b, const struct holder *h, struct connect_wish wish)
+{
+    struct conn_io *c = client_new(b);
+    struct buf pop, data;
+
+    buf_init(&pop, ACE_POP_MAX);
+    buf_init(&data, 65535);
+    assert_int_equal(pop_make_exporter(h->key, span_of(c->exporter_value, ACE_EXPORTER_LEN), &pop), ST_OK);
+    assert_int_equal(auth_data_write_connect(buf_span(&h->token), buf_span(&pop), &data), ST_OK);
+    wish.data = buf_span(&data);
+    wish.has_data = true;
+    client_connect(c, &wish);
+    (void)expect_connack(c, MQTT_SUCCESS);
+    buf_done(&pop);
+    buf_done(&data);
+    return c;
+}
+
+static void tell_all(struct bench *b, const uint8_t *hash, struct token *token)
+{
+    const struct why why = { "RFC 9770", "the token was revoked", 0 };
+
+    for (unsigned i = 0; i < b->count; i++)
+        shard_token_status(b->shard[i], hash, token, why, b->now);
+    bench_flush(b);
+    if (!b->manual)
+        bench_run(b);
+}
+
+static void revoke(struct bench *b, const struct holder *h)
+{
+    tell_all(b, h->hash, NULL);
+}
+
+/* What introspection says of it now: this scope, and this key. */
+static void narrow_to(struct bench *b, const struct holder *h, const char *scope, const struct key *key)
+{
+    CLEANUP(token_unrefp)
+    struct token *token = NULL;
+    CLEANUP(js_unrefp)
+    struct js *jwk = NULL;
+    CLEANUP(buf_done)
+    struct buf body;
+
+    buf_init(&body, 4096);
+    assert_int_equal(jwk_print(key, SPAN_NONE, NULL, false, &jwk), ST_OK);
+    put_fmt(&body, "{\"active\":true,\"aud\":\"" BENCH_AUD "\",\"exp\":%lld,\"scope\":%s,\"cnf\":{\"jwk\":",
+            (long long)b->now.wall.s + 600, scope);
+    assert_int_equal(js_print(jwk, &body), ST_OK);
+    put_str(&body, "}}");
+    assert_int_equal(token_from_introspection(buf_span(&body), buf_span(&h->token), SPAN(BENCH_ISS),
+                                              b->verifier, b->now.wall, &token, NULL),
+                     ST_OK);
+    assert_memory_equal(token->hash, h->hash, TOKEN_HASH_LEN);
+    tell_all(b, h->hash, token);
+}
+
+static void expect_alive(struct conn_io *c)
+{
+    struct mqtt_frame frame;
+
+    client_ping(c);
+    assert_true(client_next(c, &frame));
+    assert_int_equal(frame.type, MQTT_PINGRESP);
+}
+
+static void id_at(struct bench *b, unsigned shard, const char *prefix, char id[32])
+{
+    for (int i = 0;; i++) {
+        (void)snprintf(id, 32, "%s-%d", prefix, i);
+        if (shard_home(&b->settings, b->count, span_of_str(id)) == shard)
+            return;
+    }
+}
+
+/* ---- revoked ---- */
+
+static void a_revoked_token_ends_its_connection_with_a_reason(void **state) /* MT-98, MT-112 */
+{
+    struct bench *b = bench_new(1);
+    struct holder h = holder_new(b, ALL);
+    struct conn_io *other = client_connected(b, "o", ALL);
+    struct conn_io *c = connect_holder(
+        b, &h, (struct connect_wish){ .id = "c", .will_topic = "a/gone", .will_payload = "revoked" });
+    struct mqtt_disconnect d;
+
+    (void)state;
+    client_subscribe(other, "a/gone", 0, MQTT_SUCCESS);
+    revoke(b, &h);
+    d = expect_disconnect(c, MQTT_NOT_AUTHORIZED);
+    assert_reason(&d.properties, "RFC 9770");
+    (void)expect_publish(other, "a/gone", "revoked", 0);
+    assert_int_equal(log_count(b, "token_revoked"), 1);
+    assert_int_equal(STAT(b, tokens_revoked), 1);
+    assert_int_equal(STAT(b, sessions), 1);
+    expect_alive(other);
+    holder_done(&h);
+    bench_free(b);
+}
+
+static void every_session_of_the_token_is_cut_on_every_shard(void **state)
+{
+    struct bench *b = bench_new(3);
+    struct holder h = holder_new(b, ALL), o = holder_new(b, ALL);
+    struct conn_io *c[6], *other[3];
+
+    (void)state;
+    for (unsigned i = 0; i < 6; i++) {
+        char id[32];
+        id_at(b, i % 3, i < 3 ? "first" : "second", id);
+        c[i] = connect_holder(b, &h, (struct connect_wish){ .id = id });
+        assert_int_equal(c[i]->at, i % 3);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        char id[32];
+        id_at(b, i, "other", id);
+        other[i] = connect_holder(b, &o, (struct connect_wish){ .id = id });
+    }
+    revoke(b, &h);
+    for (unsigned i = 0; i < 6; i++)
+        (void)expect_disconnect(c[i], MQTT_NOT_AUTHORIZED);
+    for (unsigned i = 0; i < 3; i++) {
+        expect_alive(other[i]);
+    }
+    assert_int_equal(STAT(b, sessions), 3);
+    revoke(b, &h); /* told twice, or of a token nobody uses: nothing */
+    assert_int_equal(log_count(b, "token_revoked"), 6);
+    holder_done(&h);
+    holder_done(&o);
+    bench_free(b);
+}
+
+static void a_session_waiting_for_its_client_loses_its_grant(void **state) /* MT-74 */
+{
+    struct bench *b = bench_new(1);
+    struct holder h = holder_new(b, ALL), later = holder_new(b, "[[\"a/1\",[\"sub\"]]]");
+    struct conn_io *pub = client_connected(b, "p", ALL);
+    struct conn_io *c = connect_holder(b, &h, (struct connect_wish){ .id = "c", .expiry_s = 1000 });
+    uint16_t packet_id;
+
+    (void)state;
+    b->settings.check_client_id_owner = false;
+    client_subscribe(c, "a/#", 1, MQTT_GRANTED_QOS_1);
+    client_drop(c);
+    client_publish(pub, "a/1", "one", 1, 1);
+    (void)expect_ack(pub, MQTT_PUBACK, 1, MQTT_SUCCESS);
+    client_publish(pub, "a/2", "two", 1, 2);
+    (void)expect_ack(pub, MQTT_PUBACK, 2, MQTT_SUCCESS);
+    revoke(b, &h);
+    assert_int_equal(log_count(b, "token_revoked"), 1);
+    assert_int_equal(STAT(b, sessions), 2); /* it may come back with a better one */
+    revoke(b, &h);
+    assert_int_equal(log_count(b, "token_revoked"), 1);
+    c = client_new(b);
+    {
+        struct buf pop, data;
+        buf_init(&pop, ACE_POP_MAX);
+        buf_init(&data, 65535);
+        assert_int_equal(pop_make_exporter(later.key, span_of(c->exporter_value, ACE_EXPORTER_LEN), &pop),
+                         ST_OK);
+        assert_int_equal(auth_data_write_connect(buf_span(&later.token), buf_span(&pop), &data), ST_OK);
+        client_connect(
+            c, &(struct connect_wish){
+                   .id = "c", .resume = true, .expiry_s = 1000, .data = buf_span(&data), .has_data = true });
+        buf_done(&pop);
+        buf_done(&data);
+    }
+    assert_true(expect_connack(c, MQTT_SUCCESS).session_present);
+    packet_id = expect_publish(c, "a/1", "one", 1).packet_id;
+    client_ack(c, MQTT_PUBACK, packet_id, MQTT_SUCCESS);
+    expect_nothing(c); /* a/2 is not covered any more */
+    holder_done(&h);
+    holder_done(&later);
+    bench_free(b);
+}
+
+static void a_session_that_renewed_its_token_does_not_rest_on_the_old_one(void **state) /* MT-107 */
+{
+    struct bench *b = bench_new(1);
+    struct holder h = holder_new(b, ALL), fresh = holder_new(b, ALL);
+    struct conn_io *c = connect_holder(b, &h, (struct connect_wish){ .id = "c" });
+    struct mqtt_auth auth;
+    struct buf pop, data;
+
+    (void)state;
+    buf_init(&pop, ACE_POP_MAX);
+    buf_init(&data, 65535);
+    assert_int_equal(auth_data_write_connect(buf_span(&fresh.token), SPAN_NONE, &data), ST_OK);
+    client_auth(c, MQTT_REAUTHENTICATE, ACE_METHOD, buf_span(&data));
+    auth = expect_auth(c, MQTT_CONTINUE_AUTHENTICATION);
+    assert_int_equal(pop_make_nonces(fresh.key, auth.properties.auth_data, SPAN("12345678"), &pop), ST_OK);
+    buf_reset(&data);
+    assert_int_equal(auth_data_write_answer(SPAN("12345678"), buf_span(&pop), false, &data), ST_OK);
+    client_auth(c, MQTT_CONTINUE_AUTHENTICATION, ACE_METHOD, buf_span(&data));
+    (void)expect_auth(c, MQTT_SUCCESS);
+    revoke(b, &h);
+    client_subscribe(c, "a/1", 0, MQTT_SUCCESS);
+    revoke(b, &fresh);
+    (void)expect_disconnect(c, MQTT_NOT_AUTHORIZED);
+    buf_done(&pop);
+    buf_done(&data);
+    holder_done(&h);
+    holder_done(&fresh);
+    bench_free(b);
+}
+
+static void a_re_authentication_under_way_goes_with_its_connection(void **state)
+{
+    struct bench *b = bench_new(1);
+    struct holder h = holder_new(b, ALL), fresh = holder_new(b, ALL);
+    struct conn_io *c = connect_holder(b, &h, (struct connect_wish){ .id = "c" });
+    struct buf data;
+
+    (void)state;
+    buf_init(&data, 65535);
+    assert_int_equal(auth_data_write_connect(buf_span(&fresh.token), SPAN_NONE, &data), ST_OK);
+    client_auth(c, MQTT_REAUTHENTICATE, ACE_METHOD, buf_span(&data));
+    (void)expect_auth(c, MQTT_CONTINUE_AUTHENTICATION);
+    revoke(b, &h);
+    (void)expect_disconnect(c, MQTT_NOT_AUTHORIZED);
+    buf_done(&data);
+    holder_done(&h);
+    holder_done(&fresh);
+    bench_free(b);
+}
+
+static void an_issuer_silent_for_too_long_takes_its_sessions_along(void **state)
+{
+    struct bench *b = bench_new(1);
+    struct conn_io *c = client_connected(b, "c", ALL);
+    const struct why why = { "revocation.max_stale", "nothing was heard", 0 };
+
+    (void)state;
+    shard_issuer_silent(b->shard[0], SPAN("https://other.example"), why, b->now);
+    expect_alive(c);
+    shard_issuer_silent(b->shard[0], SPAN(BENCH_ISS), why, b->now);
+    (void)expect_disconnect(c, MQTT_NOT_AUTHORIZED);
+    assert_int_equal(log_count(b, "issuer_silent"), 1);
+    bench_free(b);
+}
+
+/* ---- changed ---- */
+
+static void a_narrowed_token_takes_what_it_does_not_cover_and_leaves_the_rest(void **state) /* MT-107 */
+{
+    struct bench *b = bench_new(1);
+    struct holder h = holder_new(b, ALL);
+    struct conn_io *pub = client_connected(b, "p", ALL);
+    struct conn_io *c = connect_holder(b, &h, (struct connect_wish){ .id = "c" });
+
+    (void)state;
+    client_subscribe(c, "a/1", 0, MQTT_SUCCESS);
+    client_subscribe(c, "a/2", 0, MQTT_SUCCESS);
+    client_publish(c, "a/3", "allowed, and remembered so", 0, 0);
+    narrow_to(b, &h, "[[\"a/2\",[\"sub\"]]]", h.key);
+    assert_int_equal(STAT(b, subscriptions), 1);
+    assert_int_equal(STAT(b, tokens_changed), 1);
+    assert_int_equal(log_count(b, "token_changed"), 1);
+    client_publish(pub, "a/1", "not yours", 0, 0);
+    client_publish(pub, "a/2", "yours", 0, 0);
+    (void)expect_publish(c, "a/2", "yours", 0);
+    expect_nothing(c);
+    client_publish(c, "a/3", "remembered no more", 1, 1);
+    (void)expect_ack(c, MQTT_PUBACK, 1, MQTT_NOT_AUTHORIZED);
+    revoke(b, &h); /* still found under its hash */
+    (void)expect_disconnect(c, MQTT_NOT_AUTHORIZED);
+    holder_done(&h);
+    bench_free(b);
+}
+
+static void losing_a_subscription_so_can_be_made_to_end_the_connection(void **state) /* MT-107, by option */
+{
+    struct bench *b = bench_new(1);
+    struct holder h = holder_new(b, ALL);
+    struct conn_io *c;
+
+    (void)state;
+    b->settings.reauth_lost_disconnects = true;
+    c = connect_holder(b, &h, (struct connect_wish){ .id = "c" });
+    client_subscribe(c, "a/1", 0, MQTT_SUCCESS);
+    narrow_to(b, &h, ALL, h.key);
+    expect_nothing(c);
+    narrow_to(b, &h, "[[\"a/2\",[\"sub\"]]]", h.key);
+    (void)expect_disconnect(c, MQTT_NOT_AUTHORIZED);
+    holder_done(&h);
+    bench_free(b);
+}
+
+static void a_narrowed_token_holds_for_a_session_without_its_client_too(void **state) /* MT-74 */
+{
+    struct bench *b = bench_new(1);
+    struct holder h = holder_new(b, ALL);
+    struct conn_io *c = connect_holder(b, &h, (struct connect_wish){ .id = "c", .expiry_s = 1000 });
+
+    (void)state;
+    client_subscribe(c, "a/1", 1, MQTT_GRANTED_QOS_1);
+    client_subscribe(c, "a/2", 1, MQTT_GRANTED_QOS_1);
+    client_drop(c);
+    narrow_to(b, &h, "[[\"a/2\",[\"sub\"]]]", h.key);
+    assert_int_equal(STAT(b, subscriptions), 1);
+    bench_advance(b, 700000); /* the grant ends meanwhile; the session does not */
+    assert_int_equal(STAT(b, sessions), 1);
+    holder_done(&h);
+    bench_free(b);
+}
+
+static void an_answer_about_another_key_ends_the_session(void **state) /* TK-65 */
+{
+    struct bench *b = bench_new(1);
+    struct holder h = holder_new(b, ALL);
+    struct conn_io *c = connect_holder(b, &h, (struct connect_wish){ .id = "c" });
+    struct key *key;
+
+    (void)state;
+    assert_int_equal(key_generate(KEY_ED25519, &key), ST_OK);
+    narrow_to(b, &h, ALL, key);
+    (void)expect_disconnect(c, MQTT_NOT_AUTHORIZED);
+    assert_true(log_has(b, "token_revoked", "TK-65"));
+    key_unref(key);
+    holder_done(&h);
+    bench_free(b);
+}
+
+/* ---- what is on its way ---- */
+
+/* Between two shards lies an inbox: what was published before the news and arrives after it is judged by the grant in force
+ * then. */
+static void a_message_in_flight_is_judged_by_the_grant_when_it_is_delivered(void **state) /* MT-98, MT-107 */
+{
+    for (int revoked = 0; revoked < 2; revoked++) {
+        struct bench *b = bench_new(2);
+        struct holder h = holder_new(b, ALL);
+        char id[32], pub_id[32];
+        struct conn_io *c, *pub;
+
+        id_at(b, 0, "c", id);
+        id_at(b, 1, "p", pub_id);
+        c = connect_holder(b, &h, (struct connect_wish){ .id = id });
+        pub = client_connected(b, pub_id, ALL);
+        client_subscribe(c, "a/1", 1, MQTT_GRANTED_QOS_1);
+        client_subscribe(c, "a/2", 0, MQTT_SUCCESS);
+        b->manual = true;
+        client_publish(pub, "a/1", "late", 1, 1);
+        client_publish(pub, "a/2", "kept", 0, 0);
+        (void)bench_turn(b, 1);
+        bench_flush(b); /* in the inbox of the subscriber's shard */
+        expect_nothing(c);
+        if (revoked)
+            revoke(b, &h);
+        else
+            narrow_to(b, &h, "[[\"a/2\",[\"sub\"]]]", h.key);
+        b->manual = false;
+        bench_run(b);
+        if (revoked) {
+            (void)expect_disconnect(c, MQTT_NOT_AUTHORIZED);
+        } else {
+            (void)expect_publish(c, "a/2", "kept", 0);
+            expect_nothing(c);
+        }
+        (void)expect_ack(pub, MQTT_PUBACK, 1, MQTT_SUCCESS);
+        holder_done(&h);
+        bench_free(b);
+    }
+    (void)state;
+}
+
+/* What waits for the client to make room was allowed when it was queued. */
+static void a_message_waiting_for_room_is_judged_again(void **state) /* MT-74, MT-98 */
+{
+    struct bench *b = bench_new(1);
+    struct holder h = holder_new(b, ALL);
+    struct conn_io *c = connect_holder(b, &h, (struct connect_wish){ .id = "c", .receive_maximum = 1 });
+    struct conn_io *pub = client_connected(b, "p", ALL);
+    uint16_t packet_id;
+
+    (void)state;
+    client_subscribe(c, "a/#", 1, MQTT_GRANTED_QOS_1);
+    client_publish(pub, "a/1", "1", 1, 1);
+    client_publish(pub, "a/2", "2", 1, 2);
+    packet_id = expect_publish(c, "a/1", "1", 1).packet_id;
+    narrow_to(b, &h, "[[\"a/1\",[\"sub\"]]]", h.key);
+    client_ack(c, MQTT_PUBACK, packet_id, MQTT_SUCCESS);
+    expect_nothing(c);
+    assert_int_equal(STAT(b, dropped_not_authorized), 1);
+    holder_done(&h);
+    bench_free(b);
+}
+
+/* A SUBSCRIBE waits for every shard; its retained messages come last. */
+static void a_subscription_under_way_is_lost_like_any_other(void **state) /* MT-107 */
+{
+    struct bench *b = bench_new(2);
+    struct holder h = holder_new(b, ALL);
+    struct conn_io *pub, *c;
+    char id[32];
+
+    (void)state;
+    id_at(b, 0, "c", id);
+    pub = client_connected(b, "p", ALL);
+    c = connect_holder(b, &h, (struct connect_wish){ .id = id });
+    for (int i = 0; i < 8; i++) { /* on both shards */
+        char topic[32];
+        (void)snprintf(topic, sizeof topic, "a/1/%d", i);
+        client_publish_with(pub, &(struct publish_wish){ .topic = topic, .payload = "old", .retain = true });
+    }
+    b->manual = true;
+    client_subscribe_with(c, wish_filter("a/1/#", 1), 0, 7);
+    (void)bench_turn(b, 0);
+    bench_flush(b);
+    narrow_to(b, &h, "[[\"a/2\",[\"sub\"]]]", h.key);
+    b->manual = false;
+    bench_run(b);
+    client_publish(pub, "a/1/1", "new", 0, 0);
+    (void)expect_suback(c, 7, MQTT_NOT_AUTHORIZED);
+    expect_nothing(c);
+    assert_int_equal(STAT(b, subscriptions), 0);
+    expect_alive(c);
+    holder_done(&h);
+    bench_free(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_revoked_token_ends_its_connection_with_a_reason),
+        cmocka_unit_test(every_session_of_the_token_is_cut_on_every_shard),
+        cmocka_unit_test(a_session_waiting_for_its_client_loses_its_grant),
+        cmocka_unit_test(a_session_that_renewed_its_token_does_not_rest_on_the_old_one),
+        cmocka_unit_test(a_re_authentication_under_way_goes_with_its_connection),
+        cmocka_unit_test(an_issuer_silent_for_too_long_takes_its_sessions_along),
+        cmocka_unit_test(a_narrowed_token_takes_what_it_does_not_cover_and_leaves_the_rest),
+        cmocka_unit_test(losing_a_subscription_so_can_be_made_to_end_the_connection),
+        cmocka_unit_test(a_narrowed_token_holds_for_a_session_without_its_client_too),
+        cmocka_unit_test(an_answer_about_another_key_ends_the_session),
+        cmocka_unit_test(a_message_in_flight_is_judged_by_the_grant_when_it_is_delivered),
+        cmocka_unit_test(a_message_waiting_for_room_is_judged_again),
+        cmocka_unit_test(a_subscription_under_way_is_lost_like_any_other),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
