@@ -54,7 +54,7 @@ enum sig_alg sig_for_key(const struct key *key)
     for (size_t i = 0; i < SIG_ALGS; i++)
         if (sig_fits((enum sig_alg)i, key))
             return (enum sig_alg)i;
-    ASSERT(!"a kind of key without an algorithm");
+    ASSERT(false); /* a kind of key without an algorithm */
     return SIG_HS256;
 }
 
