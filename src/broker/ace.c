@@ -1,6 +1,7 @@
 #include "broker/ace.h"
 
 #include "broker/conn.h"
+#include "broker/known.h"
 #include "broker/send.h"
 #include "broker/shard_priv.h"
 
@@ -30,6 +31,7 @@ static void give_up(struct conn *c)
     timer_stop(&c->shard->timers, &c->ace.timer);
     explicit_bzero(c->ace.rs_nonce, sizeof c->ace.rs_nonce);
     token_unref(TAKE(c->ace.token));
+    key_unref(TAKE(c->ace.key));
 }
 
 void ace_done(struct conn *c)
@@ -70,14 +72,35 @@ static enum status prove_by_exporter(struct conn *c, struct span pop, struct why
     case EXPORTER_NONE:
         return reject(why, ST_BAD_PROOF, "MT-56", "no TLS exporter value on this connection", 0);
     }
-    st = pop_check_exporter(c->ace.token->cnf, span_of(exporter, sizeof exporter), pop, why);
+    st = pop_check_exporter(c->ace.key, span_of(exporter, sizeof exporter), pop, why);
     explicit_bzero(exporter, sizeof exporter);
+    key_unref(TAKE(c->ace.key));
     return st;
+}
+
+/* A key that cnf holds, or that of the certificate it names, which TLS has then proved already: at CONNECT that is
+ * enough (MT-67). Re-authentication asks for a proof of its own (MT-103). */
+static enum status find_key(struct conn *c, bool connecting, struct span pop, bool *ret_proved, struct why *why)
+{
+    struct ace *ace = &c->ace;
+
+    *ret_proved = ace->token->cnf_how == TOKEN_CNF_X5T && connecting && pop.len == 0;
+    if (ace->token->cnf_how == TOKEN_CNF_X5T)
+        return known_certificate(c, ace->token, *ret_proved ? NULL : &ace->key, why);
+    if (ace->token->cnf == NULL)
+        return reject(why, ST_BAD_PROOF, "MT-65", "the key for the proof is not known", 0);
+    ace->key = key_ref(ace->token->cnf);
+    return ST_OK;
 }
 
 /* ace.token is verified; on to the proof. */
 static enum status prove(struct conn *c, struct span pop, struct why *why)
 {
+    bool proved;
+    enum status st = find_key(c, c->state != CONN_OPEN, pop, &proved, why);
+
+    if (st != ST_OK || proved)
+        return st;
     if (pop.len == 0)
         return challenge(c, why);
     c->ace.proved_by_challenge = false;
@@ -121,15 +144,31 @@ enum status ace_begin(struct conn *c, struct span data, bool reauth, struct why 
     return st;
 }
 
+enum status ace_begin_stored(struct conn *c, struct span client_id, struct why *why)
+{
+    const struct session *s = session_find(c->shard, client_id);
+    enum status st;
+
+    ASSERT(c->ace.phase == ACE_IDLE && c->ace.token == NULL);
+    if (s == NULL || s->grant->token == NULL || grant_expired(s->grant, c->shard->now))
+        return reject(why, ST_DENIED, "MT-60", "no token in the CONNECT, and none is stored", 0);
+    c->ace.token = token_ref(s->grant->token);
+    st = prove(c, SPAN_NONE, why);
+    if (st != ST_OK && st != ST_PENDING)
+        give_up(c);
+    return st;
+}
+
 static enum status check_answer(struct conn *c, struct span data, struct why *why)
 {
-    const struct key *cnf = c->ace.token->cnf;
+    CLEANUP(key_unrefp)
+    struct key *key = TAKE(c->ace.key);
     struct auth_answer answer;
-    enum status st = auth_data_parse_answer(data, pop_len_for(cnf), &answer, why);
+    enum status st = auth_data_parse_answer(data, pop_len_for(key), &answer, why);
 
     if (st != ST_OK)
         return st;
-    return pop_check_nonces(cnf, span_of(c->ace.rs_nonce, ACE_NONCE_LEN), answer.nonce, answer.pop, why);
+    return pop_check_nonces(key, span_of(c->ace.rs_nonce, ACE_NONCE_LEN), answer.nonce, answer.pop, why);
 }
 
 /* ---- how it ends ---- */

@@ -25,6 +25,7 @@ struct ace {
     bool proved_by_challenge; /* D-15 */
     uint8_t rs_nonce[ACE_NONCE_LEN];
     struct token *token; /* verified; proved or about to be */
+    struct key *key;     /* to check the proof with: the token's, or that of the certificate it names */
     struct inquiry inquiry;
     uint8_t *pop; /* what came with the token, while RESOLVING */
     size_t pop_len;
@@ -37,6 +38,10 @@ void ace_done(struct conn *c);
 /* Authentication Data of a CONNECT, or of AUTH 0x19 (`reauth`). ST_OK: ace.token is proved. ST_PENDING: it goes on
  * later, through on_auth() or when the token was looked up. Else refused, and ace.token is NULL. */
 enum status ace_begin(struct conn *c, struct span data, bool reauth, struct why *why) MUST_CHECK;
+
+/* MT-60: a CONNECT with the method but without data, for the token that the session of this Client Identifier rests
+ * on. The identifier is anybody's to claim: the proof decides. */
+enum status ace_begin_stored(struct conn *c, struct span client_id, struct why *why) MUST_CHECK;
 
 /* On the wire whatever is wrong with token, data or proof is 0x87 (MT-90), unless it is our own trouble; the status
  * keeps the difference for the log. */

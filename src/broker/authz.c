@@ -26,9 +26,11 @@ static void cache_put(struct authz_cache *cache, struct span topic)
 
 enum status authz_alive(const struct authz *az, struct why *why)
 {
-    if (grant_expired(az->grant, az->now))
-        return reject(why, ST_TOKEN_EXPIRED, "MT-100", "token expired", 0);
-    return ST_OK;
+    if (!grant_expired(az->grant, az->now))
+        return ST_OK;
+    if (az->grant->token == NULL)
+        return reject(why, ST_DENIED, "MT-40", "without a token one may stay for a short time only", 0);
+    return reject(why, ST_TOKEN_EXPIRED, "MT-100", "token expired", 0);
 }
 
 /* The scope that speaks beside the public one; NULL for who came without a token. */
@@ -48,7 +50,7 @@ static enum status may_publish(const struct authz *az, struct topic_name topic, 
                                const char *text, struct why *why)
 {
     if (span_eq_str(topic.s, AUTHZ_INFO_TOPIC))
-        return reject(why, ST_DENIED, "MT-30", "authz-info is not served by this broker", 0);
+        return reject(why, ST_DENIED, "MT-30", "tokens cannot be published here", 0);
     if (own_scope(az) != NULL && scope_may_publish(own_scope(az), topic))
         return ST_OK;
     if (az->public_scope != NULL && scope_may_publish(az->public_scope, topic))

@@ -1,5 +1,6 @@
 #include "broker/conn.h"
 
+#include "broker/authz_info.h"
 #include "broker/connect.h"
 #include "broker/send.h"
 #include "broker/shard_priv.h"
@@ -101,6 +102,10 @@ static void close_now(struct conn *c)
     c->io = NULL;
     timer_stop(&c->shard->timers, &c->timer);
     ace_done(c);
+    authz_info_done(c);
+    if (c->visitor)
+        c->shard->visitors--;
+    c->visitor = false;
     list_remove(&c->link);
     list_append(&c->shard->dead, &c->link);
     STATS_DEC(&c->shard->stats, connections);
@@ -226,21 +231,26 @@ static void on_timer(struct timer *timer, struct now now)
 
 /* ---- input ---- */
 
+void conn_grant_over(struct conn *c)
+{
+    struct authz az = conn_authz(c);
+    struct why why;
+    enum status st = authz_alive(&az, &why);
+
+    ASSERT(st != ST_OK);
+    if (az.grant->token != NULL)
+        STATS_INC(&c->shard->stats, tokens_expired);
+    conn_refuse(c, status_mqtt5_code(st), st, &why, az.grant->token != NULL ? "token_expired" : "visit_over");
+}
+
 /* MT-100: the second line behind the timer. DISCONNECT needs no permission, and AUTH may bring a new token. */
 static bool token_alive(struct conn *c, enum mqtt_packet_type type)
 {
-    struct authz az;
-    struct why why;
-    enum status st;
-
     if (c->state != CONN_OPEN || type == MQTT_DISCONNECT || type == MQTT_AUTH)
         return true;
-    az = conn_authz(c);
-    st = authz_alive(&az, &why);
-    if (st == ST_OK)
+    if (!grant_expired(c->session->grant, c->shard->now))
         return true;
-    STATS_INC(&c->shard->stats, tokens_expired);
-    conn_refuse(c, status_mqtt5_code(st), st, &why, "token_expired");
+    conn_grant_over(c);
     return false;
 }
 

@@ -33,6 +33,7 @@ struct conn {
     struct log log;
     struct session *session;
     struct ace ace;
+    struct authz_upload *upload; /* a token on its way to authz-info; NULL: none */
     struct authz_cache allowed;
     struct timer timer;
     int64_t last_packet_ms;
@@ -49,6 +50,7 @@ struct conn {
     bool paused;          /* reading, by us */
     bool output_full;     /* waiting for shard_output_drained() */
     bool no_will;         /* set when closing: the client took its Will back */
+    bool visitor;         /* neither token nor public topics: for authz-info alone, and not for long */
     bool connect_seen;    /* a CONNECT of version 5 came: there is somebody to send CONNACK to */
     bool hint;            /* a refusal now is for want of a good token: say where to get one (MT-91) */
     struct span *aliases; /* topic_alias_maximum entries, heap copies */
@@ -73,6 +75,9 @@ void conn_moved_away(struct conn *c, unsigned home); /* to its home shard */
 void conn_refuse(struct conn *c, uint8_t code, enum status st, const struct why *why, const char *event);
 /* The same, with the code of the status and the event of the state. */
 void conn_fail(struct conn *c, enum status st, const struct why *why);
+
+/* What it was granted has ended: MT-100. */
+void conn_grant_over(struct conn *c);
 
 /* Frees the closed ones after telling their sessions. */
 void conn_reap(struct shard *shard);

@@ -1,8 +1,10 @@
 /* CONNECT (MQTT5 3.1, 3.2; RFC 9431 2.2.4, 2.4): whose it is, what it may, which session it gets, CONNACK. */
 #include "broker/connect.h"
 
+#include "broker/known.h"
 #include "broker/send.h"
 #include "broker/shard_priv.h"
+#include "broker/token_store.h"
 #include "token/hints.h"
 
 #include <stdio.h>
@@ -26,10 +28,14 @@ static void put_hint(const struct conn *c, struct buf *user_properties)
     const struct shard_settings *settings = c->shard->settings;
     CLEANUP(buf_done)
     struct buf json;
+    uint8_t cnonce[TOKEN_CNONCE_LEN];
     struct hints hints = { .as = settings->hint_as,
                            .audience = settings->hint_audience.len > 0 ? settings->hint_audience : SPAN_NONE,
                            .scope = settings->hint_scope.len > 0 ? settings->hint_scope : SPAN_NONE };
 
+    if (settings->send_cnonce && settings->tokens != NULL &&
+        token_store_cnonce(settings->tokens, c->shard->now, cnonce) == ST_OK) /* AF-15 */
+        hints.cnonce = span_of(cnonce, sizeof cnonce);
     buf_init(&json, HINTS_MAX_BYTES);
     if (hints_write(&hints, &json) == ST_OK)
         mqtt_put_user_property(user_properties, SPAN(ACE_AS_HINT), buf_span(&json));
@@ -169,6 +175,11 @@ static enum status find_session(struct conn *c, const struct mqtt_connect *conne
     s = session_find(shard, id);
     if (s != NULL) {
         st = may_have(s, grant, &yields, why);
+        if (st != ST_OK && grant->token == NULL && shard->settings->authz_info) {
+            /* Perhaps the owner, about to leave a new token for itself: its session stays out of this. */
+            st = assign_client_id(shard, assigned, &id, why);
+            return st != ST_OK ? st : session_new(shard, id, ret_session, why);
+        }
         if (st != ST_OK)
             return st;
         if (s->conn != NULL)
@@ -228,6 +239,8 @@ static enum status open_session(struct conn *c, const struct mqtt_connect *conne
 
     if (st != ST_OK)
         return st;
+    if (c->visitor)
+        grant_limit(grant, c->shard->now, c->shard->settings->visit_ms);
     st = take_will(c, connect, grant, &will, why);
     if (st == ST_OK)
         st = find_session(c, connect, grant, &s, &present, why);
@@ -244,7 +257,7 @@ static enum status open_session(struct conn *c, const struct mqtt_connect *conne
     c->log.own[2] = F_SPAN("client_id", session_client_id(s));
     conn_opened(c);
     send_acceptance(c, connect, present);
-    if (c->ace.in_use)
+    if (s->grant->token != NULL)
         STATS_INC(&c->shard->stats, tokens_accepted);
     log_event(&c->log, LOG_INFO, "client_connected", F_SPAN("subject", grant_subject(s->grant)),
               F_STR("session", present ? "continued" : "new"), F_I64("keep_alive_s", c->keep_alive_ms / 1500),
@@ -289,15 +302,31 @@ static void keep_wishes(struct conn *c, const struct mqtt_connect *connect)
     c->asked_expiry_s = mqtt_has(p, PROP_SESSION_EXPIRY) ? p->session_expiry_s : 0;
 }
 
-/* Without method "ace": the public topics, if there are any (MT-21). Nothing else stands in for a token. */
-static enum status check_public(struct conn *c, const struct mqtt_connect *connect, struct why *why)
+/* Room for who may do nothing but leave a token on authz-info: few at a time, and not for long (MT-21, MT-32, MT-40). */
+static enum status let_visit(struct conn *c, struct why *why)
 {
+    if (!c->shard->settings->authz_info)
+        return reject(why, ST_DENIED, "MT-20", "a token is required; use method ace", 0);
+    if (c->shard->visitors >= c->shard->settings->max_visitors)
+        return reject(why, ST_QUOTA, "authz_info.max_visitors", "too many clients without a token", 0);
+    c->visitor = true;
+    c->shard->visitors++;
+    return ST_OK;
+}
+
+/* Without method "ace": who TLS knows has the token that goes with that (MT-23, MT-129), anybody else the public topics
+ * and authz-info, if there are any (MT-21). Nothing else stands in for a token. */
+static enum status check_no_method(struct conn *c, const struct mqtt_connect *connect, struct why *why)
+{
+    enum status st;
+
     c->hint = true;
     if (connect->has_user_name || connect->has_password)
         return reject(why, ST_BAD_CREDENTIAL, "MT-55", "passwords are not accepted; use method ace", 0);
-    if (c->shard->settings->public_scope == NULL)
-        return reject(why, ST_DENIED, "MT-20", "a token is required; use method ace", 0);
-    return ST_OK;
+    st = known_token(c, &c->ace.token, why);
+    if (st != ST_OK || c->ace.token != NULL || c->shard->settings->public_scope != NULL)
+        return st;
+    return let_visit(c, why);
 }
 
 /* MT-54: who authenticates sends nothing more until the broker has spoken. */
@@ -314,6 +343,8 @@ static enum status check_ace(struct conn *c, const struct mqtt_connect *connect,
     if (connect->has_user_name || connect->has_password)
         return reject(why, ST_BAD_CREDENTIAL, "MT-50", "user name and password must be absent with ace", 0);
     c->hint = true;
+    if ((!mqtt_has(p, PROP_AUTH_DATA) || p->auth_data.len == 0) && c->shard->settings->stored_tokens)
+        return ace_begin_stored(c, connect->client_id, why);
     if (!mqtt_has(p, PROP_AUTH_DATA) || p->auth_data.len == 0)
         return reject(why, ST_DENIED, "MT-92", "no token in the CONNECT", 0);
     return ace_begin(c, p->auth_data, false, why);
@@ -360,7 +391,7 @@ void on_connect(struct conn *c, const struct mqtt_frame *frame, struct span behi
     if (mqtt_has(&connect.properties, PROP_AUTH_METHOD))
         st = check_ace(c, &connect, behind, &why);
     else
-        st = check_public(c, &connect, &why);
+        st = check_no_method(c, &connect, &why);
     if (st == ST_PENDING)
         st = wait_for_proof(c, frame, &why);
     else if (st == ST_OK)

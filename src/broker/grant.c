@@ -45,6 +45,12 @@ void grant_end(struct grant *grant, struct now now)
     grant->until_ms = now.mono.ms < grant->until_ms ? now.mono.ms : grant->until_ms;
 }
 
+void grant_limit(struct grant *grant, struct now now, uint32_t ms)
+{
+    if (grant->until_ms > now.mono.ms + ms)
+        grant->until_ms = now.mono.ms + ms;
+}
+
 void grant_freep(struct grant **grant)
 {
     grant_free(*grant);

@@ -27,6 +27,8 @@ enum status grant_new(struct token *token, struct token_store *tokens, struct no
 void grant_free(struct grant *grant);
 /* Over from now on, whatever the token says: its issuer took it back. The one change a grant ever sees. */
 void grant_end(struct grant *grant, struct now now);
+/* Made to end no later than so many ms from now: before it is given to a session. */
+void grant_limit(struct grant *grant, struct now now, uint32_t ms);
 void grant_freep(struct grant **grant);
 
 bool grant_expired(const struct grant *grant, struct now now);

@@ -1,4 +1,5 @@
 /* PUBLISH from a client (MQTT5 3.3): allowed? then once to everybody who wants it, and acknowledged. */
+#include "broker/authz_info.h"
 #include "broker/route.h"
 #include "broker/send.h"
 #include "broker/shard_priv.h"
@@ -150,6 +151,10 @@ void on_publish(struct conn *c, const struct mqtt_frame *frame)
     if (beyond_receive_maximum(c, &p)) {
         st = reject(&why, ST_QUOTA, "MQTT5 [MQTT-3.3.4-7]", "more in flight than Receive Maximum", 0);
         conn_refuse(c, MQTT_RECEIVE_MAXIMUM_EXCEEDED, st, &why, "packet_refused");
+        return;
+    }
+    if (c->shard->settings->authz_info && span_eq_str(p.topic.s, AUTHZ_INFO_TOPIC)) {
+        authz_info_publish(c, &p);
         return;
     }
     az = conn_authz(c);

@@ -37,17 +37,13 @@ static void on_will_delay(struct timer *timer, struct now now)
 static void on_grant_end(struct timer *timer, struct now now)
 {
     struct session *s = CONTAINER_OF(timer, struct session, grant_timer);
-    struct why why;
 
     if (!grant_expired(s->grant, now)) { /* the calendar was set back, or the timer's reach was shorter */
         session_start_grant_timer(s);
         return;
     }
-    if (!conn_is_open(s->conn))
-        return;
-    STATS_INC(&s->shard->stats, tokens_expired);
-    conn_refuse(s->conn, status_mqtt5_code(ST_TOKEN_EXPIRED),
-                reject(&why, ST_TOKEN_EXPIRED, "MT-100", "token expired", 0), &why, "token_expired");
+    if (conn_is_open(s->conn))
+        conn_grant_over(s->conn);
 }
 
 enum status session_new(struct shard *shard, struct span client_id, struct session **ret_session,
@@ -108,7 +104,7 @@ void session_start_grant_timer(struct session *s)
     struct shard *shard = s->shard;
     int64_t due_ms = g->until_ms;
 
-    if (g->until_s == TIME_NEVER) {
+    if (g->until_s == TIME_NEVER && g->until_ms == TIME_NEVER) {
         timer_stop(&shard->timers, &s->grant_timer);
         return;
     }

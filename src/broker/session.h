@@ -50,7 +50,7 @@ struct session {
     bool in_tokens;
     struct table_node token_node; /* in shard->tokens, by the hash of the grant's token */
     struct list status_link;      /* while news of that token is acted on (token_status.c) */
-    uint32_t expiry_s; /* UINT32_MAX: never (MQTT5 3.1.2.11.2) */
+    uint32_t expiry_s;            /* UINT32_MAX: never (MQTT5 3.1.2.11.2) */
     struct timer expiry_timer;
     struct timer grant_timer; /* runs while connected */
     struct timer will_timer;  /* runs while not */

@@ -27,5 +27,7 @@ void shard_settings_init(struct shard_settings *s)
         .max_retained_bytes = (size_t)256 * 1024 * 1024,
         .send_hints = true,
         .check_client_id_owner = true,
+        .max_visitors = 1000,
+        .visit_ms = 30000,
     };
 }

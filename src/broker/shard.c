@@ -1,10 +1,12 @@
 #include "broker/shard.h"
 
+#include "broker/authz_info.h"
 #include "broker/interest.h"
 #include "broker/route.h"
 #include "broker/shard_priv.h"
 #include "broker/subscribe.h"
 #include "broker/token_status.h"
+#include "broker/token_store.h"
 
 #include <stdlib.h>
 
@@ -28,8 +30,8 @@ static void on_purge(struct timer *timer, struct now now)
 
 static enum status make_tables(struct shard *shard)
 {
-    struct table *const tables[] = { &shard->sessions, &shard->subscriptions, &shard->inquiries,
-                                     &shard->tokens, &shard->interests };
+    struct table *const tables[] = { &shard->sessions, &shard->subscriptions, &shard->inquiries, &shard->tokens,
+                                     &shard->interests };
     const struct shard_settings *settings = shard->settings;
     struct hash_key key;
     enum status st;
@@ -79,6 +81,7 @@ enum status shard_new(unsigned index, unsigned shards, const struct shard_settin
     list_init(&shard->conns);
     list_init(&shard->dead);
     list_init(&shard->operations);
+    list_init(&shard->uploads);
     list_init(&shard->matched);
     buf_init(&shard->scratch, SCRATCH_MAX);
     buf_init(&shard->text, TEXT_MAX);
@@ -143,6 +146,8 @@ void shard_set_verifier(struct shard *shard, struct verifier *verifier)
 
     shard->verifier = verifier == NULL ? NULL : verifier_ref(verifier);
     verifier_unref(old);
+    if (shard->settings->tokens != NULL) /* what the former verified, the new one might not */
+        token_store_forget_all(shard->settings->tokens);
 }
 
 unsigned shard_home(const struct shard_settings *settings, unsigned shards, struct span client_id)
@@ -253,6 +258,13 @@ void shard_token_resolved(struct shard *shard, uint64_t request, enum status st,
     see_clock(shard, now);
     inquiry_resolved(shard, request, st, token, why);
     token_unref(token);
+    leave(shard);
+}
+
+void shard_tokens_stored(struct shard *shard, struct now now)
+{
+    see_clock(shard, now);
+    authz_info_stored(shard);
     leave(shard);
 }
 

@@ -132,6 +132,11 @@ struct shard_settings {
     bool check_client_id_owner;   /* a Client Identifier in use belongs to the token subject that took it */
     const struct scope *public_scope; /* what anybody may do, with or without a token; NULL: nothing (MT-21) */
     struct token_store *tokens;       /* shared by all shards; NULL: nothing is remembered of tokens */
+    bool authz_info;                  /* tokens may be published to authz-info (MT-30); needs `tokens` */
+    uint32_t max_visitors; /* connections that may do nothing but that, with neither token nor public topics */
+    uint32_t visit_ms;     /* how long each may stay */
+    bool stored_tokens;    /* MT-60: CONNECT without a token proves the key of the session's last one */
+    bool send_cnonce;      /* hints carry a cnonce (AF-15) */
 };
 
 void shard_settings_init(struct shard_settings *s); /* the defaults; home_key still has to be filled */
@@ -169,6 +174,9 @@ void shard_message(struct shard *shard, struct shard_msg *msg, struct now now); 
  * whose connection is gone is ignored. */
 void shard_token_resolved(struct shard *shard, uint64_t request, enum status st, struct token *token,
                           struct why why, struct now now);
+
+/* The journal of settings.tokens has reached further: publishers to authz-info who waited for it are answered. */
+void shard_tokens_stored(struct shard *shard, struct now now);
 
 /* News of one token, whose hash (token.h) the revocation list named or whose grant the AS has changed. `token` is what
  * introspection says now (lent), or NULL if it must not be used any longer; `why` then goes to the client and the log.
