@@ -3,6 +3,7 @@
 #include "codec/base64.h"
 #include "crypto/hash.h"
 #include "jose/jwk.h"
+#include "token/claim_rules.h"
 #include "token/claims.h"
 #include "token/cwt_priv.h"
 #include "token/token_priv.h"
@@ -21,10 +22,14 @@ struct claims {
     int64_t exp, exi, iat, nbf;
 };
 
-static enum status read_text(const struct js *js, const char *name, struct span *ret, struct why *why)
+/* `where` may be another name for it (token/claim_rules.h). */
+static enum status read_text(const struct js *js, const char *where, const char *name, struct span *ret,
+                             struct why *why)
 {
+    const struct js *claim = claim_rules_find(js, where, name);
+
     *ret = SPAN_NONE;
-    if (js_get(js, name) == NULL || js_get_str(js, name, ret))
+    if (claim == NULL || js_as_str(claim, ret))
         return ST_OK;
     return reject(why, ST_MALFORMED, "AF-63 claims", "a claim that must be text is not", 0);
 }
@@ -40,17 +45,20 @@ static enum status read_seconds(const struct js *js, const char *name, bool *has
     return ST_OK;
 }
 
-static enum status check_texts(const struct js *js, struct claims *c, struct why *why)
+static enum status check_texts(const struct claim_rules *rules, const struct js *js, struct claims *c,
+                               struct why *why)
 {
     enum status st;
 
     if (!js_is(js, JS_OBJECT))
         return reject(why, ST_MALFORMED, "AF-63 claims", "the claims set is not an object", 0);
-    st = read_text(js, "sub", &c->sub, why);
+    st = claim_rules_check_use(rules, js, why);
     if (st == ST_OK)
-        st = read_text(js, "client_id", &c->client_id, why);
+        st = read_text(js, rules == NULL ? NULL : rules->subject, "sub", &c->sub, why);
     if (st == ST_OK)
-        st = read_text(js, "jti", &c->jti, why);
+        st = read_text(js, rules == NULL ? NULL : rules->client_id, "client_id", &c->client_id, why);
+    if (st == ST_OK)
+        st = read_text(js, NULL, "jti", &c->jti, why);
     return st;
 }
 
@@ -138,9 +146,13 @@ static enum status check_times(const struct verifier_config *settings, const str
 static enum status check_aud(const struct verifier *v, size_t issuer, const struct js *js, struct span *ret_aud,
                              struct why *why)
 {
+    const struct claim_rules *rules = verifier_rules(v, issuer);
     const struct js *aud = js_get(js, "aud");
     struct span one;
 
+    if (rules != NULL && rules->audience_optional &&
+        (aud == NULL || (js_is(aud, JS_ARRAY) && js_size(aud) == 0)))
+        return ST_OK;
     if (js_as_str(aud, &one) && verifier_find_audience(v, issuer, one, ret_aud))
         return ST_OK;
     for (size_t i = 0; js_is(aud, JS_ARRAY) && i < js_size(aud); i++) {
@@ -169,19 +181,15 @@ static enum status scope_from_cwt(const struct cb *claim, struct scope **ret_sco
     return scope_from_cbor(inner, ret_scope, why);
 }
 
-static enum status read_scope(const struct claims_source *source, const struct js *js, struct scope **ret_scope,
-                              struct why *why)
+static enum status read_scope(const struct claim_rules *rules, const struct claims_source *source,
+                              const struct js *js, struct scope **ret_scope, struct why *why)
 {
-    const struct js *claim = js_get(js, "scope");
     const struct cb *in_cwt = cb_get(source->cwt, CWT_SCOPE);
     enum status st;
 
-    if (in_cwt != NULL)
-        st = scope_from_cwt(in_cwt, ret_scope, why);
-    else if (claim != NULL)
-        st = scope_from_claim(claim, ret_scope, why);
-    else
-        st = scope_build(NULL, 0, ret_scope, why);
+    if (in_cwt == NULL)
+        return claim_rules_scope(rules, js, ret_scope, why);
+    st = scope_from_cwt(in_cwt, ret_scope, why);
     if (st == ST_OK || st == ST_NO_MEMORY)
         return st;
     return ST_BAD_SCOPE; /* its own why says what is wrong with it */
@@ -230,9 +238,10 @@ static enum status make_token(const struct verifier *v, const struct claims_sour
     struct span iss = verifier_iss(v, source->issuer);
     struct span kid =
         cnf->has_kid ? span_of(cnf->kid.len > 0 ? cnf->kid.p : (const uint8_t *)"", cnf->kid.len) : SPAN_NONE;
+    struct span text = verifier_keeps_text(v, source->issuer) ? source->token : SPAN_NONE;
     CLEANUP(token_unrefp)
     struct token *t = token_alloc(iss.len + c->sub.len + c->client_id.len + c->aud.len + c->jti.len +
-                                  c->cnonce.len + kid.len);
+                                  c->cnonce.len + kid.len + text.len);
     enum status st;
 
     if (t == NULL)
@@ -245,6 +254,7 @@ static enum status make_token(const struct verifier *v, const struct claims_sour
     t->jti = token_keep(t, c->jti);
     t->cnonce = token_keep(t, c->cnonce);
     t->cnf_kid = token_keep(t, kid);
+    t->text = token_keep(t, text);
     t->has_exp = c->has_exp;
     t->has_exi = c->has_exi;
     t->has_iat = c->has_iat;
@@ -272,8 +282,11 @@ static enum status make_token(const struct verifier *v, const struct claims_sour
 static enum status read_cnf(const struct verifier *v, const struct claims_source *source, const struct js *js,
                             struct cnf *out, struct why *why)
 {
+    const struct claim_rules *rules = verifier_rules(v, source->issuer);
+    const char *where = rules == NULL ? NULL : rules->cnf;
+
     return source->cwt != NULL ? cnf_read_cwt(v, source, out, why)
-                               : cnf_read(v, source, js_get(js, "cnf"), out, why);
+                               : cnf_read(v, source, claim_rules_find(js, where, "cnf"), out, why);
 }
 
 enum status claims_accept(const struct verifier *v, const struct claims_source *source, const struct js *js,
@@ -288,12 +301,13 @@ enum status claims_accept(const struct verifier *v, const struct claims_source *
     CLEANUP(buf_done)
     struct buf cnonce;
     const struct verifier_config *settings = verifier_settings(v);
+    const struct claim_rules *rules = verifier_rules(v, source->issuer);
     struct claims c = { 0 };
     enum status st;
 
     buf_init(&cnonce, CNONCE_MAX);
     cnf_init(&cnf);
-    st = check_texts(js, &c, why);
+    st = check_texts(rules, js, &c, why);
     if (st == ST_OK)
         st = read_cti(source->cwt, &c.jti, why);
     if (st == ST_OK)
@@ -303,7 +317,7 @@ enum status claims_accept(const struct verifier *v, const struct claims_source *
     if (st == ST_OK)
         st = check_aud(v, source->issuer, js, &c.aud, why);
     if (st == ST_OK)
-        st = read_scope(source, js, &scope, why);
+        st = read_scope(rules, source, js, &scope, why);
     if (st == ST_OK)
         st = read_cnonce(settings, js, &cnonce, why);
     if (st == ST_OK)

@@ -45,7 +45,8 @@ struct span token_keep(struct token *token, struct span s)
 static void rebase(struct token *t, const struct token_block *from)
 {
     struct token_block *to = CONTAINER_OF(t, struct token_block, token);
-    struct span *const spans[] = { &t->iss, &t->sub, &t->client_id, &t->aud, &t->jti, &t->cnonce, &t->cnf_kid };
+    struct span *const spans[] = { &t->iss, &t->sub,    &t->client_id, &t->aud,
+                                   &t->jti, &t->cnonce, &t->cnf_kid,   &t->text };
 
     memcpy(to->bytes, from->bytes, from->used);
     to->used = from->used;

@@ -49,6 +49,8 @@ struct token {
      * certificate (DER). TOKEN_CNF_KID: zeros. */
     uint8_t cnf_thumbprint[TOKEN_HASH_LEN];
 
+    struct span
+        text; /* what was presented, where the verifier keeps that (verifier_issuer.keep_text); else absent */
     uint8_t hash[TOKEN_HASH_LEN]; /* SHA-256 of what was presented: JWT or reference text, raw CWT (MT-73) */
 
     uint32_t skew_s; /* what the verifier tolerates */

@@ -45,6 +45,7 @@ enum status verifier_shared_key_for(const struct verifier *v, const struct encry
 struct span verifier_iss(const struct verifier *v, size_t issuer);
 bool verifier_find_issuer(const struct verifier *v, struct span iss, size_t *ret_issuer);
 const struct claim_rules *verifier_rules(const struct verifier *v, size_t issuer); /* may be NULL */
+bool verifier_keeps_text(const struct verifier *v, size_t issuer);
 /* By what the issuer calls us, or what all do. */
 bool verifier_find_audience(const struct verifier *v, size_t issuer, struct span aud, struct span *ret_ours);
 /* True if `key` protects tokens (TK-58). */

@@ -48,6 +48,12 @@ const struct claim_rules *verifier_rules(const struct verifier *v, size_t issuer
     return v->issuers[issuer].rules;
 }
 
+bool verifier_keeps_text(const struct verifier *v, size_t issuer)
+{
+    ASSERT(issuer < v->settings.n_issuers);
+    return v->issuers[issuer].keep_text;
+}
+
 bool verifier_find_audience(const struct verifier *v, size_t issuer, struct span aud, struct span *ret_ours)
 {
     const struct verifier_issuer *own = &v->issuers[issuer];
@@ -130,6 +136,7 @@ static enum status take_issuers(struct verifier *v, const struct verifier_config
             return ST_NO_MEMORY;
         v->issuers[i].jwks = from->jwks == NULL ? NULL : jwks_ref(from->jwks);
         v->issuers[i].rules = from->rules;
+        v->issuers[i].keep_text = from->keep_text;
         v->settings.n_issuers = i + 1;
         enum status st = take_own_audiences(v, from, &v->issuers[i], why);
         if (st != ST_OK)

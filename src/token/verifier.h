@@ -32,6 +32,7 @@ struct verifier_issuer {
     const struct span *audiences;    /* what it calls us ... */
     size_t n_audiences;              /* ... 0: the common ones */
     const struct claim_rules *rules; /* NULL: the claims of ACE and nothing else; outlives the verifier */
+    bool keep_text;                  /* tokens of his keep what was presented, so that he can be asked again */
 };
 
 /* A key under which one issuer encrypts to us: a secret it shares with us, or our private P-256 key, which proves

@@ -1,6 +1,7 @@
 /* From the bytes a client sent to claims that a configured issuer vouches for (tokens.md section 6, 1 to 6). */
 #include "jose/jwe.h"
 #include "jose/jws.h"
+#include "token/claim_rules.h"
 #include "token/token_priv.h"
 
 /* A CWT is an array of COSE (RFC 9052 2) behind tag 61 or its own tag, or without any; none of them is a character. */
@@ -40,9 +41,21 @@ enum token_form token_form(struct span token)
     return TOKEN_FORM_REFERENCE;
 }
 
-static enum status check_types(struct span typ, struct span cty, struct opened *o, struct why *why)
+/* `issuer` may not be known yet: then it is enough that some issuer's tokens may say so. */
+static bool takes_type(const struct verifier *v, size_t issuer, struct span typ)
 {
-    if (typ.p != NULL && !jose_type_is(typ, "JWT") && !jose_type_is(typ, "at+jwt"))
+    if (typ.p == NULL || jose_type_is(typ, "JWT") || jose_type_is(typ, "at+jwt"))
+        return true;
+    for (size_t i = 0; i < verifier_settings(v)->n_issuers; i++)
+        if ((issuer == VERIFIER_ANY_ISSUER || issuer == i) && claim_rules_take_type(verifier_rules(v, i), typ))
+            return true;
+    return false;
+}
+
+static enum status check_types(const struct verifier *v, struct span typ, struct span cty, struct opened *o,
+                               struct why *why)
+{
+    if (!takes_type(v, o->issuer, typ))
         return reject(why, ST_BAD_TOKEN, "TK-24", "typ is another kind of JWT", 0);
     if (cty.p != NULL && !jose_type_is(cty, "JWT"))
         return reject(why, ST_BAD_TOKEN, "RFC 7519 5.2", "cty is not JWT", 0);
@@ -82,11 +95,13 @@ static enum status open_jws(const struct verifier *v, struct span text, struct o
 
     st = jws_parse(text, &jws, why);
     if (st == ST_OK)
-        st = check_types(jws.typ, jws.cty, o, why);
+        st = check_types(v, jws.typ, jws.cty, o, why);
     if (st == ST_OK)
         st = verifier_signing_key(v, &layer, &choice, why);
     if (st == ST_OK)
         st = opened_by(o, choice.issuer, why);
+    if (st == ST_OK)
+        st = check_types(v, jws.typ, jws.cty, o, why); /* now that it is known whose it claims to be */
     if (st == ST_OK)
         st = check_signature(v, &jws, &choice, why);
     if (st == ST_OK)
@@ -105,13 +120,15 @@ static enum status open_jwe(const struct verifier *v, struct span text, struct o
 
     st = jwe_parse(text, &jwe, why);
     if (st == ST_OK)
-        st = check_types(jwe.typ, jwe.cty, o, why);
+        st = check_types(v, jwe.typ, jwe.cty, o, why);
     if (st == ST_OK && jwe_alg_is_agreement(jwe.alg) && !o->nested)
         st = reject(why, ST_BAD_TOKEN, "TK-22", "encrypted to a public key, and not signed inside", 0);
     if (st == ST_OK)
         st = verifier_shared_key_for(v, &layer, o->issuer, &choice, why);
     if (st == ST_OK)
         st = opened_by(o, choice.issuer, why);
+    if (st == ST_OK)
+        st = check_types(v, jwe.typ, jwe.cty, o, why);
     if (st == ST_OK)
         st = jwe_decrypt(&jwe, choice.key, out, why);
     if (st == ST_OK)
