@@ -68,7 +68,7 @@ static enum status read_jwks(const char *path, struct jwks **ret, struct why *wh
     buf_init(&text, KEY_FILE_MAX);
     enum status st = file_read(path, &text, why);
     if (st == ST_OK)
-        st = jwks_parse(buf_span(&text), JWK_ISSUER, ret, why);
+        st = jwks_parse(buf_span(&text), JWK_VERIFIER, ret, why);
     buf_wipe(&text);
     return st;
 }

@@ -105,7 +105,7 @@ static enum status want_asymmetric(const struct js *js, enum jwk_want want, bool
     *ret_private = js_get(js, "d") != NULL;
     if (want == JWK_SECRET)
         return reject(why, ST_BAD_POP_KEY, "RFC 7517 4.1", "a symmetric key is wanted here", 0);
-    if ((want == JWK_PUBLIC || want == JWK_ISSUER) && *ret_private)
+    if (want != JWK_PRIVATE && want != JWK_ANY && *ret_private)
         return reject(why, ST_BAD_POP_KEY, "TK-56", "private part in what must be a public key", 0);
     if (want == JWK_PRIVATE && !*ret_private)
         return reject(why, ST_BAD_POP_KEY, "RFC 7517 4", "a private key is wanted here", 0);
@@ -201,7 +201,7 @@ static enum status read_rsa(const struct js *js, enum jwk_want want, struct key 
     struct buf e = { 0 };
     enum status st;
 
-    if (want != JWK_ISSUER)
+    if (want != JWK_ISSUER && want != JWK_VERIFIER)
         return reject(why, ST_UNSUPPORTED, "MT-64", "an RSA key is no key to prove possession of here", 0);
     if (js_get(js, "d") != NULL)
         return reject(why, ST_BAD_POP_KEY, "TK-56", "private part in what must be a public key", 0);

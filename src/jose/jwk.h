@@ -21,6 +21,7 @@ enum jwk_want {
     JWK_SECRET,  /* "oct" */
     JWK_ANY,     /* any of the three */
     JWK_ISSUER, /* what signs tokens: as JWK_PUBLIC, or an RSA key of 2048 to 4096 bits; never a PoP key (MT-64) */
+    JWK_VERIFIER, /* the same, or a secret that an issuer MACs with: from files of our own, never from a network */
 };
 
 /* What `use` and `key_ops` leave allowed (RFC 7517 §4.2, 4.3; TK-57). Absent: everything. */

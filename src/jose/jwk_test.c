@@ -204,6 +204,20 @@ static void tk57_use_key_ops_and_alg_restrict_the_key(void **state UNUSED)
     }
 }
 
+/* A key set fetched from a network must hold no secrets; a file of our own may (HS256, HMAC 256/256). */
+static void only_files_of_our_own_may_hold_an_issuers_secret(void **state UNUSED)
+{
+    static const char *const keys[] = { "{" ED_X "}", "{" EC_X "}", "{\"kty\":\"oct\",\"k\":\"AAAA\"}" };
+
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        CLEANUP(key_unrefp)
+        struct key *key = NULL;
+        assert_int_equal(parse_jwk(keys[i], JWK_VERIFIER, &key, NULL), ST_OK);
+    }
+    assert_jwk_refused(keys[2], JWK_ISSUER, ST_BAD_POP_KEY, "RFC 7517 4.1");
+    assert_jwk_refused("{" ED_X "," ED_D "}", JWK_VERIFIER, ST_BAD_POP_KEY, "TK-56");
+}
+
 /* RFC 7518 3.3: 2048 bits at least; 4096 at most, so that checking stays cheap. The exponent is odd and small. */
 static void rsa_keys_of_issuers_have_a_sane_size(void **state UNUSED)
 {
@@ -298,6 +312,7 @@ int main(void)
         cmocka_unit_test(broken_keys_are_refused),
         cmocka_unit_test(points_that_are_no_keys_are_refused),
         cmocka_unit_test(tk57_use_key_ops_and_alg_restrict_the_key),
+        cmocka_unit_test(only_files_of_our_own_may_hold_an_issuers_secret),
         cmocka_unit_test(rsa_keys_of_issuers_have_a_sane_size),
         cmocka_unit_test(a_key_set_keeps_what_it_can_use),
         cmocka_unit_test(what_is_no_key_set_is_refused),
