@@ -3,10 +3,12 @@
 #define SYMBOLON_AS_AS_PRIV_H
 
 #include "as/as.h"
+#include "as/params.h"
 #include "as/throttle.h"
 #include "base/arena.h"
 #include "base/log.h"
 #include "codec/json.h"
+#include "token/ace_cbor.h"
 
 #define CALL_ARENA_MAX  (1024 * 1024)
 #define PURGE_EVERY_MS  30000
@@ -41,13 +43,18 @@ struct call {
     struct arena arena;
     struct as_response *out;
     struct why why;
-    struct span client_id; /* for the log, once somebody has claimed to be it (a valid identifier) */
+    enum media media;         /* how the request came, and so the answer goes */
+    enum ace_document answer; /* which it is, in CBOR */
+    struct span client_id;    /* for the log, once somebody has claimed to be it (a valid identifier) */
 };
 
 /* A handler of one route. On anything but ST_OK http.c writes the error and logs call->why. */
 typedef enum status call_fn(struct call *call);
 
-/* The answer: JSON text with this code. */
+/* The parameters of the request in any form of params.h, CBOR as document `request`; the answer will be `answer`. */
+enum status call_params(struct call *call, enum ace_document request, enum ace_document answer,
+                        struct js **ret_params) MUST_CHECK;
+/* The answer with this code: JSON, or CBOR if the request was. */
 enum status call_reply(struct call *call, int code, const struct js *body) MUST_CHECK;
 
 call_fn token_call;      /* issuance.c */

@@ -40,12 +40,32 @@ static const struct route *find_route(const struct as *as, struct span path)
     return NULL;
 }
 
+enum status call_params(struct call *call, enum ace_document request, enum ace_document answer,
+                        struct js **ret_params)
+{
+    call->media = params_media(call->request->content_type);
+    call->answer = answer;
+    return params_parse_ace(call->media, request, call->request->body, ret_params, &call->why);
+}
+
+/* In the form of the request (AF-28, AF-51, RFC 9431 2.1). */
+static enum status print_body(struct call *call, const struct js *body)
+{
+    struct as_response *out = call->out;
+
+    buf_reset(&out->body);
+    if (call->media == MEDIA_ACE_CBOR) {
+        out->content_type = ACE_CBOR_MEDIA_TYPE;
+        return ace_to_cbor(call->answer, body, &out->body, NULL);
+    }
+    out->content_type = call->media == MEDIA_ACE_JSON ? ACE_JSON_MEDIA_TYPE : "application/json";
+    return js_print(body, &out->body);
+}
+
 enum status call_reply(struct call *call, int code, const struct js *body)
 {
     call->out->code = code;
-    call->out->content_type = "application/json";
-    buf_reset(&call->out->body);
-    enum status st = js_print(body, &call->out->body);
+    enum status st = print_body(call, body);
     return st == ST_OK ? ST_OK : reject(&call->why, st, "as http", "the answer cannot be printed", 0);
 }
 
@@ -97,6 +117,16 @@ static void put_description(struct buf *b, const struct why *why)
     buf_done(&text);
 }
 
+/* Errors of HTTP's own have no number in ACE: the code of the answer says what it is (AF-51). */
+static enum status set_error(struct call *call, struct js *body, const char *error)
+{
+    bool unnamed = span_eq_str(span_of_str(error), "server_error") ||
+                   span_eq_str(span_of_str(error), "temporarily_unavailable");
+
+    return js_set_str(body, "error",
+                      call->media == MEDIA_ACE_CBOR && unnamed ? SPAN("invalid_request") : span_of_str(error));
+}
+
 static void write_error(struct call *call, enum status st, int code, const char *error)
 {
     CLEANUP(js_unrefp)
@@ -113,14 +143,15 @@ static void write_error(struct call *call, enum status st, int code, const char 
     }
     buf_init(&description, 2048);
     put_description(&description, &call->why);
-    enum status printed = js_set_str(body, "error", span_of_str(error));
+    enum status printed = set_error(call, body, error);
     if (printed == ST_OK)
         printed = js_set_str(body, "error_description", buf_span(&description));
     if (printed == ST_OK)
-        printed = js_print(body, &out->body);
-    out->content_type = printed == ST_OK ? "application/json" : NULL;
-    if (printed != ST_OK)
+        printed = print_body(call, body);
+    if (printed != ST_OK) {
+        out->content_type = NULL;
         buf_reset(&out->body);
+    }
     buf_done(&description);
     out->challenge = code == 401;
     if (st == ST_QUOTA && out->retry_after_s == 0)

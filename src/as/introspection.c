@@ -21,6 +21,8 @@ static enum status answer_inactive(struct call *call)
 
 static enum status pop_key_of(struct call *call, const struct token_row *row, struct key **ret_key)
 {
+    if (row->cnf_x5t.len > 0)
+        return ST_OK;
     if (row->pop_kid.len > 0)
         return pop_key_derive(call->as->pop_master, row->pop_kid, ret_key, &call->why);
     return registry_key(row->cnf, &call->arena, ret_key, NULL, &call->why);
@@ -59,11 +61,13 @@ static enum status answer_active(struct call *call, const struct token_row *row)
         .scope = scope,
         .cnf = cnf,
         .cnf_kid = row->pop_kid,
+        .cnf_x5t = row->cnf_x5t,
         .cnonce = buf_span(&cnonce),
-        .ace_profile = true,
     };
     if (st == ST_OK)
         st = token_introspection_js(&claims, &body);
+    if (st == ST_OK)
+        st = js_set_str(body, "ace_profile", row->profile);
     buf_done(&cnonce);
     if (st != ST_OK)
         return reject(&call->why, st, "as introspection", "the answer cannot be printed", 0);
@@ -86,7 +90,7 @@ enum status introspect_call(struct call *call)
     struct js *params = NULL;
     struct auth auth = { 0 };
     struct span token;
-    enum status st = params_parse(call->request->content_type, call->request->body, &params, &call->why);
+    enum status st = call_params(call, ACE_INTROSPECTION_REQUEST, ACE_INTROSPECTION_RESPONSE, &params);
 
     if (st != ST_OK)
         return st;

@@ -1,80 +1,76 @@
-/* The token endpoint: RFC 6749 4.4, RFC 9200 5.8, RFC 9201, RFC 9431 2.1. Checks run in the order a client would
- * mend them: who, which grant, which profile, for whom, what, with which key. */
-#include "as/client_auth.h"
+/* The token endpoint: RFC 6749 4.4 and 6, RFC 9200 5.8, RFC 9201, RFC 9431 2.1. Checks run in the order a client would
+ * mend them: who, which grant, for whom, which profile, what, with which key. */
+#include "as/grant.h"
 #include "as/params.h"
 #include "as/policy.h"
-#include "as/req_cnf.h"
-#include "as/token_row.h"
 #include "codec/base64.h"
 #include "jose/jwk.h"
 #include "token/claims.h"
-#include "token/token.h"
 
-#define CNONCE_MAX 64
-#define JTI_BYTES  16
-#define TOKEN_MAX  (64 * 1024)
-/* Rows a client may have for each live token allowed to it: whoever revokes at once what it just got must not fill
- * everybody's table. */
-#define KEPT_PER_LIVE 4
+#define CNONCE_MAX        64
+#define TOKEN_MAX         (64 * 1024)
+#define REFRESH_TOKEN_MAX 256
 
-/* How the scope came is how it goes back (D-20). */
-enum carriage { CARRIED_BASE64URL, CARRIED_ARRAY, CARRIED_TEXT };
-
-struct grant {
-    struct auth auth;
-    struct resource_server rs;
-    struct scope *scope;
-    enum carriage carriage;
-    struct pop pop;
-    struct span cnonce; /* as sent, base64url */
-    struct buf cnonce_bytes;
-    struct buf jti;
-    struct buf token;
-    struct key *shared; /* AS-RS key, if the token has to be encrypted */
-};
-
-static void grant_done(struct grant *g)
+/* Absent: AF-21. A number that names no grant type came in CBOR. */
+static enum status check_grant_type(struct call *call, const struct js *params, struct grant *g)
 {
-    auth_done(&g->auth);
-    scope_unref(g->scope);
-    pop_done(&g->pop);
-    buf_done(&g->cnonce_bytes);
-    buf_done(&g->jti);
-    buf_wipe(&g->token);
-    key_unref(g->shared);
-}
+    const struct js *value = js_get(params, "grant_type");
+    struct span grant_type = SPAN_NONE;
+    enum status st = js_is(value, JS_INTEGER) && call->media == MEDIA_ACE_CBOR
+                         ? ST_BAD_GRANT_TYPE
+                         : params_text(params, "grant_type", &grant_type, &call->why);
 
-static enum status check_grant_type(struct call *call, const struct js *params, const struct auth *auth)
-{
-    struct span grant_type;
-    enum status st = params_text(params, "grant_type", &grant_type, &call->why);
-
-    if (st != ST_OK)
+    if (st == ST_MALFORMED)
         return st;
-    if (grant_type.len > 0 && !span_eq_str(grant_type, "client_credentials")) /* absent: AF-21 */
-        return reject(&call->why, ST_BAD_GRANT_TYPE, "AF-21", "the only grant type here is client_credentials",
-                      0);
-    if (auth->principal.kind != PRINCIPAL_CLIENT)
+    g->refreshing = span_eq_str(grant_type, "refresh_token");
+    if (st != ST_OK || (grant_type.len > 0 && !g->refreshing && !span_eq_str(grant_type, "client_credentials")))
+        return reject(&call->why, ST_BAD_GRANT_TYPE, "AF-21",
+                      "the grant types here are client_credentials and refresh_token", 0);
+    if (g->auth.principal.kind != PRINCIPAL_CLIENT)
         return reject(&call->why, ST_UNAUTHORIZED_CLIENT, "RFC 6749 5.2", "a resource server gets no tokens",
                       0);
     return ST_OK;
 }
 
-/* Absent, empty or null (a question: AF-24), "mqtt_tls", or its number as text or integer (D-7). */
-static enum status check_profile(struct call *call, const struct js *params)
+static bool is_decimal(struct span text, int64_t *ret)
 {
-    const struct js *value = js_get(params, "ace_profile");
-    struct span text;
-    int64_t number;
+    *ret = 0;
+    if (text.len == 0 || text.len > 3)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.p[i] < '0' || text.p[i] > '9')
+            return false;
+        *ret = *ret * 10 + (text.p[i] - '0');
+    }
+    return true;
+}
 
-    if (value == NULL || js_is(value, JS_NULL))
-        return ST_OK;
-    if (js_as_i64(value, &number) && number == ACE_PROFILE_MQTT_TLS_CBOR)
-        return ST_OK;
-    if (js_as_str(value, &text) &&
-        (text.len == 0 || span_eq_str(text, ACE_PROFILE_MQTT_TLS) || span_eq_str(text, "3")))
-        return ST_OK;
-    return reject(&call->why, ST_BAD_PROFILE, "AF-53", "the only profile here is mqtt_tls", 0);
+/* The profiles a request would have: all, if it does not say (absent) or asks (empty or null: AF-24); else the one it
+ * names, by its name or by its number as an integer or as text (D-7). */
+static unsigned wanted_profiles(const struct js *value)
+{
+    struct span text;
+    int64_t number = -1;
+
+    if (value == NULL || js_is(value, JS_NULL) || (js_as_str(value, &text) && text.len == 0))
+        return UINT32_MAX;
+    if (!js_as_i64(value, &number) && js_as_str(value, &text) && !is_decimal(text, &number))
+        number = ace_profile_number(text);
+    return number >= 0 && number < 32 ? IN(number) : 0;
+}
+
+/* One that resource server, client and request have in common: ours if it is among them, else the first. */
+static enum status find_profile(struct call *call, const struct js *params, struct grant *g)
+{
+    unsigned client = g->auth.principal.profiles != 0 ? g->auth.principal.profiles : UINT32_MAX;
+    unsigned common = g->rs.profiles & client & wanted_profiles(js_get(params, "ace_profile"));
+
+    if (common == 0)
+        return reject(&call->why, ST_BAD_PROFILE, "AF-53",
+                      "no profile that the resource server, the client and the request have in common", 0);
+    for (g->profile = ACE_PROFILE_MQTT_TLS_CBOR; (common & IN(g->profile)) == 0;)
+        g->profile = (g->profile + 1) % 32;
+    return ST_OK;
 }
 
 static enum status find_rs(struct call *call, const struct js *params, struct grant *g)
@@ -101,11 +97,10 @@ static enum status find_rs(struct call *call, const struct js *params, struct gr
     return st;
 }
 
-static enum status find_scope(struct call *call, const struct js *params, struct grant *g)
+static enum status read_scope(struct call *call, const struct js *params, struct grant *g,
+                              struct scope **ret_requested)
 {
     const struct js *value = js_get(params, "scope");
-    CLEANUP(scope_unrefp)
-    struct scope *requested = NULL;
     struct span text = SPAN_NONE;
     enum status st = ST_OK;
 
@@ -115,9 +110,24 @@ static enum status find_scope(struct call *call, const struct js *params, struct
         g->carriage = CARRIED_TEXT;
     bool given = value != NULL && !js_is(value, JS_NULL) && !(js_is(value, JS_STRING) && text.len == 0);
     if (given)
-        st = scope_from_claim(value, &requested, &call->why);
+        st = scope_from_claim(value, ret_requested, &call->why);
     if (st != ST_OK) /* keeps the reason; invalid_scope on the wire */
         return st == ST_NO_MEMORY ? st : ST_BAD_SCOPE;
+    if (*ret_requested != NULL && g->ceiling != NULL && !scope_covers(g->ceiling, *ret_requested))
+        return reject(&call->why, ST_BAD_SCOPE, "RFC 6749 6", "more than the refresh token was given for", 0);
+    if (*ret_requested == NULL && g->ceiling != NULL)
+        *ret_requested = scope_ref(g->ceiling);
+    return ST_OK;
+}
+
+static enum status find_scope(struct call *call, const struct js *params, struct grant *g)
+{
+    CLEANUP(scope_unrefp)
+    struct scope *requested = NULL;
+    enum status st = read_scope(call, params, g, &requested);
+
+    if (st != ST_OK)
+        return st;
     st = policy_grant(call->as->sql, g->auth.principal.id, g->rs.audience, requested, &call->arena, &g->scope,
                       NULL, NULL, &call->why);
     if (st != ST_OK)
@@ -140,135 +150,74 @@ static enum status find_cnonce(struct call *call, const struct js *params, struc
     return ST_OK;
 }
 
-static enum status check_room(struct call *call, const struct grant *g)
-{
-    const struct as *as = call->as;
-    int64_t live = 0, kept = 0, live_max = as->settings->token_max_per_client;
+/* ---- refreshing ---- */
 
-    if (as->tokens >= as->settings->token_max)
-        return reject(&call->why, ST_QUOTA, "token.max", "too many live tokens", 0);
-    enum status st =
-        token_row_count_client(as->sql, g->auth.principal.id, call->now.wall, live_max, &live, &call->why);
-    if (st == ST_OK && live >= live_max)
-        return reject(&call->why, ST_QUOTA, "token.max_per_client", "this client has too many live tokens", 0);
-    if (st == ST_OK && as->tokens >= as->settings->token_max / 2) /* before that it hurts nobody */
-        st = token_row_count_kept(as->sql, g->auth.principal.id, live_max * KEPT_PER_LIVE, &kept, &call->why);
-    if (st == ST_OK && kept >= live_max * KEPT_PER_LIVE)
-        return reject(&call->why, ST_QUOTA, "token.max_per_client", "this client revoked too many tokens", 0);
-    return st;
+/* AF-29: the audience cannot change; it may be said again. */
+static enum status check_same_audience(struct call *call, const struct js *params, const struct grant *g)
+{
+    const struct js *value = js_get(params, "audience");
+    struct span audience;
+
+    if (js_is(value, JS_ARRAY) && js_size(value) == 1)
+        value = js_at(value, 0);
+    if (value == NULL || js_is(value, JS_NULL) ||
+        (js_as_str(value, &audience) && span_eq(audience, g->rs.audience)))
+        return ST_OK;
+    return reject(&call->why, ST_MALFORMED, "AF-29", "a refresh token is for the audience it was given for", 0);
 }
 
-static enum status make_jti(struct call *call, struct grant *g)
+static enum status open_family(struct call *call, const struct js *params, struct grant *g)
 {
-    uint64_t sequence = 0;
+    struct span token;
+    int64_t profile;
+    enum status st = params_text(params, "refresh_token", &token, &call->why);
 
-    if (!g->rs.exi)
-        return as_random_text(call->as, JTI_BYTES, &g->jti, &call->why);
-    enum status st = registry_next_exi(call->as->sql, g->rs.id, &sequence, &call->why);
+    if (st == ST_OK && token.len == 0)
+        st = reject(&call->why, ST_MALFORMED, "RFC 6749 6", "refresh_token is missing", 0);
     if (st == ST_OK)
-        st = token_exi_jti_write(g->rs.id, sequence, &g->jti); /* AF-76 */
-    return st == ST_OK ? st : reject(&call->why, st, "AF-76", "no sequence number for an exi token", 0);
-}
-
-static enum status make_token(struct call *call, struct grant *g)
-{
-    struct as *as = call->as;
-    struct wall_time now = call->now.wall;
-    const struct token_claims claims = {
-        .iss = span_of_str(as->issuer),
-        .sub = g->auth.principal.id,
-        .client_id = g->auth.principal.id,
-        .aud = g->rs.audience,
-        .jti = buf_span(&g->jti),
-        .has_exp = !g->rs.exi,
-        .exp = { now.s + g->rs.lifetime_s },
-        .has_exi = g->rs.exi,
-        .exi_s = g->rs.lifetime_s,
-        .has_iat = !g->rs.exi, /* whoever needs exi has no calendar to check it with */
-        .iat = now,
-        .scope = g->scope,
-        .cnf = g->pop.key,
-        .cnf_kid = g->pop.kid,
-        .cnonce = buf_span(&g->cnonce_bytes),
-    };
-    enum status st;
-
-    if (g->rs.format == RS_REFERENCE)
-        return as_random_text(as, SECRET_BYTES, &g->token, &call->why);
-    if (!g->pop.symmetric)
-        return as->signer->ops->issue(as->signer, &claims, &g->token, &call->why);
-    /* MT-14. The key AS and RS share authenticates the issuer too (TK-22). */
-    st = key_new_secret(g->rs.secret_key, &g->shared, &call->why);
+        st = refresh_open(call, token, g->auth.principal.id, &g->refresh);
+    if (st == ST_OK)
+        st = registry_rs(call->as->sql, g->refresh.rs_id, &call->arena, &g->rs, &call->why);
+    if (st == ST_OK)
+        st = scope_from_text(g->refresh.scope, &g->ceiling, &call->why);
     if (st != ST_OK)
         return st;
-    return token_issue_jwe(&claims, NULL, SPAN_NONE, g->shared, g->rs.secret_kid, &g->token, &call->why);
+    if (!g->auth.principal.refresh && !g->rs.refresh)
+        return reject(&call->why, ST_BAD_GRANT, "RFC 6749 5.2", "refresh tokens are no longer allowed here", 0);
+    profile = ace_profile_number(g->refresh.profile);
+    if (profile < 0 || (wanted_profiles(js_get(params, "ace_profile")) & g->rs.profiles & IN(profile)) == 0)
+        return reject(&call->why, ST_BAD_PROFILE, "AF-53", "not the profile the refresh token was given for",
+                      0);
+    g->profile = (unsigned)profile;
+    return check_same_audience(call, params, g);
 }
 
-static enum status keep_row(struct call *call, struct grant *g)
+static enum status find_target(struct call *call, const struct js *params, struct grant *g)
 {
-    CLEANUP(js_unrefp)
-    struct js *jwk = NULL;
-    uint8_t hash[SHA256_LEN];
-    struct buf scope, cnf;
-    enum status st = sha256(buf_span(&g->token), hash);
+    if (g->refreshing)
+        return open_family(call, params, g);
+    enum status st = find_rs(call, params, g);
+    return st == ST_OK ? find_profile(call, params, g) : st;
+}
 
-    buf_init(&scope, SCOPE_MAX_BYTES * 2);
-    buf_init(&cnf, AS_BODY_MAX);
+static enum status find_key(struct call *call, const struct js *params, struct grant *g)
+{
+    return g->refreshing ? req_cnf_refresh(call, params, &g->auth, &g->rs, &g->refresh, &g->pop)
+                         : req_cnf(call, params, &g->auth, &g->rs, &g->pop);
+}
+
+/* ---- the answer ---- */
+
+static enum status set_token(struct js *body, const struct grant *g)
+{
+    struct buf text;
+
+    buf_init(&text, 2 * TOKEN_MAX);
+    enum status st = ace_token_text(buf_span(&g->token), &text);
     if (st == ST_OK)
-        st = scope_to_text(g->scope, &scope);
-    if (st == ST_OK && !g->pop.symmetric)
-        st = jwk_print(g->pop.key, SPAN_NONE, NULL, false, &jwk);
-    if (st == ST_OK && jwk != NULL)
-        st = js_print(jwk, &cnf);
-    if (st != ST_OK) {
-        st = reject(&call->why, st, "as issuance", "the token cannot be recorded", 0);
-    } else {
-        struct token_row row = {
-            .jti = buf_span(&g->jti),
-            .hash = span_of(hash, sizeof hash),
-            .client_id = g->auth.principal.id,
-            .rs_id = g->rs.id,
-            .audience = g->rs.audience,
-            .format = span_of_str(rs_format_name(g->rs.format)),
-            .scope = buf_span(&scope),
-            .cnf = buf_span(&cnf),
-            .pop_kid = g->pop.kid,
-            .cnonce = g->cnonce,
-            .profile = SPAN(ACE_PROFILE_MQTT_TLS),
-            .exi_s = g->rs.exi ? g->rs.lifetime_s : 0,
-            .issued_at = call->now.wall.s,
-            .expires_at = call->now.wall.s + g->rs.lifetime_s + (g->rs.exi ? TOKEN_EXI_KEEP_S : 0),
-        };
-        st = token_row_add(call->as->sql, &row, &call->why);
-    }
-    buf_done(&scope);
-    buf_done(&cnf);
+        st = js_set_str(body, "access_token", buf_span(&text));
+    buf_wipe(&text);
     return st;
-}
-
-/* A token that was answered is a row that was committed. */
-static enum status issue(struct call *call, struct grant *g)
-{
-    struct sql *sql = call->as->sql;
-    enum status st = check_room(call, g);
-
-    if (st == ST_OK)
-        st = sql_begin(sql, &call->why);
-    if (st != ST_OK)
-        return st;
-    st = make_jti(call, g);
-    if (st == ST_OK)
-        st = make_token(call, g);
-    if (st == ST_OK)
-        st = keep_row(call, g);
-    if (st == ST_OK)
-        st = sql_commit(sql, &call->why);
-    if (st != ST_OK) {
-        sql_rollback(sql);
-        return st;
-    }
-    call->as->tokens++;
-    return ST_OK;
 }
 
 static enum status set_scope(struct js *body, const struct grant *g)
@@ -286,33 +235,37 @@ static enum status set_scope(struct js *body, const struct grant *g)
     return st;
 }
 
-/* AF-43: the key, if the client does not have it already. */
-static enum status set_cnf(struct js *body, const struct grant *g)
+/* AF-43: the key, if the client does not have it already. With a refresh token it has it, and is told which: a secret
+ * is never shown to whoever found a refresh token. */
+static enum status set_cnf(struct js *body, const struct js *params, const struct grant *g)
 {
-    struct js *cnf, *jwk = NULL;
+    CLEANUP(js_unrefp)
+    struct js *cnf = NULL;
+    struct js *jwk = NULL;
+    enum status st;
 
-    if (!g->pop.made_here)
+    if (!g->pop.symmetric || js_get(params, "req_cnf") != NULL)
         return ST_OK;
-    enum status st = jwk_print(g->pop.key, g->pop.kid, "HS256", false, &jwk);
-    if (st != ST_OK)
-        return st;
     cnf = js_new_object();
-    st = js_set_take(cnf, "jwk", jwk);
-    if (st != ST_OK) {
-        js_unref(cnf);
-        return st;
+    if (!g->pop.made_here) {
+        st = js_set_str(cnf, "kid", g->pop.kid);
+    } else {
+        st = jwk_print(g->pop.key, g->pop.kid, "HS256", false, &jwk);
+        if (st == ST_OK)
+            st = js_set_take(cnf, "jwk", jwk);
     }
-    return js_set_take(body, "cnf", cnf);
+    return st == ST_OK ? js_set_take(body, "cnf", TAKE(cnf)) : st;
 }
 
-/* AF-44: only with asymmetric keys. A thumbprint, if there is a certificate, else the key (MT-26). */
+/* AF-44: only with asymmetric keys. The certificate's thumbprint for who meets it in the handshake, the key for who meets
+ * that alone (MT-26); both name one key. */
 static enum status set_rs_cnf(struct js *body, const struct grant *g)
 {
     CLEANUP(js_unrefp)
     struct js *cnf = NULL;
     struct js *jwk = NULL;
     struct buf x5t;
-    enum status st;
+    enum status st = ST_OK;
 
     if (g->pop.symmetric || (g->rs.rs_x5t.len == 0 && g->rs.rs_jwk.len == 0))
         return ST_OK;
@@ -322,7 +275,8 @@ static enum status set_rs_cnf(struct js *body, const struct grant *g)
         base64url_encode(g->rs.rs_x5t, &x5t);
         st = js_set_str(cnf, "x5t#S256", buf_span(&x5t));
         buf_done(&x5t);
-    } else {
+    }
+    if (st == ST_OK && g->rs.rs_jwk.len > 0) {
         st = js_parse(g->rs.rs_jwk, AS_BODY_MAX, &jwk, NULL);
         if (st == ST_OK)
             st = js_set_take(cnf, "jwk", jwk);
@@ -330,11 +284,11 @@ static enum status set_rs_cnf(struct js *body, const struct grant *g)
     return st == ST_OK ? js_set_take(body, "rs_cnf", TAKE(cnf)) : st;
 }
 
-static enum status answer(struct call *call, const struct grant *g)
+static enum status answer(struct call *call, const struct js *params, const struct grant *g)
 {
     CLEANUP(js_unrefp)
     struct js *body = js_new_object();
-    enum status st = js_set_str(body, "access_token", buf_span(&g->token));
+    enum status st = set_token(body, g);
 
     if (st == ST_OK)
         st = js_set_str(body, "token_type", SPAN("PoP")); /* AF-37 */
@@ -343,11 +297,13 @@ static enum status answer(struct call *call, const struct grant *g)
     if (st == ST_OK)
         st = set_scope(body, g);
     if (st == ST_OK)
-        st = set_cnf(body, g);
+        st = set_cnf(body, params, g);
     if (st == ST_OK)
         st = set_rs_cnf(body, g);
-    if (st == ST_OK)
-        st = js_set_str(body, "ace_profile", SPAN(ACE_PROFILE_MQTT_TLS)); /* AF-24, MT-11 */
+    if (st == ST_OK && g->refresh_token.len > 0)
+        st = js_set_str(body, "refresh_token", buf_span(&g->refresh_token));
+    if (st == ST_OK) /* AF-24, MT-11 */
+        st = js_set_str(body, "ace_profile", span_of_str(ace_profile_name(g->profile)));
     if (st != ST_OK)
         return reject(&call->why, st, "as issuance", "the answer cannot be printed", 0);
     return call_reply(call, 200, body);
@@ -358,21 +314,19 @@ static enum status run(struct call *call, const struct js *params, struct grant 
     enum status st = client_auth(call, params, &g->auth);
 
     if (st == ST_OK)
-        st = check_grant_type(call, params, &g->auth);
+        st = check_grant_type(call, params, g);
     if (st == ST_OK)
-        st = check_profile(call, params);
-    if (st == ST_OK)
-        st = find_rs(call, params, g);
+        st = find_target(call, params, g);
     if (st == ST_OK)
         st = find_scope(call, params, g);
     if (st == ST_OK)
         st = find_cnonce(call, params, g);
     if (st == ST_OK)
-        st = req_cnf(call, params, &g->auth, &g->rs, &g->pop);
+        st = find_key(call, params, g);
     if (st == ST_OK)
-        st = issue(call, g);
+        st = grant_issue(call, g);
     if (st == ST_OK)
-        st = answer(call, g);
+        st = answer(call, params, g);
     return st;
 }
 
@@ -381,19 +335,21 @@ enum status token_call(struct call *call)
     CLEANUP(js_unrefp)
     struct js *params = NULL;
     struct grant g = { 0 };
-    enum status st = params_parse(call->request->content_type, call->request->body, &params, &call->why);
+    enum status st = call_params(call, ACE_TOKEN_REQUEST, ACE_TOKEN_RESPONSE, &params);
 
     if (st != ST_OK)
         return st;
     buf_init(&g.cnonce_bytes, CNONCE_MAX);
     buf_init(&g.jti, 512);
     buf_init(&g.token, TOKEN_MAX);
+    buf_init(&g.refresh_token, REFRESH_TOKEN_MAX);
     st = run(call, params, &g);
     if (st == ST_OK)
         log_event(NULL, LOG_INFO, "token_issued", F_SPAN("client_id", g.auth.principal.id),
                   F_SPAN("audience", g.rs.audience), F_SPAN("jti", buf_span(&g.jti)),
-                  F_STR("auth", auth_method_name(g.auth.method)),
-                  F_STR("cnf", key_kind_name(key_kind(g.pop.key))), F_I64("lifetime_s", g.rs.lifetime_s));
+                  F_STR("auth", auth_method_name(g.auth.method)), F_STR("format", rs_format_name(g.rs.format)),
+                  F_STR("cnf", g.pop.key != NULL ? key_kind_name(key_kind(g.pop.key)) : "x5t"),
+                  F_I64("lifetime_s", g.rs.lifetime_s), F_SPAN("family", g.refresh.family));
     grant_done(&g);
     return st;
 }

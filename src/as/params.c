@@ -145,14 +145,50 @@ static enum status parse_json(struct span body, struct js **ret_params, struct w
     return ST_OK;
 }
 
+enum media params_media(struct span content_type)
+{
+    static const struct {
+        const char *name;
+        enum media media;
+    } known[] = {
+        { "application/x-www-form-urlencoded", MEDIA_FORM },
+        { "application/json", MEDIA_JSON },
+        { ACE_JSON_MEDIA_TYPE, MEDIA_ACE_JSON },
+        { ACE_CBOR_MEDIA_TYPE, MEDIA_ACE_CBOR },
+    };
+
+    for (size_t i = 0; i < COUNT_OF(known); i++)
+        if (media_is(content_type, known[i].name))
+            return known[i].media;
+    return MEDIA_OTHER;
+}
+
+enum status params_parse_ace(enum media media, enum ace_document document, struct span body,
+                             struct js **ret_params, struct why *why)
+{
+    switch (media) {
+    case MEDIA_FORM:
+        return params_parse_form(body, ret_params, why);
+    case MEDIA_JSON:
+    case MEDIA_ACE_JSON:
+        return parse_json(body, ret_params, why);
+    case MEDIA_ACE_CBOR:
+        return ace_from_cbor(document, body, AS_BODY_MAX, ret_params, why);
+    default:
+        return reject(why, ST_UNSUPPORTED, "RFC 9431 2.1",
+                      "send application/ace+json, application/ace+cbor, application/json or "
+                      "application/x-www-form-urlencoded",
+                      0);
+    }
+}
+
 enum status params_parse(struct span content_type, struct span body, struct js **ret_params, struct why *why)
 {
-    if (media_is(content_type, "application/x-www-form-urlencoded"))
-        return params_parse_form(body, ret_params, why);
-    if (media_is(content_type, "application/ace+json") || media_is(content_type, "application/json"))
-        return parse_json(body, ret_params, why);
-    return reject(why, ST_UNSUPPORTED, "RFC 9431 2.1",
-                  "send application/ace+json, application/json or application/x-www-form-urlencoded", 0);
+    enum media media = params_media(content_type);
+
+    if (media != MEDIA_ACE_CBOR)
+        return params_parse_ace(media, ACE_TOKEN_REQUEST, body, ret_params, why);
+    return reject(why, ST_UNSUPPORTED, "RFC 9431 2.1", "CBOR is for the token and introspection endpoints", 0);
 }
 
 enum status params_text(const struct js *params, const char *name, struct span *ret, struct why *why)

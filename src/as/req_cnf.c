@@ -3,6 +3,7 @@
 #include "as/params.h"
 #include "as/pop_key.h"
 #include "as/token_row.h"
+#include "codec/base64.h"
 #include "crypto/sign.h"
 #include "crypto/x509.h"
 #include "jose/jwk.h"
@@ -20,13 +21,64 @@ static enum status refuse(struct call *call, const char *clause, const char *tex
     return reject(&call->why, ST_MALFORMED, clause, text, 0);
 }
 
+static enum status unsupported(struct call *call, const char *clause, const char *text)
+{
+    return reject(&call->why, ST_BAD_POP_KEY, clause, text, 0);
+}
+
+static enum status copy(struct call *call, struct span s, struct span *ret)
+{
+    *ret = arena_copy(&call->arena, s);
+    return ret->p != NULL ? ST_OK : reject(&call->why, ST_NO_MEMORY, "as req_cnf", "out of memory", 0);
+}
+
 /* A symmetric key can only travel to a resource server that shares a key with us, or asks us (MT-14, AF-90). */
 static enum status check_rs_takes_secrets(struct call *call, const struct resource_server *rs)
 {
+    if ((rs->pop_keys & IN(POP_SYMMETRIC)) == 0 || (rs->format != RS_REFERENCE && rs->protection == RS_SIGNED))
+        return unsupported(call, "AF-52", "this resource server takes no symmetric keys: send req_cnf");
     if (rs->format == RS_REFERENCE || rs->secret_key.len > 0)
         return ST_OK;
-    return reject(&call->why, ST_BAD_POP_KEY, "MT-14",
-                  "this resource server has no key for encrypted tokens: send a public key in req_cnf", 0);
+    return unsupported(call, "MT-14",
+                       "this resource server has no key for encrypted tokens: send a public key in req_cnf");
+}
+
+/* AF-52 */
+static enum status check_kind(struct call *call, const struct resource_server *rs, const struct pop *pop)
+{
+    enum pop_kind kind = POP_SYMMETRIC;
+
+    if (pop->key == NULL)
+        kind = POP_X5T;
+    else if (!pop->symmetric)
+        kind = key_kind(pop->key) == KEY_ED25519 ? POP_EDDSA : POP_ES256;
+    if ((rs->pop_keys & IN(kind)) != 0)
+        return ST_OK;
+    return unsupported(call, "AF-52", "the resource server does not take this kind of key");
+}
+
+/* What a row keeps of a public key: its JWK, and the name it can be found by. */
+static enum status describe(struct call *call, struct span kid, struct pop *pop)
+{
+    CLEANUP(js_unrefp)
+    struct js *jwk = NULL;
+    char thumbprint[JWK_THUMBPRINT_TEXT];
+    struct buf text;
+
+    buf_init(&text, AS_BODY_MAX);
+    enum status st = jwk_print(pop->key, SPAN_NONE, NULL, false, &jwk);
+    if (st == ST_OK)
+        st = js_print(jwk, &text);
+    if (st == ST_OK)
+        st = jwk_thumbprint_text(pop->key, thumbprint);
+    if (st != ST_OK)
+        st = reject(&call->why, st, "as req_cnf", "the key cannot be printed", 0);
+    if (st == ST_OK)
+        st = copy(call, buf_span(&text), &pop->jwk);
+    if (st == ST_OK)
+        st = copy(call, kid.len > 0 ? kid : span_of_str(thumbprint), &pop->jwk_kid);
+    buf_done(&text);
+    return st;
 }
 
 static enum status new_secret(struct call *call, struct pop *out)
@@ -35,47 +87,58 @@ static enum status new_secret(struct call *call, struct pop *out)
 
     buf_init(&kid, 64);
     enum status st = as_random_text(call->as, POP_KID_BYTES, &kid, &call->why);
-    out->kid = st == ST_OK ? arena_copy(&call->arena, buf_span(&kid)) : SPAN_NONE;
+    if (st == ST_OK)
+        st = copy(call, buf_span(&kid), &out->kid);
     buf_done(&kid);
-    if (st == ST_OK && out->kid.p == NULL)
-        st = reject(&call->why, ST_NO_MEMORY, "as req_cnf", "out of memory", 0);
     out->symmetric = out->made_here = true;
     return st != ST_OK ? st : pop_key_derive(call->as->pop_master, out->kid, &out->key, &call->why);
 }
 
-/* The kid of the registered key, or of a symmetric key from a live token. */
+static enum status known_secret(struct call *call, struct span kid, struct pop *out)
+{
+    out->symmetric = true;
+    enum status st = copy(call, kid, &out->kid);
+    return st == ST_OK ? pop_key_derive(call->as->pop_master, out->kid, &out->key, &call->why) : st;
+}
+
+static enum status known_public(struct call *call, struct span jwk, struct span kid, struct pop *out)
+{
+    enum status st = registry_key(jwk, &call->arena, &out->key, NULL, &call->why);
+
+    if (st != ST_OK)
+        return reject(&call->why, ST_INTERNAL, "as req_cnf", "a key that was kept cannot be read", 0);
+    return describe(call, kid, out);
+}
+
+static bool is_registered(struct call *call, const struct auth *auth, struct span kid)
+{
+    CLEANUP(key_unrefp)
+    struct key *key = NULL;
+    struct span known;
+
+    return auth->principal.jwk.len > 0 &&
+           registry_key(auth->principal.jwk, &call->arena, &key, &known, NULL) == ST_OK && span_eq(known, kid);
+}
+
 static enum status by_kid(struct call *call, struct span kid, const struct auth *auth,
                           const struct resource_server *rs, struct pop *out)
 {
-    enum status st;
+    struct sql *sql = call->as->sql;
+    struct span id = auth->principal.id, jwk = SPAN_NONE;
     bool live = false;
 
-    if (auth->principal.jwk.len > 0) {
-        CLEANUP(key_unrefp)
-        struct key *key = NULL;
-        struct span known;
-        st = registry_key(auth->principal.jwk, &call->arena, &key, &known, &call->why);
-        if (st != ST_OK)
-            return reject(&call->why, ST_INTERNAL, "as req_cnf", "the registered key cannot be read", 0);
-        if (span_eq(known, kid)) {
-            out->key = TAKE(key);
-            return ST_OK;
-        }
+    if (is_registered(call, auth, kid))
+        return known_public(call, auth->principal.jwk, kid, out);
+    enum status st = token_row_has_pop_kid(sql, kid, id, rs->id, call->now.wall, &live, &call->why);
+    if (st == ST_OK && live) {
+        st = check_rs_takes_secrets(call, rs);
+        return st == ST_OK ? known_secret(call, kid, out) : st;
     }
-    st = token_row_has_pop_kid(call->as->sql, kid, auth->principal.id, rs->id, call->now.wall, &live,
-                               &call->why);
-    if (st != ST_OK)
-        return st;
-    if (!live)
-        return refuse(call, "AF-40", "req_cnf names a kid that this client has no key for");
-    st = check_rs_takes_secrets(call, rs);
-    if (st != ST_OK)
-        return st;
-    out->symmetric = true;
-    out->kid = arena_copy(&call->arena, kid);
-    if (out->kid.p == NULL)
-        return reject(&call->why, ST_NO_MEMORY, "as req_cnf", "out of memory", 0);
-    return pop_key_derive(call->as->pop_master, out->kid, &out->key, &call->why);
+    if (st == ST_OK)
+        st = token_row_cnf_of_kid(sql, kid, id, call->now.wall, &call->arena, &jwk, &call->why);
+    if (st == ST_OK && jwk.len == 0) /* RFC 9202 4: as the DTLS profile, which RFC 9431 2.1 follows */
+        return unsupported(call, "AF-54", "req_cnf names a kid that this client has no key for");
+    return st == ST_OK ? known_public(call, jwk, kid, out) : st;
 }
 
 static enum status check_proof(struct call *call, struct span proof, const struct auth *auth,
@@ -149,31 +212,112 @@ static enum status by_value(struct call *call, const struct js *params, const st
         st = reject(&call->why, ST_BAD_POP_KEY, "TK-58", "a token key of this server cannot be a PoP key", 0);
     if (st == ST_OK)
         st = check_possession(call, params, auth, jwk.key);
-    if (st == ST_OK)
+    if (st == ST_OK) {
         out->key = key_ref(jwk.key);
+        st = describe(call, jwk.kid, out);
+    }
     jwk_done(&jwk);
     return st;
 }
 
-enum status req_cnf(struct call *call, const struct js *params, const struct auth *auth,
-                    const struct resource_server *rs, struct pop *out)
+/* The handshake proved it; a certificate that is not on this connection is somebody's word. */
+static enum status by_certificate(struct call *call, struct span wanted, struct pop *out)
+{
+    uint8_t x5t[SHA256_LEN];
+    struct span cert = call->request->cert_der;
+
+    if (cert.len == 0 || x509_thumbprint(cert, x5t, NULL) != ST_OK ||
+        !span_eq(wanted, span_of(x5t, sizeof x5t)))
+        return refuse(call, "AF-42", "x5t#S256 does not name the client certificate of this connection");
+    return copy(call, wanted, &out->x5t);
+}
+
+static enum status by_x5t(struct call *call, struct span text, struct pop *out)
+{
+    struct buf wanted;
+
+    buf_init(&wanted, SHA256_LEN);
+    enum status st = base64url_decode(text, &wanted, NULL) == ST_OK && wanted.len == SHA256_LEN
+                         ? by_certificate(call, buf_span(&wanted), out)
+                         : refuse(call, "RFC 8705 3.1", "x5t#S256 is not base64url of 32 bytes");
+    buf_done(&wanted);
+    return st;
+}
+
+static enum status by_member(struct call *call, const struct js *params, const struct auth *auth,
+                             const struct resource_server *rs, struct pop *out)
 {
     const struct js *cnf = js_get(params, "req_cnf");
     const struct js *jwk = js_get(cnf, "jwk");
-    struct span kid;
+    struct span text;
 
-    *out = (struct pop){ 0 };
-    if (cnf == NULL) {
-        enum status st = check_rs_takes_secrets(call, rs);
-        return st == ST_OK ? new_secret(call, out) : st;
-    }
     if (!js_is(cnf, JS_OBJECT))
         return refuse(call, "AF-48", "req_cnf is not an object");
     if (js_size(cnf) != 1)
         return refuse(call, "TK-1", "req_cnf must name one key, in one way");
     if (jwk != NULL)
         return by_value(call, params, jwk, auth, out);
-    if (js_get_str(cnf, "kid", &kid) && kid.len > 0)
-        return by_kid(call, kid, auth, rs, out);
-    return reject(&call->why, ST_BAD_POP_KEY, "AF-52", "req_cnf must hold jwk or kid", 0);
+    if (js_get_str(cnf, "kid", &text) && text.len > 0)
+        return by_kid(call, text, auth, rs, out);
+    if (js_get_str(cnf, "x5t#S256", &text))
+        return by_x5t(call, text, out);
+    return unsupported(call, "AF-52", "req_cnf must hold jwk, kid or x5t#S256");
+}
+
+enum status req_cnf(struct call *call, const struct js *params, const struct auth *auth,
+                    const struct resource_server *rs, struct pop *out)
+{
+    enum status st;
+
+    *out = (struct pop){ 0 };
+    if (js_get(params, "req_cnf") == NULL) {
+        st = check_rs_takes_secrets(call, rs);
+        return st == ST_OK ? new_secret(call, out) : st;
+    }
+    st = by_member(call, params, auth, rs, out);
+    return st == ST_OK ? check_kind(call, rs, out) : st;
+}
+
+static enum status of_family(struct call *call, const struct js *params, const struct auth *auth,
+                             const struct refresh *family, struct pop *out)
+{
+    if (family->pop_kid.len > 0)
+        return known_secret(call, family->pop_kid, out);
+    if (family->cnf_x5t.len > 0)
+        return by_certificate(call, family->cnf_x5t, out);
+    enum status st = known_public(call, family->cnf, family->cnf_kid, out);
+    return st == ST_OK ? check_possession(call, params, auth, out->key) : st;
+}
+
+static bool same_pop(const struct pop *a, const struct pop *b)
+{
+    if (a->key == NULL || b->key == NULL)
+        return a->key == b->key && span_eq(a->x5t, b->x5t);
+    return key_same(a->key, b->key);
+}
+
+enum status req_cnf_refresh(struct call *call, const struct js *params, const struct auth *auth,
+                            const struct resource_server *rs, const struct refresh *family, struct pop *out)
+{
+    struct pop named = { 0 };
+    enum status st;
+
+    *out = (struct pop){ 0 };
+    if (js_get(params, "req_cnf") == NULL) {
+        st = of_family(call, params, auth, family, out);
+        return st == ST_OK ? check_kind(call, rs, out) : st;
+    }
+    /* By value it was proved just now: a second look at the same proof would be a replay. */
+    st = by_member(call, params, auth, rs, out);
+    if (st == ST_OK && family->pop_kid.len > 0)
+        st = known_secret(call, family->pop_kid, &named);
+    else if (st == ST_OK && family->cnf_x5t.len == 0)
+        st = known_public(call, family->cnf, family->cnf_kid, &named);
+    named.x5t = family->cnf_x5t;
+    if (st == ST_OK && !same_pop(out, &named))
+        st = refuse(call, "AF-29", "req_cnf names another key than the refresh token is bound to");
+    if (st == ST_OK && !out->symmetric && js_get(js_get(params, "req_cnf"), "kid") != NULL)
+        st = check_possession(call, params, auth, out->key);
+    pop_done(&named);
+    return st == ST_OK ? check_kind(call, rs, out) : st;
 }

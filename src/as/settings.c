@@ -50,6 +50,13 @@ static const struct config_setting rows[] = {
     { "token.max_per_client", CONFIG_INT, S(token_max_per_client), .dflt = "1000", .min = 1, .max = 1000000,
       .help = "Live tokens of one client." },
 
+    { "refresh.lifetime", CONFIG_DURATION_S, S(refresh_lifetime_s), .dflt = "30d", .min = 60, .max = 315360000,
+      .help = "How long a client can go on refreshing before it has to ask anew." },
+    { "refresh.idle", CONFIG_DURATION_S, S(refresh_idle_s), .dflt = "7d", .min = 60, .max = 315360000,
+      .help = "A refresh token that was not used for so long is over." },
+    { "refresh.max_per_client", CONFIG_INT, S(refresh_max_per_client), .dflt = "100", .min = 1, .max = 100000,
+      .help = "Refresh tokens of one client; when there are more, the one unused the longest goes." },
+
     { "auth.failures_per_minute", CONFIG_INT, S(auth_failures_per_minute), .dflt = "10", .min = 1,
       .max = 100000,
       .help = "Failed authentications of one client from one address before it has to wait; ten times as many "

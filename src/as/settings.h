@@ -26,6 +26,10 @@ struct as_settings {
     int64_t token_max;        /* live tokens altogether */
     int64_t token_max_per_client;
 
+    int64_t refresh_lifetime_s; /* from the first token of a family to the end of its last */
+    int64_t refresh_idle_s;     /* unused for so long it is over */
+    int64_t refresh_max_per_client;
+
     int64_t auth_failures_per_minute; /* of a client from one address; ten times that of an address */
     int64_t auth_proof_max_age_s;     /* longest life of an assertion or a proof */
     int64_t auth_replay_max;          /* remembered jti values */

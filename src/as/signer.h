@@ -23,10 +23,17 @@ struct signer_key {
 
 struct signer;
 
+/* What is around the claims. */
+struct signer_wrap {
+    bool cwt;                 /* COSE_Sign1 instead of a compact JWS */
+    const struct key *shared; /* not NULL: encrypted under this, outside */
+    struct span shared_kid;
+};
+
 struct signer_ops {
-    /* Appends a token (compact JWS) over these claims by the current key. */
-    enum status (*issue)(struct signer *signer, const struct token_claims *claims, struct buf *out,
-                         struct why *why);
+    /* Appends a token over these claims by the current key. */
+    enum status (*issue)(struct signer *signer, const struct token_claims *claims,
+                         const struct signer_wrap *wrap, struct buf *out, struct why *why);
     /* The public keys in force as a JWK Set (RFC 7517 5). */
     enum status (*jwks)(struct signer *signer, struct js **ret_jwks, struct why *why);
     /* True if `key` is one of ours: it must not become a PoP key (TK-58). */
@@ -47,6 +54,10 @@ struct signer_ops {
 struct signer {
     const struct signer_ops *ops;
 };
+
+/* What issue() does, for signers that have the key at hand. */
+enum status signer_issue_with(const struct key *key, struct span kid, const struct token_claims *claims,
+                              const struct signer_wrap *wrap, struct buf *out, struct why *why) MUST_CHECK;
 
 /* Keys in `folder` (made if absent, 0700); the first key is made on the first start. `sql` is lent and has its
  * tables. */

@@ -40,12 +40,22 @@ static enum status key_path(const struct local *l, const char *kid, char out[PAT
     return ST_OK;
 }
 
-static enum status local_issue(struct signer *signer, const struct token_claims *claims, struct buf *out,
-                               struct why *why)
+enum status signer_issue_with(const struct key *key, struct span kid, const struct token_claims *claims,
+                              const struct signer_wrap *wrap, struct buf *out, struct why *why)
+{
+    if (wrap->shared == NULL)
+        return wrap->cwt ? token_issue_cwt_sign1(claims, key, kid, out, why)
+                         : token_issue_jws(claims, key, kid, out, why);
+    return wrap->cwt ? token_issue_cwt_encrypt0(claims, key, kid, wrap->shared, wrap->shared_kid, out, why)
+                     : token_issue_jwe(claims, key, kid, wrap->shared, wrap->shared_kid, out, why);
+}
+
+static enum status local_issue(struct signer *signer, const struct token_claims *claims,
+                               const struct signer_wrap *wrap, struct buf *out, struct why *why)
 {
     const struct local_key *current = &local_of(signer)->keys[0];
 
-    return token_issue_jws(claims, current->key, span_of_str(current->about.kid), out, why);
+    return signer_issue_with(current->key, span_of_str(current->about.kid), claims, wrap, out, why);
 }
 
 static enum status local_jwks(struct signer *signer, struct js **ret_jwks, struct why *why)

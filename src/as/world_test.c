@@ -33,10 +33,10 @@ static const struct key *key_of(struct signer *signer)
     return CONTAINER_OF(signer, struct fake_signer, base)->key;
 }
 
-static enum status fake_issue(struct signer *signer, const struct token_claims *claims, struct buf *out,
-                              struct why *why)
+static enum status fake_issue(struct signer *signer, const struct token_claims *claims,
+                              const struct signer_wrap *wrap, struct buf *out, struct why *why)
 {
-    return token_issue_jws(claims, key_of(signer), SPAN("test"), out, why);
+    return signer_issue_with(key_of(signer), SPAN("test"), claims, wrap, out, why);
 }
 
 static enum status fake_jwks(struct signer *signer, struct js **ret_jwks, struct why *why UNUSED)
@@ -104,6 +104,9 @@ struct world *world_new(void)
         .auth_failures_per_minute = 5,
         .auth_proof_max_age_s = 300,
         .auth_replay_max = 1000,
+        .refresh_lifetime_s = 86400,
+        .refresh_idle_s = 7200,
+        .refresh_max_per_client = 3,
     };
     assert_int_equal(sql_open(":memory:", 0, &inner, NULL), ST_OK);
     assert_int_equal(sql_failing_new(inner, &w->sql), ST_OK);
