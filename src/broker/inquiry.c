@@ -97,6 +97,10 @@ static enum status look(struct shard *shard, struct span text, struct token **re
         st = token_verify(text, shard->verifier, shard->now.wall, &token, why);
         if (st != ST_OK)
             return st;
+        if (shard->settings->tokens != NULL && token_store_is_changed(shard->settings->tokens, token->hash)) {
+            token_unref(token); /* only the issuer knows what it still permits */
+            return reject(why, ST_PENDING, "RFC 9770", "the issuer has changed what this token permits", 0);
+        }
         remember(shard, token);
     }
     return finish(shard, token, ret_token, why);

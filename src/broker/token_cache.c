@@ -142,29 +142,39 @@ void cache_done(struct token_store *store)
     struct table_node *node;
 
     forget_all(store);
-    while ((node = table_take_any(&store->revoked)) != NULL)
+    while ((node = table_take_any(&store->revoked)) != NULL || (node = table_take_any(&store->changed)) != NULL)
         free(CONTAINER_OF(node, struct revoked, node));
 }
 
 /* ---- revoked ---- */
 
-bool revoked_has(const struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN])
+static struct revoked *revoked_find(const struct table *table, const uint8_t hash[TOKEN_HASH_LEN])
 {
-    return store_find(&store->revoked, hash, revoked_is) != NULL;
+    struct table_node *node = store_find(table, hash, revoked_is);
+
+    return node == NULL ? NULL : CONTAINER_OF(node, struct revoked, node);
 }
 
-static enum status revoked_put(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN], int64_t until_s)
+bool revoked_has(const struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN])
 {
-    struct revoked *r;
+    return revoked_find(&store->revoked, hash) != NULL;
+}
 
-    if (store->revoked.count >= store->limits.max_revoked)
+static enum status revoked_put(const struct token_store *store, struct table *table,
+                               const uint8_t hash[TOKEN_HASH_LEN], int64_t until_s)
+{
+    struct revoked *r = revoked_find(table, hash);
+
+    if (r == NULL && table->count >= store->limits.max_revoked)
         return ST_QUOTA;
-    r = calloc(1, sizeof *r);
-    if (r == NULL)
-        return ST_NO_MEMORY;
-    memcpy(r->hash, hash, sizeof r->hash);
+    if (r == NULL) {
+        r = calloc(1, sizeof *r);
+        if (r == NULL)
+            return ST_NO_MEMORY;
+        memcpy(r->hash, hash, sizeof r->hash);
+        table_insert(table, &r->node, table_hash(table, span_of(hash, TOKEN_HASH_LEN)));
+    }
     r->until_s = until_s;
-    table_insert(&store->revoked, &r->node, table_hash(&store->revoked, span_of(hash, TOKEN_HASH_LEN)));
     return ST_OK;
 }
 
@@ -181,18 +191,39 @@ static enum status write_down(struct token_store *store, const uint8_t hash[TOKE
 enum status token_store_revoke(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN],
                                struct wall_time until)
 {
-    enum status st = ST_OK;
+    enum status st;
 
     store_lock(store);
     cache_forget(store, hash);
     kept_forget(store, hash);
-    if (!revoked_has(store, hash)) {
-        st = revoked_put(store, hash, until.s);
-        if (st == ST_OK)
-            st = write_down(store, hash, until.s);
-    }
+    st = revoked_put(store, &store->revoked, hash, until.s);
+    if (st == ST_OK)
+        st = write_down(store, hash, until.s);
     store_unlock(store);
     return st;
+}
+
+enum status token_store_change(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN],
+                               struct wall_time until)
+{
+    enum status st;
+
+    store_lock(store);
+    cache_forget(store, hash);
+    kept_forget(store, hash);
+    st = revoked_put(store, &store->changed, hash, until.s);
+    store_unlock(store);
+    return st;
+}
+
+bool token_store_is_changed(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN])
+{
+    bool is;
+
+    store_lock(store);
+    is = revoked_find(&store->changed, hash) != NULL;
+    store_unlock(store);
+    return is;
 }
 
 static void revoked_drop(struct token_store *store, struct table_node *node)
@@ -236,6 +267,17 @@ void revoked_purge(struct token_store *store, struct now now)
             revoked_drop(store, node);
         node = next;
     }
+    node = table_next(&store->changed, NULL);
+    while (node != NULL) {
+        struct table_node *next = table_next(&store->changed, node);
+        struct revoked *r = CONTAINER_OF(node, struct revoked, node);
+
+        if (now.wall.s >= r->until_s) {
+            table_remove(&store->changed, node);
+            free(r);
+        }
+        node = next;
+    }
 }
 
 bool revoked_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record,
@@ -245,5 +287,5 @@ bool revoked_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN]
     int64_t until_s = (int64_t)read_u64(&r);
 
     return reader_finish(&r, NULL) == ST_OK && now.wall.s < until_s && !revoked_has(store, id) &&
-           revoked_put(store, id, until_s) == ST_OK;
+           revoked_put(store, &store->revoked, id, until_s) == ST_OK;
 }

@@ -14,7 +14,7 @@ void token_store_limits_init(struct token_store_limits *limits)
         .max_cached_bytes = (size_t)128 * 1024 * 1024,
         .introspection_s = 0,
         .max_receipts = 100000,
-        .max_revoked = 100000,
+        .max_revoked = 400000, /* what an AS of ours lists at most */
         .max_nonces = 100000,
         .nonce_life_s = 120,
     };
@@ -24,8 +24,9 @@ void token_store_limits_init(struct token_store_limits *limits)
 
 static enum status make_tables(struct token_store *store, const uint8_t *secret)
 {
-    struct table *const tables[] = { &store->kept,    &store->kids,     &store->sources,   &store->cached,
-                                     &store->revoked, &store->receipts, &store->sequences, &store->nonces };
+    struct table *const tables[] = { &store->kept,     &store->kids,      &store->sources,
+                                     &store->cached,   &store->revoked,   &store->changed,
+                                     &store->receipts, &store->sequences, &store->nonces };
     struct hash_key key;
     enum status st = ST_OK;
 
@@ -81,6 +82,7 @@ void token_store_free(struct token_store *store)
     table_done(&store->sources);
     table_done(&store->cached);
     table_done(&store->revoked);
+    table_done(&store->changed);
     table_done(&store->receipts);
     table_done(&store->sequences);
     table_done(&store->nonces);
@@ -139,6 +141,7 @@ void token_store_count(struct token_store *store, struct token_store_counts *out
                                         .receipts = (uint32_t)store->receipts.count,
                                         .nonces = (uint32_t)store->nonces.count,
                                         .revoked = (uint32_t)store->revoked.count,
+                                        .changed = (uint32_t)store->changed.count,
                                         .kept_bytes = store->kept_bytes,
                                         .cached_bytes = store->cached_bytes };
     store_unlock(store);

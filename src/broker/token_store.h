@@ -35,7 +35,7 @@ struct token_store_limits {
     uint32_t introspection_s; /* an introspected token is cached so long; 0: not at all */
 
     uint32_t max_receipts;
-    uint32_t max_revoked;
+    uint32_t max_revoked; /* and as many changed */
     uint32_t max_nonces;
     uint32_t nonce_life_s; /* from the hint to the token that carries it */
     bool need_cnonce;      /* a token without a fresh one is refused (AF-18) */
@@ -119,12 +119,19 @@ enum status token_store_cnonce(struct token_store *store, struct now now,
 
 /* ---- revocation ---- */
 
-/* Also forgets it everywhere else in the store. `until`: when the token would have ended anyway. */
+/* Also forgets it everywhere else in the store. `until`: when the token would have ended anyway; the latest call counts.
+ */
 enum status token_store_revoke(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN],
                                struct wall_time until) MUST_CHECK;
 /* The issuer took it back: the hash is no longer on its list. */
 void token_store_unrevoke(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN]);
 bool token_store_is_revoked(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN]);
+
+/* The issuer now permits less than the token says: what is cached or kept of it is forgotten, and from now on only
+ * introspection tells what it is worth. Not written down: the issuer lists them all when asked anew. */
+enum status token_store_change(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN],
+                               struct wall_time until) MUST_CHECK;
+bool token_store_is_changed(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN]);
 
 /* ---- for the journal ---- */
 
@@ -160,7 +167,7 @@ bool token_store_restore(struct token_store *store, enum token_change_kind kind,
                          const uint8_t id[TOKEN_HASH_LEN], struct span record, struct now now);
 
 struct token_store_counts {
-    uint32_t kept, cached, receipts, nonces, revoked;
+    uint32_t kept, cached, receipts, nonces, revoked, changed;
     size_t kept_bytes, cached_bytes;
 };
 void token_store_count(struct token_store *store, struct token_store_counts *out);

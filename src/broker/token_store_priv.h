@@ -54,7 +54,7 @@ struct cached {
 };
 
 struct revoked {
-    struct table_node node;
+    struct table_node node; /* in store->revoked or store->changed, by hash */
     uint8_t hash[TOKEN_HASH_LEN];
     int64_t until_s;
 };
@@ -89,7 +89,7 @@ struct token_store {
     uint8_t nonce_key[32];
     uint32_t next_nonce;
 
-    struct table kept, kids, sources, cached, revoked, receipts, sequences, nonces;
+    struct table kept, kids, sources, cached, revoked, changed, receipts, sequences, nonces;
     struct list unclaimed, claimed, cache_order;
     size_t kept_bytes, cached_bytes;
     int64_t rate[RATE_BUCKETS]; /* when the bucket is empty again, ms */
