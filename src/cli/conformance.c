@@ -14,7 +14,7 @@ struct conformance_options {
     const char *public_topic, *as_cert, *as_key, *as_url, *as_ca, *client_id, *client_secret, *rs_id,
         *rs_secret;
     const char *json, *keylog, *capture, *seed;
-    int64_t port, as_port, auth_timeout, wait, pid;
+    int64_t port, as_port, auth_timeout, skew, wait, pid;
     bool insecure, draft06, list;
     struct text_list only, skip;
 };
@@ -29,6 +29,7 @@ static const struct option_row broker_only_rows[] = {
     { 0,   "public-topic", OPTION_TEXT,   O(public_topic), "TOPIC", "a topic that needs no token (kit-public with --dir)" },
     { 0,   "root",         OPTION_TEXT,   O(root),         "TOPIC", "topics used lie under this one (kit); tokens of --as must grant TOPIC/#" },
     { 0,   "auth-timeout", OPTION_NUMBER, O(auth_timeout), "MS",    "how long the broker waits for an answer to its challenge; not given: not tried", 1, 600000 },
+    { 0,   "skew",         OPTION_NUMBER, O(skew),         "S",     "difference of clocks the broker tolerates (0)", 0, 600 },
     { 0,   "draft06",      OPTION_FLAG,   O(draft06),      NULL,    "expect what draft-06 says where it differs from RFC 9431" },
     { .name = "Tokens of the kit's own:", .kind = OPTION_HEADING },
     { 0,   "dir",          OPTION_TEXT,   O(dir),          "DIR",   "take keys and names from the folder that `symbolon conformance setup` made" },
@@ -387,6 +388,7 @@ static struct kit_settings settings_of(const struct conformance_options *o)
         .as_cert = o->as_cert,
         .as_key_file = o->as_key,
         .auth_timeout_ms = o->auth_timeout,
+        .skew_s = o->skew,
         .draft06 = o->draft06,
         .as_url = o->as_url,
         .as_ca = o->as_ca,

@@ -16,8 +16,8 @@
 #define SEEN_MAX    600
 
 static const struct kit_theme *const themes[] = {
-    &theme_connect, &theme_exporter, &theme_challenge, &theme_reauth,
-    &theme_tokens,  &theme_scope,    &theme_filters,
+    &theme_connect, &theme_exporter, &theme_challenge, &theme_reauth, &theme_tokens,        &theme_scope,
+    &theme_filters, &theme_will,     &theme_session,   &theme_expiry, &theme_introspection,
 };
 
 static const char *const verdict_names[KIT_VERDICTS] = { "PASS", "FAIL", "N/A", "ERROR" };

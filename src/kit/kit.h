@@ -35,6 +35,7 @@ struct kit_settings {
     const char *as_cert, *as_key_file;
     int64_t
         auth_timeout_ms; /* how long the broker waits for the answer to a challenge; 0: not known, not tried */
+    int64_t skew_s;      /* difference of clocks the broker tolerates */
     bool draft06;        /* where draft-06 and RFC 9431 differ, accept the draft's behaviour */
 
     /* The authorization server. */

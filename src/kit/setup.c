@@ -132,6 +132,7 @@ static void our_settings(const struct kit_setup *s, struct buf *out)
     put_fmt(out,
             "  - issuer: \"%s/other\"\n"
             "    jwks_file: other-jwks.json\n"
+            "token: {skew: 0s, as_timeout: 1s}\n"
             "public_topics:\n"
             "  - {filter: \"kit-public\", publish: true, subscribe: true}\n",
             s->issuer);
