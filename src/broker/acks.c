@@ -5,7 +5,7 @@
 static bool read_ack(struct conn *c, const struct mqtt_frame *frame, struct mqtt_ack *out)
 {
     struct why why = { 0 };
-    enum status st = mqtt_read_ack(frame, MQTT_5, out, &why);
+    enum status st = mqtt_read_ack(frame, c->version, out, &why);
 
     if (st != ST_OK)
         conn_fail(c, st, &why);

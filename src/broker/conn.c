@@ -53,6 +53,7 @@ struct conn *conn_new(struct shard *shard, struct conn_io *io, struct span peer,
     c->log = (struct log){ .parent = shard->log,
                            .own = { F_I64("conn", c->number), F_SPAN("peer", span_of(c->peer, peer.len)) } };
     c->problem_info = true;
+    c->version = MQTT_5;
     c->max_packet_bytes = MQTT_PACKET_SIZE_MAX;
     c->last_packet_ms = shard->now.mono.ms;
     ace_init(&c->ace);
@@ -330,7 +331,7 @@ void on_disconnect(struct conn *c, const struct mqtt_frame *frame)
 {
     struct mqtt_disconnect d;
     struct why why = { 0 };
-    enum status st = mqtt_read_disconnect(frame, MQTT_5, &d, &why);
+    enum status st = mqtt_read_disconnect(frame, c->version, &d, &why);
 
     if (st == ST_OK && c->session != NULL && mqtt_has(&d.properties, PROP_SESSION_EXPIRY)) {
         if (c->asked_expiry_s == 0 && d.properties.session_expiry_s != 0)

@@ -29,7 +29,8 @@ struct conn {
     struct shard *shard;
     struct conn_io *io;
     enum conn_state state;
-    uint64_t number; /* for the log */
+    enum mqtt_version version; /* MQTT_5 until a CONNECT of 3.1.1 comes; what send.h writes */
+    uint64_t number;           /* for the log */
     struct log log;
     struct session *session;
     struct ace ace;
@@ -44,14 +45,14 @@ struct conn {
     size_t connect_len;
     uint32_t max_packet_bytes; /* what the client takes */
     uint16_t receive_maximum;
-    uint32_t asked_expiry_s; /* Session Expiry Interval of the CONNECT */
+    uint32_t asked_expiry_s; /* Session Expiry Interval of the CONNECT; without Clean Session: UINT32_MAX */
     bool problem_info;
     bool moved;
     bool paused;          /* reading, by us */
     bool output_full;     /* waiting for shard_output_drained() */
     bool no_will;         /* set when closing: the client took its Will back */
     bool visitor;         /* neither token nor public topics: for authz-info alone, and not for long */
-    bool connect_seen;    /* a CONNECT of version 5 came: there is somebody to send CONNACK to */
+    bool connect_seen;    /* a CONNECT came: there is somebody to send CONNACK to */
     bool hint;            /* a refusal now is for want of a good token: say where to get one (MT-91) */
     struct span *aliases; /* topic_alias_maximum entries, heap copies */
     char peer[];
@@ -71,7 +72,8 @@ void conn_start_timer(struct conn *c, uint32_t ms);
 void conn_gone(struct conn *c, const char *reason);  /* the world said so */
 void conn_bye(struct conn *c, uint8_t reason_code);  /* the client said DISCONNECT */
 void conn_moved_away(struct conn *c, unsigned home); /* to its home shard */
-/* Refused, or ended by us: CONNACK or DISCONNECT with `code`, whichever fits the state, one log event, close. */
+/* Refused, or ended by us: CONNACK or DISCONNECT with `code`, whichever fits the state (a client of 3.1.1 gets the
+ * return code that says the same, or nothing), one log event, close. */
 void conn_refuse(struct conn *c, uint8_t code, enum status st, const struct why *why, const char *event);
 /* The same, with the code of the status and the event of the state. */
 void conn_fail(struct conn *c, enum status st, const struct why *why);

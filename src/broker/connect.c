@@ -1,4 +1,4 @@
-/* CONNECT (MQTT5 3.1, 3.2; RFC 9431 2.2.4, 2.4): whose it is, what it may, which session it gets, CONNACK. */
+/* CONNECT (MQTT5 3.1, 3.2, MQTT311 the same; RFC 9431 2.2.4, 2.4, 6): whose it is, what it may, which session it gets, CONNACK. */
 #include "broker/connect.h"
 
 #include "broker/known.h"
@@ -6,6 +6,7 @@
 #include "broker/shard_priv.h"
 #include "broker/token_store.h"
 #include "token/hints.h"
+#include "token/user_name.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@ uint32_t connect_session_expiry(const struct session *s, uint32_t asked_s)
 
     if (!settings->session_continuation)
         return 0;
+    if (s->conn->version != MQTT_5 && settings->max_v3_expiry_s < max_s)
+        max_s = settings->max_v3_expiry_s;
     return asked_s < max_s ? asked_s : max_s;
 }
 
@@ -48,14 +51,15 @@ void connect_send_refusal(struct conn *c, uint8_t code, const struct why *why)
     struct mqtt_connack connack = { .reason = code };
 
     buf_init(&user_properties, UINT16_MAX);
-    if (c->hint && c->shard->settings->send_hints && c->shard->settings->hint_as.len > 0) {
+    if (c->hint && c->version == MQTT_5 && c->shard->settings->send_hints &&
+        c->shard->settings->hint_as.len > 0) {
         put_hint(c, &user_properties);
         if (buf_ok(&user_properties)) {
             connack.properties.raw = buf_span(&user_properties);
             mqtt_set(&connack.properties, PROP_USER);
         }
     }
-    send_connack(c, MQTT_5, &connack, why);
+    send_connack(c, &connack, why);
 }
 
 static void set_limits(const struct conn *c, struct mqtt_properties *p)
@@ -102,7 +106,7 @@ static void send_acceptance(struct conn *c, const struct mqtt_connect *connect, 
         p->auth_method = SPAN(ACE_METHOD);
         mqtt_set(p, PROP_AUTH_METHOD);
     }
-    send_connack(c, MQTT_5, &connack, NULL);
+    send_connack(c, &connack, NULL);
 }
 
 /* ---- the session ---- */
@@ -222,6 +226,8 @@ static void set_keep_alive(struct conn *c, uint16_t asked_s)
     uint16_t cap_s = c->shard->settings->max_keep_alive_s;
     uint32_t s = asked_s;
 
+    if (c->version != MQTT_5) /* it cannot be told of another value than its own (MQTT311 [MQTT-3.1.2-24]) */
+        cap_s = 0;
     if (cap_s > 0 && (s == 0 || s > cap_s))
         s = cap_s;
     c->keep_alive_ms = s * 1500; /* one and a half times: MQTT5 [MQTT-3.1.2-22] */
@@ -280,18 +286,6 @@ static void open_or_refuse(struct conn *c, const struct mqtt_connect *connect)
 
 /* ---- CONNECT ---- */
 
-/* Another protocol version, in words its client understands (MT-120). */
-static void refuse_version(struct conn *c, enum mqtt_version version, enum status st, const struct why *why)
-{
-    struct mqtt_connack connack = { .reason = MQTT3_UNACCEPTABLE_VERSION };
-
-    if (version == MQTT_3_1 || version == MQTT_3_1_1) {
-        send_connack(c, MQTT_3_1_1, &connack, NULL);
-        c->connect_seen = false; /* it is answered */
-    }
-    conn_fail(c, st, why);
-}
-
 static void keep_wishes(struct conn *c, const struct mqtt_connect *connect)
 {
     const struct mqtt_properties *p = &connect->properties;
@@ -300,6 +294,8 @@ static void keep_wishes(struct conn *c, const struct mqtt_connect *connect)
     c->max_packet_bytes = mqtt_maximum_packet_size(p);
     c->receive_maximum = mqtt_receive_maximum(p);
     c->asked_expiry_s = mqtt_has(p, PROP_SESSION_EXPIRY) ? p->session_expiry_s : 0;
+    if (c->version != MQTT_5 && !connect->clean_start)
+        c->asked_expiry_s = UINT32_MAX; /* MQTT311 3.1.2.4: no end but the administrator's (MT-77) */
 }
 
 /* Room for who may do nothing but leave a token on authz-info: few at a time, and not for long (MT-21, MT-32, MT-40). */
@@ -350,9 +346,45 @@ static enum status check_ace(struct conn *c, const struct mqtt_connect *connect,
     return ace_begin(c, p->auth_data, false, why);
 }
 
-/* Waits for a challenge to be answered or a token to be looked up. The packet is kept whole and read again. */
+/* Token and proof in user name and password: MT-121 to MT-125; for MQTT 5 if the administrator wants it (MT-55). They
+ * make what Authentication Data would have been (layout A), and it goes the same way from there. */
+static bool brings_user_name(const struct conn *c, const struct mqtt_connect *connect)
+{
+    if (!connect->has_user_name || !user_name_is_ace(connect->user_name))
+        return false;
+    return c->version != MQTT_5 || c->shard->settings->v5_user_name;
+}
+
+static enum status check_user_name(struct conn *c, const struct mqtt_connect *connect, struct why *why)
+{
+    CLEANUP(buf_done)
+    struct buf token;
+    CLEANUP(buf_done)
+    struct buf data;
+    enum status st;
+
+    c->hint = true;
+    buf_init(&token, UINT16_MAX);
+    buf_init(&data, UINT16_MAX);
+    st = user_name_token(connect->user_name, &token, why);
+    if (st != ST_OK)
+        return st;
+    if (connect->password.len == 0)
+        return reject(why, ST_BAD_PROOF, "MT-123", "no proof of possession in the password", 0);
+    st = auth_data_write_connect(buf_span(&token), connect->password, &data);
+    if (st != ST_OK)
+        return reject(why, st, "MT-122", "token and proof are too long", 0);
+    return ace_begin(c, buf_span(&data), false, why);
+}
+
+/* Waits for a challenge to be answered or a token to be looked up. The packet is kept whole and read again. Who named a
+ * method may send AUTH meanwhile; anybody else may have sent on already (MQTT311 3.1.4), which then waits. */
 static enum status wait_for_proof(struct conn *c, const struct mqtt_frame *frame, struct why *why)
 {
+    if (!c->ace.in_use) {
+        c->paused = true;
+        c->shard->world.conn_pause(c->shard->world.ctx, c->io, true);
+    }
     c->connect = malloc(frame->total_len);
     if (c->connect == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
@@ -363,6 +395,14 @@ static enum status wait_for_proof(struct conn *c, const struct mqtt_frame *frame
     return ST_OK;
 }
 
+/* With `hint` it is about the token. Only 3.1.1 lets a user name that is none of ours be told from a bad token. */
+static uint8_t refusal_code(const struct conn *c, enum status st)
+{
+    if (c->version != MQTT_5 && st == ST_BAD_CREDENTIAL)
+        return MQTT_BAD_USER_NAME_OR_PASSWORD;
+    return c->hint ? ace_reason_code(st) : status_mqtt5_code(st);
+}
+
 void on_connect(struct conn *c, const struct mqtt_frame *frame, struct span behind)
 {
     struct mqtt_connect connect;
@@ -370,13 +410,11 @@ void on_connect(struct conn *c, const struct mqtt_frame *frame, struct span behi
     enum status st = mqtt_read_connect(frame, &connect, &why);
     unsigned home;
 
-    if (st == ST_OK && connect.version != MQTT_5)
-        st = reject(&why, ST_BAD_VERSION, "MT-120", "only MQTT 5 is spoken here", 0);
     c->connect_seen = true;
-    if (st == ST_BAD_VERSION) {
-        refuse_version(c, connect.version, st, &why);
-        return;
-    }
+    if (connect.version == MQTT_3_1 || connect.version == MQTT_3_1_1)
+        c->version = MQTT_3_1_1; /* its words, also to refuse it (MT-120) */
+    if (st == ST_OK && c->version != MQTT_5 && !c->shard->settings->accept_v3)
+        st = reject(&why, ST_BAD_VERSION, "MT-120", "only MQTT 5 is spoken here", 0);
     if (st != ST_OK) {
         conn_fail(c, st, &why);
         return;
@@ -390,14 +428,16 @@ void on_connect(struct conn *c, const struct mqtt_frame *frame, struct span behi
     c->log.own[2] = F_SPAN("client_id", connect.client_id);
     if (mqtt_has(&connect.properties, PROP_AUTH_METHOD))
         st = check_ace(c, &connect, behind, &why);
+    else if (brings_user_name(c, &connect))
+        st = check_user_name(c, &connect, &why);
     else
         st = check_no_method(c, &connect, &why);
     if (st == ST_PENDING)
         st = wait_for_proof(c, frame, &why);
     else if (st == ST_OK)
         open_or_refuse(c, &connect);
-    if (st != ST_OK) /* with `hint` it is about the token */
-        conn_refuse(c, c->hint ? ace_reason_code(st) : status_mqtt5_code(st), st, &why, "connect_refused");
+    if (st != ST_OK)
+        conn_refuse(c, refusal_code(c, st), st, &why, "connect_refused");
     if (c->state == CONN_AUTHENTICATING) /* the packet is going away, its copy stays */
         c->log.own[2].bytes.p = c->connect + frame->head_len + (connect.client_id.p - frame->body.p);
     else if (c->state != CONN_OPEN)
@@ -419,4 +459,8 @@ void connect_proved(struct conn *c)
     open_or_refuse(c, &connect);
     free(c->connect);
     c->connect = NULL;
+    if (c->state == CONN_OPEN && c->paused) { /* what was sent behind the CONNECT has its turn now */
+        c->paused = false;
+        c->shard->world.conn_pause(c->shard->world.ctx, c->io, false);
+    }
 }

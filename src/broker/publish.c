@@ -44,11 +44,12 @@ static enum status resolve_alias(struct conn *c, struct mqtt_publish *p, struct 
 
 /* ---- refusals ---- */
 
-/* MT-96, MT-97: with an acknowledgement to put it in, the refusal goes there; else the connection ends. */
+/* MT-96, MT-97: with an acknowledgement to put it in, the refusal goes there; else the connection ends. In 3.1.1 no
+ * acknowledgement has room for it (MT-126, MQTT311 [MQTT-3.3.5-2]). */
 static void refuse(struct conn *c, const struct mqtt_publish *p, uint8_t code, enum status st,
                    const struct why *why)
 {
-    if (p->qos == 0) {
+    if (p->qos == 0 || c->version != MQTT_5) {
         conn_refuse(c, code, st, why, "publish_refused");
         return;
     }
@@ -121,10 +122,12 @@ static enum status check(struct conn *c, struct mqtt_publish *p, struct why *why
     return ST_OK;
 }
 
-/* Only QoS 2 stays open between packets: QoS 1 is acknowledged before the next is read. */
+/* Only QoS 2 stays open between packets: QoS 1 is acknowledged before the next is read. A client of 3.1.1 has not been
+ * told of a maximum; its packet identifiers are the limit. */
 static bool beyond_receive_maximum(const struct conn *c, const struct mqtt_publish *p)
 {
-    return p->qos > 0 && c->session->received.count >= c->shard->settings->receive_maximum;
+    return p->qos > 0 && c->session->received.count >= c->shard->settings->receive_maximum &&
+           c->version == MQTT_5;
 }
 
 /* MT-74 speaks of PUBREL from the client too: the message was checked and passed on with its PUBLISH (method A of
@@ -134,7 +137,7 @@ void on_publish(struct conn *c, const struct mqtt_frame *frame)
     struct mqtt_publish p;
     struct authz az;
     struct why why = { 0 };
-    enum status st = mqtt_read_publish(frame, MQTT_5, &p, &why);
+    enum status st = mqtt_read_publish(frame, c->version, &p, &why);
 
     if (st == ST_OK)
         st = check(c, &p, &why);

@@ -64,11 +64,11 @@ void send_ack(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, ui
     char text[REASON_TEXT_MAX];
 
     explain(c, &ack.properties, text, why);
-    mqtt_write_ack(scratch(c), MQTT_5, &ack);
+    mqtt_write_ack(scratch(c), c->version, &ack);
     if (send_scratch(c))
         return;
     unexplain(&ack.properties);
-    mqtt_write_ack(scratch(c), MQTT_5, &ack);
+    mqtt_write_ack(scratch(c), c->version, &ack);
     (void)send_scratch(c);
 }
 
@@ -79,29 +79,45 @@ void send_suback(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id,
     char text[REASON_TEXT_MAX];
 
     explain(c, &ack.properties, text, why);
-    mqtt_write_suback(scratch(c), MQTT_5, &ack);
+    mqtt_write_suback(scratch(c), c->version, &ack);
     if (send_scratch(c))
         return;
     unexplain(&ack.properties);
-    mqtt_write_suback(scratch(c), MQTT_5, &ack);
+    mqtt_write_suback(scratch(c), c->version, &ack);
     (void)send_scratch(c);
 }
 
-void send_connack(struct conn *c, enum mqtt_version version, struct mqtt_connack *connack,
-                  const struct why *why)
+/* The return code that says the same, or none: MQTT311 [MQTT-3.2.2-6]. */
+static void send_connack3(struct conn *c, const struct mqtt_connack *connack)
+{
+    struct mqtt_connack in3 = { .session_present = connack->session_present };
+    enum mqtt3_return_code code;
+
+    if (!mqtt3_code_of(connack->reason, &code))
+        return;
+    in3.reason = (uint8_t)code;
+    mqtt_write_connack(scratch(c), c->version, &in3);
+    (void)send_scratch(c);
+}
+
+void send_connack(struct conn *c, struct mqtt_connack *connack, const struct why *why)
 {
     char text[REASON_TEXT_MAX];
 
+    if (c->version != MQTT_5) {
+        send_connack3(c, connack);
+        return;
+    }
     explain(c, &connack->properties, text, why);
-    mqtt_write_connack(scratch(c), version, connack);
+    mqtt_write_connack(scratch(c), MQTT_5, connack);
     if (send_scratch(c))
         return;
     unexplain(&connack->properties); /* MQTT5 [MQTT-3.2.2-19] */
-    mqtt_write_connack(scratch(c), version, connack);
+    mqtt_write_connack(scratch(c), MQTT_5, connack);
     if (send_scratch(c))
         return;
     connack->properties.raw = SPAN_NONE; /* MQTT5 [MQTT-3.2.2-20] */
-    mqtt_write_connack(scratch(c), version, connack);
+    mqtt_write_connack(scratch(c), MQTT_5, connack);
     (void)send_scratch(c);
 }
 
@@ -110,6 +126,8 @@ void send_disconnect(struct conn *c, uint8_t reason, const struct why *why)
     struct mqtt_disconnect d = { .reason = reason };
     char text[REASON_TEXT_MAX];
 
+    if (c->version != MQTT_5) /* only clients send it there */
+        return;
     explain(c, &d.properties, text, why);
     mqtt_write_disconnect(scratch(c), MQTT_5, &d);
     if (send_scratch(c))
@@ -171,6 +189,22 @@ static enum send_result send_wire(struct conn *c, const struct message *m, bool 
     return SEND_DONE;
 }
 
+static enum send_result send_publish3(struct conn *c, const struct mqtt_publish_out *p)
+{
+    size_t size = mqtt_publish_size(p, MQTT_3_1_1);
+    uint8_t *room;
+
+    if (size == 0 || size > c->max_packet_bytes)
+        return SEND_TOO_LARGE;
+    room = c->shard->world.conn_append(c->shard->world.ctx, c->io, size);
+    if (room == NULL)
+        return SEND_NO_ROOM;
+    room += mqtt_publish_head(p, MQTT_3_1_1, room);
+    if (p->payload.len > 0)
+        memcpy(room, p->payload.p, p->payload.len);
+    return SEND_DONE;
+}
+
 enum send_result send_publish(struct conn *c, const struct message *m, const struct delivery_options *how,
                               uint16_t packet_id, bool dup)
 {
@@ -180,7 +214,7 @@ enum send_result send_publish(struct conn *c, const struct message *m, const str
     uint8_t *room;
 
     ASSERT(c->io != NULL);
-    if (how->qos == 0 && how->n_ids == 0 && m->expires_ms == TIME_NEVER)
+    if (how->qos == 0 && how->n_ids == 0 && m->expires_ms == TIME_NEVER && c->version == MQTT_5)
         return send_wire(c, m, how->retain);
 
     p = (struct mqtt_publish_out){ .qos = how->qos,
@@ -197,6 +231,8 @@ enum send_result send_publish(struct conn *c, const struct message *m, const str
         p.message_expiry_s = left_ms <= 0 ? 0 : (uint32_t)((left_ms + MS_PER_S - 1) / MS_PER_S);
     }
     p.subscription_ids = span_of(ids, put_ids(how, ids));
+    if (c->version != MQTT_5) /* properties stay behind, and the message goes without them */
+        return send_publish3(c, &p);
     size = mqtt_publish_size(&p, MQTT_5);
     if (size == 0 || size > c->max_packet_bytes)
         return SEND_TOO_LARGE;

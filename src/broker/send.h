@@ -1,4 +1,6 @@
-/* broker/send.h - packets to a client. Each fits the client's Maximum Packet Size (MQTT5 [MQTT-3.1.2-25]); the
+/* broker/send.h - packets to a client, in the version it speaks: to one of 3.1.1 go return codes and SUBACK 0x80, no
+ * properties, and no DISCONNECT at all. Nobody else has to ask for the version, except where there is nothing to send
+ * that would say it (publish.c). Each packet fits the client's Maximum Packet Size (MQTT5 [MQTT-3.1.2-25]); the
  * reason string is left out when it would not, or when the client asked for none (MQTT5 [MQTT-3.1.2-29]). */
 #ifndef SYMBOLON_BROKER_SEND_H
 #define SYMBOLON_BROKER_SEND_H
@@ -20,8 +22,7 @@ void send_ack(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, ui
 void send_suback(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, struct span reasons,
                  const struct why *why);
 /* Fills in the reason string; `connack` has everything else. */
-void send_connack(struct conn *c, enum mqtt_version version, struct mqtt_connack *connack,
-                  const struct why *why);
+void send_connack(struct conn *c, struct mqtt_connack *connack, const struct why *why);
 void send_disconnect(struct conn *c, uint8_t reason, const struct why *why);
 /* Method "ace" is added. */
 void send_auth(struct conn *c, uint8_t reason, struct span data);

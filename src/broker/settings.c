@@ -4,6 +4,7 @@
 void shard_settings_init(struct shard_settings *s)
 {
     *s = (struct shard_settings){
+        .accept_v3 = true,
         .max_connections = 100000,
         .max_sessions = 200000,
         .connect_timeout_ms = 10000,
@@ -11,6 +12,7 @@ void shard_settings_init(struct shard_settings *s)
         .max_keep_alive_s = 3600,
         .session_continuation = true,
         .max_session_expiry_s = 7 * 24 * 3600,
+        .max_v3_expiry_s = 24 * 3600,
         .max_connect_bytes = 128 * 1024,
         .max_packet_bytes = 1024 * 1024,
         .receive_maximum = 256,

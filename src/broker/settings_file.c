@@ -95,6 +95,8 @@ static const struct config_setting rows[] = {
       .help = "Threads that serve clients; 0 takes one per processor." },
     { "durability", CONFIG_ENUM, S(durability), .dflt = "none", .choices = durabilities,
       .help = "`none`: sessions and retained messages live in memory and end with the process." },
+    { "mqtt_3_1_1", CONFIG_BOOL, S(mqtt_3_1_1), .dflt = "true",
+      .help = "Serve clients of MQTT 3.1.1 besides those of MQTT 5, on the same listeners." },
     { "user", CONFIG_STRING, S(user),
       .help = "Account to change to once sockets and keys are open, when started as root." },
     { "log_level", CONFIG_ENUM, S(log_level), .dflt = "info", .choices = levels,
@@ -126,6 +128,9 @@ static const struct config_setting rows[] = {
               "`disconnect` the connection." },
     { "ace.hide_topics", CONFIG_BOOL, S(hide_topics), .dflt = "false",
       .help = "Refuse topics with an unspecified error instead of saying that they are not authorized." },
+    { "ace.v5_user_name", CONFIG_BOOL, S(v5_user_name), .dflt = "false",
+      .help = "Clients of MQTT 5 may bring token and proof in user name and password, too, as those of 3.1.1 do. "
+              "Not recommended by RFC 9431." },
     { "ace.check_client_id_owner", CONFIG_BOOL, S(check_client_id_owner), .dflt = "true",
       .help = "A Client Identifier in use belongs to the token subject that took it." },
 
@@ -133,6 +138,8 @@ static const struct config_setting rows[] = {
       .help = "Sessions may outlive their connection." },
     { "session.max_expiry", CONFIG_DURATION_S, S(session_max_expiry_s), .dflt = "7d", .max = 4294967295,
       .help = "The longest a session lives without a connection." },
+    { "session.v3_max_expiry", CONFIG_DURATION_S, S(session_v3_max_expiry_s), .dflt = "1d", .max = 4294967295,
+      .help = "The same for clients of MQTT 3.1.1, which cannot say themselves how long to keep one; never more than `session.max_expiry`." },
     { "session.guest_max_expiry", CONFIG_DURATION_S, S(session_guest_max_expiry_s), .dflt = "0", .max = 4294967295,
       .help = "The same for clients without a token, who have public topics only. Anybody may be one, and each session takes room until it expires: 0 ends theirs with the connection." },
     { "session.max_inflight", CONFIG_INT, S(session_max_inflight), .dflt = "256", .min = 1, .max = 32768,
@@ -157,7 +164,7 @@ static const struct config_setting rows[] = {
     { "limits.auth_timeout", CONFIG_DURATION_MS, S(auth_timeout_ms), .dflt = "10s", .min = 100, .max = 600000,
       .help = "Time for the answer to a challenge, and for a token to be looked up." },
     { "limits.keep_alive", CONFIG_DURATION_S, S(keep_alive_max_s), .dflt = "1h", .max = 65535,
-      .help = "The longest Keep Alive; a client that asks for more, or for none, gets this. 0: no cap." },
+      .help = "The longest Keep Alive; a client that asks for more, or for none, gets this. 0: no cap. Clients of MQTT 3.1.1 cannot be told and keep their own." },
     { "limits.packet", CONFIG_SIZE, S(max_packet_bytes), .dflt = "1m", .min = 1024, .max = 268435460,
       .help = "Maximum Packet Size announced to clients." },
     { "limits.connect_packet", CONFIG_SIZE, S(max_connect_bytes), .dflt = "128k", .min = 1024, .max = 16777216,
@@ -298,6 +305,7 @@ static void fill_limits(const struct broker_config *c, unsigned workers, struct 
     out->max_keep_alive_s = (uint16_t)c->keep_alive_max_s;
     out->session_continuation = c->session_continuation;
     out->max_session_expiry_s = (uint32_t)c->session_max_expiry_s;
+    out->max_v3_expiry_s = (uint32_t)c->session_v3_max_expiry_s;
     out->max_guest_expiry_s = (uint32_t)c->session_guest_max_expiry_s;
     out->max_connect_bytes = (uint32_t)c->max_connect_bytes;
     out->max_packet_bytes = (uint32_t)c->max_packet_bytes;
@@ -328,6 +336,8 @@ static void fill_ace(const struct broker_config *c, struct shard_settings *out)
     out->reauth_lost_disconnects = c->lost_subscriptions == 1;
     out->hide_topics = c->hide_topics;
     out->check_client_id_owner = c->check_client_id_owner;
+    out->v5_user_name = c->v5_user_name;
+    out->accept_v3 = c->mqtt_3_1_1;
 }
 
 enum status broker_config_shard_settings(const struct broker_config *c, unsigned workers,

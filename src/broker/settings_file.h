@@ -48,13 +48,14 @@ struct broker_config {
     int64_t jwks_interval_s, jwks_min_interval_ms;
     int64_t as_timeout_ms, as_max_concurrent, as_max_waiting;
 
-    bool hints, reauth_needs_challenge, hide_topics, check_client_id_owner;
+    bool mqtt_3_1_1;
+    bool hints, reauth_needs_challenge, hide_topics, check_client_id_owner, v5_user_name;
     char *hint_scope;
     int lost_subscriptions; /* 0 drop, 1 disconnect */
 
     bool session_continuation;
-    int64_t session_max_expiry_s, session_guest_max_expiry_s, session_max_inflight, session_max_queue_messages,
-        session_max_subscriptions;
+    int64_t session_max_expiry_s, session_v3_max_expiry_s, session_guest_max_expiry_s, session_max_inflight,
+        session_max_queue_messages, session_max_subscriptions;
     size_t session_max_queue_bytes;
     int64_t session_max_retained_backlog;
 

@@ -59,6 +59,9 @@ static void the_defaults_of_the_file_are_those_of_the_core(void **state)
     assert_int_equal(from_file.session_continuation, own.session_continuation);
     assert_int_equal(from_file.max_session_expiry_s, own.max_session_expiry_s);
     assert_int_equal(from_file.max_guest_expiry_s, own.max_guest_expiry_s);
+    assert_int_equal(from_file.max_v3_expiry_s, own.max_v3_expiry_s);
+    assert_int_equal(from_file.accept_v3, own.accept_v3);
+    assert_int_equal(from_file.v5_user_name, own.v5_user_name);
     assert_int_equal(from_file.max_connect_bytes, own.max_connect_bytes);
     assert_int_equal(from_file.max_packet_bytes, own.max_packet_bytes);
     assert_int_equal(from_file.receive_maximum, own.receive_maximum);

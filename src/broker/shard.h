@@ -96,6 +96,8 @@ struct shard_world {
 struct shard_settings {
     struct hash_key home_key; /* random; the same for all shards */
 
+    bool accept_v3; /* MQTT 3.1.1 besides 5 (MT-120) */
+
     uint32_t max_connections; /* per shard, as are all of these unless said otherwise */
     uint32_t max_sessions;
     uint32_t connect_timeout_ms; /* from accept to CONNECT */
@@ -104,6 +106,7 @@ struct shard_settings {
     uint16_t max_keep_alive_s;      /* a client asking for more, or for none, gets this; 0: no cap */
     bool session_continuation;      /* false: every session ends with its connection (D-25) */
     uint32_t max_session_expiry_s;  /* UINT32_MAX: no cap */
+    uint32_t max_v3_expiry_s;       /* the same for clients of MQTT 3.1.1, which name no end themselves (MT-77) */
     uint32_t max_guest_expiry_s;    /* the same for clients without a token; 0: none outlives its connection */
     uint32_t max_connect_bytes;     /* CONNECT and AUTH before authorization */
     uint32_t max_packet_bytes;      /* announced as Maximum Packet Size */
@@ -130,6 +133,7 @@ struct shard_settings {
     bool reauth_lost_disconnects; /* MT-107: true: losing a subscription ends the connection; false: drop it */
     bool hide_topics;             /* D-24: 0x80 instead of 0x87 for refused topics and filters */
     bool check_client_id_owner;   /* a Client Identifier in use belongs to the token subject that took it */
+    bool v5_user_name; /* MT-55: clients of MQTT 5 may bring token and proof as those of 3.1.1 do */
     const struct scope *public_scope; /* what anybody may do, with or without a token; NULL: nothing (MT-21) */
     struct token_store *tokens;       /* shared by all shards; NULL: nothing is remembered of tokens */
     bool authz_info;                  /* tokens may be published to authz-info (MT-30); needs `tokens` */

@@ -432,7 +432,7 @@ void on_subscribe(struct conn *c, const struct mqtt_frame *frame)
     struct mqtt_subscribe packet;
     struct subscribe_op *op;
     struct why why = { 0 };
-    enum status st = mqtt_read_subscribe(frame, MQTT_5, &packet, &why);
+    enum status st = mqtt_read_subscribe(frame, c->version, &packet, &why);
 
     if (st != ST_OK) {
         conn_fail(c, st, &why);
@@ -459,7 +459,7 @@ void on_unsubscribe(struct conn *c, const struct mqtt_frame *frame)
     struct topic_filter filter;
     struct why why = { 0 };
     size_t at = 0, i = 0;
-    enum status st = mqtt_read_unsubscribe(frame, MQTT_5, &packet, &why);
+    enum status st = mqtt_read_unsubscribe(frame, c->version, &packet, &why);
 
     if (st == ST_OK && (reasons = malloc(packet.count)) == NULL)
         st = reject(&why, ST_NO_MEMORY, "memory", "out of memory", 0);

@@ -688,15 +688,26 @@ static void an_unknown_key_is_fetched_once(void **state)
 
 /* ---- other versions ---- */
 
-static void a_client_of_mqtt_3_1_1_is_refused_in_its_own_language(void **state)
-{ /* MT-120 */
-    struct fixture *f = *state;
-
-    client_send(f->c, SPAN("\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01x"));
+static void refused_as_3_1_1(struct fixture *f, struct span connect)
+{
+    client_send(f->c, connect);
     assert_int_equal(f->c->in.len, 4);
     assert_memory_equal(f->c->in.p, "\x20\x02\x00\x01", 4);
     assert_true(f->c->closed);
     assert_one_event(f);
+}
+
+static void a_client_of_mqtt_3_1_is_refused_in_its_own_language(void **state)
+{ /* MT-120, MQTT311 [MQTT-3.1.2-2] */
+    refused_as_3_1_1(*state, SPAN("\x10\x0f\x00\x06MQIsdp\x03\x02\x00\x3c\x00\x01x"));
+}
+
+static void a_client_of_mqtt_3_1_1_is_refused_where_it_is_switched_off(void **state)
+{ /* MT-120 */
+    struct fixture *f = *state;
+
+    f->b->settings.accept_v3 = false;
+    refused_as_3_1_1(f, SPAN("\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01x"));
 }
 
 static void a_version_of_the_future_is_refused(void **state)
@@ -755,7 +766,8 @@ int main(void)
         T(an_answer_for_a_connection_that_is_gone_is_dropped),
         T(packets_while_the_as_is_asked_end_the_connection),
         T(an_unknown_key_is_fetched_once),
-        T(a_client_of_mqtt_3_1_1_is_refused_in_its_own_language),
+        T(a_client_of_mqtt_3_1_is_refused_in_its_own_language),
+        T(a_client_of_mqtt_3_1_1_is_refused_where_it_is_switched_off),
         T(a_version_of_the_future_is_refused),
     };
 

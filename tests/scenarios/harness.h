@@ -66,9 +66,10 @@ struct bench {
 struct conn_io {
     struct list link;
     struct bench *b;
-    unsigned at;       /* shard */
-    struct conn *conn; /* NULL: the broker is done with it */
-    bool closed;       /* by the broker */
+    enum mqtt_version version; /* MQTT_5, or what its CONNECT said */
+    unsigned at;               /* shard */
+    struct conn *conn;         /* NULL: the broker is done with it */
+    bool closed;               /* by the broker */
     bool paused;
     bool stuck; /* does not read: pending output grows */
     size_t pending;
@@ -130,7 +131,7 @@ struct connect_wish {
     int64_t life_s;
     bool no_method;
     bool challenge; /* layout B */
-    bool draft06;   /* answer in layout D6 */
+    bool draft06;   /* answer in layout D6; user name with the token as it is */
     bool resume;    /* Clean Start 0 */
     uint32_t expiry_s;
     uint16_t keep_alive_s;
@@ -148,6 +149,12 @@ struct connect_wish {
     bool has_data;
     bool no_data;
     bool user_name;
+    /* MQTT 3.1.1: token and proof in user name and password, unless no_method */
+    bool v3;
+    bool as_user_name;         /* the same in MQTT 5 (MT-55) */
+    const char *user_text;     /* instead of the user name made of the token */
+    const char *password_text; /* instead of the proof */
+    bool no_password;
 };
 
 struct conn_io *client_new(struct bench *b); /* TLS is up, nothing sent */
@@ -195,6 +202,8 @@ bool client_next(struct conn_io *c, struct mqtt_frame *frame);
 void expect_nothing(struct conn_io *c);
 void expect_closed(struct conn_io *c); /* and nothing more before */
 struct mqtt_connack expect_connack(struct conn_io *c, uint8_t reason);
+/* CONNACK of 3.1.1 with that return code, and closed. */
+void expect_refused3(struct conn_io *c, enum mqtt3_return_code code);
 struct mqtt_disconnect expect_disconnect(struct conn_io *c, uint8_t reason); /* and closed */
 /* CONNACK with a failure, closed, and this clause in the reason string. */
 void expect_refused(struct conn_io *c, uint8_t reason, const char *clause);

@@ -1,6 +1,8 @@
 /* The clients of a bench: tokens, packets out, packets in. */
 #include "harness.h"
 
+#include "codec/base64.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -39,6 +41,7 @@ struct conn_io *client_known(struct bench *b, enum identity_kind kind, struct sp
     struct conn_io *c = calloc(1, sizeof *c);
 
     assert_non_null(c);
+    c->version = MQTT_5;
     c->b = b;
     c->at = b->next_shard++ % b->count;
     c->exporter = EXPORTER_OK;
@@ -81,7 +84,7 @@ static void write_will(const struct connect_wish *wish, struct mqtt_connect *con
     connect->will.payload = span_of_str(wish->will_payload == NULL ? "gone" : wish->will_payload);
     connect->will.qos = wish->will_qos;
     connect->will.retain = wish->will_retain;
-    if (wish->will_delay_s > 0) {
+    if (wish->will_delay_s > 0 && !wish->v3) {
         connect->will.properties.will_delay_s = wish->will_delay_s;
         mqtt_set(&connect->will.properties, PROP_WILL_DELAY);
     }
@@ -89,6 +92,8 @@ static void write_will(const struct connect_wish *wish, struct mqtt_connect *con
 
 static void write_wishes(const struct connect_wish *wish, struct mqtt_properties *p)
 {
+    if (wish->v3)
+        return;
     if (wish->expiry_s > 0) {
         p->session_expiry_s = wish->expiry_s;
         mqtt_set(p, PROP_SESSION_EXPIRY);
@@ -107,44 +112,75 @@ static void write_wishes(const struct connect_wish *wish, struct mqtt_properties
     }
 }
 
-static void write_data(struct conn_io *c, const struct connect_wish *wish, const struct key *key,
-                       struct buf *data)
+static void make_proof(struct conn_io *c, const struct connect_wish *wish, const struct key *key,
+                       struct buf *text, struct buf *pop)
 {
     struct token_wish token = { .scope = wish->scope,
                                 .sub = wish->sub != NULL ? wish->sub : wish->id,
                                 .key = key,
                                 .life_s = wish->life_s };
+
+    buf_init(text, 65535);
+    buf_init(pop, ACE_POP_MAX);
+    token_make(c->b, &token, text);
+    if (!wish->challenge)
+        assert_int_equal(pop_make_exporter(key, span_of(c->exporter_value, ACE_EXPORTER_LEN), pop), ST_OK);
+}
+
+static void write_data(struct conn_io *c, const struct connect_wish *wish, const struct key *key,
+                       struct buf *data)
+{
     struct buf text, pop;
 
-    buf_init(&text, 65535);
-    buf_init(&pop, ACE_POP_MAX);
-    token_make(c->b, &token, &text);
-    if (!wish->challenge)
-        assert_int_equal(pop_make_exporter(key, span_of(c->exporter_value, ACE_EXPORTER_LEN), &pop), ST_OK);
+    make_proof(c, wish, key, &text, &pop);
     assert_int_equal(auth_data_write_connect(buf_span(&text), buf_span(&pop), data), ST_OK);
     buf_done(&text);
     buf_done(&pop);
 }
 
+/* MT-122, MT-123. */
+static void write_user_name(struct conn_io *c, const struct connect_wish *wish, const struct key *key,
+                            struct mqtt_connect *connect, struct buf *name, struct buf *pop)
+{
+    struct buf text;
+
+    make_proof(c, wish, key, &text, pop);
+    put_str(name, ACE_METHOD);
+    if (wish->draft06)
+        put_bytes(name, buf_span(&text)); /* a JWT is UTF-8 */
+    else
+        base64url_encode(buf_span(&text), name);
+    buf_done(&text);
+    connect->has_user_name = true;
+    connect->user_name = wish->user_text != NULL ? span_of_str(wish->user_text) : buf_span(name);
+    connect->has_password = !wish->no_password;
+    connect->password = wish->password_text != NULL ? span_of_str(wish->password_text) : buf_span(pop);
+}
+
 static void write_connect(struct conn_io *c, const struct connect_wish *wish, const struct key *key,
                           struct buf *out)
 {
-    struct mqtt_connect connect = { .version = MQTT_5,
+    struct mqtt_connect connect = { .version = wish->v3 ? MQTT_3_1_1 : MQTT_5,
                                     .clean_start = !wish->resume,
                                     .keep_alive_s = wish->keep_alive_s,
                                     .client_id = span_of_str(wish->id),
                                     .has_user_name = wish->user_name,
                                     .user_name = SPAN("somebody") };
-    struct buf data;
+    bool by_user_name = wish->v3 || wish->as_user_name;
+    struct buf data, pop;
 
     buf_init(&data, 65535);
+    buf_init(&pop, ACE_POP_MAX);
+    c->version = connect.version;
     write_will(wish, &connect);
     write_wishes(wish, &connect.properties);
-    if (!wish->no_method) {
+    if (by_user_name && !wish->no_method)
+        write_user_name(c, wish, key, &connect, &data, &pop);
+    if (!by_user_name && !wish->no_method) {
         connect.properties.auth_method = span_of_str(wish->method == NULL ? ACE_METHOD : wish->method);
         mqtt_set(&connect.properties, PROP_AUTH_METHOD);
     }
-    if (!wish->no_method && !wish->no_data) {
+    if (!by_user_name && !wish->no_method && !wish->no_data) {
         if (wish->has_data)
             put_bytes(&data, wish->data);
         else
@@ -155,6 +191,7 @@ static void write_connect(struct conn_io *c, const struct connect_wish *wish, co
     mqtt_write_connect(out, &connect);
     assert_true(buf_ok(out));
     buf_done(&data);
+    buf_done(&pop);
 }
 
 void connect_packet(struct conn_io *c, const struct connect_wish *wish, struct buf *out)
@@ -233,7 +270,7 @@ void client_bye(struct conn_io *c)
     struct buf packet;
 
     buf_init(&packet, 64);
-    mqtt_write_disconnect(&packet, MQTT_5, &d);
+    mqtt_write_disconnect(&packet, c->version, &d);
     send_buf(c, &packet);
 }
 
@@ -263,7 +300,7 @@ void client_subscribe_with(struct conn_io *c, struct mqtt_subscription want, uin
         mqtt_set(&p, PROP_SUBSCRIPTION_ID);
     }
     buf_init(&packet, 1 << 17);
-    mqtt_write_subscribe(&packet, MQTT_5, packet_id, &p, &want, 1);
+    mqtt_write_subscribe(&packet, c->version, packet_id, &p, &want, 1);
     send_buf(c, &packet);
 }
 
@@ -279,7 +316,7 @@ void client_unsubscribe(struct conn_io *c, const char *filter)
     struct buf packet;
 
     buf_init(&packet, 1 << 17);
-    mqtt_write_unsubscribe(&packet, MQTT_5, 78, NULL, &f, 1);
+    mqtt_write_unsubscribe(&packet, c->version, 78, NULL, &f, 1);
     send_buf(c, &packet);
 }
 
@@ -298,7 +335,7 @@ void client_publish_with(struct conn_io *c, const struct publish_wish *wish)
     struct buf packet;
 
     buf_init(&packet, (size_t)1 << 22);
-    mqtt_write_publish(&packet, MQTT_5, &p);
+    mqtt_write_publish(&packet, c->version, &p);
     send_buf(c, &packet);
 }
 
@@ -314,7 +351,7 @@ void client_ack(struct conn_io *c, enum mqtt_packet_type type, uint16_t packet_i
     struct buf packet;
 
     buf_init(&packet, 64);
-    mqtt_write_ack(&packet, MQTT_5, &ack);
+    mqtt_write_ack(&packet, c->version, &ack);
     send_buf(c, &packet);
 }
 
@@ -394,7 +431,9 @@ struct mqtt_connack expect_connack(struct conn_io *c, uint8_t reason)
     struct mqtt_frame frame = expect_type(c, MQTT_CONNACK);
     struct mqtt_connack connack;
 
-    assert_int_equal(mqtt_read_connack(&frame, MQTT_5, &connack, NULL), ST_OK);
+    assert_int_equal(mqtt_read_connack(&frame, c->version, &connack, NULL), ST_OK);
+    if (c->version != MQTT_5)
+        assert_int_equal(connack.properties.has, 0);
     if (connack.reason != reason)
         fail_msg("CONNACK 0x%02x expected, 0x%02x came: %.*s", reason, connack.reason,
                  SPAN_FMT(connack.properties.reason_string));
@@ -406,12 +445,18 @@ struct mqtt_disconnect expect_disconnect(struct conn_io *c, uint8_t reason)
     struct mqtt_frame frame = expect_type(c, MQTT_DISCONNECT);
     struct mqtt_disconnect d;
 
-    assert_int_equal(mqtt_read_disconnect(&frame, MQTT_5, &d, NULL), ST_OK);
+    assert_int_equal(mqtt_read_disconnect(&frame, c->version, &d, NULL), ST_OK);
     if (d.reason != reason)
         fail_msg("DISCONNECT 0x%02x expected, 0x%02x came: %.*s", reason, d.reason,
                  SPAN_FMT(d.properties.reason_string));
     assert_true(c->closed);
     return d;
+}
+
+void expect_refused3(struct conn_io *c, enum mqtt3_return_code code)
+{
+    (void)expect_connack(c, (uint8_t)code);
+    expect_closed(c);
 }
 
 void expect_refused(struct conn_io *c, uint8_t reason, const char *clause)
@@ -435,7 +480,7 @@ struct mqtt_publish expect_publish(struct conn_io *c, const char *topic, const c
     struct mqtt_frame frame = expect_type(c, MQTT_PUBLISH);
     struct mqtt_publish p;
 
-    assert_int_equal(mqtt_read_publish(&frame, MQTT_5, &p, NULL), ST_OK);
+    assert_int_equal(mqtt_read_publish(&frame, c->version, &p, NULL), ST_OK);
     if (!span_eq_str(p.topic.s, topic) || !span_eq_str(p.payload, payload))
         fail_msg("%s \"%s\" expected, %.*s \"%.*s\" came", topic, payload, SPAN_FMT(p.topic.s),
                  SPAN_FMT(p.payload));
@@ -448,7 +493,7 @@ struct mqtt_ack expect_ack(struct conn_io *c, enum mqtt_packet_type type, uint16
     struct mqtt_frame frame = expect_type(c, type);
     struct mqtt_ack ack;
 
-    assert_int_equal(mqtt_read_ack(&frame, MQTT_5, &ack, NULL), ST_OK);
+    assert_int_equal(mqtt_read_ack(&frame, c->version, &ack, NULL), ST_OK);
     assert_int_equal(ack.packet_id, packet_id);
     assert_int_equal(ack.reason, reason);
     return ack;
@@ -459,7 +504,7 @@ struct mqtt_suback expect_suback(struct conn_io *c, uint16_t packet_id, uint8_t 
     struct mqtt_frame frame = expect_type(c, MQTT_SUBACK);
     struct mqtt_suback ack;
 
-    assert_int_equal(mqtt_read_suback(&frame, MQTT_5, &ack, NULL), ST_OK);
+    assert_int_equal(mqtt_read_suback(&frame, c->version, &ack, NULL), ST_OK);
     assert_int_equal(ack.packet_id, packet_id);
     assert_true(ack.reasons.len >= 1);
     assert_int_equal(ack.reasons.p[0], reason);
