@@ -2,6 +2,7 @@
  * MT-98, MT-107), wherever they are, and nobody else notices. */
 #include "harness.h"
 
+#include "broker/token_store.h"
 #include "codec/json.h"
 #include "crypto/hash.h"
 #include "jose/jwk.h"
@@ -69,9 +70,8 @@ static void revoke(struct bench *b, const struct holder *h)
 }
 
 /* What introspection says of it now: this scope, and this key. */
-static void narrow_to(struct bench *b, const struct holder *h, const char *scope, const struct key *key)
+static struct token *describe(struct bench *b, const struct holder *h, const char *scope, const struct key *key)
 {
-    CLEANUP(token_unrefp)
     struct token *token = NULL;
     CLEANUP(js_unrefp)
     struct js *jwk = NULL;
@@ -88,6 +88,14 @@ static void narrow_to(struct bench *b, const struct holder *h, const char *scope
                                               b->verifier, b->now.wall, &token, NULL),
                      ST_OK);
     assert_memory_equal(token->hash, h->hash, TOKEN_HASH_LEN);
+    return token;
+}
+
+static void narrow_to(struct bench *b, const struct holder *h, const char *scope, const struct key *key)
+{
+    CLEANUP(token_unrefp)
+    struct token *token = describe(b, h, scope, key);
+
     tell_all(b, h->hash, token);
 }
 
@@ -455,6 +463,110 @@ static void a_subscription_under_way_is_lost_like_any_other(void **state) /* MT-
     bench_free(b);
 }
 
+/* ---- together with what all shards know of tokens ---- */
+
+static struct token_store *store_new(struct bench *b)
+{
+    static const uint8_t secret[TOKEN_STORE_SECRET_LEN] = { 1 };
+    struct token_store_limits limits;
+    struct token_store *store;
+
+    token_store_limits_init(&limits);
+    assert_int_equal(token_store_new(&limits, secret, &store), ST_OK);
+    b->settings.tokens = store;
+    return store;
+}
+
+static void start_challenge(struct conn_io *c, const struct holder *h)
+{
+    struct buf data;
+
+    buf_init(&data, 65535);
+    assert_int_equal(auth_data_write_connect(buf_span(&h->token), SPAN_NONE, &data), ST_OK);
+    client_connect(c, &(struct connect_wish){ .id = "c", .data = buf_span(&data), .has_data = true });
+    buf_done(&data);
+}
+
+static void answer_challenge(struct conn_io *c, const struct holder *h)
+{
+    struct mqtt_auth auth = expect_auth(c, MQTT_CONTINUE_AUTHENTICATION);
+    struct buf pop, data;
+
+    buf_init(&pop, ACE_POP_MAX);
+    buf_init(&data, 1024);
+    assert_int_equal(pop_make_nonces(h->key, auth.properties.auth_data, SPAN("12345678"), &pop), ST_OK);
+    assert_int_equal(auth_data_write_answer(SPAN("12345678"), buf_span(&pop), false, &data), ST_OK);
+    client_auth(c, MQTT_CONTINUE_AUTHENTICATION, ACE_METHOD, buf_span(&data));
+    buf_done(&pop);
+    buf_done(&data);
+}
+
+/* Between the token and its proof: the news finds no session yet, and the proof finds the token revoked. */
+static void a_token_revoked_while_it_is_being_proved_is_refused(void **state)
+{
+    struct bench *b = bench_new(1);
+    struct token_store *store = store_new(b);
+    struct holder h = holder_new(b, ALL);
+    struct conn_io *c = client_new(b);
+
+    (void)state;
+    start_challenge(c, &h);
+    assert_int_equal(token_store_revoke(store, h.hash, (struct wall_time){ b->now.wall.s + 600 }), ST_OK);
+    revoke(b, &h);
+    answer_challenge(c, &h);
+    expect_refused(c, MQTT_NOT_AUTHORIZED, "AF-98");
+    holder_done(&h);
+    bench_free(b);
+    token_store_free(store);
+}
+
+static void a_revoked_token_does_not_come_back(void **state) /* RFC 9770 10 */
+{
+    struct bench *b = bench_new(1);
+    struct token_store *store = store_new(b);
+    struct holder h = holder_new(b, ALL);
+    struct conn_io *c = connect_holder(b, &h, (struct connect_wish){ .id = "c" });
+
+    (void)state;
+    assert_int_equal(token_store_revoke(store, h.hash, (struct wall_time){ b->now.wall.s + 600 }), ST_OK);
+    revoke(b, &h);
+    (void)expect_disconnect(c, MQTT_NOT_AUTHORIZED);
+    c = client_new(b);
+    start_challenge(c, &h);
+    expect_refused(c, MQTT_NOT_AUTHORIZED, "AF-98");
+    holder_done(&h);
+    bench_free(b);
+    token_store_free(store);
+}
+
+/* The JWT says what it said; what it is worth now, only introspection says, for who comes back with it as well. */
+static void a_changed_token_is_introspected_when_it_comes_back(void **state) /* MT-66, MT-95 */
+{
+    struct bench *b = bench_new(1);
+    struct token_store *store = store_new(b);
+    struct holder h = holder_new(b, ALL);
+    struct conn_io *c = connect_holder(b, &h, (struct connect_wish){ .id = "c" });
+    uint64_t asked = b->asked;
+
+    (void)state;
+    client_bye(c);
+    assert_int_equal(token_store_change(store, h.hash, (struct wall_time){ b->now.wall.s + 600 }), ST_OK);
+    c = client_new(b);
+    start_challenge(c, &h);
+    expect_nothing(c);
+    assert_int_not_equal(b->asked, asked);
+    assert_int_equal(b->asked_kind, RESOLVE_INTROSPECT);
+    shard_token_resolved(b->shard[0], b->asked, ST_OK, describe(b, &h, "[[\"a/2\",[\"sub\"]]]", h.key),
+                         (struct why){ 0 }, b->now);
+    answer_challenge(c, &h);
+    (void)expect_connack(c, MQTT_SUCCESS);
+    client_subscribe(c, "a/1", 0, MQTT_NOT_AUTHORIZED);
+    client_subscribe(c, "a/2", 0, MQTT_SUCCESS);
+    holder_done(&h);
+    bench_free(b);
+    token_store_free(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -471,6 +583,9 @@ int main(void)
         cmocka_unit_test(a_message_in_flight_is_judged_by_the_grant_when_it_is_delivered),
         cmocka_unit_test(a_message_waiting_for_room_is_judged_again),
         cmocka_unit_test(a_subscription_under_way_is_lost_like_any_other),
+        cmocka_unit_test(a_token_revoked_while_it_is_being_proved_is_refused),
+        cmocka_unit_test(a_revoked_token_does_not_come_back),
+        cmocka_unit_test(a_changed_token_is_introspected_when_it_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
