@@ -37,6 +37,9 @@ enum status worker_new(struct worker_common *common, unsigned index, struct veri
 enum status worker_listen(struct worker *worker, int fd, struct tls_config *tls, struct why *why) MUST_CHECK;
 enum status worker_start(struct worker *worker, struct why *why) MUST_CHECK;
 
+/* For tls_settings.psk_find of the listeners: asks the shard that the connection was accepted for. */
+tls_psk_find worker_psk_find;
+
 /* -- any thread; false: out of memory -- */
 bool worker_set_verifier(struct worker *worker, struct verifier *verifier);
 /* New connections of that listener use this configuration (reloaded certificate). */

@@ -83,6 +83,12 @@ static const struct stream_events stream_events = { on_ready, on_data, on_draine
 
 /* -- accepting ------------------------------------------------------------------------------------------- */
 
+bool worker_psk_find(void *conn_io, struct span identity, struct buf *key)
+{
+    struct conn_io *io = conn_io;
+    return shard_psk_key(io->worker->shard, identity, now_of(io), key);
+}
+
 static enum status open_stream(struct worker_listener *l, int fd, struct conn_io *io, struct why *why)
 {
     const struct worker_common *common = l->worker->common;

@@ -104,8 +104,10 @@ static enum status tls_for(const struct listener_config *l, struct tls_config **
         settings.client_cert = TLS_CLIENT_CERT_OPTIONAL;
     if (l->client_certificate == CLIENT_CERTIFICATE_REQUIRED)
         settings.client_cert = TLS_CLIENT_CERT_REQUIRED;
-    if (l->client_certificate != CLIENT_CERTIFICATE_REQUIRED)
+    if (l->client_certificate != CLIENT_CERTIFICATE_REQUIRED) {
         settings.raw_keys = l->raw_keys;
+        settings.psk_find = l->psk ? worker_psk_find : NULL;
+    }
     return tls_config_new_server(&settings, ret, why);
 }
 
