@@ -57,7 +57,7 @@ enum symbolon_status symbolon_ace_answer(struct symbolon_bytes challenge, const 
                                          struct symbolon_error *error) SYMBOLON_MUST_CHECK;
 
 /* ---- MQTT 3.1.1, which has no Authentication Data: CONNECT with User Name flag 1 and Password flag 1 (RFC 9431 6).
- * For brokers that take it; the Symbolon broker does not yet. There is no challenge and there are no hints: the token
+ * There is no challenge and there are no hints: the token
  * must be at hand, and a resumed TLS session cannot be used (MT-61). ---- */
 
 /* User Name: "ace" and the token as text without NUL, at most 65535 bytes of it. SYMBOLON_ACE_RFC9431: base64url
@@ -100,6 +100,8 @@ struct symbolon_token_request {
     const struct symbolon_key *client_key; /* signs a client assertion (private_key_jwt, RFC 7523); or NULL */
     const struct symbolon_key *pop_key;    /* asks for a token bound to this key; NULL: the AS makes a secret */
     int64_t now_s;                         /* Unix time, for iat and exp of assertion and proof */
+    const char
+        *refresh_token; /* of an earlier response: the next token for the same key and audience; or NULL */
 };
 
 #define SYMBOLON_ASSERTION_LIFE_S 120
@@ -120,7 +122,9 @@ struct symbolon_token {
     struct symbolon_key *key; /* of the response's cnf (symmetric), else NULL: the request's key */
     bool has_rs_x5t;          /* rs_cnf: SHA-256 of the broker's certificate (MT-26) */
     uint8_t rs_x5t[SYMBOLON_X5T_LEN];
-    char *rs_jwk; /* rs_cnf: the broker's public key as JWK text, else NULL */
+    char *rs_jwk;        /* rs_cnf: the broker's public key as JWK text, else NULL */
+    char *kid;           /* of `key`: names it in a PSK identity (MT-27); NULL if the AS gave none */
+    char *refresh_token; /* asks for the next token without other proof than the client's own; NULL: none */
 };
 
 /* Reads the AS's answer: `http_status` and body, to a request with this `pop_key` (or NULL). An error answer becomes
@@ -132,6 +136,11 @@ enum symbolon_status symbolon_token_response(int http_status, struct symbolon_by
                                              struct symbolon_token *ret_token,
                                              struct symbolon_error *error) SYMBOLON_MUST_CHECK;
 void symbolon_token_done(struct symbolon_token *token);
+
+/* What a broker is shown of `access_token`: the text itself, or the bytes of a CWT, which JSON carries as base64url.
+ * `out` as in symbolon_ace_connect_exporter(). */
+enum symbolon_status symbolon_token_bytes(const char *access_token, uint8_t *out, size_t out_cap,
+                                          size_t *ret_len, struct symbolon_error *error) SYMBOLON_MUST_CHECK;
 
 /* ---- Enrolment: JSON body of POST <AS>/enroll, which registers `key` for a client with a one-time code ----
  */

@@ -1,4 +1,4 @@
-/* symbolon/client.h - upper layer: a complete MQTT 5 client over TLS that proves possession of its key.
+/* symbolon/client.h - upper layer: a complete MQTT client (5 and 3.1.1) over TLS that proves possession of its key.
  * It connects, gets a token from an authorization server it may trust, proves possession, renews the token
  * ahead of its end inside the running session (AUTH 0x19), reconnects with growing pauses, and keeps QoS 1 and
  * 2 messages in memory until they are acknowledged.
@@ -83,9 +83,21 @@ struct symbolon_subscription {
 struct symbolon_client;
 
 enum symbolon_ace_mode {
-    SYMBOLON_ACE_OFF = 0,      /* plain MQTT (over TLS or not) */
-    SYMBOLON_ACE_EXPORTER = 1, /* token and proof over the TLS exporter in CONNECT; the normal way */
-    SYMBOLON_ACE_CHALLENGE = 2 /* token in CONNECT, then challenge/response */
+    SYMBOLON_ACE_OFF = 0,       /* plain MQTT (over TLS or not) */
+    SYMBOLON_ACE_EXPORTER = 1,  /* token and proof over the TLS exporter in CONNECT; the normal way */
+    SYMBOLON_ACE_CHALLENGE = 2, /* token in CONNECT, then challenge/response */
+    /* The proof is made in the TLS handshake (TLS:Known of RFC 9431 2.2.1); CONNECT carries nothing. A token that ends
+     * cannot be renewed in the session: the client connects again with a new one. */
+    SYMBOLON_ACE_RPK = 3, /* raw public key; the token is published to `authz-info` first (MT-23) */
+    SYMBOLON_ACE_PSK =
+        4, /* the token is the identity of a pre-shared key (MT-28); no `key`: the AS makes a secret */
+    SYMBOLON_ACE_PSK_KID = 5, /* the key's `kid` is, after the token was published to `authz-info` (MT-27) */
+};
+
+enum symbolon_mqtt_version {
+    SYMBOLON_MQTT_5 = 0,
+    SYMBOLON_MQTT_3_1_1 =
+        4 /* no properties, no reasons, no re-authentication, no hints; not SYMBOLON_ACE_CHALLENGE */
 };
 
 struct symbolon_connected {
@@ -119,10 +131,12 @@ struct symbolon_events {
     void (*token)(void *arg, int64_t expires_at_s, bool in_session);
     /* One line for people; level 0 error ... 4 debug. Never a token, key or payload. */
     void (*log)(void *arg, int level, const char *line);
+    /* The broker has taken the token published to `authz-info`. */
+    void (*uploaded)(void *arg);
 };
 
 struct symbolon_client_options {
-    size_t struct_size; /* sizeof(struct symbolon_client_options): lets the struct grow */
+    size_t struct_size; /* sizeof(struct symbolon_client_options): lets the struct grow at its end */
 
     /* where */
     const char *host;
@@ -166,6 +180,10 @@ struct symbolon_client_options {
 
     const struct symbolon_events *events;
     void *arg;
+
+    /* since 0.2 */
+    enum symbolon_mqtt_version mqtt_version;
+    bool as_cbor; /* ask the AS in CBOR (application/ace+cbor) instead of JSON */
 };
 
 #define SYMBOLON_CLIENT_OPTIONS_INIT                          \
@@ -213,6 +231,12 @@ enum symbolon_status symbolon_client_flush(struct symbolon_client *client,
  * is configured the broker is asked for hints. */
 enum symbolon_status symbolon_client_fetch_token(struct symbolon_client *client, bool force,
                                                  struct symbolon_error *error) SYMBOLON_MUST_CHECK;
+
+/* Publishes a token (fetched first if there is none) to the broker's topic `authz-info`, so that it knows the key when
+ * it comes in a TLS handshake (MT-30 to MT-37), and ends: `uploaded` or `disconnected` follows. The connection used is
+ * one of its own, without authentication. In MQTT 3.1.1 the broker cannot say whether it took the token. */
+enum symbolon_status symbolon_client_upload_token(struct symbolon_client *client,
+                                                  struct symbolon_error *error) SYMBOLON_MUST_CHECK;
 
 /* The token at hand, from memory or the cache; NULL if there is none that still lives. Borrowed until the next call on
  * the client. */

@@ -19,6 +19,7 @@
 #define RECONNECT_MAX_MS 60000
 #define PORT_TLS         8883
 #define PORT_PLAIN       1883
+#define SPKI_MAX         1024
 
 struct now client_now(const struct symbolon_client *c)
 {
@@ -123,8 +124,11 @@ static enum symbolon_status invalid(struct symbolon_error *error, const char *cl
 
 static enum symbolon_status check_options(const struct symbolon_client_options *o, struct symbolon_error *error)
 {
-    if (o->struct_size != sizeof *o)
-        return invalid(error, "struct_size", "made for another version of the library");
+    if (o->mqtt_version != SYMBOLON_MQTT_5 && o->mqtt_version != SYMBOLON_MQTT_3_1_1)
+        return invalid(error, "mqtt_version", "no such version");
+    if (o->mqtt_version == SYMBOLON_MQTT_3_1_1 && o->keep_session &&
+        (o->client_id == NULL || o->client_id[0] == '\0'))
+        return invalid(error, "MQTT3 [MQTT-3.1.3-7]", "a session to continue needs a Client Identifier");
     if (o->host == NULL || o->host[0] == '\0')
         return invalid(error, "host", "no broker named");
     if (o->ace == SYMBOLON_ACE_OFF)
@@ -133,6 +137,19 @@ static enum symbolon_status check_options(const struct symbolon_client_options *
         return invalid(error, "RFC 9431 1 (MT-2)", "a token never goes over a connection without TLS");
     if (o->user_name != NULL || o->password.p != NULL)
         return invalid(error, "RFC 9431 2.2.4.1 (MT-50)", "a token takes the place of user name and password");
+    if (o->ace > SYMBOLON_ACE_PSK_KID)
+        return invalid(error, "ace", "no such mode");
+    if (o->mqtt_version == SYMBOLON_MQTT_3_1_1 && o->ace == SYMBOLON_ACE_CHALLENGE)
+        return invalid(error, "RFC 9431 6.1 (MT-123)", "MQTT 3.1.1 has no packet for challenge and response");
+    if (o->ace == SYMBOLON_ACE_RPK && (o->key == NULL || symbolon_key_type(o->key) == SYMBOLON_KEY_SECRET))
+        return invalid(error, "RFC 9431 2.2.3 (MT-23)", "a raw public key needs the private key it belongs to");
+    if ((o->ace == SYMBOLON_ACE_PSK || o->ace == SYMBOLON_ACE_PSK_KID) && o->key != NULL &&
+        symbolon_key_type(o->key) != SYMBOLON_KEY_SECRET)
+        return invalid(error, "RFC 9431 2.2.3 (MT-23)",
+                       "a pre-shared key is a secret that the authorization server makes: give no key");
+    if (o->ace == SYMBOLON_ACE_PSK_KID && o->token != NULL)
+        return invalid(error, "RFC 9431 2.2.3.2 (MT-27)",
+                       "the kid comes with the token from the authorization server: give no token");
     if (o->token != NULL && o->key == NULL)
         return invalid(error, "token", "a token given needs the key it is bound to");
     if (o->key != NULL && symbolon_key_type(o->key) == SYMBOLON_KEY_SECRET && o->token == NULL)
@@ -181,6 +198,7 @@ static enum symbolon_status make_engine(struct symbolon_client *c, struct symbol
 {
     const struct symbolon_client_options *o = &c->o;
     struct engine_settings s = {
+        .version = o->mqtt_version == SYMBOLON_MQTT_3_1_1 ? MQTT_3_1_1 : MQTT_5,
         .client_id = o->client_id == NULL ? "" : o->client_id,
         .keep_session = o->keep_session,
         .session_expiry_s = o->session_expiry_s,
@@ -189,9 +207,6 @@ static enum symbolon_status make_engine(struct symbolon_client *c, struct symbol
         .max_packet_size = o->max_packet_size,
         .max_inflight = o->max_inflight,
         .max_queue = o->max_queue,
-        .ace = o->ace != SYMBOLON_ACE_OFF,
-        .user_name = o->user_name,
-        .password = span_of_bytes(o->password),
     };
     enum symbolon_status st = make_will(c, o->will, &s, error);
 
@@ -204,11 +219,20 @@ static enum symbolon_status make_tls(struct symbolon_client *c, struct symbolon_
 {
     static const char *const alpn[] = { "mqtt", NULL }; /* MT-6 */
     struct tls_settings settings = { .ca_file = c->o.ca_file, .alpn = alpn };
+    CLEANUP(buf_wipe)
+    struct buf pem = { .max = KEY_PEM_MAX };
     struct why why = { 0 };
 
     if (c->o.no_tls)
         return SYMBOLON_OK;
     enum status st = tls_config_new_client(&settings, &c->tls, &why);
+    if (st == ST_OK && c->o.ace == SYMBOLON_ACE_RPK) {
+        st = key_write_pem(key_inside(c->o.key), true, &pem);
+        settings.raw_keys = true;
+        settings.key_pem = buf_span(&pem);
+        if (st == ST_OK)
+            st = tls_config_new_client(&settings, &c->tls_raw, &why);
+    }
     if (st == ST_OK)
         return SYMBOLON_OK;
     return c->o.ca_file == NULL ? error_from(error, st, &why) : error_about(error, st, &why, c->o.ca_file);
@@ -251,32 +275,59 @@ static enum symbolon_status fill(struct symbolon_client *c, struct symbolon_erro
     return st;
 }
 
-enum symbolon_status symbolon_client_new(struct symbolon_loop *loop,
+/* Options and events of callers that were compiled for an earlier version end where theirs did. */
+static enum symbolon_status take_options(struct symbolon_client *c,
                                          const struct symbolon_client_options *options,
-                                         struct symbolon_client **ret_client, struct symbolon_error *error)
+                                         struct symbolon_error *error)
 {
-    enum symbolon_status st = check_options(options, error);
+    const size_t first = offsetof(struct symbolon_client_options, mqtt_version);
+    const bool old = options->struct_size == first;
 
-    if (st != SYMBOLON_OK)
-        return st;
-    struct symbolon_client *c = calloc(1, sizeof *c);
-    if (c == NULL)
-        return error_set(error, SYMBOLON_NO_MEMORY, "", "out of memory");
-    c->loop = loop;
-    c->o = *options;
-    c->o.key = symbolon_key_ref(options->key);
+    if (!old && options->struct_size != sizeof *options)
+        return invalid(error, "struct_size", "made for another version of the library");
+    memcpy(&c->o, options, options->struct_size);
+    c->o.key = NULL;
     if (options->events != NULL)
-        c->events = *options->events;
-    fill_defaults(&c->o);
+        memcpy(&c->events, options->events,
+               old ? offsetof(struct symbolon_events, uploaded) : sizeof c->events);
+    return SYMBOLON_OK;
+}
+
+/* What symbolon_client_free() must find, whatever else fails. */
+static void init(struct symbolon_client *c, struct symbolon_loop *loop)
+{
+    c->loop = loop;
     arena_init(&c->strings, STRINGS_MAX);
     buf_init(&c->will_properties, WILL_MAX);
+    buf_init(&c->login, UINT16_MAX + 1);
+    buf_init(&c->spki, SPKI_MAX);
+    buf_init(&c->psk_identity, TOKEN_BYTES_MAX);
     timer_init(&c->deadline, deadline_over);
     timer_init(&c->pause, pause_over);
     timer_init(&c->keep_alive, keep_alive_due);
     timer_init(&c->renew, client_renewal_due);
-    engine_init(&c->engine, &(struct engine_settings){ 0 }, &client_engine_events,
-                c); /* so that it can be freed */
-    st = fill(c, error);
+    engine_init(&c->engine, &(struct engine_settings){ 0 }, &client_engine_events, c);
+    client_upload_init(c);
+}
+
+enum symbolon_status symbolon_client_new(struct symbolon_loop *loop,
+                                         const struct symbolon_client_options *options,
+                                         struct symbolon_client **ret_client, struct symbolon_error *error)
+{
+    struct symbolon_client *c = calloc(1, sizeof *c);
+
+    if (c == NULL)
+        return error_set(error, SYMBOLON_NO_MEMORY, "", "out of memory");
+    init(c, loop);
+    enum symbolon_status st = take_options(c, options, error);
+    if (st == SYMBOLON_OK) {
+        c->o.key = symbolon_key_ref(options->key);
+        st = check_options(&c->o, error);
+    }
+    if (st == SYMBOLON_OK) {
+        fill_defaults(&c->o);
+        st = fill(c, error);
+    }
     if (st != SYMBOLON_OK) {
         symbolon_client_free(c);
         return st;
@@ -303,7 +354,12 @@ void symbolon_client_free(struct symbolon_client *c)
     client_drop_stream(c, false);
     client_token_done(c);
     engine_done(&c->engine);
+    engine_done(&c->upload);
     tls_config_unref(c->tls);
+    tls_config_unref(c->tls_raw);
+    buf_wipe(&c->login);
+    buf_wipe(&c->psk_identity);
+    buf_done(&c->spki);
     symbolon_key_unref(c->o.key);
     buf_done(&c->will_properties);
     arena_done(&c->strings);
@@ -311,6 +367,22 @@ void symbolon_client_free(struct symbolon_client *c)
 }
 
 /* ---- attempts ---- */
+
+/* A raw key, or a kid, says nothing to a broker that has not seen the token (MT-23, MT-27). */
+static bool must_upload(const struct symbolon_client *c)
+{
+    bool wanted = c->o.ace == SYMBOLON_ACE_RPK || c->o.ace == SYMBOLON_ACE_PSK_KID || c->upload_only;
+
+    return wanted && !c->token_uploaded;
+}
+
+static void end_fetch(struct symbolon_client *c)
+{
+    c->fetch_only = false;
+    client_enter(c, CLIENT_IDLE);
+    if (c->events.token != NULL && !c->token_is_new)
+        c->events.token(c->o.arg, c->token.expires_at_s, false);
+}
 
 void client_go(struct symbolon_client *c)
 {
@@ -322,14 +394,17 @@ void client_go(struct symbolon_client *c)
     }
     bool usable = client_token_usable(c);
     if (usable && c->fetch_only) {
-        c->fetch_only = false;
-        client_enter(c, CLIENT_IDLE);
-        if (c->events.token != NULL && !c->token_is_new)
-            c->events.token(c->o.arg, c->token.expires_at_s, false);
+        end_fetch(c);
+    } else if (usable && must_upload(c)) {
+        client_upload(c);
     } else if (!usable && client_can_fetch(c)) {
         client_fetch(c);
     } else if (!usable && c->hints_used) {
         error_set(&error, SYMBOLON_NO_TOKEN, "RFC 9431 2.4.1", "the broker's hints did not lead to a token");
+        client_failed(c, &error);
+    } else if (!usable && c->o.mqtt_version == SYMBOLON_MQTT_3_1_1) {
+        error_set(&error, SYMBOLON_NO_TOKEN, "RFC 9431 6.1 (MT-125)",
+                  "an MQTT 3.1.1 broker cannot name its authorization server: say which it is (--as)");
         client_failed(c, &error);
     } else {
         client_dial(c); /* with a token; or without, to learn from hints where to get one (MT-92) */
@@ -338,7 +413,7 @@ void client_go(struct symbolon_client *c)
 
 static void begin(struct symbolon_client *c)
 {
-    c->token_is_new = c->hints_used = false;
+    c->token_is_new = c->hints_used = c->cnonce_used = false;
     client_go(c);
 }
 
@@ -383,12 +458,13 @@ void client_failed(struct symbolon_client *c, const struct symbolon_error *error
     struct symbolon_error copy = *error; /* it may lie in what is dropped now */
     bool in_order =
         c->state == CLIENT_CONNECTING || c->state == CLIENT_OPEN; /* a last packet may have to leave */
-    bool again = c->o.reconnect && c->state != CLIENT_CLOSING && !c->fetch_only && !final(error);
+    bool again =
+        c->o.reconnect && c->state != CLIENT_CLOSING && !c->fetch_only && !c->upload_only && !final(error);
 
     stop_timers(c);
     client_stop_fetching(c);
     client_drop_stream(c, in_order);
-    c->fetch_only = false;
+    c->fetch_only = c->upload_only = false;
     client_enter(c, again ? CLIENT_PAUSED : CLIENT_IDLE);
     engine_lost(&c->engine, &copy, client_now(c));
     if (!again) {
@@ -398,6 +474,21 @@ void client_failed(struct symbolon_client *c, const struct symbolon_error *error
     uint32_t pause_ms = next_pause(c);
     timer_start(loop_timers(c->loop->loop), &c->pause, mono_plus_ms(client_now(c).mono, pause_ms));
     tell_disconnected(c, &copy, pause_ms);
+}
+
+/* The identity was shown in the TLS handshake, so that a new token means a new connection (RFC 9431 2.2.3). */
+void client_come_again(struct symbolon_client *c)
+{
+    struct symbolon_error error;
+
+    error_set(&error, SYMBOLON_CLOSED, "", "connecting again, with a new token");
+    engine_disconnect(&c->engine, MQTT_SUCCESS, client_now(c));
+    stop_timers(c);
+    client_drop_stream(c, true);
+    client_enter(c, CLIENT_PAUSED);
+    engine_lost(&c->engine, &error, client_now(c));
+    timer_start(loop_timers(c->loop->loop), &c->pause, client_now(c).mono);
+    tell_disconnected(c, &error, 0);
 }
 
 static void deadline_over(struct timer *timer, struct now now UNUSED)
@@ -452,6 +543,17 @@ enum symbolon_status symbolon_client_fetch_token(struct symbolon_client *c, bool
     if (force)
         client_drop_token(c);
     c->fetch_only = true;
+    return symbolon_client_start(c, error);
+}
+
+enum symbolon_status symbolon_client_upload_token(struct symbolon_client *c, struct symbolon_error *error)
+{
+    if (c->o.ace == SYMBOLON_ACE_OFF)
+        return invalid(error, "", "this client has no token");
+    if (c->state != CLIENT_IDLE)
+        return invalid(error, "", "the client is running already");
+    c->upload_only = true;
+    c->token_uploaded = false;
     return symbolon_client_start(c, error);
 }
 

@@ -2,9 +2,10 @@
 #include "client/client_priv.h"
 #include "client/key_priv.h"
 #include "codec/json.h"
-#include "crypto/x509.h"
 #include "jose/jwk.h"
 #include "net/dial.h"
+#include "token/ace_cbor.h"
+#include "token/psk_identity.h"
 
 #define USER_PROPERTIES_MAX 64
 #define BACKLOG_MAX         (MQTT_PACKET_SIZE_MAX + 16777216u) /* one message of any size, behind others */
@@ -47,19 +48,18 @@ void client_drop_stream(struct symbolon_client *c, bool in_order)
         stream_abort(stream, ST_OK, (struct why){ .clause = "client", .text = "not needed any more" });
 }
 
-/* ---- the broker is who it should be ---- */
+/* ---- the broker is who it should be (MT-26), and so are we ---- */
 
-/* rs_cnf with a key (RFC 9201 3.2): the certificate's key must be that one. A thumbprint in rs_cnf was checked within
- * the handshake. */
-static enum symbolon_status check_broker_key(struct symbolon_client *c, struct symbolon_error *error)
+/* rs_cnf with a key (RFC 9201 3.2): the broker shows that one, raw or in a certificate. */
+static enum symbolon_status expect_key(struct symbolon_client *c, struct tls_expect *expect,
+                                       struct symbolon_error *error)
 {
     CLEANUP(js_unrefp)
     struct js *js = NULL;
-    CLEANUP(key_unrefp)
-    struct key *key = NULL;
     struct jwk jwk;
     struct why why = { 0 };
 
+    buf_reset(&c->spki);
     if (c->token.rs_jwk == NULL)
         return SYMBOLON_OK;
     enum status st = js_parse(span_of_str(c->token.rs_jwk), strlen(c->token.rs_jwk), &js, &why);
@@ -67,13 +67,80 @@ static enum symbolon_status check_broker_key(struct symbolon_client *c, struct s
         st = jwk_parse(js, JWK_PUBLIC, &jwk, &why);
     if (st != ST_OK)
         return error_from(error, st, &why);
-    bool same =
-        x509_public_key(tls_peer_cert(stream_tls(c->stream)), &key, &why) == ST_OK && key_same(key, jwk.key);
+    st = key_write_spki(jwk.key, &c->spki);
     jwk_done(&jwk);
-    if (!same)
-        return error_set(error, SYMBOLON_UNTRUSTED, PIN_CLAUSE,
-                         "the broker's key is not the one the authorization server named");
+    if (st != ST_OK)
+        return error_from(error, st, &(struct why){ .clause = PIN_CLAUSE });
+    expect->spki = buf_span(&c->spki);
     return SYMBOLON_OK;
+}
+
+/* MT-27, MT-28: the identity is the token, or the kid of a key whose token the broker has. */
+static enum symbolon_status expect_psk(struct symbolon_client *c, struct tls_expect *expect,
+                                       struct symbolon_error *error)
+{
+    const struct symbolon_key *key = client_pop_key(c);
+    enum symbolon_status st = SYMBOLON_OK;
+
+    buf_reset(&c->psk_identity);
+    if (key == NULL || symbolon_key_type(key) != SYMBOLON_KEY_SECRET)
+        return error_set(error, SYMBOLON_UNSUPPORTED, "RFC 9431 2.2.3 (MT-23)",
+                         "a pre-shared key is a secret, and the token is bound to a public key");
+    if (c->o.ace == SYMBOLON_ACE_PSK) {
+        st = client_token_bytes(c, &c->psk_identity, error);
+    } else if (c->token.kid == NULL) {
+        st = error_set(error, SYMBOLON_UNSUPPORTED, "RFC 9431 2.2.3.2 (MT-27)",
+                       "the authorization server gave the key no kid, by which the broker could be told of it");
+    } else {
+        CLEANUP(buf_done)
+        struct buf kid = { .max = TOKEN_BYTES_MAX };
+        enum status made = ace_kid_bytes(span_of_str(c->token.kid), &kid);
+        if (made == ST_OK)
+            made = psk_identity_write_cbor(buf_span(&kid), &c->psk_identity);
+        if (made != ST_OK)
+            st = error_from(error, made, &(struct why){ .clause = "RFC 9431 2.2.3.2 (MT-27)" });
+    }
+    expect->psk_identity = buf_span(&c->psk_identity);
+    expect->psk_key = key_secret(key_inside(key));
+    return st;
+}
+
+bool client_open_stream(struct symbolon_client *c, bool known, const struct stream_events *events)
+{
+    struct dial_settings settings = {
+        .host = c->o.host,
+        .port = c->o.port,
+        .tls = known && c->tls_raw != NULL ? c->tls_raw : c->tls,
+        .expect = { .any_name = c->o.insecure, .pin = c->token.has_rs_x5t ? c->token.rs_x5t : NULL },
+        .connect_ms = c->o.connect_timeout_ms,
+        .stream = { .handshake_ms = c->o.connect_timeout_ms,
+                    .unread_max = (size_t)c->o.max_packet_size + 65536,
+                    .backlog_max = BACKLOG_MAX },
+    };
+    struct symbolon_error error;
+    struct why why = { 0 };
+    bool psk = known && (c->o.ace == SYMBOLON_ACE_PSK || c->o.ace == SYMBOLON_ACE_PSK_KID);
+    enum symbolon_status ready =
+        psk ? expect_psk(c, &settings.expect, &error) : expect_key(c, &settings.expect, &error);
+
+    client_say(c, 4, "connecting to %s port %u%s%s", c->o.host, c->o.port, c->tls == NULL ? " without TLS" : "",
+               psk                           ? ", with a pre-shared key"
+               : known && c->tls_raw != NULL ? ", with a raw public key"
+                                             : "");
+    if (ready == SYMBOLON_OK) {
+        enum status st = dial(c->loop->loop, &settings, events, c, &c->stream, &why);
+        if (st != ST_OK) {
+            c->stream = NULL;
+            ready = error_from(&error, st, &why);
+        }
+    }
+    if (ready != SYMBOLON_OK) {
+        client_failed(c, &error);
+        return false;
+    }
+    timer_start(loop_timers(c->loop->loop), &c->deadline,
+                mono_plus_ms(client_now(c).mono, c->o.connect_timeout_ms));
+    return true;
 }
 
 /* ---- CONNECT ---- */
@@ -88,22 +155,24 @@ static enum symbolon_status exporter_value(struct symbolon_client *c, uint8_t ou
     return st == ST_OK ? SYMBOLON_OK : error_from(error, st, &why);
 }
 
-/* Authentication Data of CONNECT; empty without a token, which asks for hints (MT-92). */
+/* Authentication Data of CONNECT. */
 static enum symbolon_status make_auth_data(struct symbolon_client *c, struct buf *out,
                                            struct symbolon_error *error)
 {
-    const char *token = c->token.access_token;
+    CLEANUP(buf_wipe)
+    struct buf token = { .max = TOKEN_BYTES_MAX };
     uint8_t exporter[SYMBOLON_ACE_EXPORTER_LEN];
     uint8_t *room;
     size_t len = 0;
     enum symbolon_status st;
 
-    if (c->o.ace == SYMBOLON_ACE_OFF || token == NULL)
-        return SYMBOLON_OK;
     room = buf_room(out, SYMBOLON_ACE_AUTH_DATA_MAX);
     if (room == NULL)
         return error_set(error, SYMBOLON_NO_MEMORY, "", "out of memory");
-    struct symbolon_bytes bytes = { token, strlen(token) };
+    st = client_token_bytes(c, &token, error);
+    if (st != SYMBOLON_OK)
+        return st;
+    struct symbolon_bytes bytes = bytes_of_span(buf_span(&token));
     if (c->o.ace == SYMBOLON_ACE_CHALLENGE || tls_resumed(stream_tls(c->stream))) { /* MT-61 */
         st = symbolon_ace_connect_challenge(bytes, room, SYMBOLON_ACE_AUTH_DATA_MAX, &len, error);
     } else {
@@ -117,24 +186,76 @@ static enum symbolon_status make_auth_data(struct symbolon_client *c, struct buf
     return st;
 }
 
+/* User name and password of 3.1.1 (MT-121 to MT-123). */
+static enum symbolon_status make_login(struct symbolon_client *c, struct buf *password,
+                                       struct symbolon_error *error)
+{
+    CLEANUP(buf_wipe)
+    struct buf token = { .max = TOKEN_BYTES_MAX };
+    uint8_t exporter[SYMBOLON_ACE_EXPORTER_LEN];
+    uint8_t *proof = buf_room(password, SYMBOLON_ACE_PROOF_MAX), *name;
+    size_t len;
+    enum symbolon_status st = client_token_bytes(c, &token, error);
+
+    buf_reset(&c->login);
+    name = buf_room(&c->login, UINT16_MAX + 1);
+    if (st == SYMBOLON_OK && (proof == NULL || name == NULL))
+        st = error_set(error, SYMBOLON_NO_MEMORY, "", "out of memory");
+    if (st == SYMBOLON_OK)
+        st = symbolon_ace_v3_user_name(bytes_of_span(buf_span(&token)), c->o.answer_layout, name, UINT16_MAX,
+                                       &len, error);
+    if (st != SYMBOLON_OK)
+        return st;
+    buf_added(&c->login, len);
+    put_u8(&c->login, 0);
+    st = exporter_value(c, exporter, error);
+    if (st == SYMBOLON_OK)
+        st = symbolon_ace_v3_password(client_pop_key(c), exporter, proof, SYMBOLON_ACE_PROOF_MAX, &len, error);
+    if (st == SYMBOLON_OK)
+        buf_added(password, len);
+    return st;
+}
+
+/* Who we are goes into CONNECT, unless the TLS handshake has said so. Without a token CONNECT asks for hints (MT-92). */
+static enum symbolon_status authenticate(struct symbolon_client *c, struct buf *auth_data, struct buf *password,
+                                         struct symbolon_error *error)
+{
+    bool token = c->token.access_token != NULL;
+    enum symbolon_status st = SYMBOLON_OK;
+
+    if (c->o.ace == SYMBOLON_ACE_OFF) {
+        engine_set_login(&c->engine, false, c->o.user_name, span_of_bytes(c->o.password));
+    } else if (token && !client_proves_in_mqtt(c)) {
+        engine_set_login(&c->engine, false, NULL, SPAN_NONE);
+    } else if (c->o.mqtt_version == SYMBOLON_MQTT_3_1_1) {
+        st = make_login(c, password, error);
+        engine_set_login(&c->engine, false, (const char *)c->login.p, buf_span(password));
+    } else {
+        st = token ? make_auth_data(c, auth_data, error) : SYMBOLON_OK;
+        engine_set_login(&c->engine, true, NULL, SPAN_NONE);
+    }
+    return st;
+}
+
 static void on_ready(void *ctx)
 {
     struct symbolon_client *c = ctx;
     CLEANUP(buf_wipe)
     struct buf auth_data = { .max = SYMBOLON_ACE_AUTH_DATA_MAX };
+    CLEANUP(buf_wipe)
+    struct buf password = { .max = SYMBOLON_ACE_PROOF_MAX };
     struct symbolon_error error;
 
     if (c->state != CLIENT_DIALING)
         return;
-    enum symbolon_status st = check_broker_key(c, &error);
-    if (st == SYMBOLON_OK)
-        st = make_auth_data(c, &auth_data, &error);
-    if (st != SYMBOLON_OK) {
+    if (authenticate(c, &auth_data, &password, &error) != SYMBOLON_OK) {
         client_failed(c, &error);
         return;
     }
     client_enter(c, CLIENT_CONNECTING);
     engine_connect(&c->engine, buf_span(&auth_data), client_now(c));
+    engine_set_login(&c->engine, c->engine.settings.ace, NULL, SPAN_NONE); /* both were borrowed */
+    buf_wipe(&c->login);
     client_rearm(c);
 }
 
@@ -159,22 +280,39 @@ static void on_drained(void *ctx)
     client_rearm(c);
 }
 
+void client_stream_error(const struct symbolon_client *c, enum status st, const struct why *why,
+                         struct symbolon_error *out)
+{
+    if (st == ST_IO) /* a reset, or TLS cut off: the broker is gone, politely or not */
+        error_set(out, SYMBOLON_CLOSED, why->clause, "the broker ended the connection: %s", why->text);
+    else if (st == ST_OK && c->state == CLIENT_OPEN && c->o.mqtt_version == SYMBOLON_MQTT_3_1_1)
+        error_set(
+            out, SYMBOLON_CLOSED, "MQTT3 3.3.5",
+            "the broker closed the connection; in MQTT 3.1.1 that is also how it refuses a message or ends a "
+            "session whose token has");
+    else if (st == ST_OK && c->state == CLIENT_OPEN)
+        error_set(out, SYMBOLON_CLOSED, "", "the broker closed the connection without a DISCONNECT");
+    else if (st == ST_OK)
+        error_set(out, SYMBOLON_CLOSED, "", "the broker closed the connection before its CONNACK");
+    else
+        error_from(out, st, why);
+}
+
 static void on_closed(void *ctx, enum status st, const struct why *why)
 {
     struct symbolon_client *c = ctx;
     struct symbolon_error error;
+    bool shaking_hands = c->state == CLIENT_DIALING;
 
     c->stream = NULL;
     if (c->state == CLIENT_CLOSING)
         error_none(&error);
-    else if (st == ST_IO) /* a reset, or TLS cut off: the broker is gone, politely or not */
-        error_set(&error, SYMBOLON_CLOSED, why->clause, "the broker ended the connection: %s", why->text);
-    else if (st == ST_OK && c->state == CLIENT_OPEN)
-        error_set(&error, SYMBOLON_CLOSED, "", "the broker closed the connection without a DISCONNECT");
-    else if (st == ST_OK)
-        error_set(&error, SYMBOLON_CLOSED, "", "the broker closed the connection before its CONNACK");
     else
-        error_from(&error, st, why);
+        client_stream_error(c, st, why, &error);
+    if (shaking_hands && c->token_uploaded) { /* the broker may have forgotten the token: tell it again */
+        c->token_uploaded = false;
+        client_say(c, 3, "the broker did not take our key: %s", error.text);
+    }
     client_failed(c, &error);
 }
 
@@ -187,30 +325,10 @@ static const struct stream_events stream_events = {
 
 void client_dial(struct symbolon_client *c)
 {
-    struct dial_settings settings = {
-        .host = c->o.host,
-        .port = c->o.port,
-        .tls = c->tls,
-        .expect = { .any_name = c->o.insecure, .pin = c->token.has_rs_x5t ? c->token.rs_x5t : NULL },
-        .connect_ms = c->o.connect_timeout_ms,
-        .stream = { .handshake_ms = c->o.connect_timeout_ms,
-                    .unread_max = (size_t)c->o.max_packet_size + 65536,
-                    .backlog_max = BACKLOG_MAX },
-    };
-    struct symbolon_error error;
-    struct why why = { 0 };
+    bool known = c->o.ace != SYMBOLON_ACE_OFF && !client_proves_in_mqtt(c) && c->token.access_token != NULL;
 
     client_enter(c, CLIENT_DIALING);
-    client_say(c, 4, "connecting to %s port %u%s", c->o.host, c->o.port, c->tls == NULL ? " without TLS" : "");
-    enum status st = dial(c->loop->loop, &settings, &stream_events, c, &c->stream, &why);
-    if (st != ST_OK) {
-        c->stream = NULL;
-        error_from(&error, st, &why);
-        client_failed(c, &error);
-        return;
-    }
-    timer_start(loop_timers(c->loop->loop), &c->deadline,
-                mono_plus_ms(client_now(c).mono, c->o.connect_timeout_ms));
+    (void)client_open_stream(c, known, &stream_events);
 }
 
 /* ---- what the engine says ---- */
@@ -256,6 +374,8 @@ static void engine_ended(void *ctx, const struct symbolon_error *why, const stru
     struct symbolon_client *c = ctx;
     struct symbolon_error error = *why;
 
+    if (connack != NULL)
+        c->token_uploaded = false;
     if (c->o.ace != SYMBOLON_ACE_OFF && connack != NULL && connack->reason == MQTT_NOT_AUTHORIZED &&
         client_try_hints(c, connack, &error))
         return;

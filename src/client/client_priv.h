@@ -1,5 +1,6 @@
 /* client/client_priv.h - the client's parts: client.c (options, public calls, when to try again), client_connect.c (one
- * connection), client_token.c (getting and renewing tokens).
+ * connection), client_token.c (tokens: cache, renewal, hints), client_fetch.c (asking the authorization server),
+ * client_upload.c (publishing a token to authz-info).
  *
  *            +------------------------------- pause over ---------------------------------+
  *            v                                                                            |
@@ -7,7 +8,7 @@
  *            |  no token, AS known       ^            | 0x87 and hints: [go] once more
  *            +---------------------------+------------+
  *  CLOSING: symbolon_client_disconnect() was called; `disconnected` follows.
- * In every state but DIALING, CONNECTING, OPEN and CLOSING `stream` is NULL. */
+ * In every state but UPLOADING, DIALING, CONNECTING, OPEN and CLOSING `stream` is NULL. */
 #ifndef SYMBOLON_CLIENT_CLIENT_PRIV_H
 #define SYMBOLON_CLIENT_CLIENT_PRIV_H
 
@@ -22,6 +23,7 @@
 enum client_state {
     CLIENT_IDLE,
     CLIENT_FETCHING,
+    CLIENT_UPLOADING,
     CLIENT_DIALING,
     CLIENT_CONNECTING,
     CLIENT_OPEN,
@@ -37,7 +39,11 @@ struct symbolon_client {
     struct buf will_properties;
     enum client_state state;
     struct engine engine;
-    struct tls_config *tls;
+    struct engine upload;          /* of the connection that publishes a token, and nothing else */
+    struct tls_config *tls;        /* without an identity of ours */
+    struct tls_config *tls_raw;    /* shows o.key as a raw public key; SYMBOLON_ACE_RPK only */
+    struct buf login;              /* user name of MQTT 3.1.1, NUL at its end */
+    struct buf spki, psk_identity; /* of the connection being made */
     struct stream *stream;
     struct timer deadline;   /* of connecting */
     struct timer pause;      /* before the next attempt; 0 ms to say `disconnected` */
@@ -51,19 +57,34 @@ struct symbolon_client {
     bool token_is_new;           /* fetched during this attempt: if it is refused, another one would be, too */
     bool hints_used;             /* during this attempt */
     bool fetch_only;             /* symbolon_client_fetch_token() */
-    char *as_url;                /* learned from hints; these three on the heap */
+    bool upload_only;            /* symbolon_client_upload_token() */
+    bool token_uploaded;         /* the broker knows it from authz-info */
+    bool cnonce_used;            /* during this attempt a token was made for a nonce that a refusal brought */
+    bool refreshing;             /* the request under way is for a refresh */
+    char *as_url;                /* learned from hints; these four on the heap */
     char *audience;
+    char *scope;
     char *cnonce;
-    char *cache_path; /* NULL: no cache */
+    char *token_endpoint; /* once known */
+    char *cache_path;     /* NULL: no cache */
     char thumbprint[SYMBOLON_THUMBPRINT_TEXT];
     struct http_pending *fetch;
 };
+
+#define TOKEN_BYTES_MAX 65533 /* with its length in front it still is Binary Data (MT-52) */
+
+/* True if the proof is made in CONNECT or AUTH; false if the TLS handshake makes it. */
+static inline bool client_proves_in_mqtt(const struct symbolon_client *c)
+{
+    return c->o.ace == SYMBOLON_ACE_EXPORTER || c->o.ace == SYMBOLON_ACE_CHALLENGE;
+}
 
 /* client.c */
 void client_go(struct symbolon_client *c); /* token, or connection, or both: whatever comes next */
 void client_failed(struct symbolon_client *c,
                    const struct symbolon_error *error); /* this attempt, or connection */
 void client_say(struct symbolon_client *c, int level, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void client_come_again(struct symbolon_client *c); /* a new connection in place of this one, for a new token */
 struct now client_now(const struct symbolon_client *c);
 void client_enter(struct symbolon_client *c, enum client_state state);
 
@@ -73,12 +94,28 @@ void client_drop_stream(struct symbolon_client *c, bool in_order);
 void client_rearm(struct symbolon_client *c); /* after every use of the engine */
 extern const struct engine_events client_engine_events;
 
+/* To the broker, with the token's pins; `known`: with our identity too. False: failed, and said so. */
+bool client_open_stream(struct symbolon_client *c, bool known, const struct stream_events *events);
+void client_stream_error(const struct symbolon_client *c, enum status st, const struct why *why,
+                         struct symbolon_error *out); /* why a stream ended before its time */
+
+/* client_upload.c */
+void client_upload_init(struct symbolon_client *c);
+void client_upload(struct symbolon_client *c);
+
+/* client_fetch.c */
+bool client_can_fetch(const struct symbolon_client *c);
+void client_fetch(struct symbolon_client *c); /* for connecting, or in OPEN for a renewal */
+void client_stop_fetching(struct symbolon_client *c);
+void client_forget_endpoint(struct symbolon_client *c);
+
 /* client_token.c */
 bool client_token_usable(struct symbolon_client *c); /* looks into the cache too */
 const struct symbolon_key *client_pop_key(const struct symbolon_client *c);
-bool client_can_fetch(const struct symbolon_client *c);
-void client_fetch(struct symbolon_client *c); /* for connecting, or in OPEN for re-authentication */
-void client_stop_fetching(struct symbolon_client *c);
+void client_new_token(struct symbolon_client *c, const struct symbolon_token *token); /* takes it */
+void client_fetch_failed(struct symbolon_client *c, const struct symbolon_error *error);
+enum symbolon_status client_token_bytes(const struct symbolon_client *c, struct buf *out,
+                                        struct symbolon_error *error);
 void client_drop_token(struct symbolon_client *c);
 void client_schedule_renewal(struct symbolon_client *c);
 void client_renewal_due(struct timer *timer, struct now now);

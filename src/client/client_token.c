@@ -1,33 +1,17 @@
 /* Tokens: from the options, the cache, or an authorization server that was configured or learned from hints and is
  * trusted; and their renewal inside the session. */
 #include "client/client_priv.h"
+#include "client/key_priv.h"
 #include "client/token_cache.h"
-#include "client/url.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CONTENT_TYPE   "application/ace+json" /* RFC 9431 2.1 */
-#define USABLE_S       5                      /* a token that ends sooner is not worth connecting with */
+#define USABLE_S       5 /* a token that ends sooner is not worth connecting with */
 #define MARGIN_MIN_S   2 /* renewal starts so long before the end: a fifth of the life, within these */
 #define MARGIN_MAX_S   300
 #define RENEW_AGAIN_MS 5000    /* after a failed renewal */
 #define STEP_MAX_MS    3600000 /* look at the calendar again at least every hour: it may have been set */
-
-const struct symbolon_key *client_pop_key(const struct symbolon_client *c)
-{
-    return c->token.key != NULL ? c->token.key : c->o.key;
-}
-
-static const char *as_url(const struct symbolon_client *c)
-{
-    return c->o.as_url != NULL ? c->o.as_url : c->as_url;
-}
-
-bool client_can_fetch(const struct symbolon_client *c)
-{
-    return as_url(c) != NULL && !c->token_fixed;
-}
 
 /* ---- the cache ---- */
 
@@ -60,7 +44,9 @@ void client_token_done(struct symbolon_client *c)
     symbolon_token_done(&c->token);
     free(c->as_url);
     free(c->audience);
+    free(c->scope);
     free(c->cnonce);
+    client_forget_endpoint(c);
     free(c->cache_path);
 }
 
@@ -82,6 +68,7 @@ void client_drop_token(struct symbolon_client *c)
     if (c->token_fixed)
         return;
     symbolon_token_done(&c->token);
+    c->token_uploaded = false;
     if (c->cache_path != NULL)
         token_cache_drop(c->cache_path);
 }
@@ -100,20 +87,14 @@ bool client_token_usable(struct symbolon_client *c)
         return false;
     if (c->token.expires_at_s - now_s > USABLE_S)
         return true;
-    symbolon_token_done(&c->token);
+    symbolon_free(TAKE(c->token.access_token)); /* what may refresh it stays */
     return false;
 }
 
-/* ---- fetching ---- */
-
-void client_stop_fetching(struct symbolon_client *c)
-{
-    if (c->fetch != NULL)
-        http_cancel(TAKE(c->fetch));
-}
+/* ---- a new token, or none ---- */
 
 /* Answers that a session with a token still valid survives: it is asked again until the token's end. */
-static void fetch_failed(struct symbolon_client *c, const struct symbolon_error *error)
+void client_fetch_failed(struct symbolon_client *c, const struct symbolon_error *error)
 {
     if (c->state != CLIENT_OPEN) {
         client_failed(c, error);
@@ -128,131 +109,63 @@ static void reauthenticate(struct symbolon_client *c)
 {
     CLEANUP(buf_wipe)
     struct buf data = { .max = SYMBOLON_ACE_AUTH_DATA_MAX };
-    struct symbolon_bytes token = { c->token.access_token, strlen(c->token.access_token) };
+    CLEANUP(buf_wipe)
+    struct buf token = { .max = TOKEN_BYTES_MAX };
     uint8_t *room = buf_room(&data, SYMBOLON_ACE_AUTH_DATA_MAX);
     struct symbolon_error error;
     size_t len;
+    enum symbolon_status st = client_token_bytes(c, &token, &error);
 
-    if (room == NULL) {
-        error_set(&error, SYMBOLON_NO_MEMORY, "", "out of memory");
-        fetch_failed(c, &error);
-    } else if (symbolon_ace_connect_challenge(token, room, SYMBOLON_ACE_AUTH_DATA_MAX, &len, &error) !=
-               SYMBOLON_OK) {
-        fetch_failed(c, &error);
-    } else {
-        engine_auth(&c->engine, MQTT_REAUTHENTICATE, span_of(room, len), client_now(c));
-        client_rearm(c);
-    }
-}
-
-static void fetched(void *ctx, const struct http_result *result)
-{
-    struct symbolon_client *c = ctx;
-    struct symbolon_token token = { 0 };
-    struct symbolon_error error;
-    enum symbolon_status st;
-
-    c->fetch = NULL;
-    if (result->st != ST_OK)
-        st = error_about(&error, result->st, &result->why, as_url(c));
-    else
-        st = symbolon_token_response(result->code, bytes_of_span(result->body), c->o.key, client_now(c).wall.s,
-                                     &token, &error);
+    if (st == SYMBOLON_OK && room == NULL)
+        st = error_set(&error, SYMBOLON_NO_MEMORY, "", "out of memory");
+    if (st == SYMBOLON_OK)
+        st = symbolon_ace_connect_challenge(bytes_of_span(buf_span(&token)), room, SYMBOLON_ACE_AUTH_DATA_MAX,
+                                            &len, &error);
     if (st != SYMBOLON_OK) {
-        fetch_failed(c, &error);
+        client_fetch_failed(c, &error);
         return;
     }
+    engine_auth(&c->engine, MQTT_REAUTHENTICATE, span_of(room, len), client_now(c));
+    client_rearm(c);
+}
+
+void client_new_token(struct symbolon_client *c, const struct symbolon_token *token)
+{
     symbolon_token_done(&c->token);
-    c->token = token;
+    c->token = *token;
     c->token_is_new = true;
-    free(TAKE(c->cnonce)); /* for one request */
+    c->token_uploaded = false;
     store(c);
-    client_say(c, 4, "new token, good for %lld s", (long long)(token.expires_at_s - token.obtained_at_s));
-    if (c->state == CLIENT_OPEN) {
+    client_say(c, 4, "new token, good for %lld s", (long long)(token->expires_at_s - token->obtained_at_s));
+    if (c->state == CLIENT_OPEN && client_proves_in_mqtt(c)) {
         reauthenticate(c);
         return;
     }
     if (c->events.token != NULL)
         c->events.token(c->o.arg, c->token.expires_at_s, false);
-    if (c->state == CLIENT_FETCHING) /* the application may have called disconnect */
+    if (c->state == CLIENT_OPEN)
+        client_come_again(c);
+    else if (c->state == CLIENT_FETCHING) /* the application may have called disconnect */
         client_go(c);
 }
 
-static bool loopback(struct span host)
+enum symbolon_status client_token_bytes(const struct symbolon_client *c, struct buf *out,
+                                        struct symbolon_error *error)
 {
-    return span_eq_str(host, "localhost") || span_eq_str(host, "127.0.0.1") || span_eq_str(host, "::1");
+    uint8_t *room = buf_room(out, TOKEN_BYTES_MAX);
+    size_t len = 0;
+
+    if (room == NULL)
+        return error_set(error, SYMBOLON_NO_MEMORY, "", "out of memory");
+    enum symbolon_status st = symbolon_token_bytes(c->token.access_token, room, TOKEN_BYTES_MAX, &len, error);
+    if (st == SYMBOLON_OK)
+        buf_added(out, len);
+    return st;
 }
 
-/* Checks the address and appends that of the token endpoint, with its NUL. */
-static enum symbolon_status token_endpoint(const char *as, bool *ret_http, struct buf *out,
-                                           struct symbolon_error *error)
+const struct symbolon_key *client_pop_key(const struct symbolon_client *c)
 {
-    struct url url;
-    struct why why = { 0 };
-    enum status st = url_parse(span_of_str(as), &url, &why);
-
-    if (st != ST_OK)
-        return error_about(error, st, &why, as);
-    if (!url.https && !loopback(url.host))
-        return error_set(error, SYMBOLON_UNTRUSTED, "RFC 9200 5 (AF-6)",
-                         "%s: tokens are fetched over https only (http only from this machine)", as);
-    *ret_http = !url.https;
-    url_endpoint(&url, "token", out);
-    put_u8(out, 0);
-    return buf_ok(out) ? SYMBOLON_OK : error_set(error, SYMBOLON_NO_MEMORY, "", "out of memory");
-}
-
-static enum symbolon_status start_fetch(struct symbolon_client *c, struct symbolon_error *error)
-{
-    CLEANUP(buf_done)
-    struct buf endpoint = { .max = URL_MAX + 16 };
-    char *body = NULL;
-    bool http = false;
-    struct why why = { 0 };
-    enum symbolon_status st = token_endpoint(as_url(c), &http, &endpoint, error);
-
-    if (st != SYMBOLON_OK)
-        return st;
-    const struct symbolon_token_request request = {
-        .token_endpoint = (const char *)endpoint.p,
-        .client_id = c->o.as_client_id,
-        .audience = c->o.audience != NULL ? c->o.audience : c->audience,
-        .scope_json = c->o.scope_json,
-        .cnonce = c->cnonce,
-        .client_secret = c->o.as_client_secret,
-        .client_key = c->o.as_client_secret == NULL ? c->o.key : NULL,
-        .pop_key = c->o.key,
-        .now_s = client_now(c).wall.s,
-    };
-    st = symbolon_token_request(&request, &body, error);
-    if (st != SYMBOLON_OK)
-        return st;
-    const struct http_call call = {
-        .url = (const char *)endpoint.p,
-        .body = span_of_str(body),
-        .content_type = CONTENT_TYPE,
-        .accept = CONTENT_TYPE ", application/json",
-        .ca_file = c->o.as_ca_file != NULL ? c->o.as_ca_file : c->o.ca_file,
-        .allow_http = http,
-    };
-    enum status started = http_start(c->loop->http, &call, fetched, c, &c->fetch, &why);
-    symbolon_free(body);
-    if (started != ST_OK)
-        return error_about(error, started, &why, (const char *)endpoint.p);
-    client_say(c, 4, "asking %s for a token", (const char *)endpoint.p);
-    return SYMBOLON_OK;
-}
-
-void client_fetch(struct symbolon_client *c)
-{
-    struct symbolon_error error;
-
-    if (c->fetch != NULL)
-        return;
-    if (c->state != CLIENT_OPEN)
-        client_enter(c, CLIENT_FETCHING);
-    if (start_fetch(c, &error) != SYMBOLON_OK)
-        fetch_failed(c, &error);
+    return c->token.key != NULL ? c->token.key : c->o.key;
 }
 
 /* ---- renewal ---- */
@@ -265,6 +178,8 @@ void client_schedule_renewal(struct symbolon_client *c)
     timer_stop(loop_timers(c->loop->loop), &c->renew);
     if (c->o.ace == SYMBOLON_ACE_OFF || c->token.access_token == NULL || !client_can_fetch(c))
         return;
+    if (!client_proves_in_mqtt(c) && !c->o.reconnect)
+        return; /* a new token would need a new connection, which nobody asked for */
     if (margin < MARGIN_MIN_S)
         margin = MARGIN_MIN_S;
     if (margin > MARGIN_MAX_S)
@@ -308,6 +223,7 @@ static bool adopt(struct symbolon_client *c, struct symbolon_hints *hints, struc
     if (trusted(c, hints->as_url)) {
         free(c->as_url);
         c->as_url = TAKE(hints->as_url);
+        client_forget_endpoint(c);
     } else if (c->o.as_url == NULL) {
         error_set(
             error, SYMBOLON_UNTRUSTED, "RFC 9200 5.1 (AF-13)",
@@ -318,6 +234,8 @@ static bool adopt(struct symbolon_client *c, struct symbolon_hints *hints, struc
     }
     free(c->audience);
     c->audience = TAKE(hints->audience);
+    free(c->scope);
+    c->scope = TAKE(hints->scope);
     free(c->cnonce);
     c->cnonce = TAKE(hints->cnonce);
     return true;
@@ -351,18 +269,30 @@ static bool take_hints(struct symbolon_client *c, const struct mqtt_connack *con
     return ok;
 }
 
+/* A token just made is refused again when made again, unless it lacked the nonce that only a refusal brings (AF-17). */
+static bool worth_another(struct symbolon_client *c)
+{
+    if (!c->hints_used && !c->token_is_new)
+        return true;
+    if (c->cnonce == NULL || c->cnonce_used)
+        return false;
+    c->cnonce_used = true;
+    return true;
+}
+
 bool client_try_hints(struct symbolon_client *c, const struct mqtt_connack *connack,
                       struct symbolon_error *error)
 {
     int reason_code = error->reason_code;
 
-    if (c->hints_used || c->token_is_new || c->token_fixed)
+    if (c->token_fixed || c->cnonce_used)
+        return false;
+    bool ok = take_hints(c, connack, error);
+    if (!ok)
+        error->reason_code = reason_code;
+    if (!ok || !worth_another(c))
         return false;
     c->hints_used = true;
-    if (!take_hints(c, connack, error)) {
-        error->reason_code = reason_code;
-        return false;
-    }
     client_drop_stream(c, true);
     engine_lost(&c->engine, error, client_now(c));
     client_drop_token(c);

@@ -164,8 +164,9 @@ static bool clean_start(const struct engine *e)
     return !s->keep_session && (is_v3(e) || !(e->had_session && s->session_expiry_s > 0));
 }
 
-void engine_set_login(struct engine *e, const char *user_name, struct span password)
+void engine_set_login(struct engine *e, bool ace, const char *user_name, struct span password)
 {
+    e->settings.ace = ace;
     e->settings.user_name = user_name;
     e->settings.password = password;
 }

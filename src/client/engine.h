@@ -98,8 +98,9 @@ void engine_init(struct engine *e, const struct engine_settings *settings, const
                  void *ctx);
 void engine_done(struct engine *e); /* no callbacks */
 
-/* The user name and password of the next CONNECT, borrowed (a token and its proof in 3.1.1: MT-121). */
-void engine_set_login(struct engine *e, const char *user_name, struct span password);
+/* How the next CONNECT authenticates: by method "ace", or by a user name and password, which are borrowed (a token and
+ * its proof in 3.1.1: MT-121), or not at all. */
+void engine_set_login(struct engine *e, bool ace, const char *user_name, struct span password);
 
 /* Sends CONNECT. `auth_data` only with settings.ace; SPAN_NONE asks for hints. */
 void engine_connect(struct engine *e, struct span auth_data, struct now now);

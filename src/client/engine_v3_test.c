@@ -29,7 +29,7 @@ static void mt121_user_name_and_password_carry_token_and_proof(void **state UNUS
                                  "c\x00\x07"
                                  "aceZm9v\x00\x03\x01\x00\xff";
 
-    engine_set_login(&w->engine, "aceZm9v", SPAN("\x01\x00\xff"));
+    engine_set_login(&w->engine, false, "aceZm9v", SPAN("\x01\x00\xff"));
     engine_connect(&w->engine, SPAN_NONE, w->now);
     assert_true(span_eq(buf_span(&w->sent), SPAN(wanted)));
     world_free(w);

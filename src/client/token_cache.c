@@ -106,6 +106,10 @@ enum status token_cache_print(const struct token_purpose *purpose, const struct 
     if (st == ST_OK)
         st = set_text(obj, "scope", token->scope);
     if (st == ST_OK)
+        st = set_text(obj, "kid", token->kid);
+    if (st == ST_OK)
+        st = set_text(obj, "refresh_token", token->refresh_token);
+    if (st == ST_OK)
         st = set_keys(obj, token);
     return st == ST_OK ? js_print(obj, out) : st;
 }
@@ -162,6 +166,10 @@ static enum status take_token(const struct js *obj, int64_t now_s, struct symbol
         st = take_text(obj, "scope", &out->scope);
     if (st == ST_OK)
         st = take_text(obj, "rs_jwk", &out->rs_jwk);
+    if (st == ST_OK)
+        st = take_text(obj, "kid", &out->kid);
+    if (st == ST_OK)
+        st = take_text(obj, "refresh_token", &out->refresh_token);
     return st == ST_OK ? take_keys(obj, out, why) : st;
 }
 

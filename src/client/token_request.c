@@ -140,24 +140,28 @@ enum symbolon_status symbolon_token_request(const struct symbolon_token_request 
     if (r->token_endpoint == NULL || r->client_id == NULL)
         return error_set(error, SYMBOLON_INVALID, "RFC 6749 2.3",
                          "a token request needs the token endpoint and the client's name there (client_id)");
-    if (r->pop_key != NULL && symbolon_key_type(r->pop_key) == SYMBOLON_KEY_SECRET)
+    if (r->pop_key != NULL && r->refresh_token == NULL && symbolon_key_type(r->pop_key) == SYMBOLON_KEY_SECRET)
         return error_set(error, SYMBOLON_INVALID, "RFC 9201 3.1 (AF-41)",
                          "a secret does not belong into a token request: let the server make one");
     if (r->client_secret == NULL && r->client_key == NULL)
         return error_set(error, SYMBOLON_INVALID, "RFC 9200 5.5 (AF-20)",
                          "neither a client secret nor a key to authenticate with");
-    enum status st = js_set_str(body, "grant_type", SPAN("client_credentials"));
+    bool refresh = r->refresh_token != NULL; /* bound to key, audience and scope already: RFC 6749 6 */
+    enum status st =
+        js_set_str(body, "grant_type", refresh ? SPAN("refresh_token") : SPAN("client_credentials"));
     if (st == ST_OK)
         st = set_client_authentication(body, r);
     if (st == ST_OK)
+        st = set_if(body, "refresh_token", r->refresh_token);
+    if (st == ST_OK && !refresh)
         st = set_if(body, "audience", r->audience);
-    if (st == ST_OK)
+    if (st == ST_OK && !refresh)
         st = set_scope(body, r->scope_json, &why);
     if (st == ST_OK)
         st = js_set_str(body, "ace_profile", SPAN("")); /* "tell me": RFC 9200 5.8.4.3 (AF-24, D-7) */
     if (st == ST_OK)
         st = set_if(body, "cnonce", r->cnonce);
-    if (st == ST_OK && r->pop_key != NULL)
+    if (st == ST_OK && r->pop_key != NULL && !refresh)
         st = set_req_cnf(body, r);
     return print_out(body, st, &why, ret_json, error);
 }

@@ -5,6 +5,7 @@
 #include "jose/jwk.h"
 #include "scope/scope.h"
 #include "symbolon/ace.h"
+#include "token/ace_cbor.h"
 
 #include <stdlib.h>
 #include <strings.h>
@@ -99,6 +100,16 @@ static enum status read_life(const struct js *js, int64_t now_s, struct symbolon
     return ST_OK;
 }
 
+static enum status copy_text(const struct js *js, const char *name, char **ret)
+{
+    struct span text;
+
+    if (!js_get_str(js, name, &text) || text.len == 0)
+        return ST_OK;
+    *ret = span_dup_str(text);
+    return *ret == NULL ? ST_NO_MEMORY : ST_OK;
+}
+
 /* cnf (RFC 9201 3.2): the secret the server made, or a repetition of our public key. */
 static enum status read_cnf(const struct js *js, const struct key *pop_key, struct symbolon_token *out,
                             struct why *why)
@@ -113,13 +124,16 @@ static enum status read_cnf(const struct js *js, const struct key *pop_key, stru
         return reject(why, ST_PROTOCOL, "RFC 9201 3.2 (AF-43)", "the server gave no key to prove possession of",
                       0);
     }
-    st = jwk_parse(jwk_js, pop_key == NULL ? JWK_SECRET : JWK_PUBLIC, &jwk, why);
+    bool secret = pop_key == NULL || key_kind(pop_key) == KEY_SECRET; /* a refreshed token may repeat it */
+    st = jwk_parse(jwk_js, secret ? JWK_SECRET : JWK_PUBLIC, &jwk, why);
     if (st != ST_OK)
         return st;
-    if (pop_key == NULL)
-        out->key = key_outside(key_ref(jwk.key));
-    else if (!key_same(jwk.key, pop_key))
+    if (pop_key != NULL && !key_same(jwk.key, pop_key))
         st = reject(why, ST_PROTOCOL, "RFC 9201 3.2", "the token is bound to another key than ours", 0);
+    else if (secret)
+        out->key = key_outside(key_ref(jwk.key));
+    if (st == ST_OK && secret)
+        st = copy_text(jwk_js, "kid", &out->kid);
     jwk_done(&jwk);
     return st;
 }
@@ -216,6 +230,8 @@ static enum status read_success(const struct js *js, const struct key *pop_key, 
         st = read_rs_cnf(js, out->key != NULL, out, why);
     if (st == ST_OK)
         st = read_scope(js, out, why);
+    if (st == ST_OK)
+        st = copy_text(js, "refresh_token", &out->refresh_token);
     if (st == ST_OK && (out->access_token = span_dup_str(token)) == NULL)
         st = ST_NO_MEMORY;
     return st;
@@ -243,11 +259,31 @@ enum symbolon_status symbolon_token_response(int http_status, struct symbolon_by
     return SYMBOLON_OK;
 }
 
+enum symbolon_status symbolon_token_bytes(const char *access_token, uint8_t *out, size_t out_cap,
+                                          size_t *ret_len, struct symbolon_error *error)
+{
+    CLEANUP(buf_wipe)
+    struct buf bytes = { .max = RESPONSE_MAX };
+    enum status st = ace_token_bytes(span_of_str(access_token), &bytes);
+
+    if (st == ST_OK && !buf_ok(&bytes))
+        st = ST_NO_MEMORY;
+    if (st != ST_OK)
+        return error_from(error, st, &(struct why){ .clause = "RFC 9200 5.8.2" });
+    if (bytes.len > out_cap)
+        return error_set(error, SYMBOLON_TOO_LARGE, "MT-52", "the token does not fit");
+    memcpy(out, bytes.p, bytes.len);
+    *ret_len = bytes.len;
+    return SYMBOLON_OK;
+}
+
 void symbolon_token_done(struct symbolon_token *token)
 {
     symbolon_free(token->access_token);
     symbolon_free(token->scope);
     symbolon_free(token->rs_jwk);
+    symbolon_free(token->kid);
+    symbolon_free(token->refresh_token);
     symbolon_key_unref(token->key);
     *token = (struct symbolon_token){ 0 };
 }
