@@ -105,3 +105,9 @@ enum status as_schema(struct sql *sql, struct why *why)
 {
     return sql_migrate(sql, steps, COUNT_OF(steps), why);
 }
+
+enum status as_schema_of_old(struct sql *sql, size_t number, struct why *why)
+{
+    ASSERT(number <= COUNT_OF(steps));
+    return sql_migrate(sql, steps, number, why);
+}
