@@ -282,7 +282,7 @@ class Client:
 
     def open_ace(self, client_id, token, key, **more):
         """Challenge and response (RFC 9431 2.2.4.2.2) with `key`; returns the CONNACK or whatever came instead."""
-        data = struct.pack('>H', len(token)) + token.encode()
+        data = prefixed(token)
         self.send(connect(client_id, authentication_method='ace', authentication_data=data, **more))
         return self.answer_challenge(key)
 
@@ -298,7 +298,7 @@ class Client:
         return self.receive()
 
     def reauthenticate(self, token, key):
-        self.send(auth(0x19, struct.pack('>H', len(token)) + token.encode()))
+        self.send(auth(0x19, prefixed(token)))
         return self.answer_challenge(key)
 
 
