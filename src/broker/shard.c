@@ -283,6 +283,11 @@ void shard_issuer_silent(struct shard *shard, struct span iss, struct why why, s
     leave(shard);
 }
 
+struct token *shard_find_token(const struct shard *shard, const uint8_t hash[32])
+{
+    return token_status_find(shard, hash);
+}
+
 void shard_advance(struct shard *shard, struct now now)
 {
     see_clock(shard, now);

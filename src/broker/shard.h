@@ -103,18 +103,18 @@ struct shard_settings {
     uint32_t connect_timeout_ms; /* from accept to CONNECT */
     uint32_t auth_timeout_ms;    /* from challenge to answer, and for a token resolution */
 
-    uint16_t max_keep_alive_s;      /* a client asking for more, or for none, gets this; 0: no cap */
-    bool session_continuation;      /* false: every session ends with its connection (D-25) */
-    uint32_t max_session_expiry_s;  /* UINT32_MAX: no cap */
-    uint32_t max_v3_expiry_s;       /* the same for clients of MQTT 3.1.1, which name no end themselves (MT-77) */
-    uint32_t max_guest_expiry_s;    /* the same for clients without a token; 0: none outlives its connection */
-    uint32_t max_connect_bytes;     /* CONNECT and AUTH before authorization */
-    uint32_t max_packet_bytes;      /* announced as Maximum Packet Size */
-    uint16_t receive_maximum;       /* announced: QoS 1 and 2 publications from one client in flight */
-    uint16_t topic_alias_maximum;   /* announced; 0: none */
-    uint16_t max_inflight;          /* to one client, <= 32768; the client's Receive Maximum caps it further */
-    uint32_t max_queue_messages;    /* per session, waiting and in flight */
-    size_t max_queue_bytes;         /* per session */
+    uint16_t max_keep_alive_s;     /* a client asking for more, or for none, gets this; 0: no cap */
+    bool session_continuation;     /* false: every session ends with its connection (D-25) */
+    uint32_t max_session_expiry_s; /* UINT32_MAX: no cap */
+    uint32_t max_v3_expiry_s;     /* the same for clients of MQTT 3.1.1, which name no end themselves (MT-77) */
+    uint32_t max_guest_expiry_s;  /* the same for clients without a token; 0: none outlives its connection */
+    uint32_t max_connect_bytes;   /* CONNECT and AUTH before authorization */
+    uint32_t max_packet_bytes;    /* announced as Maximum Packet Size */
+    uint16_t receive_maximum;     /* announced: QoS 1 and 2 publications from one client in flight */
+    uint16_t topic_alias_maximum; /* announced; 0: none */
+    uint16_t max_inflight;        /* to one client, <= 32768; the client's Receive Maximum caps it further */
+    uint32_t max_queue_messages;  /* per session, waiting and in flight */
+    size_t max_queue_bytes;       /* per session */
     uint32_t max_retained_backlog;  /* per session: retained messages waiting to be sent after a SUBSCRIBE */
     uint32_t max_subscriptions;     /* per session */
     uint32_t max_subscribe_filters; /* per SUBSCRIBE packet */
@@ -133,7 +133,7 @@ struct shard_settings {
     bool reauth_lost_disconnects; /* MT-107: true: losing a subscription ends the connection; false: drop it */
     bool hide_topics;             /* D-24: 0x80 instead of 0x87 for refused topics and filters */
     bool check_client_id_owner;   /* a Client Identifier in use belongs to the token subject that took it */
-    bool v5_user_name; /* MT-55: clients of MQTT 5 may bring token and proof as those of 3.1.1 do */
+    bool v5_user_name;            /* MT-55: clients of MQTT 5 may bring token and proof as those of 3.1.1 do */
     const struct scope *public_scope; /* what anybody may do, with or without a token; NULL: nothing (MT-21) */
     struct token_store *tokens;       /* shared by all shards; NULL: nothing is remembered of tokens */
     bool authz_info;                  /* tokens may be published to authz-info (MT-30); needs `tokens` */
@@ -192,6 +192,8 @@ void shard_token_status(struct shard *shard, const uint8_t hash[32], struct toke
 /* Every session whose token is of this issuer is cut so: nothing has been heard of the tokens it has revoked for longer
  * than `revocation.max_stale` allows. */
 void shard_issuer_silent(struct shard *shard, struct span iss, struct why why, struct now now);
+/* The token of that hash which sessions here rest on: a reference, or NULL if there are none. */
+struct token *shard_find_token(const struct shard *shard, const uint8_t hash[32]);
 
 /* Timers. Call it each turn before anything else, so that a jump of the wall clock is seen. */
 void shard_advance(struct shard *shard, struct now now);

@@ -141,6 +141,9 @@ void cache_done(struct token_store *store)
 {
     struct table_node *node;
 
+    for (size_t i = 0; i < TOKEN_STORE_ISSUERS; i++)
+        free(store->suspended[i]);
+
     forget_all(store);
     while ((node = table_take_any(&store->revoked)) != NULL || (node = table_take_any(&store->changed)) != NULL)
         free(CONTAINER_OF(node, struct revoked, node));
@@ -278,6 +281,34 @@ void revoked_purge(struct token_store *store, struct now now)
         }
         node = next;
     }
+}
+
+bool issuer_is_suspended(const struct token_store *store, struct span iss)
+{
+    for (size_t i = 0; i < TOKEN_STORE_ISSUERS; i++)
+        if (store->suspended[i] != NULL && span_eq_str(iss, store->suspended[i]))
+            return true;
+    return false;
+}
+
+enum status token_store_suspend(struct token_store *store, struct span iss, bool yes)
+{
+    enum status st = yes ? ST_QUOTA : ST_OK;
+
+    store_lock(store);
+    for (size_t i = 0; i < TOKEN_STORE_ISSUERS; i++)
+        if (store->suspended[i] != NULL && span_eq_str(iss, store->suspended[i])) {
+            free(store->suspended[i]);
+            store->suspended[i] = NULL;
+        }
+    for (size_t i = 0; yes && i < TOKEN_STORE_ISSUERS; i++)
+        if (store->suspended[i] == NULL) {
+            store->suspended[i] = span_dup_str(iss);
+            st = store->suspended[i] == NULL ? ST_NO_MEMORY : ST_OK;
+            break;
+        }
+    store_unlock(store);
+    return st;
 }
 
 bool revoked_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record,

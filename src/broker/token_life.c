@@ -423,6 +423,9 @@ enum status life_accept(struct token_store *store, const struct token *token, st
 
     if (revoked_has(store, token->hash))
         return reject(why, ST_BAD_TOKEN, "AF-98", "the token was revoked", 0);
+    if (issuer_is_suspended(store, token->iss))
+        return reject(why, ST_UNREACHABLE, "revocation.max_stale",
+                      "its issuer has not said for too long what it has revoked", 0);
     if (need_nonce)
         st = check_nonce(store, token, now, &nonce_known, why);
     if (st == ST_OK && (token->has_exi || token->no_clock))

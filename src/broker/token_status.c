@@ -125,6 +125,14 @@ void token_status_news(struct shard *shard, const uint8_t *hash, struct token *t
     }
 }
 
+struct token *token_status_find(const struct shard *shard, const uint8_t *hash)
+{
+    uint64_t at = table_hash(&shard->tokens, span_of(hash, TOKEN_HASH_LEN));
+    const struct table_node *node = table_find(&shard->tokens, at, rests_on, hash);
+
+    return node == NULL ? NULL : token_ref(CONTAINER_OF(node, struct session, token_node)->grant->token);
+}
+
 void token_status_silence(struct shard *shard, struct span iss, const struct why *why)
 {
     TABLE_EACH (node, &shard->tokens) {

@@ -19,6 +19,9 @@ void token_status_index(struct session *s, const struct grant *grant);
 
 void token_status_news(struct shard *shard, const uint8_t *hash, struct token *token, const struct why *why);
 
+/* A reference to the token some session rests on, or NULL. */
+struct token *token_status_find(const struct shard *shard, const uint8_t *hash);
+
 /* Every session whose token comes from this issuer is cut: its authorization server has not been heard for too long. */
 void token_status_silence(struct shard *shard, struct span iss, const struct why *why);
 

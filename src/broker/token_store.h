@@ -133,6 +133,11 @@ enum status token_store_change(struct token_store *store, const uint8_t hash[TOK
                                struct wall_time until) MUST_CHECK;
 bool token_store_is_changed(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN]);
 
+/* Nothing of this issuer is accepted while `yes`: its list of revoked tokens has not been read for too long. At most
+ * TOKEN_STORE_ISSUERS at once. */
+#define TOKEN_STORE_ISSUERS 16
+enum status token_store_suspend(struct token_store *store, struct span iss, bool yes) MUST_CHECK;
+
 /* ---- for the journal ---- */
 
 enum token_change_kind {

@@ -90,6 +90,7 @@ struct token_store {
     uint32_t next_nonce;
 
     struct table kept, kids, sources, cached, revoked, changed, receipts, sequences, nonces;
+    char *suspended[TOKEN_STORE_ISSUERS]; /* issuers; NULL: unused */
     struct list unclaimed, claimed, cache_order;
     size_t kept_bytes, cached_bytes;
     int64_t rate[RATE_BUCKETS]; /* when the bucket is empty again, ms */
@@ -137,6 +138,7 @@ void cache_purge(struct token_store *store, struct now now);
 void cache_forget(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN]);
 void cache_done(struct token_store *store);
 bool revoked_has(const struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN]);
+bool issuer_is_suspended(const struct token_store *store, struct span iss);
 void revoked_purge(struct token_store *store, struct now now);
 bool revoked_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record,
                      struct now now);
