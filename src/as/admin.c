@@ -36,7 +36,9 @@ static const struct command commands[] = {
     { "policy.remove",        "id!",                                                                  true,  admin_policy_remove        },
     { "policy.test",          "client_id! audience! scope",                                           false, admin_policy_test          },
     { "token.list",           "client_id audience limit after",                                       false, admin_token_list           },
-    { "token.revoke",         "jti client_id",                                                        true,  admin_token_revoke         },
+    { "token.revoke",         "jti client_id rs_id",                                                        true,  admin_token_revoke         },
+    { "refresh.list",         "client_id limit after",                                                false, admin_refresh_list         },
+    { "refresh.revoke",       "family!",                                                              true,  admin_refresh_revoke       },
     { "keys.list",            "",                                                                     false, admin_keys_list            },
     { "keys.rotate",          "",                                                                     true,  admin_keys_rotate          },
     { "enroll.create",        "client_id groups name default_audience ttl_s",                         true,  admin_enroll_create        },
@@ -256,6 +258,30 @@ enum status admin_set_auth(struct js *obj, const struct principal *p)
     return js_set_take(obj, "auth", ways);
 }
 
+enum status admin_review(struct admin *a, const struct status_job *job)
+{
+    struct status_done done;
+    enum status st = status_work_begin(a->as, job, a->now, &done, &a->why);
+
+    a->done.revoked += done.revoked;
+    a->done.changed += done.changed;
+    a->done.queued += done.queued;
+    return st;
+}
+
+enum status admin_put_done(struct admin *a, struct js *obj, bool revoked_always)
+{
+    enum status st = ST_OK;
+
+    if (revoked_always || a->done.revoked > 0)
+        st = js_set_i64(obj, "tokens_revoked", a->done.revoked);
+    if (st == ST_OK && a->done.changed > 0)
+        st = js_set_i64(obj, "tokens_changed", a->done.changed);
+    if (st == ST_OK && a->done.queued > 0)
+        st = js_set_i64(obj, "tokens_queued", a->done.queued);
+    return st;
+}
+
 static const struct command *find_command(struct span name)
 {
     for (size_t i = 0; i < COUNT_OF(commands); i++)
@@ -348,7 +374,9 @@ static enum status print_detail(struct admin *a, const struct command *command, 
 
     if (object == NULL || !js_object_each(a->in, take_detail, &d))
         return reject(&a->why, ST_NO_MEMORY, "as audit", "out of memory", 0);
-    enum status st = js_print(object, out);
+    enum status st = admin_put_done(a, object, false);
+    if (st == ST_OK)
+        st = js_print(object, out);
     return st == ST_OK ? ST_OK : reject(&a->why, st, "as audit", "the entry is too long", 0);
 }
 

@@ -145,11 +145,45 @@ enum status admin_client_list(struct admin *a)
     return admin_list_end(&list, "clients", st);
 }
 
+static bool same_key(struct admin *a, struct span one, struct span other)
+{
+    CLEANUP(key_unrefp)
+    struct key *x = NULL, *y = NULL;
+
+    return registry_key(one, &a->arena, &x, NULL, NULL) == ST_OK &&
+           registry_key(other, &a->arena, &y, NULL, NULL) == ST_OK && key_same(x, y);
+}
+
+/* What the old credential vouched for ends with it; what was said of groups is looked at again. */
+static enum status review(struct admin *a, const struct principal *old, const struct principal *now)
+{
+    const struct status_job key = {
+        .cause = "client.set", .revoke = true, .client_id = now->id, .bound = STATUS_BOUND_KEY, .jwk = old->jwk
+    };
+    const struct status_job certificate = { .cause = "client.set",
+                                            .revoke = true,
+                                            .client_id = now->id,
+                                            .bound = STATUS_BOUND_OTHER,
+                                            .jwk = now->jwk };
+    const struct status_job groups = { .cause = "client.set", .client_id = now->id };
+    enum status st = ST_OK;
+
+    if (old->jwk.len > 0 && (now->jwk.len == 0 || !same_key(a, old->jwk, now->jwk)))
+        st = admin_review(a, &key);
+    /* Of a certificate only the thumbprint is known, so tokens for its key are those not for the other key. */
+    if (st == ST_OK && old->x5t.len > 0 && !span_eq(old->x5t, now->x5t))
+        st = admin_review(a, &certificate);
+    if (st == ST_OK && admin_has(a, "groups"))
+        st = admin_review(a, &groups);
+    return st == ST_OK ? admin_put_done(a, a->out, false) : st;
+}
+
 enum status admin_client_set(struct admin *a)
 {
-    struct principal p;
+    struct principal p = { 0 }, old;
     enum status st = named_client(a, &p);
 
+    old = p;
     if (st == ST_OK && admin_has(a, "name"))
         st = admin_text(a, "name", &p.name);
     if (st == ST_OK && admin_has(a, "default_audience"))
@@ -164,6 +198,8 @@ enum status admin_client_set(struct admin *a)
         st = registry_set_principal(a->as->sql, &p, &a->why);
     if (st == ST_OK && admin_has(a, "groups"))
         st = registry_set_groups(a->as->sql, p.id, js_get(a->in, "groups"), &a->why);
+    if (st == ST_OK)
+        st = review(a, &old, &p);
     return st == ST_OK ? answer_client(a, p.id) : st;
 }
 
@@ -182,12 +218,12 @@ enum status admin_client_rotate_secret(struct admin *a)
 enum status admin_client_remove(struct admin *a)
 {
     struct principal p;
-    int64_t revoked = 0;
     enum status st = named_client(a, &p);
+    const struct status_job all = { .cause = "client.remove", .revoke = true, .client_id = a->subject };
 
     if (st == ST_OK)
         st = registry_remove_client(a->as->sql, p.id, &a->why);
     if (st == ST_OK)
-        st = token_row_revoke_client(a->as->sql, p.id, a->now.wall, &revoked, &a->why);
-    return st == ST_OK ? js_set_i64(a->out, "tokens_revoked", revoked) : st;
+        st = admin_review(a, &all);
+    return st == ST_OK ? admin_put_done(a, a->out, true) : st;
 }

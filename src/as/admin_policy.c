@@ -69,6 +69,25 @@ static enum status check_names(struct admin *a, const struct policy_rule *rule)
     return st;
 }
 
+/* A rule that allows less than before: tokens of those it is about. */
+static enum status review(struct admin *a, const char *cause, struct span subject, struct span audience)
+{
+    struct status_job job = { .cause = cause };
+    struct resource_server rs;
+    enum status st = registry_rs_by_audience(a->as->sql, audience, &a->arena, &rs, &a->why);
+
+    if (st == ST_NOT_FOUND) /* so there are no tokens for it */
+        return ST_OK;
+    job.rs_id = rs.id;
+    if (span_starts_with(subject, SPAN("client:")))
+        job.client_id = span_cut(subject, 7, subject.len);
+    else if (span_starts_with(subject, SPAN("group:")))
+        job.group = span_cut(subject, 6, subject.len);
+    if (st == ST_OK)
+        st = admin_review(a, &job);
+    return st == ST_OK ? admin_put_done(a, a->out, false) : st;
+}
+
 static enum status add_rule(struct admin *a, bool allow)
 {
     struct policy_rule rule = { .allow = allow, .created_at = a->now.wall.s };
@@ -94,7 +113,8 @@ static enum status add_rule(struct admin *a, bool allow)
         js_unref(obj);
         return reject(&a->why, st, "as admin", "the rule cannot be printed", 0);
     }
-    return js_set_take(a->out, "policy", obj);
+    st = js_set_take(a->out, "policy", obj);
+    return st == ST_OK && !allow ? review(a, "policy.deny", rule.subject, rule.audience) : st;
 }
 
 enum status admin_policy_allow(struct admin *a)
@@ -107,14 +127,34 @@ enum status admin_policy_deny(struct admin *a)
     return add_rule(a, false);
 }
 
+struct removed {
+    struct admin *a;
+    int64_t id;
+    bool allowed;
+    struct span subject, audience; /* in the arena */
+};
+
+static enum status take_removed(void *ctx, const struct policy_rule *rule)
+{
+    struct removed *r = ctx;
+
+    if (rule->id != r->id)
+        return ST_OK;
+    r->allowed = rule->allow;
+    enum status st = admin_copy(r->a, rule->subject, &r->subject);
+    return st == ST_OK ? admin_copy(r->a, rule->audience, &r->audience) : st;
+}
+
 enum status admin_policy_remove(struct admin *a)
 {
-    int64_t id = 0;
-    enum status st = admin_int(a, "id", 0, 1, INT64_MAX, &id);
+    struct removed r = { .a = a };
+    enum status st = admin_int(a, "id", 0, 1, INT64_MAX, &r.id);
 
     if (st == ST_OK)
-        st = policy_remove(a->as->sql, id, &a->why);
-    return st;
+        st = policy_each(a->as->sql, SPAN_NONE, SPAN_NONE, r.id - 1, 1, take_removed, &r, &a->why);
+    if (st == ST_OK)
+        st = policy_remove(a->as->sql, r.id, &a->why);
+    return st == ST_OK && r.allowed ? review(a, "policy.remove", r.subject, r.audience) : st;
 }
 
 static enum status take_rule(void *ctx, const struct policy_rule *rule)

@@ -4,6 +4,7 @@
 
 #include "as/as_priv.h"
 #include "as/registry.h"
+#include "as/status_work.h"
 
 #define ADMIN_LIST_DEFAULT 100
 #define ADMIN_LIST_MAX     1000
@@ -15,7 +16,8 @@ struct admin {
     struct js *out; /* "ok" is set; the command adds its members */
     struct arena arena;
     struct why why;
-    struct span subject; /* for the audit: what was changed */
+    struct span subject;      /* for the audit: what was changed */
+    struct status_done done; /* what became of tokens by it */
 };
 
 typedef enum status admin_fn(struct admin *a);
@@ -28,6 +30,7 @@ admin_fn admin_rs_add, admin_rs_list, admin_rs_show, admin_rs_set, admin_rs_rota
 admin_fn admin_policy_allow, admin_policy_deny, admin_policy_list, admin_policy_remove, admin_policy_test;
 admin_fn admin_token_list, admin_token_revoke, admin_keys_list, admin_keys_rotate, admin_enroll_create,
     admin_enroll_list, admin_enroll_remove;
+admin_fn admin_refresh_list, admin_refresh_revoke;
 
 /* Members of the command. Absent: SPAN_NONE, `dflt`. Another kind of value, or out of range: ST_MALFORMED with the
  * member's name as clause. */
@@ -62,6 +65,11 @@ enum status admin_new_secret(struct admin *a, const char *member, struct span *r
 enum status admin_jwk(struct admin *a, const char *name, struct span *ret_text) MUST_CHECK;
 /* "certificate" (PEM) or "x5t#S256": the thumbprint in the arena. */
 enum status admin_x5t(struct admin *a, struct span *ret_x5t) MUST_CHECK;
+
+/* Looks at the tokens a change concerns (status_work.h) and counts in a->done. */
+enum status admin_review(struct admin *a, const struct status_job *job) MUST_CHECK;
+/* "tokens_revoked", "tokens_changed", "tokens_queued", as far as there are any; the first one always if wanted. */
+enum status admin_put_done(struct admin *a, struct js *obj, bool revoked_always) MUST_CHECK;
 
 /* "policies": the rules that concern a client. */
 enum status admin_put_policies_for(struct admin *a, struct span client_id) MUST_CHECK;

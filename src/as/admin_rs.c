@@ -369,12 +369,12 @@ enum status admin_rs_rotate_key(struct admin *a)
 enum status admin_rs_remove(struct admin *a)
 {
     struct resource_server rs;
-    int64_t revoked = 0;
     enum status st = named_rs(a, &rs);
+    const struct status_job all = { .cause = "rs.remove", .revoke = true, .rs_id = a->subject };
 
     if (st == ST_OK)
         st = registry_remove_rs(a->as->sql, &rs, &a->why);
     if (st == ST_OK)
-        st = token_row_revoke_rs(a->as->sql, rs.id, a->now.wall, &revoked, &a->why);
-    return st == ST_OK ? js_set_i64(a->out, "tokens_revoked", revoked) : st;
+        st = admin_review(a, &all);
+    return st == ST_OK ? admin_put_done(a, a->out, true) : st;
 }

@@ -33,6 +33,13 @@ static enum status token_object(const struct token_row *row, struct js *obj)
         st = js_set_i64(obj, "issued_at", row->issued_at);
     if (st == ST_OK)
         st = js_set_i64(obj, "expires_at", row->expires_at);
+    if (st == ST_OK)
+        st = js_set_str(obj, "status",
+                        row->revoked_at != 0   ? SPAN("revoked")
+                        : row->changed_at != 0 ? SPAN("changed")
+                                               : SPAN("valid"));
+    if (st == ST_OK && row->changed_at != 0)
+        st = js_set_i64(obj, "changed_at", row->changed_at);
     if (st == ST_OK && row->revoked_at != 0)
         st = js_set_i64(obj, "revoked_at", row->revoked_at);
     return st;
@@ -65,24 +72,45 @@ enum status admin_token_list(struct admin *a)
     return admin_list_end(&list, "tokens", st);
 }
 
+static enum status revoke_one(struct admin *a, struct span jti)
+{
+    enum status st = token_row_revoke(a->as->sql, jti, a->now.wall, &a->done.revoked, &a->why);
+
+    if (st == ST_OK && a->done.revoked == 0)
+        return reject(&a->why, ST_NOT_FOUND, "as tokens", "no such live token", 0);
+    return st;
+}
+
+/* Of a client or for a resource server. A name that is not there is a mistake somebody should hear of. */
+static enum status revoke_all_of(struct admin *a, struct span client_id, struct span rs_id)
+{
+    const struct status_job job = {
+        .cause = "token.revoke", .revoke = true, .client_id = client_id, .rs_id = rs_id
+    };
+    struct resource_server rs;
+    enum status st = ST_OK;
+
+    if (rs_id.len > 0)
+        st = registry_rs(a->as->sql, rs_id, &a->arena, &rs, &a->why);
+    return st == ST_OK ? admin_review(a, &job) : st;
+}
+
 enum status admin_token_revoke(struct admin *a)
 {
-    struct span jti, client_id;
-    int64_t revoked = 0;
+    struct span jti, client_id, rs_id;
     enum status st = admin_text(a, "jti", &jti);
 
     if (st == ST_OK)
         st = admin_text(a, "client_id", &client_id);
-    if (st == ST_OK && (jti.len > 0) == (client_id.len > 0))
-        return reject(&a->why, ST_MALFORMED, "jti", "give jti or client_id", 0);
-    a->subject = jti.len > 0 ? jti : client_id;
-    if (st == ST_OK && jti.len > 0)
-        st = token_row_revoke(a->as->sql, jti, a->now.wall, &revoked, &a->why);
-    else if (st == ST_OK)
-        st = token_row_revoke_client(a->as->sql, client_id, a->now.wall, &revoked, &a->why);
-    if (st == ST_OK && jti.len > 0 && revoked == 0)
-        return reject(&a->why, ST_NOT_FOUND, "as tokens", "no such live token", 0);
-    return st == ST_OK ? js_set_i64(a->out, "tokens_revoked", revoked) : st;
+    if (st == ST_OK)
+        st = admin_text(a, "rs_id", &rs_id);
+    if (st != ST_OK)
+        return st;
+    if ((jti.len > 0) == (client_id.len > 0 || rs_id.len > 0))
+        return reject(&a->why, ST_MALFORMED, "jti", "give jti, or client_id, rs_id or both", 0);
+    a->subject = jti.len > 0 ? jti : client_id.len > 0 ? client_id : rs_id;
+    st = jti.len > 0 ? revoke_one(a, jti) : revoke_all_of(a, client_id, rs_id);
+    return st == ST_OK ? admin_put_done(a, a->out, true) : st;
 }
 
 static enum status key_object(const struct signer_key *key, struct js *obj)

@@ -1,5 +1,6 @@
 #include "as/as_priv.h"
 #include "as/schema.h"
+#include "as/status.h"
 #include "as/token_row.h"
 #include "codec/base64.h"
 #include "crypto/hash.h"
@@ -74,6 +75,7 @@ enum status as_new(const struct as_parts *parts, struct now now, struct as **ret
         return reject(why, st, "as", "no random bytes", 0);
     throttle_init(&as->throttle, key);
     throttle_init(&as->remembered, key);
+    as->work = true; /* what the last process left */
     st = as_schema(as->sql, why);
     if (st == ST_OK)
         st = load_counts(as, why);
@@ -164,11 +166,17 @@ enum status replay_check(struct call *call, struct span who, struct span jti, st
 static enum status purge_all(struct as *as, struct now now, struct why *why)
 {
     int64_t tokens = 0, replays = 0;
-    enum status st = token_row_purge(as->sql, now.wall, &tokens, why);
+    bool more_tokens = false, more_changes = false;
+    enum status st = token_row_purge(as->sql, now.wall, &tokens, &more_tokens, why);
 
     if (st != ST_OK)
         return st;
     as->tokens -= tokens;
+    st = status_purge(as->sql, now.wall, &more_changes, why);
+    if (st != ST_OK)
+        return st;
+    if (more_tokens || more_changes)
+        as->next_purge_ms = now.mono.ms + PURGE_MORE_MS;
     st = sql_run(as->sql, "DELETE FROM replay WHERE expires_at < $1", &replays, why, SQL_I64(now.wall.s));
     if (st != ST_OK)
         return st;

@@ -64,6 +64,7 @@ struct as_wait {
     char reader[AS_ID_MAX + 1];
     int64_t known; /* the asker's place in its own sequence of changes; -1: none */
     int64_t diff;  /* as asked; -1: a full query */
+    int64_t cursor;
     bool has_cursor;
     bool cbor;
 };

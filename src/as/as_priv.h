@@ -12,10 +12,12 @@
 
 #define CALL_ARENA_MAX  (1024 * 1024)
 #define PURGE_EVERY_MS  30000
+#define PURGE_MORE_MS   20 /* when not all was purged at once */
 #define SECRET_BYTES    32 /* client secrets, references, codes: 256 bits */
 #define ID_MAX          128
 #define TOKEN_ENDPOINT  "/token"
 #define ENROLL_ENDPOINT "/enroll"
+#define TRL_ENDPOINT    "/trl"
 
 struct as {
     struct sql *sql;
@@ -29,6 +31,7 @@ struct as {
     struct span base_path; /* of the issuer: "" or "/tenant"; within `issuer` */
     int64_t tokens;        /* rows in the token table, revoked ones too */
     int64_t replays;
+    bool work; /* status_work.h: there may be some */
     struct wall_time started;
     int64_t next_purge_ms; /* monotonic: a clock that jumps must not put it off */
     struct throttle throttle;
@@ -57,12 +60,14 @@ enum status call_params(struct call *call, enum ace_document request, enum ace_d
 /* The answer with this code: JSON, or CBOR if the request was. */
 enum status call_reply(struct call *call, int code, const struct js *body) MUST_CHECK;
 
-call_fn token_call;      /* issuance.c */
-call_fn introspect_call; /* introspection.c */
-call_fn revoke_call;     /* revocation.c */
-call_fn enroll_call;     /* enrollment.c */
-call_fn jwks_call;       /* metadata.c */
-call_fn metadata_call;   /* metadata.c */
+call_fn token_call;                                                                  /* issuance.c */
+call_fn introspect_call;                                                             /* introspection.c */
+call_fn revoke_call;                                                                 /* revocation.c */
+call_fn enroll_call;                                                                 /* enrollment.c */
+call_fn trl_call;                                                                    /* status_http.c */
+enum status trl_wait_over(struct call *call, const struct as_wait *wait) MUST_CHECK; /* status_http.c */
+call_fn jwks_call;                                                                   /* metadata.c */
+call_fn metadata_call;                                                               /* metadata.c */
 
 /* `bytes` random bytes as base64url text. */
 enum status as_random_text(struct as *as, size_t bytes, struct buf *out, struct why *why) MUST_CHECK;

@@ -17,6 +17,7 @@ static const struct route routes[] = {
     { "/introspect",                             METHOD_POST, "no-store",            introspect_call, false }, /* AF-2  */
     { "/revoke",                                 METHOD_POST, "no-store",            revoke_call,     false }, /* RFC 7009 */
     { ENROLL_ENDPOINT,                           METHOD_POST, "no-store",            enroll_call,     false },
+    { TRL_ENDPOINT,                              METHOD_GET,  "no-store",            trl_call,        false }, /* RFC 9770 */
     { "/jwks.json",                              METHOD_GET,  "public, max-age=60",  jwks_call,       false }, /* RFC 7517 */
     { "/.well-known/oauth-authorization-server", METHOD_GET,  "public, max-age=300", metadata_call,   true  }, /* RFC 8414 */
 };
@@ -212,6 +213,20 @@ void as_answer(struct as *as, const struct as_request *request, struct now now, 
         not_allowed(&call, 404, "RFC 9110 15.5.5", "no such endpoint");
     else
         answer_route(&call, route);
+    arena_done(&call.arena);
+}
+
+void as_wait_answer(struct as *as, const struct as_wait *wait, struct now now, struct as_response *out)
+{
+    const struct as_request request = { .method = SPAN("GET"), .path = SPAN(TRL_ENDPOINT) };
+    struct call call = { .as = as, .request = &request, .now = now, .out = out };
+
+    *out = (struct as_response){ .code = 500, .cache_control = "no-store" };
+    buf_init(&out->body, AS_RESPONSE_MAX);
+    arena_init(&call.arena, CALL_ARENA_MAX);
+    enum status st = trl_wait_over(&call, wait);
+    if (st != ST_OK)
+        refuse(&call, st);
     arena_done(&call.arena);
 }
 

@@ -59,7 +59,7 @@ enum status metadata_call(struct call *call)
     } endpoints[] = {
         { "token_endpoint", TOKEN_ENDPOINT },       { "introspection_endpoint", "/introspect" },
         { "revocation_endpoint", "/revoke" },       { "jwks_uri", "/jwks.json" },
-        { "enrollment_endpoint", ENROLL_ENDPOINT },
+        { "enrollment_endpoint", ENROLL_ENDPOINT }, { "trl_endpoint", TRL_ENDPOINT },
     };
     static const char *const authenticated[] = { "token_endpoint", "introspection_endpoint",
                                                  "revocation_endpoint" };

@@ -96,9 +96,41 @@ static const char formats_and_refresh[] =
     "CREATE INDEX refresh_rs ON refresh (rs_id);"
     "CREATE INDEX refresh_expires ON refresh (expires_at);";
 
+/* What happened to tokens, for those it concerns (status.h), and the work that is left of it (status_work.h). */
+static const char status_of_tokens[] =
+    /* `trl_hash`: RFC 9770's hash of the token, where it is not `hash` (decision 0007). `changed_at`: its scope was
+     * narrowed since it was issued. */
+    "ALTER TABLE token ADD COLUMN trl_hash BLOB;"
+    "ALTER TABLE token ADD COLUMN changed_at INTEGER;"
+    "CREATE INDEX token_revoked_rs ON token (rs_id) WHERE revoked_at IS NOT NULL;"
+    "CREATE INDEX token_revoked_client ON token (client_id) WHERE revoked_at IS NOT NULL;"
+    "CREATE INDEX token_revoked_over ON token (expires_at) WHERE revoked_at IS NOT NULL;"
+    "CREATE INDEX token_changed_rs ON token (rs_id) WHERE changed_at IS NOT NULL;"
+    "CREATE INDEX token_changed_client ON token (client_id) WHERE changed_at IS NOT NULL;"
+    /* Work goes through the tokens of a resource server a piece at a time. */
+    "DROP INDEX token_rs;"
+    "CREATE INDEX token_rs ON token (rs_id, jti);"
+
+    "CREATE TABLE status_update (no INTEGER NOT NULL);"
+    "INSERT INTO status_update (no) VALUES (0);"
+    "CREATE TABLE status_reader ("
+    " id TEXT PRIMARY KEY REFERENCES principal (id) ON DELETE CASCADE, last INTEGER NOT NULL,"
+    " floor INTEGER NOT NULL, update_no INTEGER NOT NULL);"
+    "CREATE TABLE status_change ("
+    " reader TEXT NOT NULL REFERENCES status_reader (id) ON DELETE CASCADE, idx INTEGER NOT NULL,"
+    " what INTEGER NOT NULL, hash BLOB NOT NULL, until INTEGER NOT NULL,"
+    " PRIMARY KEY (reader, idx, what, hash)) WITHOUT ROWID;"
+    "CREATE INDEX status_change_until ON status_change (until);"
+
+    "CREATE TABLE status_work ("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT, cause TEXT NOT NULL, revoke INTEGER NOT NULL,"
+    " client_id TEXT NOT NULL, rs_id TEXT NOT NULL, group_name TEXT NOT NULL, bound_to TEXT NOT NULL, key BLOB,"
+    " issued_until INTEGER NOT NULL, after TEXT NOT NULL, revoked INTEGER NOT NULL, changed INTEGER NOT NULL);";
+
 static const struct sql_migration steps[] = {
     { 1, "first", first },
     { 2, "formats and refresh", formats_and_refresh },
+    { 3, "status of tokens", status_of_tokens },
 };
 
 enum status as_schema(struct sql *sql, struct why *why)

@@ -3,6 +3,7 @@
 #include "as/admin_socket.h"
 #include "as/as.h"
 #include "as/schema.h"
+#include "as/waiting.h"
 #include "base/log.h"
 #include "codec/base64.h"
 #include "crypto/random.h"
@@ -14,9 +15,11 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#define POP_MASTER_LEN 32
-#define PURGE_MS       30000
-#define PER_ADDRESS    256 /* connections of one address; a site behind one router fits */
+#define POP_MASTER_LEN   32
+#define PURGE_MS         30000
+#define PER_ADDRESS      256 /* connections of one address; a site behind one router fits */
+#define HOLD_PER_ADDRESS 128 /* of them: requests that wait for news */
+#define HOLD_RETRY_S     5
 
 struct as_server {
     struct loop *loop;
@@ -27,6 +30,7 @@ struct as_server {
     char *issuer;
     struct as *as;
     struct http_server *http;
+    struct waiting *waiting;
     struct admin_socket *admin;
     struct timer purge;
 };
@@ -51,7 +55,7 @@ static struct span peer_host(const struct net_peer *peer)
 
 static void copy_answer(const struct as_response *from, struct http_reply *to)
 {
-    char seconds[24];
+    char seconds[32];
 
     to->code = from->code;
     if (from->content_type != NULL)
@@ -66,7 +70,28 @@ static void copy_answer(const struct as_response *from, struct http_reply *to)
         snprintf(seconds, sizeof seconds, "%lld", (long long)from->retry_after_s);
         http_reply_header(to, "Retry-After", seconds);
     }
+    if (from->etag[0] != '\0')
+        http_reply_header(to, "ETag", from->etag);
+    if (from->waited_s > 0) {
+        snprintf(seconds, sizeof seconds, "wait=%lld", (long long)from->waited_s);
+        http_reply_header(to, "Preference-Applied", seconds);
+    }
     put_bytes(&to->body, buf_span(&from->body));
+}
+
+static struct span query_of(void *ctx, const char *name)
+{
+    return http_request_query(ctx, name);
+}
+
+/* Kept until there is news, or told that too many wait already: polling without waiting goes on to work. */
+static void hold(struct as_server *server, const struct http_request *request, const struct as_wait *wait,
+                 struct http_reply *reply)
+{
+    const struct as_response full = { .code = 429, .cache_control = "no-store", .retry_after_s = HOLD_RETRY_S };
+
+    if (!waiting_hold(server->waiting, request, wait))
+        copy_answer(&full, reply);
 }
 
 static void on_request(void *ctx, const struct http_request *request, struct http_reply *reply)
@@ -81,10 +106,18 @@ static void on_request(void *ctx, const struct http_request *request, struct htt
         .body = request->body,
         .peer = peer_host(&request->peer),
         .cert_der = request->cert_der,
+        .accept = http_request_header(request, "Accept"),
+        .prefer = http_request_header(request, "Prefer"),
+        .if_none_match = http_request_header(request, "If-None-Match"),
+        .query = query_of,
+        .query_ctx = (void *)request,
     };
 
     as_answer(server->as, &ask, loop_now(server->loop), &answer);
-    copy_answer(&answer, reply);
+    if (answer.wait.wait_s > 0)
+        hold(server, request, &answer.wait, reply);
+    else
+        copy_answer(&answer, reply);
     as_response_done(&answer);
 }
 
@@ -160,6 +193,7 @@ static enum status open_http(struct as_server *server, struct why *why)
         .max_body = AS_BODY_MAX,
         .max_connections = (unsigned)s->https_max_connections,
         .max_connections_per_address = PER_ADDRESS,
+        .max_waiting_per_address = HOLD_PER_ADDRESS,
     };
 
     return http_server_new(server->loop, &http, on_request, server, &server->http, why);
@@ -178,7 +212,8 @@ static enum status open_core(struct as_server *server, struct why *why)
         .pop_master = server->pop_master,
         .env = { .random = random_for_env },
     };
-    return as_new(&parts, loop_now(server->loop), &server->as, why);
+    enum status st = as_new(&parts, loop_now(server->loop), &server->as, why);
+    return st == ST_OK ? waiting_new(server->loop, server->as, copy_answer, &server->waiting, why) : st;
 }
 
 /* It is read at the start only. Without the file there is nothing to log in with. */
@@ -251,6 +286,7 @@ void as_server_free(struct as_server *server)
         return;
     timer_stop(loop_timers(server->loop), &server->purge);
     admin_socket_free(server->admin);
+    waiting_free(server->waiting);
     http_server_free(server->http);
     as_free(server->as);
     signer_free(server->signer);

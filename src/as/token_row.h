@@ -14,7 +14,8 @@
 
 struct token_row {
     struct span jti;
-    struct span hash; /* SHA-256 of what a resource server is shown: the text, or the bytes of a CWT */
+    struct span hash;     /* SHA-256 of what a resource server is shown: the text, or the bytes of a CWT */
+    struct span trl_hash; /* RFC 9770's, where it differs; or empty */
     struct span client_id;
     struct span rs_id;
     struct span audience;
@@ -31,6 +32,7 @@ struct token_row {
     int64_t issued_at;
     int64_t expires_at; /* of the row; also the token's, unless exi */
     int64_t revoked_at; /* 0: not */
+    int64_t changed_at; /* its scope was narrowed; 0: as issued */
     bool in_cbor;       /* the client got it in CBOR */
 };
 
@@ -49,14 +51,28 @@ enum status token_row_has_pop_kid(struct sql *sql, struct span kid, struct span 
 enum status token_row_cnf_of_kid(struct sql *sql, struct span kid, struct span client_id, struct wall_time now,
                                  struct arena *arena, struct span *ret_jwk, struct why *why) MUST_CHECK;
 
+/* Revoked and told to whom it concerns (status.h), in the caller's transaction. One token, all that came with one refresh
+ * token, or a row that was read and is live. More than that is work for status_work.h. */
+struct status_update;
 enum status token_row_revoke(struct sql *sql, struct span jti, struct wall_time now, int64_t *ret_count,
                              struct why *why) MUST_CHECK;
-enum status token_row_revoke_client(struct sql *sql, struct span client_id, struct wall_time now,
-                                    int64_t *ret_count, struct why *why) MUST_CHECK;
 enum status token_row_revoke_family(struct sql *sql, struct span family, struct wall_time now,
                                     int64_t *ret_count, struct why *why) MUST_CHECK;
-enum status token_row_revoke_rs(struct sql *sql, struct span rs_id, struct wall_time now, int64_t *ret_count,
-                                struct why *why) MUST_CHECK;
+enum status token_row_revoke_read(struct sql *sql, struct status_update *update, const struct token_row *row,
+                                  struct wall_time now, struct why *why) MUST_CHECK;
+/* The same for a scope that permits less than before. */
+enum status token_row_narrow(struct sql *sql, struct status_update *update, const struct token_row *row,
+                             struct span scope, struct wall_time now, struct why *why) MUST_CHECK;
+/* RFC 9770's hash of what `access_token` held, where it is not the one of `bytes`: SHA256_LEN bytes, or false. */
+bool token_row_trl_hash(struct span bytes, bool cwt, bool in_cbor, uint8_t *hash);
+
+/* The next rows by jti after `after`, of a client, or (client_id empty) of a resource server; live or not. */
+enum status token_row_slice(struct sql *sql, struct span client_id, struct span rs_id, struct span after,
+                            int64_t limit, struct arena *arena, struct token_row *ret_rows, size_t *ret_count,
+                            struct why *why) MUST_CHECK;
+/* How many token_row_slice() would go through, counting no further than `limit`. */
+enum status token_row_count_slice(struct sql *sql, struct span client_id, struct span rs_id, struct span after,
+                                  int64_t limit, int64_t *ret, struct why *why) MUST_CHECK;
 
 enum status token_row_count(struct sql *sql, int64_t *ret, struct why *why) MUST_CHECK;
 /* Live ones of a client, counting at most `limit`. */
@@ -68,7 +84,9 @@ enum status token_row_count_kept(struct sql *sql, struct span client_id, int64_t
                                  struct why *why) MUST_CHECK;
 enum status token_row_last_end(struct sql *sql, struct wall_time now, struct wall_time *ret,
                                struct why *why) MUST_CHECK;
-enum status token_row_purge(struct sql *sql, struct wall_time now, int64_t *ret_count,
+/* Those that are over; at most so many revoked ones at a time (that they are over is told), *ret_more tells. In
+ * transactions of its own. */
+enum status token_row_purge(struct sql *sql, struct wall_time now, int64_t *ret_count, bool *ret_more,
                             struct why *why) MUST_CHECK;
 
 /* By jti after `after`; live and revoked ones that are not over. Empty client_id or audience: all. */

@@ -13,7 +13,7 @@
 /* cmocka wants those above first */
 #include <cmocka.h>
 
-#define TEXTS_MAX 512
+#define TEXTS_MAX 20000
 
 /* One key, no files; rotation is signer_local's to test. */
 struct fake_signer {
@@ -219,12 +219,52 @@ void world_admin_refused(struct world *w, const char *line, const char *error)
     assert_true(world_str(w, w->answer, "message")[0] != '\0');
 }
 
+static struct span query_of(void *ctx, const char *name)
+{
+    struct span rest = span_of_str(ctx);
+
+    while (rest.len > 0) {
+        size_t end = span_find(rest, '&', 0);
+        struct span pair = span_cut(rest, 0, end);
+        size_t equals = span_find(pair, '=', 0);
+        if (span_eq_str(span_cut(pair, 0, equals), name))
+            return equals < pair.len ? span_of(pair.p + equals + 1, pair.len - equals - 1) : SPAN("");
+        rest = span_cut(rest, end + 1 < rest.len ? end + 1 : rest.len, rest.len);
+    }
+    return SPAN_NONE;
+}
+
+static void take_response(struct world *w, struct as_response *out)
+{
+    struct span body = out->content_type != NULL ? buf_span(&out->body) : SPAN_NONE;
+    bool json = out->content_type != NULL && strstr(out->content_type, "cbor") == NULL;
+
+    w->code = out->code;
+    w->challenge = out->challenge;
+    w->retry_after_s = out->retry_after_s;
+    w->wait = out->wait;
+    w->waited_s = out->waited_s;
+    memcpy(w->etag, out->etag, sizeof w->etag);
+    snprintf(w->content_type, sizeof w->content_type, "%s", out->content_type != NULL ? out->content_type : "");
+    w->raw_len = body.len < sizeof w->raw ? body.len : sizeof w->raw;
+    if (w->raw_len > 0)
+        memcpy(w->raw, body.p, w->raw_len);
+    take_answer(w, json ? body : SPAN_NONE);
+    as_response_done(out);
+}
+
 static const struct js *ask(struct world *w, const char *method, const char *path, const char *body)
 {
     struct as_response out;
+    const char *query = strchr(path, '?');
     const struct as_request request = {
         .method = span_of_str(method),
-        .path = span_of_str(path),
+        .path = query != NULL ? span_of(path, (size_t)(query - path)) : span_of_str(path),
+        .accept = span_of_str(w->accept),
+        .prefer = span_of_str(w->prefer),
+        .if_none_match = span_of_str(w->if_none_match),
+        .query = query != NULL ? query_of : NULL,
+        .query_ctx = query != NULL ? (void *)(query + 1) : NULL,
         .content_type = body[0] == '{' || body[0] == '[' ? SPAN("application/ace+json")
                                                          : SPAN("application/x-www-form-urlencoded"),
         .authorization = w->authorization,
@@ -234,11 +274,16 @@ static const struct js *ask(struct world *w, const char *method, const char *pat
     };
 
     as_answer(w->as, &request, w->now, &out);
-    w->code = out.code;
-    w->challenge = out.challenge;
-    w->retry_after_s = out.retry_after_s;
-    take_answer(w, out.content_type != NULL ? buf_span(&out.body) : SPAN_NONE);
-    as_response_done(&out);
+    take_response(w, &out);
+    return w->answer;
+}
+
+const struct js *world_wait_answer(struct world *w)
+{
+    struct as_response out;
+
+    as_wait_answer(w->as, &w->wait, w->now, &out);
+    take_response(w, &out);
     return w->answer;
 }
 

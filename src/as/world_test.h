@@ -22,8 +22,15 @@ struct world {
     int code;
     bool challenge;
     int64_t retry_after_s;
-    struct js *answer;         /* NULL: no JSON body */
-    struct span authorization; /* for the next requests, until changed */
+    struct js *answer; /* NULL: no JSON body */
+    char content_type[64];
+    char etag[AS_ETAG_MAX];
+    int64_t waited_s;
+    struct as_wait wait; /* wait_s > 0: it was not answered; world_wait_answer() does */
+    uint8_t raw[4096];   /* the body, as far as it fits */
+    size_t raw_len;
+    const char *accept, *prefer, *if_none_match; /* for the next requests, until changed; may be NULL */
+    struct span authorization;
     struct span cert_der;
     struct span peer;
 };
@@ -40,7 +47,8 @@ void world_admin_refused(struct world *w, const char *line, const char *error);
 
 /* The answer's body, or NULL; w->code. `body` is JSON unless it does not start with '{': then a form. */
 const struct js *world_post(struct world *w, const char *path, const char *body);
-const struct js *world_get(struct world *w, const char *path);
+const struct js *world_get(struct world *w, const char *path); /* may have a query, without escapes */
+const struct js *world_wait_answer(struct world *w);
 
 /* Text formatted into a heap string that lives as long as the world. */
 const char *world_text(struct world *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
