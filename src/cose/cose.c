@@ -185,7 +185,6 @@ static enum status read_headers(const struct headers *h, struct cose *out, struc
         return malformed(why, "TK-45", "kid longer than allowed");
     if (header(h, LABEL_PARTIAL_IV) != NULL)
         return reject(why, ST_UNSUPPORTED, "RFC 9052 3.1", "a partial IV, and no context to complete it", 0);
-    out->content_type = header(h, LABEL_CONTENT_TYPE);
     out->typ = header(h, LABEL_TYP);
     return ST_OK;
 }
@@ -327,9 +326,9 @@ static enum status decrypt(const struct alg_rule *rule, const struct cose *cose,
     struct buf aad;
     enum status st;
 
+    structure_init(&aad, cose->protected_, SPAN_NONE);
     if (cose->iv.len != aead_nonce_len(rule->aead) || cose->content.len < rule->tag_len)
         return reject(why, ST_BAD_TOKEN, "TK-62", "IV or tag of the wrong length", 0);
-    structure_init(&aad, cose->protected_, SPAN_NONE);
     put_structure(cose->kind, cose->protected_, SPAN_NONE, &aad);
     if (!buf_ok(&aad))
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
@@ -419,9 +418,9 @@ static enum status make(enum cose_alg alg, const struct key *key, struct span ki
     uint8_t tag[SIG_MAX];
     enum status st;
 
+    put_protected(alg, &protected_);
     if (!sy_cose_alg_fits(alg, key))
         return ST_BAD_POP_KEY;
-    put_protected(alg, &protected_);
     st = authenticate(alg, key, buf_span(&protected_), payload, tag);
     if (st != ST_OK)
         return st;
@@ -477,9 +476,9 @@ enum status cose_encrypt0_with(enum cose_alg alg, const struct key *key, struct 
     size_t start = out->len;
 
     ASSERT(rule->kind == COSE_ENCRYPT0 && iv.len == aead_nonce_len(rule->aead));
+    put_protected(alg, &protected_);
     if (!sy_cose_alg_fits(alg, key))
         return ST_BAD_POP_KEY;
-    put_protected(alg, &protected_);
     put_front(COSE_ENCRYPT0, buf_span(&protected_), kid, iv, out);
     return finish(out, start, seal(rule, key, iv, buf_span(&protected_), plaintext, out));
 }
