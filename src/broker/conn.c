@@ -155,12 +155,23 @@ void conn_moved_away(struct conn *c, unsigned home)
     c->shard->world.conn_move(c->shard->world.ctx, io, home);
 }
 
+/* Not every code of CONNACK may stand in DISCONNECT (MQTT5 3.14.2.1): 0x88 of an authorization server that cannot be
+ * reached, for one, when a token was to be renewed. */
+static uint8_t disconnect_code(uint8_t code)
+{
+    if (code == MQTT_SERVER_UNAVAILABLE)
+        return MQTT_SERVER_BUSY;
+    return mqtt_reason_allowed(MQTT_DISCONNECT, MQTT_FROM_SERVER, code) ? code : (uint8_t)MQTT_UNSPECIFIED_ERROR;
+}
+
 void conn_refuse(struct conn *c, uint8_t code, enum status st, const struct why *why, const char *event)
 {
     struct conn_io *io = c->io;
 
     if (c->state == CONN_CLOSED)
         return;
+    if (c->state == CONN_OPEN)
+        code = disconnect_code(code);
     if (c->state == CONN_OPEN)
         send_disconnect(c, code, why);
     else if (c->connect_seen)
