@@ -21,7 +21,7 @@ const struct option_row broker_rows[] = {
     { 'k', "keepalive",      OPTION_NUMBER, AT(keep_alive),     "S",     "keep alive in seconds (default 60)", 1, 65535 },
     { 'c', "keep-session",   OPTION_FLAG,   AT(keep_session),   NULL,    "continue a session the broker still has (Clean Start 0); needs -i" },
     { 'x', "session-expiry", OPTION_NUMBER, AT(session_expiry), "S",     "how long the broker keeps the session after the connection ends (default 0)", 0, UINT32_MAX },
-    { 'V', "protocol",       OPTION_TEXT,   AT(version),        "V",     "accepted for the sake of old scripts: mqttv5 or 5, the only version spoken" },
+    { 'V', "protocol",       OPTION_TEXT,   AT(version),        "V",     "mqttv5 (default) or mqttv311" },
     { 'u', "username",       OPTION_TEXT,   AT(user_name),      "NAME",  "user name; with --no-ace only" },
     { 'P', "pw",             OPTION_TEXT,   AT(password),       "PW",    "password; with --no-ace only. Others can see it in the list of processes" },
     { 0,   "will-topic",     OPTION_TEXT,   AT(will_topic),     "TOPIC", "topic of the Will, which the broker publishes if this client is lost" },
@@ -48,7 +48,8 @@ const struct option_row ace_rows[] = {
     { 0, "client-id",          OPTION_TEXT, AT(client_id),          "NAME",  "who we are at the authorization server" },
     { 0, "client-secret-file", OPTION_TEXT, AT(client_secret_file), "FILE",  "authenticate with the secret in this file (default: with --key, private_key_jwt)" },
     { 0, "token",              OPTION_TEXT, AT(token_file),         "FILE",  "use the token in this file and ask no server; needs --key" },
-    { 0, "pop",                OPTION_TEXT, AT(pop),                "WAY",   "proof of possession: exporter (default) or challenge" },
+    { 0, "pop",                OPTION_TEXT, AT(pop),                "WAY",   "proof of possession: in MQTT by exporter (default) or challenge, or in the TLS handshake by rpk (raw public key, token published to authz-info first), psk (the token names the pre-shared key) or psk-kid (published first, the key's kid names it)" },
+    { 0, "as-cbor",            OPTION_FLAG, AT(as_cbor),            NULL,    "talk CBOR to the authorization server instead of JSON" },
     { 0, "no-ace",             OPTION_FLAG, AT(no_ace),             NULL,    "no token at all: for public topics and other brokers" },
     { 0, "no-cache",           OPTION_FLAG, AT(no_cache),           NULL,    "neither read nor write the token cache" },
     { 0, "profile",            OPTION_TEXT, AT(profile),            "FILE",  "profile with defaults for all of this (see symbolon(1))" },
@@ -174,18 +175,36 @@ static int open_credentials(struct session *s, struct symbolon_client_options *o
     return EXIT_DONE;
 }
 
+static bool ace_mode(const char *name, enum symbolon_ace_mode *ret)
+{
+    static const struct {
+        const char *name;
+        enum symbolon_ace_mode mode;
+    } modes[] = {
+        { "exporter", SYMBOLON_ACE_EXPORTER }, { "challenge", SYMBOLON_ACE_CHALLENGE },
+        { "rpk", SYMBOLON_ACE_RPK },           { "psk", SYMBOLON_ACE_PSK },
+        { "psk-kid", SYMBOLON_ACE_PSK_KID },
+    };
+
+    *ret = SYMBOLON_ACE_EXPORTER;
+    for (size_t i = 0; name != NULL && i < COUNT_OF(modes); i++) {
+        if (strcmp(modes[i].name, name) != 0)
+            continue;
+        *ret = modes[i].mode;
+        return true;
+    }
+    return name == NULL;
+}
+
 static int open_ace(struct session *s, struct symbolon_client_options *o)
 {
     const struct connect_options *c = s->options;
 
-    if (c->pop == NULL || strcmp(c->pop, "exporter") == 0)
-        o->ace = SYMBOLON_ACE_EXPORTER;
-    else if (strcmp(c->pop, "challenge") == 0)
-        o->ace = SYMBOLON_ACE_CHALLENGE;
-    else {
-        complain(s->command, "--pop is exporter or challenge, not %s", c->pop);
+    if (!ace_mode(c->pop, &o->ace)) {
+        complain(s->command, "--pop is exporter, challenge, rpk, psk or psk-kid, not %s", c->pop);
         return EXIT_USAGE;
     }
+    o->as_cbor = c->as_cbor;
     for (size_t i = 0; i < c->trust_as.count; i++) {
         char *copy = strdup(c->trust_as.items[i]);
         if (copy == NULL || !text_list_add(&s->profile.trusted_as, copy)) {
@@ -204,12 +223,34 @@ static int open_ace(struct session *s, struct symbolon_client_options *o)
     return open_credentials(s, o);
 }
 
+/* As mosquitto_pub spells them. */
+static bool mqtt_version(const char *name, enum symbolon_mqtt_version *ret)
+{
+    static const char *const five[] = { "mqttv5", "5" }, *const three[] = { "mqttv311", "311", "4" };
+
+    *ret = SYMBOLON_MQTT_5;
+    for (size_t i = 0; name != NULL && i < COUNT_OF(five); i++)
+        if (strcmp(name, five[i]) == 0)
+            return true;
+    *ret = name == NULL ? SYMBOLON_MQTT_5 : SYMBOLON_MQTT_3_1_1;
+    for (size_t i = 0; name != NULL && i < COUNT_OF(three); i++)
+        if (strcmp(name, three[i]) == 0)
+            return true;
+    return name == NULL;
+}
+
 static int check_usage(const struct session *s)
 {
     const struct connect_options *c = s->options;
 
-    if (c->version != NULL && strcmp(c->version, "mqttv5") != 0 && strcmp(c->version, "5") != 0) {
-        complain(s->command, "-V %s: only MQTT 5 is spoken (mqttv5)", c->version);
+    enum symbolon_mqtt_version version;
+
+    if (!mqtt_version(c->version, &version)) {
+        complain(s->command, "-V %s: MQTT 5 (mqttv5) and 3.1.1 (mqttv311) are spoken", c->version);
+        return EXIT_USAGE;
+    }
+    if (version == SYMBOLON_MQTT_3_1_1 && c->session_expiry != 0) {
+        complain(s->command, "-x: in MQTT 3.1.1 the broker alone decides how long it keeps a session");
         return EXIT_USAGE;
     }
     if ((c->no_tls || c->user_name != NULL || c->password != NULL) && !c->no_ace) {
@@ -240,6 +281,7 @@ static void broker_options(const struct session *s, struct symbolon_client_optio
     o->no_tls = c->no_tls;
     o->ca_file = OR_PROFILE(c->ca_file, s->profile.ca_file);
     o->insecure = c->insecure;
+    (void)mqtt_version(c->version, &o->mqtt_version); /* checked before */
     o->client_id = c->mqtt_id;
     o->keep_session = c->keep_session;
     o->session_expiry_s = (uint32_t)c->session_expiry;

@@ -36,6 +36,7 @@ struct connect_options {
     const char *client_id, *client_secret_file;
     const char *token_file;
     const char *pop;
+    bool as_cbor;
     bool no_ace;
     bool no_cache;
     const char *profile;

@@ -1,4 +1,4 @@
-/* symbolon token: get one, show the cached one, take any apart. */
+/* symbolon token: get one, show the cached one, publish it to authz-info, take any apart. */
 #include "cli/connect.h"
 #include "cli/json_text.h"
 #include "cli/jwt_text.h"
@@ -47,6 +47,7 @@ static const struct option_row inspect_rows[] = {
 
 static const struct option_set get_sets[] = { { get_rows, 0 }, CONNECT_SETS };
 static const struct option_set show_sets[] = { { show_rows, 0 }, CONNECT_SETS };
+static const struct option_set upload_sets[] = { CONNECT_SETS };
 static const struct option_set inspect_sets[] = { { inspect_rows, 0 } };
 
 static const struct option_command get_usage = {
@@ -63,6 +64,17 @@ static const struct option_command show_usage = {
     .about = "Shows the cached token that pub and sub would use with the same options; asks nobody.",
     .sets = show_sets,
     .set_count = COUNT_OF(show_sets),
+};
+static const struct option_command upload_usage = {
+    .usage = "symbolon token upload [options]",
+    .about =
+        "Publishes a token to the broker's topic authz-info, so that the broker knows the key when it comes in "
+        "a "
+        "TLS handshake. pub, sub and rr with --pop rpk or psk-kid do this by themselves; this is for other "
+        "clients that use the same key. The options are those of pub and sub; --token uploads the token in a "
+        "file.",
+    .sets = upload_sets,
+    .set_count = COUNT_OF(upload_sets),
 };
 static const struct option_command inspect_usage = {
     .usage = "symbolon token inspect [--json] [FILE]",
@@ -245,6 +257,47 @@ static int run_get(int argc, char **argv)
     return code;
 }
 
+/* ---- upload ---- */
+
+static void on_uploaded(void *arg)
+{
+    struct get *g = arg;
+
+    if (!g->options->connect.quiet)
+        printf("the broker has the token\n");
+    session_end(&g->session, EXIT_DONE);
+}
+
+static const struct symbolon_events upload_events = {
+    .disconnected = on_disconnected,
+    .log = on_log,
+    .uploaded = on_uploaded,
+};
+
+static int run_upload(int argc, char **argv)
+{
+    static const char name[] = "symbolon token upload";
+    struct token_options options = { .connect = CONNECT_OPTIONS_INIT };
+    struct get get = { .options = &options };
+    struct symbolon_error error;
+    int code = command_options(&upload_usage, name, argc, argv, &options, NULL);
+
+    if (code == GO_ON && options.connect.no_ace) {
+        complain(name, "--no-ace: without a token there is nothing to upload");
+        code = EXIT_USAGE;
+    }
+    if (code == GO_ON) {
+        code = session_open(&get.session, name, &options.connect, false, &upload_events, &get);
+        if (code == EXIT_DONE && symbolon_client_upload_token(get.session.client, &error) != SYMBOLON_OK)
+            code = complain_error(name, &error);
+        if (code == EXIT_DONE)
+            code = session_run(&get.session);
+        session_done(&get.session);
+    }
+    connect_options_done(&options.connect);
+    return code;
+}
+
 /* ---- show ---- */
 
 static int run_show(int argc, char **argv)
@@ -340,6 +393,7 @@ int run_token(int argc, char **argv)
     static const struct command commands[] = {
         { "get", "get a token, from the cache or the authorization server", run_get },
         { "show", "show the cached token", run_show },
+        { "upload", "publish a token to the broker's authz-info", run_upload },
         { "inspect", "take any token apart, without verifying it", run_inspect },
     };
 
