@@ -1,13 +1,29 @@
 /* Revocation by the client that got the token: RFC 7009. What the resource server sees of it: introspection answers
- * "not active" from now on; self-contained tokens live to their end where nobody asks. */
+ * "not active" from now on, and the token is on its list (status_http.c); where nobody asks for either, self-contained
+ * tokens live to their end. */
 #include "as/client_auth.h"
 #include "as/params.h"
 #include "as/token_row.h"
 
+/* With what is told of it, or not at all. */
+static enum status revoke_row(struct call *call, const struct token_row *row)
+{
+    struct sql *sql = call->as->sql;
+    int64_t revoked = 0;
+    enum status st = sql_begin(sql, &call->why);
+
+    if (st == ST_OK)
+        st = token_row_revoke(sql, row->jti, call->now.wall, &revoked, &call->why);
+    if (st == ST_OK)
+        st = sql_commit(sql, &call->why);
+    if (st != ST_OK)
+        sql_rollback(sql);
+    return st;
+}
+
 static enum status revoke(struct call *call, struct span token, const struct principal *client)
 {
     struct token_row row;
-    int64_t revoked = 0;
     enum status st = token_row_of(call->as->sql, token, call->now.wall, &call->arena, &row, &call->why);
 
     if (st == ST_NOT_FOUND) /* also when it was revoked before: RFC 7009 2.2 */
@@ -16,7 +32,7 @@ static enum status revoke(struct call *call, struct span token, const struct pri
         return reject(&call->why, ST_UNAUTHORIZED_CLIENT, "RFC 7009 2.1",
                       "the token was issued to another client", 0);
     if (st == ST_OK)
-        st = token_row_revoke(call->as->sql, row.jti, call->now.wall, &revoked, &call->why);
+        st = revoke_row(call, &row);
     if (st == ST_OK)
         log_event(NULL, LOG_NOTICE, "token_revoked", F_SPAN("client_id", client->id), F_SPAN("jti", row.jti),
                   F_SPAN("audience", row.audience));

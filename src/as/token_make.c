@@ -132,11 +132,14 @@ static enum status make_token(struct call *call, struct grant *g)
 
 static enum status keep_row(struct call *call, const struct grant *g, struct span scope)
 {
-    uint8_t hash[SHA256_LEN];
+    const bool in_cbor = call->media == MEDIA_ACE_CBOR;
+    uint8_t hash[SHA256_LEN], trl_hash[SHA256_LEN];
+    const bool other = token_row_trl_hash(buf_span(&g->token), g->rs.format == RS_CWT, in_cbor, trl_hash);
     enum status st = sha256(buf_span(&g->token), hash);
     const struct token_row row = {
         .jti = buf_span(&g->jti),
         .hash = span_of(hash, sizeof hash),
+        .trl_hash = other ? span_of(trl_hash, sizeof trl_hash) : SPAN_NONE,
         .client_id = g->auth.principal.id,
         .rs_id = g->rs.id,
         .audience = g->rs.audience,
@@ -152,7 +155,7 @@ static enum status keep_row(struct call *call, const struct grant *g, struct spa
         .exi_s = g->rs.exi ? g->rs.lifetime_s : 0,
         .issued_at = call->now.wall.s,
         .expires_at = call->now.wall.s + g->rs.lifetime_s + (g->rs.exi ? TOKEN_EXI_KEEP_S : 0),
-        .in_cbor = call->media == MEDIA_ACE_CBOR,
+        .in_cbor = in_cbor,
     };
 
     if (st != ST_OK)
