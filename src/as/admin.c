@@ -39,6 +39,8 @@ static const struct command commands[] = {
     { "token.revoke",         "jti client_id rs_id",                                                        true,  admin_token_revoke         },
     { "refresh.list",         "client_id limit after",                                                false, admin_refresh_list         },
     { "refresh.revoke",       "family!",                                                              true,  admin_refresh_revoke       },
+    { "refresh.list",         "client_id limit after",                                                false, admin_refresh_list         },
+    { "refresh.revoke",       "family!",                                                              true,  admin_refresh_revoke       },
     { "keys.list",            "",                                                                     false, admin_keys_list            },
     { "keys.rotate",          "",                                                                     true,  admin_keys_rotate          },
     { "enroll.create",        "client_id groups name default_audience ttl_s",                         true,  admin_enroll_create        },

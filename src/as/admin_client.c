@@ -1,5 +1,6 @@
 #include "as/admin_priv.h"
 #include "as/name_set.h"
+#include "as/refresh.h"
 #include "as/token_row.h"
 #include "token/ace_cbor.h"
 
@@ -196,6 +197,8 @@ enum status admin_client_set(struct admin *a)
         st = take_kinds(a, &p);
     if (st == ST_OK)
         st = registry_set_principal(a->as->sql, &p, &a->why);
+    if (st == ST_OK && (admin_has(a, "jwk") || admin_has(a, "certificate") || admin_has(a, "x5t#S256")))
+        st = refresh_forget(a->as->sql, p.id, SPAN_NONE, &a->why); /* the old key must not go on */
     if (st == ST_OK && admin_has(a, "groups"))
         st = registry_set_groups(a->as->sql, p.id, js_get(a->in, "groups"), &a->why);
     if (st == ST_OK)

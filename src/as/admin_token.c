@@ -3,6 +3,7 @@
 #include "as/audit.h"
 #include "as/enrollment.h"
 #include "as/policy.h"
+#include "as/refresh.h"
 #include "as/token_row.h"
 
 static enum status put_hex(struct js *obj, const char *name, struct span bytes)
@@ -42,6 +43,8 @@ static enum status token_object(const struct token_row *row, struct js *obj)
         st = js_set_i64(obj, "changed_at", row->changed_at);
     if (st == ST_OK && row->revoked_at != 0)
         st = js_set_i64(obj, "revoked_at", row->revoked_at);
+    if (st == ST_OK && row->family.len > 0)
+        st = js_set_str(obj, "family", row->family);
     return st;
 }
 
@@ -78,7 +81,7 @@ static enum status revoke_one(struct admin *a, struct span jti)
 
     if (st == ST_OK && a->done.revoked == 0)
         return reject(&a->why, ST_NOT_FOUND, "as tokens", "no such live token", 0);
-    return st;
+    return st == ST_OK ? refresh_forget_of_token(a->as->sql, jti, &a->why) : st;
 }
 
 /* Of a client or for a resource server. A name that is not there is a mistake somebody should hear of. */
@@ -92,6 +95,8 @@ static enum status revoke_all_of(struct admin *a, struct span client_id, struct 
 
     if (rs_id.len > 0)
         st = registry_rs(a->as->sql, rs_id, &a->arena, &rs, &a->why);
+    if (st == ST_OK) /* else new ones would come of it at once */
+        st = refresh_forget(a->as->sql, client_id, rs_id, &a->why);
     return st == ST_OK ? admin_review(a, &job) : st;
 }
 

@@ -1,4 +1,5 @@
 #include "as/as_priv.h"
+#include "as/refresh.h"
 #include "as/schema.h"
 #include "as/status.h"
 #include "as/token_row.h"
@@ -182,6 +183,8 @@ static enum status purge_all(struct as *as, struct now now, struct why *why)
         return st;
     as->replays -= replays;
     st = sql_run(as->sql, "DELETE FROM enrollment WHERE expires_at <= $1", NULL, why, SQL_I64(now.wall.s));
+    if (st == ST_OK)
+        st = refresh_purge(as->sql, now.wall, why);
     if (st == ST_OK)
         st = as->signer->ops->purge(as->signer, now.wall, why);
     if (tokens > 0)

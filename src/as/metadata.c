@@ -52,7 +52,7 @@ enum status metadata_call(struct call *call)
                                            "self_signed_tls_client_auth" };
     const size_t methods_count = COUNT_OF(methods) - (call->as->settings->https_client_ca == NULL ? 1 : 0);
     static const char *const algs[] = { "EdDSA", "ES256" };
-    static const char *const grants[] = { "client_credentials" };
+    static const char *const grants[] = { "client_credentials", "refresh_token" };
     static const char *const profiles[] = { ACE_PROFILE_MQTT_TLS };
     static const struct {
         const char *name, *path;

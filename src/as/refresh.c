@@ -224,9 +224,55 @@ enum status refresh_revoke(struct sql *sql, struct span family, struct wall_time
     return st == ST_OK ? token_row_revoke_family(sql, family, now, ret_tokens, why) : st;
 }
 
-enum status refresh_forget_client(struct sql *sql, struct span client_id, struct why *why)
+enum status refresh_forget(struct sql *sql, struct span client_id, struct span rs_id, struct why *why)
 {
-    return sql_run(sql, "DELETE FROM refresh WHERE client_id = $1", NULL, why, SQL_TEXT(client_id));
+    if (client_id.len > 0)
+        return sql_run(sql, "DELETE FROM refresh WHERE client_id = $1 AND ($2 = '' OR rs_id = $2)", NULL, why,
+                       SQL_TEXT(client_id), SQL_TEXT(rs_id));
+    return sql_run(sql, "DELETE FROM refresh WHERE rs_id = $1", NULL, why, SQL_TEXT(rs_id));
+}
+
+enum status refresh_forget_of_token(struct sql *sql, struct span jti, struct why *why)
+{
+    return sql_run(sql, "DELETE FROM refresh WHERE family = (SELECT family FROM token WHERE jti = $1)", NULL,
+                   why, SQL_TEXT(jti));
+}
+
+static enum status end_given_up(struct call *call, const struct refresh *r)
+{
+    struct sql *sql = call->as->sql;
+    int64_t tokens = 0;
+    enum status st = sql_begin(sql, &call->why);
+
+    if (st == ST_OK)
+        st = refresh_revoke(sql, r->family, call->now.wall, &tokens, &call->why);
+    if (st == ST_OK)
+        st = sql_commit(sql, &call->why);
+    if (st != ST_OK) {
+        sql_rollback(sql);
+        return st;
+    }
+    log_event(NULL, LOG_NOTICE, "refresh_token_revoked", F_SPAN("client_id", r->client_id),
+              F_SPAN("family", r->family), F_I64("tokens_revoked", tokens));
+    return ST_OK;
+}
+
+enum status refresh_give_up(struct call *call, struct span token, struct span client_id)
+{
+    struct refresh found = { 0 };
+    struct read r = { .arena = &call->arena, .refresh = &found };
+    struct span family;
+
+    if (!refresh_family_of(token, &call->arena, &family))
+        return ST_OK;
+    enum status st = sql_query(call->as->sql, "SELECT " COLUMNS " FROM refresh WHERE family = $1", take_row, &r,
+                               &call->why, SQL_TEXT(family));
+    if (st != ST_OK || r.rows == 0)
+        return st;
+    if (!span_eq(found.client_id, client_id))
+        return reject(&call->why, ST_UNAUTHORIZED_CLIENT, "RFC 7009 2.1",
+                      "the token was issued to another client", 0);
+    return end_given_up(call, &found);
 }
 
 enum status refresh_purge(struct sql *sql, struct wall_time now, struct why *why)

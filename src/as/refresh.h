@@ -44,8 +44,13 @@ bool refresh_family_of(struct span token, struct arena *arena, struct span *ret_
 /* With the live access tokens that came of it. ST_NOT_FOUND. */
 enum status refresh_revoke(struct sql *sql, struct span family, struct wall_time now, int64_t *ret_tokens,
                            struct why *why) MUST_CHECK;
-/* The families only: the caller revokes the client's tokens itself. */
-enum status refresh_forget_client(struct sql *sql, struct span client_id, struct why *why) MUST_CHECK;
+/* The families only: the caller revokes access tokens itself. Of a client, for a resource server, or both; one of the
+ * two may be empty. And the one that an access token came of, if there is one. */
+enum status refresh_forget(struct sql *sql, struct span client_id, struct span rs_id,
+                           struct why *why) MUST_CHECK;
+enum status refresh_forget_of_token(struct sql *sql, struct span jti, struct why *why) MUST_CHECK;
+/* RFC 7009: the client that has it gives it up. ST_OK for unknown ones; ST_UNAUTHORIZED_CLIENT for another client's. */
+enum status refresh_give_up(struct call *call, struct span token, struct span client_id) MUST_CHECK;
 enum status refresh_purge(struct sql *sql, struct wall_time now, struct why *why) MUST_CHECK;
 
 /* By family after `after`. Empty client_id: all. */

@@ -3,6 +3,7 @@
  * tokens live to their end. */
 #include "as/client_auth.h"
 #include "as/params.h"
+#include "as/refresh.h"
 #include "as/token_row.h"
 
 /* With what is told of it, or not at all. */
@@ -26,8 +27,8 @@ static enum status revoke(struct call *call, struct span token, const struct pri
     struct token_row row;
     enum status st = token_row_of(call->as->sql, token, call->now.wall, &call->arena, &row, &call->why);
 
-    if (st == ST_NOT_FOUND) /* also when it was revoked before: RFC 7009 2.2 */
-        return ST_OK;
+    if (st == ST_NOT_FOUND) /* a refresh token, or nothing; also when it was revoked before: RFC 7009 2.2 */
+        return refresh_give_up(call, token, client->id);
     if (st == ST_OK && !span_eq(row.client_id, client->id))
         return reject(&call->why, ST_UNAUTHORIZED_CLIENT, "RFC 7009 2.1",
                       "the token was issued to another client", 0);
@@ -45,7 +46,7 @@ enum status revoke_call(struct call *call)
     struct js *params = NULL;
     struct auth auth = { 0 };
     struct span token;
-    enum status st = params_parse(call->request->content_type, call->request->body, &params, &call->why);
+    enum status st = call_params(call, ACE_INTROSPECTION_REQUEST, ACE_TOKEN_RESPONSE, &params);
 
     if (st != ST_OK)
         return st;

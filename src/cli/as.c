@@ -140,6 +140,10 @@ static const struct as_command commands[] = {
     { "token revoke", "token.revoke", "revoke a token, or all of a client", {
         { ARG_TEXT, "jti",    "jti",       "this token" },
         { ARG_TEXT, "client", "client_id", "all tokens of this client" } } },
+    { "refresh list", "refresh.list", "list the refresh tokens (families) that can still be used", {
+        { ARG_TEXT, "client",   "client_id", "of this client only" }, LIMIT, AFTER } },
+    { "refresh revoke", "refresh.revoke", "end a family of refresh tokens, and revoke the access tokens that came of it", {
+        { ARG_WORD, "FAMILY",   "family",    NULL } } },
     { "keys list", "keys.list", "list the keys tokens are signed with", { { 0 } } },
     { "keys rotate", "keys.rotate", "sign with a new key from now on", { { 0 } } },
     { "enroll-code", "enroll.create", "make a one-time code for symbolon enroll", {
