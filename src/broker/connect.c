@@ -303,6 +303,7 @@ static enum status let_visit(struct conn *c, struct why *why)
 {
     if (!c->shard->settings->authz_info)
         return reject(why, ST_DENIED, "MT-20", "a token is required; use method ace", 0);
+    c->hint = false; /* from here on it is not for want of a token */
     if (c->shard->visitors >= c->shard->settings->max_visitors)
         return reject(why, ST_QUOTA, "authz_info.max_visitors", "too many clients without a token", 0);
     c->visitor = true;

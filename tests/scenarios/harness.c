@@ -155,11 +155,11 @@ static void make_keys(struct bench *b)
 {
     uint8_t secret[32];
     struct jwk jwk = { .kid = SPAN("as-1"), .ops = UINT32_MAX };
-    struct verifier_issuer issuer = { .iss = SPAN(BENCH_ISS) };
+    struct verifier_issuer issuers[] = { { .iss = SPAN(BENCH_ISS) }, { .iss = SPAN(BENCH_ISS2) } };
     struct span audience = SPAN(BENCH_AUD);
     struct verifier_shared_key shared = { .iss = SPAN(BENCH_ISS), .kid = SPAN("rs-1") };
-    struct verifier_config config = { .issuers = &issuer,
-                                      .n_issuers = 1,
+    struct verifier_config config = { .issuers = issuers,
+                                      .n_issuers = COUNT_OF(issuers),
                                       .audiences = &audience,
                                       .n_audiences = 1,
                                       .shared_keys = &shared,
@@ -172,13 +172,18 @@ static void make_keys(struct bench *b)
     for (size_t i = 0; i < sizeof secret; i++)
         secret[i] = (uint8_t)(0xa0 + i);
     assert_int_equal(key_new_secret(span_of(secret, sizeof secret), &b->shared, NULL), ST_OK);
-    assert_int_equal(key_public(b->as_key, &public_key), ST_OK);
-    jwk.key = public_key;
-    assert_int_equal(jwks_make(&jwk, 1, &issuer.jwks), ST_OK);
-    key_unref(public_key);
+    assert_int_equal(key_generate(KEY_ED25519, &b->second_key), ST_OK);
+    for (size_t i = 0; i < COUNT_OF(issuers); i++) {
+        assert_int_equal(key_public(i == 0 ? b->as_key : b->second_key, &public_key), ST_OK);
+        jwk.key = public_key;
+        jwk.kid = i == 0 ? SPAN("as-1") : SPAN("as-2");
+        assert_int_equal(jwks_make(&jwk, 1, &issuers[i].jwks), ST_OK);
+        key_unref(public_key);
+    }
     shared.key = b->shared;
     assert_int_equal(verifier_new(&config, &b->verifier, NULL), ST_OK);
-    jwks_unref(issuer.jwks);
+    for (size_t i = 0; i < COUNT_OF(issuers); i++)
+        jwks_unref(issuers[i].jwks);
 }
 
 static void make_shards(struct bench *b)
@@ -230,6 +235,7 @@ static void free_clients(struct bench *b)
         list_remove(it);
         buf_done(&c->in);
         buf_done(&c->out);
+        buf_wipe(&c->psk);
         free(c);
     }
 }
@@ -260,12 +266,29 @@ void bench_free(struct bench *b)
     free_shards(b);
     free_clients(b);
     key_unref(b->as_key);
+    key_unref(b->second_key);
     key_unref(b->other_key);
     key_unref(b->shared);
     verifier_unref(b->verifier);
+    token_store_free(b->tokens);
     scope_unref(b->public_scope);
     log_set_sink(NULL, NULL);
     free(b);
+}
+
+void bench_tokens(struct bench *b, const struct token_store_limits *limits)
+{
+    struct token_store_limits usual;
+    uint8_t secret[TOKEN_STORE_SECRET_LEN];
+
+    token_store_limits_init(&usual);
+    assert_int_equal(bench_random(b, secret, sizeof secret), ST_OK);
+    b->settings.tokens = NULL;
+    bench_restart(b);
+    token_store_free(b->tokens);
+    assert_int_equal(token_store_new(limits != NULL ? limits : &usual, secret, &b->tokens), ST_OK);
+    b->settings.tokens = b->tokens;
+    b->settings.authz_info = true;
 }
 
 void bench_public(struct bench *b, const char *scope_json)
@@ -287,7 +310,7 @@ static bool offer(struct conn_io *c)
         return false;
     if (c->conn == NULL) {
         bench_inside(b, true);
-        c->conn = shard_accept(b->shard[c->at], c, SPAN("192.0.2.1:1000"), c->moves > 0, b->now);
+        c->conn = shard_accept(b->shard[c->at], c, span_of_str(c->peer), c->moves > 0, b->now);
         bench_inside(b, false);
         if (c->conn == NULL) {
             c->closed = true;

@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "broker/shard.h"
+#include "broker/token_store.h"
 #include "crypto/key.h"
 #include "mqtt/packet.h"
 #include "scope/scope.h"
@@ -31,6 +32,7 @@
 
 #define BENCH_MAX_SHARDS 3
 #define BENCH_ISS        "https://as.example"
+#define BENCH_ISS2       "https://second.example" /* believed as well */
 #define BENCH_AUD        "broker-1"
 #define BENCH_WALL       1800000000 /* the calendar when a bench begins */
 
@@ -42,11 +44,14 @@ struct bench {
     bool manual;              /* bench_run() only when called */
     void (*inside)(bool yes); /* told when the broker begins and ends to run; NULL: nobody */
 
-    struct key *as_key;    /* signs tokens */
-    struct key *other_key; /* an AS nobody believes */
-    struct key *shared;    /* encrypts tokens that carry a secret */
+    struct key *as_key;     /* signs tokens */
+    struct key *second_key; /* the same of BENCH_ISS2 */
+    struct key *other_key;  /* an AS nobody believes */
+    struct key *shared;     /* encrypts tokens that carry a secret */
     struct verifier *verifier;
     struct scope *public_scope;
+    struct token_store *tokens;
+    const char *peer; /* address of the next client; NULL: 192.0.2.1:1000 */
 
     struct shard_msg *inbox[BENCH_MAX_SHARDS], **inbox_end[BENCH_MAX_SHARDS];
     struct shard_msg
@@ -77,16 +82,20 @@ struct conn_io {
     enum exporter_result exporter;
     uint8_t exporter_value[ACE_EXPORTER_LEN];
     struct conn_identity identity; /* by TLS */
-    struct buf out;                /* not consumed by the broker yet */
-    struct buf in;                 /* from the broker */
-    size_t in_at;                  /* taken by expect_…() */
-    struct span sent;              /* packets answered are small: last frame lives in `in` */
+    struct buf psk;                /* what shard_psk_key() gave */
+    const char *peer;
+    struct buf out;   /* not consumed by the broker yet */
+    struct buf in;    /* from the broker */
+    size_t in_at;     /* taken by expect_…() */
+    struct span sent; /* packets answered are small: last frame lives in `in` */
 };
 
 struct bench *bench_new(unsigned shards);
 /* The same after the caller changed b->settings: sessions and connections are gone. */
 void bench_restart(struct bench *b);
 void bench_free(struct bench *b);
+/* A token store, empty; authz-info on. Before the first connection; NULL: the default limits. */
+void bench_tokens(struct bench *b, const struct token_store_limits *limits);
 void bench_public(struct bench *b, const char *scope_json); /* before the first connection; NULL: none */
 
 void bench_run(struct bench *b);
@@ -117,11 +126,23 @@ struct token_wish {
     int64_t life_s;        /* 0: an hour */
     int64_t not_before_s;  /* from now; 0: none */
     bool wrong_issuer;     /* signed by other_key */
+    bool second_issuer;
+    const char *kid; /* in cnf */
+    bool kid_only;   /* and nothing else in cnf; signed, not encrypted */
+    struct span x5t; /* instead of the key */
+    struct span cnonce;
+    int64_t exi_s; /* instead of exp */
+    uint64_t sequence;
+    bool has_iat;
+    bool cwt;
 };
 /* Appends it to `out`. A secret key gives an encrypted token. */
 void token_make(struct bench *b, const struct token_wish *wish, struct buf *out);
 
 /* ---- clients ---- */
+
+/* PUBLISH to authz-info. */
+void client_leave_token(struct conn_io *c, struct span token, uint8_t qos, uint16_t packet_id);
 
 struct connect_wish {
     const char *id; /* "" lets the broker choose */
@@ -158,8 +179,8 @@ struct connect_wish {
 };
 
 struct conn_io *client_new(struct bench *b); /* TLS is up, nothing sent */
-/* The same after a handshake that proved who the client is; the bytes must outlive it. For a PSK ask
- * shard_psk_key(b->shard[...]) first, as the handshake would. */
+/* The same after a handshake that proved who the client is; the bytes must outlive it. For a PSK the shard is asked for
+ * the key, as the handshake would, and that key is the one proved; NULL when it knows none. */
 struct conn_io *client_known(struct bench *b, enum identity_kind kind, struct span bytes);
 void client_send(struct conn_io *c, struct span bytes);
 /* CONNECT and, for a challenge, the answer; does not look at the CONNACK. */

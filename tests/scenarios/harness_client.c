@@ -8,35 +8,78 @@
 
 /* ---- tokens ---- */
 
+static void more_claims(struct bench *b, const struct token_wish *wish, struct token_claims *claims,
+                        struct buf *jti)
+{
+    claims->cnf_kid = span_of_str(wish->kid);
+    claims->cnonce = wish->cnonce;
+    if (wish->kid_only)
+        claims->cnf = NULL;
+    if (wish->x5t.p != NULL) {
+        claims->cnf = NULL;
+        claims->cnf_x5t = wish->x5t;
+    }
+    if (wish->not_before_s != 0) {
+        claims->has_nbf = true;
+        claims->nbf.s = b->now.wall.s + wish->not_before_s;
+    }
+    claims->has_iat = wish->has_iat;
+    claims->iat = b->now.wall;
+    if (wish->exi_s == 0)
+        return;
+    claims->has_exp = false;
+    claims->has_exi = true;
+    claims->exi_s = wish->exi_s;
+    assert_int_equal(token_exi_jti_write(SPAN(BENCH_AUD), wish->sequence, jti), ST_OK);
+    claims->jti = buf_span(jti);
+}
+
+static void issue(struct bench *b, const struct token_wish *wish, const struct token_claims *claims,
+                  struct buf *out)
+{
+    const struct key *signer = wish->wrong_issuer    ? b->other_key
+                               : wish->second_issuer ? b->second_key
+                                                     : b->as_key;
+    struct span kid = wish->second_issuer ? SPAN("as-2") : SPAN("as-1");
+    bool secret = claims->cnf != NULL && key_kind(claims->cnf) == KEY_SECRET;
+    enum status st;
+
+    if (secret && wish->cwt)
+        st = token_issue_cwt_encrypt0(claims, NULL, SPAN_NONE, b->shared, SPAN("rs-1"), out, NULL);
+    else if (secret)
+        st = token_issue_jwe(claims, NULL, SPAN_NONE, b->shared, SPAN("rs-1"), out, NULL);
+    else if (wish->cwt)
+        st = token_issue_cwt_sign1(claims, signer, kid, out, NULL);
+    else
+        st = token_issue_jws(claims, signer, kid, out, NULL);
+    assert_int_equal(st, ST_OK);
+}
+
 void token_make(struct bench *b, const struct token_wish *wish, struct buf *out)
 {
     CLEANUP(scope_unrefp)
     struct scope *scope = NULL;
-    const struct key *signer = wish->wrong_issuer ? b->other_key : b->as_key;
-    struct token_claims claims = { .iss = SPAN(BENCH_ISS),
+    CLEANUP(buf_done)
+    struct buf jti;
+    struct token_claims claims = { .iss = wish->second_issuer ? SPAN(BENCH_ISS2) : SPAN(BENCH_ISS),
                                    .sub = span_of_str(wish->sub == NULL ? "sub of the tests" : wish->sub),
                                    .aud = span_of_str(wish->aud == NULL ? BENCH_AUD : wish->aud),
                                    .has_exp = true,
                                    .exp = { b->now.wall.s + (wish->life_s == 0 ? 3600 : wish->life_s) },
                                    .cnf = wish->key };
 
+    buf_init(&jti, 256);
     if (wish->scope != NULL) {
         assert_int_equal(scope_from_text(span_of_str(wish->scope), &scope, NULL), ST_OK);
         claims.scope = scope;
     }
-    if (wish->not_before_s != 0) {
-        claims.has_nbf = true;
-        claims.nbf.s = b->now.wall.s + wish->not_before_s;
-    }
-    if (key_kind(wish->key) == KEY_SECRET)
-        assert_int_equal(token_issue_jwe(&claims, NULL, SPAN_NONE, b->shared, SPAN("rs-1"), out, NULL), ST_OK);
-    else
-        assert_int_equal(token_issue_jws(&claims, signer, SPAN("as-1"), out, NULL), ST_OK);
+    more_claims(b, wish, &claims, &jti);
+    issue(b, wish, &claims, out);
 }
 
 /* ---- clients: sending ---- */
 
-struct conn_io *client_known(struct bench *b, enum identity_kind kind, struct span bytes)
+static struct conn_io *io_new(struct bench *b)
 {
     struct conn_io *c = calloc(1, sizeof *c);
 
@@ -44,13 +87,27 @@ struct conn_io *client_known(struct bench *b, enum identity_kind kind, struct sp
     c->version = MQTT_5;
     c->b = b;
     c->at = b->next_shard++ % b->count;
+    c->peer = b->peer != NULL ? b->peer : "192.0.2.1:1000";
     c->exporter = EXPORTER_OK;
-    c->identity = (struct conn_identity){ .kind = kind, .bytes = bytes };
     (void)bench_random(b, c->exporter_value, sizeof c->exporter_value);
     buf_init(&c->in, (size_t)1 << 28);
     buf_init(&c->out, (size_t)1 << 28);
+    buf_init(&c->psk, 1024);
     list_append(&b->clients, &c->link);
-    c->conn = shard_accept(b->shard[c->at], c, SPAN("192.0.2.1:1000"), false, b->now);
+    return c;
+}
+
+struct conn_io *client_known(struct bench *b, enum identity_kind kind, struct span bytes)
+{
+    struct conn_io *c = io_new(b);
+
+    c->identity = (struct conn_identity){ .kind = kind, .bytes = bytes };
+    if (kind == IDENTITY_PSK && !shard_psk_key(b->shard[c->at], bytes, b->now, &c->psk)) {
+        c->closed = true; /* the handshake fails */
+        return NULL;
+    }
+    c->identity.key = buf_span(&c->psk);
+    c->conn = shard_accept(b->shard[c->at], c, span_of_str(c->peer), false, b->now);
     assert_non_null(c->conn);
     return c;
 }
@@ -235,6 +292,18 @@ void client_connect(struct conn_io *c, const struct connect_wish *wish)
     send_buf(c, &packet);
     if (wish->challenge && !wish->has_data)
         answer_challenge(c, key, wish->draft06);
+}
+
+void client_leave_token(struct conn_io *c, struct span token, uint8_t qos, uint16_t packet_id)
+{
+    struct mqtt_publish_out p = {
+        .qos = qos, .packet_id = packet_id, .topic = SPAN("authz-info"), .payload = token
+    };
+    struct buf packet;
+
+    buf_init(&packet, (size_t)1 << 20);
+    mqtt_write_publish(&packet, MQTT_5, &p);
+    send_buf(c, &packet);
 }
 
 struct conn_io *client_connected_with(struct bench *b, const struct connect_wish *wish)
