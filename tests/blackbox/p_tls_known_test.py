@@ -1,0 +1,144 @@
+"""Clients that are known by the TLS handshake (RFC 9431 2.2.1, TLS:Known): openssl and gnutls-cli with tokens as
+pre-shared keys, gnutls-cli with raw public keys, and our own command in every mode."""
+import json
+import os
+import socket
+import subprocess
+import threading
+
+import jose_by_hand as jose
+import pytest
+from mqtt5 import (CONNACK, PUBACK, PUBLISH, SUBACK, Client, Closed, connect, packet, prefixed, publish, subscribe)
+from world import WAIT, run_cli
+
+AUDIENCE = 'broker.example'
+NOT_AUTHORIZED = 0x87
+
+
+@pytest.fixture(scope='module')
+def site(as_server, make_broker):
+    broker = make_broker(as_server=as_server, audience=AUDIENCE, workers=2)
+    broker.server = as_server
+    broker.client = as_server.add_client('meter', default_audience=AUDIENCE)
+    as_server.allow('client:meter', AUDIENCE, 'meter/#', 'pub', 'sub')
+    return broker
+
+
+class Pipe:
+    """A TLS client in a process of its own, as a socket."""
+
+    def __init__(self, *words):
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.wait, self.said = WAIT, []
+        threading.Thread(target=lambda: self.said.append(self.process.stderr.read()), daemon=True).start()
+
+    def settimeout(self, seconds):
+        self.wait = seconds
+
+    def sendall(self, data):
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+    def recv(self, size):
+        got = []
+        reader = threading.Thread(target=lambda: got.append(os.read(self.process.stdout.fileno(), size)), daemon=True)
+        reader.start()
+        reader.join(self.wait)
+        if not got:
+            raise socket.timeout()
+        return got[0]
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Through(Client):
+    def __init__(self, *words):
+        self.wait, self.buffer, self.socket = WAIT, b'', Pipe(*words)
+
+
+def der(tag, body):
+    size = bytes([len(body)]) if len(body) < 128 else bytes([0x82]) + len(body).to_bytes(2, 'big')
+    return bytes([tag]) + size + body
+
+
+def psk_session(folder, key):
+    """What s_client wants for a key of TLS 1.3 with an identity of any length: an SSL_SESSION."""
+    body = (der(2, b'\x01') + der(2, b'\x03\x04') + der(4, b'\x13\x01') + der(4, b'') + der(4, key))
+    path = str(folder / 'psk.pem')
+    text = jose.base64.encodebytes(der(0x30, body)).decode()
+    with open(path, 'w', encoding='ascii') as f:
+        f.write('-----BEGIN SSL SESSION PARAMETERS-----\n%s-----END SSL SESSION PARAMETERS-----\n' % text)
+    return path
+
+
+def openssl_psk(site, folder, identity, key):
+    return Through('openssl', 's_client', '-connect', 'localhost:%d' % site.port, '-quiet', '-tls1_3', '-psk_session',
+                   psk_session(folder, key), '-psk_identity', identity, '-alpn', 'mqtt', '-servername', 'localhost',
+                   '-CAfile', site.ca, '-verify_return_error')
+
+
+LITTLE = jose.b64(b'[["meter/#",["pub","sub"]]]')  # a scope that makes a short token
+
+
+def gnutls_psk(site, identity, key):
+    return ['gnutls-cli', '--priority', 'NORMAL:-VERS-ALL:+VERS-TLS1.3:-KX-ALL:+ECDHE-PSK', '--pskusername', identity, '--pskkey', key.hex(), '--alpn', 'mqtt',
+            '--logfile', '/dev/null', '-p', str(site.port), 'localhost']
+
+
+def secret_token(site, **more):
+    """A token bound to a secret that the server made, and the secret."""
+    got = site.server.token(site.client, AUDIENCE, **more)
+    return got['access_token'], jose.unb64(got['cnf']['jwk']['k']), got['cnf']['jwk'].get('kid')
+
+
+def works(client, client_id):
+    assert client.open(client_id).reason == 0
+    client.send(subscribe(1, [('meter/#', 1), ('other/#', 1)]))
+    assert client.expect(SUBACK).codes == [1, NOT_AUTHORIZED]
+    client.send(publish('meter/1', b'42', qos=1, packet_id=2))
+    got = {p.kind: p for p in (client.receive(), client.receive())}
+    assert got[PUBACK].reason == 0 and got[PUBLISH].payload == b'42'
+    client.close()
+
+
+def test_openssl_with_the_token_as_identity(site, tmp_path):
+    """MT-28, MT-23: TLS 1.3 psk_dhe_ke, TLS:Known(PSK)/MQTT:None"""
+    token, key, _ = secret_token(site)
+    works(openssl_psk(site, tmp_path, token, key), 'openssl')
+
+
+def test_openssl_with_a_token_of_4_kib(site, tmp_path):
+    """MT-28: as large as tokens come"""
+    for n in range(60):
+        site.server.allow('client:meter', AUDIENCE, 'depot/%d/%s' % (n, 'x' * 40), 'pub')
+    token, key, _ = secret_token(site)
+    assert len(token) > 4096
+    works(openssl_psk(site, tmp_path, token, key), 'openssl-4k')
+
+
+def test_gnutls_cli_with_the_token_as_identity(site):
+    """MT-28 (in TLS 1.2 this gnutls-cli crashes, whatever the server: openssl does that below)"""
+    token, key, _ = secret_token(site, scope=LITTLE)
+    done = subprocess.run(gnutls_psk(site, token, key), input=b'', capture_output=True, timeout=WAIT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_wrong_key_or_a_forged_token_is_refused(site):
+    """MT-38: the handshake fails"""
+    token, key, _ = secret_token(site, scope=LITTLE)
+    for identity, secret in ((token, os.urandom(32)), (token[:-4] + 'AAAA', key), ('no token', key)):
+        done = subprocess.run(gnutls_psk(site, identity, secret), input=b'', capture_output=True, timeout=WAIT)
+        assert done.returncode != 0, done.stdout
+
+
+def test_gnutls_cli_with_a_raw_public_key_nobody_knows(site, tmp_path):
+    """RFC 7250: shown and taken, but without a token it is nobody's (MT-21)"""
+    key, pub = str(tmp_path / 'k.pem'), str(tmp_path / 'p.pem')
+    subprocess.run(['openssl', 'genpkey', '-algorithm', 'ed25519', '-out', key], check=True, capture_output=True)
+    subprocess.run(['openssl', 'pkey', '-in', key, '-pubout', '-out', pub], check=True, capture_output=True)
+    done = subprocess.run(['gnutls-cli', '--priority', 'NORMAL:+CTYPE-CLI-RAWPK', '--rawpkkeyfile', key, '--rawpkfile', pub,
+                           '--x509cafile', site.ca, '--alpn', 'mqtt', '-p', str(site.port), 'localhost'],
+                          input=b'', capture_output=True, timeout=WAIT)
+    assert done.returncode == 0 and b'Handshake was completed' in done.stdout, done.stdout + done.stderr
