@@ -41,6 +41,17 @@ static enum status check_type(const struct cose *cose, struct why *why)
     return reject(why, ST_BAD_TOKEN, "TK-24", "typ is another kind of message", 0);
 }
 
+/* As with a JWT: the issuer it names may have a key of this kid that we do not know yet. */
+static enum status check_signature(const struct verifier *v, const struct signed_layer *layer,
+                                   const struct verifier_choice *choice, struct buf *out, struct why *why)
+{
+    enum status st = sy_cose_open(layer->cose, choice->key, out, why);
+
+    if (st == ST_BAD_TOKEN && verifier_names_other_issuer(v, layer, choice->issuer))
+        return reject(why, st, TOKEN_CLAUSE_KEY_UNKNOWN, "the issuer it names has no such key", 0);
+    return st;
+}
+
 static enum status open_signed(const struct verifier *v, const struct cose *cose, struct opened *o,
                                struct buf *out, struct why *why)
 {
@@ -50,11 +61,7 @@ static enum status open_signed(const struct verifier *v, const struct cose *cose
 
     if (st == ST_OK)
         st = opened_by(o, choice.issuer, why);
-    if (st == ST_OK)
-        st = sy_cose_open(cose, choice.key, out, why);
-    if (st == ST_BAD_TOKEN && verifier_names_other_issuer(v, &layer, choice.issuer))
-        return reject(why, st, TOKEN_CLAUSE_KEY_UNKNOWN, "the issuer it names has no such key", 0);
-    return st;
+    return st == ST_OK ? check_signature(v, &layer, &choice, out, why) : st;
 }
 
 static enum status open_encrypted(const struct verifier *v, const struct cose *cose, struct opened *o,
