@@ -52,9 +52,10 @@ static inline void fuzz_check_token(const struct token *token)
     struct wall_time end;
 
     ASSERT(span_eq(token->iss, FUZZ_ISS) && span_eq(token->aud, SPAN("broker")));
-    ASSERT(token->scope != NULL && token->cnf != NULL);
-    ASSERT(!key_same(token->cnf, fuzz_key()));
-    ASSERT(key_kind(token->cnf) == KEY_SECRET || !key_is_private(token->cnf));
+    ASSERT(token->scope != NULL && (token->cnf != NULL) == (token->cnf_how == TOKEN_CNF_KEY));
+    ASSERT(token->cnf_how != TOKEN_CNF_KID || token->cnf_kid.len > 0);
+    ASSERT(token->cnf == NULL || !key_same(token->cnf, fuzz_key()));
+    ASSERT(token->cnf == NULL || key_kind(token->cnf) == KEY_SECRET || !key_is_private(token->cnf));
     ASSERT(token_end(token, FUZZ_NOW, &end) && end.s > FUZZ_NOW.s);
 }
 

@@ -1,6 +1,7 @@
-/* Any bytes as a token: refused. Any bytes as the claims of a token the AS signed or encrypted, or as the header of
- * one it signed: refused, or a token that keeps every promise of token/token.h. The first byte chooses. */
+/* Any bytes as a token: refused. Any bytes as the claims of a JWT or CWT the AS signed or encrypted, or as the header
+ * of a JWT it signed: refused, or a token that keeps every promise of token/token.h. The first byte chooses. */
 #include "codec/base64.h"
+#include "cose/cose.h"
 #include "crypto/sign.h"
 #include "jose/jwe.h"
 #include "token/fuzz_verifier_priv.h"
@@ -58,6 +59,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     case 'h':
         sign(rest, SPAN("{}"), &text);
         verify(buf_span(&text), true, false);
+        break;
+    case 'C': /* a CWT's claims */
+        ASSERT(sy_cose_mac0(COSE_HMAC_256_256, fuzz_key(), SPAN("m"), rest, &text) == ST_OK);
+        verify(buf_span(&text), true, false);
+        break;
+    case 'E':
+        ASSERT(sy_cose_encrypt0(COSE_A256GCM, fuzz_key(), SPAN("s"), rest, &text) == ST_OK);
+        verify(buf_span(&text), true, true);
         break;
     default:
         verify(rest, false, false);

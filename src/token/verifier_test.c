@@ -171,6 +171,84 @@ static void wrong_configurations_are_refused(void **state)
     assert_null(v);
 }
 
+static enum status verify_aud(const struct fixture *f, const struct verifier *v, bool second, const char *aud)
+{
+    CLEANUP(buf_done)
+    struct buf text;
+    CLEANUP(token_unrefp)
+    struct token *token = NULL;
+
+    buf_init(&text, ROOM);
+    fixture_sign_claims(
+        second ? "{\"alg\":\"EdDSA\",\"kid\":\"as-2\"}" : FIXTURE_HEADER,
+        CHANGES({ "aud", aud }, { "iss", second ? "\"https://as2.example\"" : "\"" FIXTURE_ISS "\"" }),
+        second ? f->as_two : f->as, &text);
+    return token_verify(buf_span(&text), v, (struct wall_time){ FIXTURE_NOW }, &token, NULL);
+}
+
+/* AF-63 step 5, TK-54: what one authorization server calls us, another does not. */
+static void an_issuer_may_have_audiences_of_its_own(void **state)
+{
+    const struct fixture *f = *state;
+    const struct span own[] = { SPAN("urn:second"), SPAN("urn:third") };
+    CLEANUP(fixture_config_done)
+    struct fixture_config c;
+    CLEANUP(verifier_unrefp)
+    struct verifier *v = NULL;
+    CLEANUP(verifier_unrefp)
+    struct verifier *refreshed = NULL;
+
+    fixture_config(f, &c);
+    c.issuers[1].audiences = own;
+    c.issuers[1].n_audiences = 2;
+    assert_int_equal(verifier_new(&c.config, &v, NULL), ST_OK);
+    assert_int_equal(verify_aud(f, v, false, "\"broker\""), ST_OK);
+    assert_int_equal(verify_aud(f, v, false, "\"urn:second\""), ST_BAD_TOKEN);
+    assert_int_equal(verify_aud(f, v, true, "\"urn:second\""), ST_OK);
+    assert_int_equal(verify_aud(f, v, true, "[\"x\",\"urn:third\"]"), ST_OK);
+    assert_int_equal(verify_aud(f, v, true, "\"broker\""), ST_BAD_TOKEN);
+    /* they outlive the former verifier */
+    assert_int_equal(verifier_with_jwks(v, SPAN(FIXTURE_ISS), c.issuers[0].jwks, &refreshed), ST_OK);
+    verifier_unrefp(&v);
+    assert_int_equal(verify_aud(f, refreshed, true, "\"urn:third\""), ST_OK);
+
+    c.config.n_audiences = 0;
+    assert_int_equal(verifier_new(&c.config, &v, NULL), ST_QUOTA); /* the first has none then */
+    c.issuers[0].audiences = own;
+    c.issuers[0].n_audiences = 1;
+    assert_int_equal(verifier_new(&c.config, &v, NULL), ST_OK);
+    c.issuers[0].n_audiences = VERIFIER_MAX_AUDIENCES + 1;
+    verifier_unrefp(&v);
+    assert_int_equal(verifier_new(&c.config, &v, NULL), ST_QUOTA);
+}
+
+/* What bytes look like before anything is believed (D-30). */
+static void d30_forms_are_told_by_their_first_bytes(void **state UNUSED)
+{
+    static const struct {
+        struct span bytes;
+        enum token_form form;
+    } rows[] = {
+        { SPAN("eyJ.a.b"), TOKEN_FORM_JWS },
+        { SPAN("eyJ.a.b.c.d"), TOKEN_FORM_JWE },
+        { SPAN("eyJ.a.b.c"), TOKEN_FORM_REFERENCE },
+        { SPAN("a-reference"), TOKEN_FORM_REFERENCE },
+        { SPAN("\xd8\x3d\xd2\x84"), TOKEN_FORM_COSE },
+        { SPAN("\xd2\x84"), TOKEN_FORM_COSE },
+        { SPAN("\xd1\x84"), TOKEN_FORM_COSE },
+        { SPAN("\xd0\x83"), TOKEN_FORM_COSE },
+        { SPAN("\x83"), TOKEN_FORM_COSE },
+        { SPAN("\x84"), TOKEN_FORM_COSE },
+        { SPAN("\xa1\x08\xa1"), TOKEN_FORM_OTHER }, /* a cnf map: a PSK identity, but no token */
+        { SPAN(""), TOKEN_FORM_OTHER },
+        { SPAN("a\0b"), TOKEN_FORM_OTHER },
+        { SPAN("\xff"), TOKEN_FORM_OTHER },
+    };
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        assert_int_equal(token_form(rows[i].bytes), rows[i].form);
+}
+
 /* A JWKS refresh: the new verifier knows the new key, the old one stays as it was. */
 static void a_refreshed_key_set_makes_another_verifier(void **state)
 {
@@ -237,6 +315,8 @@ int main(void)
         cmocka_unit_test(tk62_cut_ciphertexts_are_refused),
         cmocka_unit_test(tk44_a_key_not_fetched_yet_is_unknown_whatever_its_kid),
         cmocka_unit_test(wrong_configurations_are_refused),
+        cmocka_unit_test(an_issuer_may_have_audiences_of_its_own),
+        cmocka_unit_test(d30_forms_are_told_by_their_first_bytes),
         cmocka_unit_test(a_refreshed_key_set_makes_another_verifier),
     };
     return cmocka_run_group_tests_name("token_verifier", tests, fixture_setup, fixture_teardown);
