@@ -18,8 +18,11 @@ struct server {
     const struct as_config *config;
     char *client_secret; /* wiped when freed */
     struct http_pending *fetch;
-    struct mono_time last_asked; /* when an unknown key last made us fetch */
-    struct jwks *jwks;           /* as last fetched, or NULL */
+    struct mono_time last_asked;  /* when an unknown key last made us fetch */
+    struct jwks *jwks;            /* as last fetched, or NULL */
+    char etag[HTTP_ETAG_MAX + 1]; /* of that answer; "": none */
+    struct mono_time due;         /* the next fetch without a reason */
+    int64_t fresh_s;              /* how long it may be used, as the server says; -1: it does not say */
 };
 
 struct question {
@@ -99,9 +102,42 @@ struct parts {
     struct jwk jwks[VERIFIER_MAX_KEYS];
     struct js *documents[VERIFIER_MAX_KEYS];
     struct span audiences[VERIFIER_MAX_AUDIENCES];
+    struct span own[VERIFIER_MAX_ISSUERS][VERIFIER_MAX_AUDIENCES]; /* of each issuer */
     size_t issuer_count, key_count;
     bool introspection;
 };
+
+static bool is_pinned(const struct as_config *as, const struct key *key)
+{
+    char thumbprint[JWK_THUMBPRINT_TEXT];
+    if (jwk_thumbprint_text(key, thumbprint) != ST_OK)
+        return false;
+    for (size_t i = 0; i < as->jwks_pins.count; i++)
+        if (strcmp(as->jwks_pins.items[i], thumbprint) == 0)
+            return true;
+    return false;
+}
+
+/* The keys of a set that the settings let count. Takes the set. */
+static enum status take_pinned(const struct as_config *as, struct jwks *all_take, struct jwks **ret,
+                               struct why *why)
+{
+    CLEANUP(jwks_unrefp)
+    struct jwks *all = all_take;
+    struct jwk keys[JWKS_MAX_KEYS];
+    size_t n = 0;
+    if (as->jwks_pins.count == 0) {
+        *ret = TAKE(all);
+        return ST_OK;
+    }
+    for (size_t i = 0; i < jwks_size(all); i++)
+        if (is_pinned(as, jwks_at(all, i)->key))
+            keys[n++] = *jwks_at(all, i);
+    if (n == 0)
+        return reject(why, ST_DENIED, "jwks_pins", "none of the keys is one that is pinned", 0);
+    enum status st = jwks_make(keys, n, ret);
+    return st == ST_OK ? ST_OK : reject(why, st, "memory", "out of memory", 0);
+}
 
 static enum status add_issuer(struct parts *parts, const struct as_config *as, struct why *why)
 {
@@ -109,8 +145,18 @@ static enum status add_issuer(struct parts *parts, const struct as_config *as, s
     enum status st = ST_OK;
     issuer->iss = span_of_str(as->issuer);
     parts->introspection |= as->introspection_uri != NULL;
-    if (as->jwks_file != NULL)
-        st = read_jwks(as->jwks_file, &issuer->jwks, why);
+    issuer->rules = as_config_rules(as);
+    issuer->keep_text = as->revocation_uri != NULL && as->introspection_uri != NULL;
+    for (size_t i = 0; i < as->audiences.count; i++)
+        parts->own[parts->issuer_count - 1][i] = span_of_str(as->audiences.items[i]);
+    issuer->audiences = parts->own[parts->issuer_count - 1];
+    issuer->n_audiences = as->audiences.count;
+    if (as->jwks_file != NULL) {
+        struct jwks *all = NULL;
+        st = read_jwks(as->jwks_file, &all, why);
+        if (st == ST_OK)
+            st = take_pinned(as, all, &issuer->jwks, why);
+    }
     if (st != ST_OK)
         log_bad_file(as->jwks_file, st, why);
     if (st == ST_OK && as->token_key_file != NULL) {
@@ -157,7 +203,9 @@ enum status resolver_first_verifier(const struct broker_config *config, struct v
                                   .n_shared_keys = parts.key_count,
                                   .skew_s = (uint32_t)config->token_skew_s,
                                   .max_lifetime_s = (uint32_t)config->token_max_lifetime_s,
-                                  .introspection = parts.introspection };
+                                  .introspection = parts.introspection,
+                                  .no_clock = config->token_clock == TOKEN_CLOCK_UNTRUSTED,
+                                  .require_cnonce = config->token_clock == TOKEN_CLOCK_UNTRUSTED };
     if (st == ST_OK)
         st = verifier_new(&vc, ret_verifier, why);
     parts_done(&parts);
@@ -237,20 +285,55 @@ static enum status take_keys(struct server *s, const struct http_result *result,
         *why = result->why;
         return result->st;
     }
+    if (result->code == 304 && s->jwks != NULL) { /* only ever the answer to our ETag */
+        s->fresh_s = result->max_age_s;
+        return ST_OK;
+    }
     if (result->code != 200)
         return reject(why, ST_UNREACHABLE, "RFC 8414 2", "the authorization server does not give its keys", 0);
     enum status st = jwks_parse(result->body, JWK_ISSUER, &jwks, why);
+    if (st == ST_OK)
+        st = take_pinned(s->config, TAKE(jwks), &jwks, why);
     if (st != ST_OK)
         return st;
     st = verifier_with_jwks(s->resolver->verifier, span_of_str(s->config->issuer), jwks, &verifier);
     if (st != ST_OK)
         return reject(why, st, "RFC 7517 5", "the keys cannot be used", 0);
+    s->fresh_s = result->max_age_s;
+    (void)snprintf(s->etag, sizeof s->etag, "%.*s", SPAN_FMT(result->etag));
     log_event(NULL, LOG_INFO, "jwks_fetched", F_STR("issuer", s->config->issuer),
               F_I64("keys", jwks_size(jwks)), F_I64("skipped", jwks_skipped(jwks)));
     use_verifier(s->resolver, verifier);
     jwks_unref(s->jwks);
     s->jwks = TAKE(jwks);
     return ST_OK;
+}
+
+/* When its keys are fetched without a reason: every jwks_interval, or sooner if it said so (RFC 9111 5.2.2.1). A server
+ * that never answered yet is tried again soon: the broker may simply have started first. */
+static int64_t next_fetch_ms(const struct server *s)
+{
+    const struct broker_config *c = s->resolver->config;
+    int64_t longest_ms = c->jwks_interval_s * MS_PER_S, ms = longest_ms;
+    if (s->jwks == NULL)
+        ms = c->jwks_min_interval_ms;
+    else if (s->fresh_s >= 0 && s->fresh_s < c->jwks_interval_s)
+        ms = s->fresh_s * MS_PER_S;
+    if (ms < c->jwks_min_interval_ms)
+        ms = c->jwks_min_interval_ms;
+    return ms > MS_PER_S ? ms : MS_PER_S;
+}
+
+static void start_fetch_timer(struct resolver *r)
+{
+    const struct server *first = NULL;
+    for (size_t i = 0; i < r->server_count; i++) {
+        const struct server *s = &r->servers[i];
+        if (s->config->jwks_uri != NULL && (first == NULL || s->due.ms < first->due.ms))
+            first = s;
+    }
+    if (first != NULL)
+        timer_start(loop_timers(r->loop), &r->timer, first->due);
 }
 
 static void on_keys(void *ctx, const struct http_result *result)
@@ -261,6 +344,8 @@ static void on_keys(void *ctx, const struct http_result *result)
     enum status st = take_keys(s, result, &why);
     if (st != ST_OK)
         log_event(NULL, LOG_WARNING, "jwks_not_fetched", F_STR("issuer", s->config->issuer), F_WHY(st, why));
+    s->due = mono_plus_ms(loop_now(s->resolver->loop).mono, next_fetch_ms(s));
+    start_fetch_timer(s->resolver);
     if (!fetching(s->resolver))
         answer_key_waiters(s->resolver, st == ST_OK ? ST_OK : ST_UNREACHABLE, &why);
 }
@@ -271,6 +356,8 @@ static void fetch_keys(struct server *s)
     struct http_call call = { .url = s->config->jwks_uri,
                               .accept = "application/jwk-set+json, application/json",
                               .ca_file = s->config->ca,
+                              .pinned_pubkey = s->config->pinned_pubkey,
+                              .if_none_match = s->jwks != NULL && s->etag[0] != '\0' ? s->etag : NULL,
                               .timeout_ms = r->config->as_timeout_ms,
                               .max_response = JWKS_MAX_BYTES };
     struct why why;
@@ -292,14 +379,14 @@ static bool may_ask(const struct server *s)
 static void on_fetch_timer(struct timer *timer, struct now now)
 {
     struct resolver *r = CONTAINER_OF(timer, struct resolver, timer);
-    bool all = true;
     for (size_t i = 0; i < r->server_count; i++) {
-        fetch_keys(&r->servers[i]);
-        all &= r->servers[i].config->jwks_uri == NULL || r->servers[i].jwks != NULL;
+        struct server *s = &r->servers[i];
+        if (s->due.ms > now.mono.ms)
+            continue;
+        s->due = mono_plus_ms(now.mono, next_fetch_ms(s)); /* should there be no answer */
+        fetch_keys(s);
     }
-    /* A server that never answered yet is tried again soon: the broker may simply have started first. */
-    int64_t wait_ms = all ? r->config->jwks_interval_s * MS_PER_S : r->config->jwks_min_interval_ms;
-    timer_start(loop_timers(r->loop), timer, mono_plus_ms(now.mono, wait_ms > MS_PER_S ? wait_ms : MS_PER_S));
+    start_fetch_timer(r);
 }
 
 static void ask_keys(struct question *q)
@@ -413,6 +500,7 @@ static void ask_server(struct question *q)
                               .user = s->config->client_id,
                               .password = s->client_secret,
                               .ca_file = s->config->ca,
+                              .pinned_pubkey = s->config->pinned_pubkey,
                               .timeout_ms = r->config->as_timeout_ms,
                               .max_response = INTROSPECTION_MAX_BYTES };
     st = buf_ok(&body) ? http_start(r->http, &call, on_introspected, q, &q->http, &why)
@@ -507,6 +595,7 @@ enum status resolver_new(struct loop *loop, const struct broker_config *config, 
     for (size_t i = 0; st == ST_OK && i < config->authorization_servers.count; i++) {
         r->servers[i].resolver = r;
         r->servers[i].config = as_config_at(config, i);
+        r->servers[i].fresh_s = -1;
         r->server_count++;
         st = read_secret(&r->servers[i], why);
     }
@@ -516,6 +605,11 @@ enum status resolver_new(struct loop *loop, const struct broker_config *config, 
     }
     *ret_resolver = r;
     return ST_OK;
+}
+
+const char *resolver_client_secret(const struct resolver *r, size_t server)
+{
+    return r->servers[server].client_secret;
 }
 
 static void refuse_all(struct list *questions)
@@ -553,7 +647,9 @@ void resolver_free(struct resolver *r)
 
 void resolver_start(struct resolver *r)
 {
-    timer_start(loop_timers(r->loop), &r->timer, loop_now(r->loop).mono);
+    for (size_t i = 0; i < r->server_count; i++)
+        r->servers[i].due = loop_now(r->loop).mono;
+    start_fetch_timer(r);
 }
 
 /* The keys fetched before go into the new verifier too, so that nobody is refused until they are fetched again. */

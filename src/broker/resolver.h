@@ -1,9 +1,10 @@
 /* broker/resolver.h - asks authorization servers what the broker cannot decide by itself: their signing keys
  * (JWKS) and what a reference token stands for (introspection, RFC 7662). Never blocks a worker, and fails closed:
  * no answer, no token.
- * Keys:    fetched at the start, every jwks_interval, and when a token names an unknown key, then at most once in
+ * Keys:    fetched at the start, every jwks_interval (sooner if the server says max-age), conditionally by ETag, and when a token names an unknown key, then at most once in
  *          jwks_min_interval per server; everybody who asks meanwhile shares that one fetch. Each new set makes a new
- *          verifier, handed to `publish`. Keys once fetched stay in use while the server cannot be reached.
+ *          verifier, handed to `publish`. Keys once fetched stay in use while the server cannot be reached. Where jwks_pins are
+ *          set, no other key is taken from the set.
  * Introspection: at most as_max_concurrent at a time, as_max_waiting behind them, each within as_timeout; several
  *          servers with introspection are asked in order until one knows the token.
  * Threads: one, its loop's. */
@@ -33,6 +34,9 @@ void resolver_free(struct resolver *resolver);
 void resolver_start(struct resolver *resolver);
 /* New verifier from the settings' files (SIGHUP): fetched keys are kept until fetched again, at once. */
 enum status resolver_reload(struct resolver *resolver, struct why *why) MUST_CHECK;
+
+/* This broker's secret at authorization_servers[server]; NULL: none. */
+const char *resolver_client_secret(const struct resolver *resolver, size_t server);
 
 /* Answers exactly once, never inside the call. RESOLVE_KEYS: ST_OK without a token when the keys are as fresh as
  * allowed. RESOLVE_INTROSPECT: takes over a copy of `token`; on ST_OK the callback owns the token reference. */

@@ -22,6 +22,7 @@
 
 static struct test_cert_files files;
 static char secret_file[128], jwks_file[128];
+static int log_keys; /* of the last event jwks_fetched */
 
 struct world {
     struct loop *loop;
@@ -38,10 +39,13 @@ struct world {
     char introspection[2048];
     char introspection_body[256], authorization[256];
     int code;
+    const char *etag, *cache_control; /* of the key set; NULL: none */
+    char if_none_match[64];
+    bool huge, silent; /* introspection */
     int jwks_asked, introspections;
 
     /* what came of it */
-    int published;
+    int published, keys;
     int answers;
     int refused; /* of them, with ST_QUOTA */
     enum status st;
@@ -49,15 +53,35 @@ struct world {
     struct token *token;
 };
 
+static void on_gone(void *ctx)
+{
+    (void)ctx;
+}
+
 static void serve(void *ctx, const struct http_request *request, struct http_reply *reply)
 {
     struct world *w = ctx;
     reply->code = w->code;
     if (span_eq_str(request->path, "/jwks.json")) {
+        struct span known = http_request_header(request, "If-None-Match");
         w->jwks_asked++;
-        put_str(&reply->body, w->jwks);
+        (void)snprintf(w->if_none_match, sizeof w->if_none_match, "%.*s", SPAN_FMT(known));
+        if (w->etag != NULL)
+            http_reply_header(reply, "ETag", w->etag);
+        if (w->cache_control != NULL)
+            http_reply_header(reply, "Cache-Control", w->cache_control);
+        if (w->etag != NULL && span_eq_str(known, w->etag))
+            reply->code = 304;
+        else
+            put_str(&reply->body, w->jwks);
     } else {
         w->introspections++;
+        if (w->silent) {
+            (void)http_later_new(request, on_gone, w);
+            return;
+        }
+        for (int i = 0; w->huge && i < 8192; i++)
+            put_str(&reply->body, "          ");
         struct span authorization = http_request_header(request, "Authorization");
         (void)snprintf(w->introspection_body, sizeof w->introspection_body, "%.*s", SPAN_FMT(request->body));
         (void)snprintf(w->authorization, sizeof w->authorization, "%.*s", SPAN_FMT(authorization));
@@ -70,6 +94,7 @@ static void on_publish(void *ctx, struct verifier *verifier)
     struct world *w = ctx;
     assert_non_null(verifier);
     w->published++;
+    w->keys = log_keys;
 }
 
 static void on_answer(void *ctx, enum status st, struct token *token, const struct why *why)
@@ -272,7 +297,180 @@ static void a_reload_keeps_fetched_keys_and_reads_files_again(void **state)
     world_done(&w);
 }
 
+static void keys_are_fetched_again_only_if_they_changed(void **state) /* RFC 9110 13.1.2 */
+{
+    struct world w;
+    (void)state;
+    world_init(&w);
+    w.config.jwks_min_interval_ms = 0;
+    w.etag = "\"v1\"";
+    world_start(&w);
+    resolver_start(w.resolver);
+    WAIT_FOR(&w, w.published == 1);
+    assert_string_equal(w.if_none_match, "");
+    resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w);
+    WAIT_FOR(&w, w.answers == 1);
+    assert_int_equal(w.st, ST_OK); /* as fresh as can be */
+    assert_string_equal(w.if_none_match, "\"v1\"");
+    assert_int_equal(w.jwks_asked, 2);
+    assert_int_equal(w.published, 1);
+    w.etag = "\"v2\"";
+    resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w);
+    WAIT_FOR(&w, w.published == 2);
+    WAIT_FOR(&w, w.answers == 2);
+    world_done(&w);
+}
+
+/* jwks_interval is the longest, jwks_min_interval the shortest, whatever the server says. */
+static void a_server_may_ask_for_its_keys_to_be_fetched_sooner(void **state) /* RFC 9111 5.2.2.1 */
+{
+    static const char *const soon[] = { "max-age=1", "public, Max-Age=0", "no-store", "no-cache, max-age=600" };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(soon); i++) {
+        struct world w;
+        world_init(&w);
+        w.config.jwks_min_interval_ms = 100;
+        w.cache_control = soon[i];
+        world_start(&w);
+        resolver_start(w.resolver);
+        WAIT_FOR(&w, w.published == 1);
+        struct mono_time first = now_read().mono;
+        WAIT_FOR(&w, w.published == 2);
+        assert_true(now_read().mono.ms - first.ms > 800);
+        world_done(&w);
+    }
+}
+
+static void only_pinned_keys_are_taken(void **state) /* RFC 7638, TK-44 */
+{
+    char one[512], two[512], thumbprint[JWK_THUMBPRINT_TEXT];
+    char *pins[] = { thumbprint };
+    CLEANUP(js_unrefp)
+    struct js *js = NULL;
+    struct jwk jwk;
+    struct world w;
+    (void)state;
+    world_init(&w);
+    make_jwk(one, sizeof one, "k1");
+    make_jwk(two, sizeof two, "k2");
+    assert_int_equal(js_parse(span_of_str(two), sizeof two, &js, NULL), ST_OK);
+    assert_int_equal(jwk_parse(js, JWK_PUBLIC, &jwk, NULL), ST_OK);
+    assert_int_equal(jwk_thumbprint_text(jwk.key, thumbprint), ST_OK);
+    jwk_done(&jwk);
+    w.as.jwks_pins = (struct config_strings){ pins, 1 };
+    (void)snprintf(w.jwks, sizeof w.jwks, "{\"keys\":[%s]}", one);
+    world_start(&w);
+    resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w);
+    WAIT_FOR(&w, w.answers == 1);
+    assert_int_equal(w.st, ST_UNREACHABLE);
+    assert_string_equal(w.why.clause, "jwks_pins");
+    assert_int_equal(w.published, 0);
+    w.config.jwks_min_interval_ms = 0;
+    (void)snprintf(w.jwks, sizeof w.jwks, "{\"keys\":[%s,%s]}", one, two);
+    resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w);
+    WAIT_FOR(&w, w.published == 1);
+    assert_int_equal(w.keys, 1);
+    world_done(&w);
+}
+
+static void a_server_with_another_key_than_the_pinned_one_is_not_asked(void **state) /* RFC 7469 2.4, MT-3 */
+{
+    static char pin[] = "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    struct world w;
+    (void)state;
+    world_init(&w);
+    w.as.pinned_pubkey = pin;
+    world_start(&w);
+    resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w);
+    resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
+    WAIT_FOR(&w, w.answers == 2);
+    assert_int_equal(w.st, ST_UNREACHABLE);
+    assert_int_equal(w.jwks_asked + w.introspections, 0);
+    world_done(&w);
+}
+
 /* -- introspection --- */
+
+static void an_issuer_may_call_us_by_a_name_of_its_own(void **state) /* AF-63 */
+{
+    static char name[] = "mqtt-of-as-two"; /* as long as the other */
+    char *names[] = { name };
+    struct world w;
+    (void)state;
+    world_init(&w);
+    w.as.audiences = (struct config_strings){ names, 1 };
+    world_start(&w);
+    resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
+    WAIT_FOR(&w, w.answers == 1);
+    assert_int_equal(w.st, ST_BAD_TOKEN); /* the common name is not that one's */
+    char *at = strstr(w.introspection, AUDIENCE);
+    memcpy(at, name, strlen(AUDIENCE));
+    resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
+    WAIT_FOR(&w, w.answers == 2);
+    assert_int_equal(w.st, ST_OK);
+    world_done(&w);
+}
+
+/* TK-65: nothing but a whole, true answer about this token is one. */
+static void answers_that_are_wrong_in_any_way_are_no_token(void **state) /* TK-65, MT-95 */
+{
+    static const char *const bad[] = {
+        "{\"active\":\"true\"}",
+        "{\"active\":1}",
+        "{\"active\":null}",
+        "{}",
+        "[]",
+        "true",
+        "",
+        "{\"active\":true}",
+        "{\"active\":true,\"active\":true}",
+        "{\"active\":true,\"iss\":\"https://other.example\",\"aud\":\"broker.example\",\"exp\":99999999999}",
+        "{\"active\":true,\"aud\":\"other\",\"exp\":99999999999}",
+        "{\"active\":true,\"aud\":\"broker.example\",\"exp\":1}",
+        "{\"active\":true,\"aud\":\"broker.example\",\"exp\":99999999999,\"token_type\":\"Bearer\"}",
+        "{\"active\":true,\"aud\":\"broker.example\",\"exp\":99999999999}",
+    };
+    struct world w;
+    (void)state;
+    world_init(&w);
+    world_start(&w);
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        int before = w.answers;
+        (void)snprintf(w.introspection, sizeof w.introspection, "%s", bad[i]);
+        resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
+        WAIT_FOR(&w, w.answers == before + 1);
+        assert_int_not_equal(w.st, ST_OK);
+        assert_null(w.token);
+    }
+    world_done(&w);
+}
+
+static void an_answer_without_end_is_cut_off(void **state) /* TK-65 */
+{
+    struct world w;
+    (void)state;
+    world_init(&w);
+    w.huge = true;
+    world_start(&w);
+    resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
+    WAIT_FOR(&w, w.answers == 1);
+    assert_int_equal(w.st, ST_UNREACHABLE);
+    world_done(&w);
+}
+
+static void an_answer_that_does_not_come_is_waited_for_only_so_long(void **state) /* MT-66 */
+{
+    struct world w;
+    (void)state;
+    world_init(&w);
+    w.config.as_timeout_ms = 100;
+    w.silent = true;
+    world_start(&w);
+    resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
+    WAIT_FOR(&w, w.answers == 1);
+    assert_int_equal(w.st, ST_UNREACHABLE);
+    world_done(&w);
+}
 
 static void a_reference_is_looked_up_with_our_credentials(void **state) /* RFC 7662 2.1, AF-80 */
 {
@@ -363,11 +561,15 @@ static void whoever_waits_at_the_end_is_answered(void **state)
     world_done(&w);
 }
 
-static void nothing(void *ctx, enum log_level level, struct span line)
+static void look_for_keys(void *ctx, enum log_level level, struct span line)
 {
+    char text[512];
     (void)ctx;
     (void)level;
-    (void)line;
+    (void)snprintf(text, sizeof text, "%.*s", SPAN_FMT(line));
+    const char *at = strstr(text, " keys=");
+    if (strstr(text, "jwks_fetched") != NULL && at != NULL)
+        log_keys = at[6] - '0';
 }
 
 static int set_up(void **state)
@@ -376,7 +578,8 @@ static int set_up(void **state)
     test_cert_files_make(&files);
     (void)snprintf(secret_file, sizeof secret_file, "%s/secret", files.folder);
     (void)snprintf(jwks_file, sizeof jwks_file, "%s/none.json", files.folder);
-    log_set_sink(nothing, NULL);
+    log_set_sink(look_for_keys, NULL);
+    log_set_level(LOG_INFO);
     return file_create(secret_file, SPAN("secret\n"), 0600, NULL) == ST_OK ? 0 : -1;
 }
 
@@ -398,7 +601,15 @@ int main(void)
         cmocka_unit_test(keys_from_somebody_else_are_not_taken),
         cmocka_unit_test(what_is_no_key_set_is_not_taken),
         cmocka_unit_test(a_reload_keeps_fetched_keys_and_reads_files_again),
+        cmocka_unit_test(keys_are_fetched_again_only_if_they_changed),
+        cmocka_unit_test(a_server_may_ask_for_its_keys_to_be_fetched_sooner),
+        cmocka_unit_test(only_pinned_keys_are_taken),
+        cmocka_unit_test(a_server_with_another_key_than_the_pinned_one_is_not_asked),
         cmocka_unit_test(a_reference_is_looked_up_with_our_credentials),
+        cmocka_unit_test(an_issuer_may_call_us_by_a_name_of_its_own),
+        cmocka_unit_test(answers_that_are_wrong_in_any_way_are_no_token),
+        cmocka_unit_test(an_answer_without_end_is_cut_off),
+        cmocka_unit_test(an_answer_that_does_not_come_is_waited_for_only_so_long),
         cmocka_unit_test(an_inactive_token_is_refused),
         cmocka_unit_test(no_usable_answer_is_no_token),
         cmocka_unit_test(too_many_waiting_are_refused_and_the_others_served),

@@ -1,6 +1,8 @@
 #include "broker/settings_file.h"
 
 #include "broker/topic_tree.h"
+#include "codec/base64.h"
+#include "jose/jwk.h"
 #include "scope/scope.h"
 
 #include <stdlib.h>
@@ -8,6 +10,8 @@
 static const char *const levels[] = { "error", "warning", "notice", "info", "debug", NULL };
 static const char *const durabilities[] = { "none", NULL };
 static const char *const losses[] = { "drop", "disconnect", NULL };
+static const char *const claim_forms[] = { "aif", "emqx_acl", NULL };
+static const char *const clocks[] = { "trusted", "untrusted", NULL };
 static const char *const certificate_wishes[] = { "none", "optional", "required", NULL };
 
 /* clang-format off */
@@ -65,9 +69,32 @@ static const struct config_setting as_rows[] = {
       .help = "Its signing keys in a file, instead of `jwks_uri`." },
     { "introspection_uri", CONFIG_STRING, A(introspection_uri),
       .help = "Where reference tokens are looked up (RFC 7662)." },
+    { "revocation_uri", CONFIG_STRING, A(revocation_uri), .example = "https://as.example/trl",
+      .help = "Where it lists revoked tokens (RFC 9770). A request stands there all the time: news reaches live connections at once." },
+    { "pinned_pubkey", CONFIG_STRING, A(pinned_pubkey), .example = "sha256//AbCd...=",
+      .help = "The only public key its HTTPS server may have, besides the certificate being good: `sha256//` and base64 of the SHA-256 of the SubjectPublicKeyInfo." },
+    { "jwks_pins", CONFIG_STRINGS, A(jwks_pins), .max = 64,
+      .help = "Thumbprints (RFC 7638, SHA-256, base64url) of the only signing keys that are taken from its key set. By default any." },
+    { "audiences", CONFIG_STRINGS, A(audiences), .max = 16,
+      .help = "Names of this broker in this server's tokens, instead of the common `audiences`." },
+    { "audience_optional", CONFIG_BOOL, A(claims.audience_optional), .dflt = "false",
+      .help = "Take tokens without `aud`, which are then good wherever this server is trusted. Tokens that name others are refused all the same." },
+    { "scope_claim", CONFIG_STRING, A(claims.scope), .example = "mqtt",
+      .help = "Claim with the permissions, instead of `scope`; a JSON Pointer if it begins with `/`, as do the other names of claims: `/ext/mqtt`." },
+    { "scope_form", CONFIG_ENUM, A(claims.scope_form), .dflt = "aif", .choices = claim_forms,
+      .help = "What that claim holds: `aif` as RFC 9431 has it, or `emqx_acl`, the lists or rules that EMQX takes. What a scope cannot say - a denial in front of what it takes from, permissions for some QoS only - makes the token unusable." },
+    { "client_id_claim", CONFIG_STRING, A(claims.client_id), .example = "azp",
+      .help = "Claim with the client, instead of `client_id`; also what `${clientid}` in an `emqx_acl` stands for." },
+    { "subject_claim", CONFIG_STRING, A(claims.subject), .help = "Claim with the subject, instead of `sub`." },
+    { "username_claim", CONFIG_STRING, A(claims.username), .example = "preferred_username",
+      .help = "Claim that `${username}` in an `emqx_acl` stands for." },
+    { "cnf_claim", CONFIG_STRING, A(claims.cnf), .example = "/ext/cnf",
+      .help = "Claim with the key to be proved, instead of `cnf`. A token without one is never taken." },
+    { "token_types", CONFIG_STRINGS, A(claims.types), .max = 16,
+      .help = "Values of the `typ` header that are taken besides `JWT` and `at+jwt`." },
     { "client_id", CONFIG_STRING, A(client_id), .help = "This broker's name at the authorization server." },
     { "client_secret_file", CONFIG_PATH, A(client_secret_file),
-      .help = "File with this broker's secret there, for introspection." },
+      .help = "File with this broker's secret there, for introspection and revocation." },
     { "token_key_file", CONFIG_PATH, A(token_key_file),
       .help = "File with the JWK under which the authorization server encrypts tokens for this broker: a secret both have, or this broker's private P-256 key, whose public half the server has." },
     { NULL },
@@ -99,6 +126,8 @@ static const struct config_setting rows[] = {
       .help = "Serve clients of MQTT 3.1.1 besides those of MQTT 5, on the same listeners." },
     { "user", CONFIG_STRING, S(user),
       .help = "Account to change to once sockets and keys are open, when started as root." },
+    { "statistics_interval", CONFIG_DURATION_S, S(statistics_interval_s), .dflt = "0", .max = 86400,
+      .help = "How often the event `statistics` is logged with the counters of all threads; 0: only on SIGUSR1." },
     { "log_level", CONFIG_ENUM, S(log_level), .dflt = "info", .choices = levels,
       .help = "The least important events that are still logged." },
 
@@ -110,12 +139,23 @@ static const struct config_setting rows[] = {
       .help = "How often signing keys are fetched without a reason." },
     { "token.jwks_min_interval", CONFIG_DURATION_MS, S(jwks_min_interval_ms), .dflt = "10s", .max = 3600000,
       .help = "Unknown keys cause at most one fetch in this time." },
+    { "token.clock", CONFIG_ENUM, S(token_clock), .dflt = "trusted", .choices = clocks,
+      .help = "`untrusted`: this machine's calendar means nothing. A token's life then counts from its first receipt, and only tokens that bring back a fresh `cnonce` from the hints are taken." },
+    { "token.introspection_cache", CONFIG_DURATION_S, S(introspection_cache_s), .dflt = "0", .max = 86400,
+      .help = "How long an introspection answer is good for further connections with the same token, never beyond the token's end; 0: each connection is introspected anew." },
     { "token.as_timeout", CONFIG_DURATION_MS, S(as_timeout_ms), .dflt = "5s", .min = 50, .max = 60000,
       .help = "Time for an authorization server to answer." },
     { "token.as_max_concurrent", CONFIG_INT, S(as_max_concurrent), .dflt = "16", .min = 1, .max = 1000,
       .unit = "requests", .help = "Introspections under way at a time." },
     { "token.as_max_waiting", CONFIG_INT, S(as_max_waiting), .dflt = "1000", .min = 1, .max = 1000000,
       .unit = "requests", .help = "Introspections waiting for their turn; beyond, connections are refused." },
+
+    { "revocation.wait", CONFIG_DURATION_S, S(revocation_wait_s), .dflt = "30s", .min = 1, .max = 60,
+      .help = "How long the authorization server may hold a request for its list of revoked tokens until there is news. A connection that broke unnoticed is found out after this time and `token.as_timeout`." },
+    { "revocation.poll_interval", CONFIG_DURATION_MS, S(revocation_poll_ms), .dflt = "10s", .min = 100, .max = 3600000,
+      .help = "How often a server that holds no requests is asked." },
+    { "revocation.max_stale", CONFIG_DURATION_S, S(revocation_max_stale_s), .dflt = "0", .max = 2592000,
+      .help = "When a server with `revocation_uri` has not answered for this long, its tokens are refused and their sessions cut until it does. 0: never; what is known stays in force, and every token ends at its own time." },
 
     { "ace.hints", CONFIG_BOOL, S(hints), .dflt = "true",
       .help = "Tell clients without a usable token where to get one." },
@@ -211,6 +251,21 @@ static void check_listener(const struct listener_config *l, size_t i, struct buf
         put_fmt(problem, "listeners[%zu]: `client_certificate` needs `client_ca`\n", i);
 }
 
+/* A pin that is not a thumbprint would quietly lock out every key. */
+static void check_pins(const struct as_config *as, size_t i, struct buf *problem)
+{
+    for (size_t k = 0; k < as->jwks_pins.count; k++) {
+        CLEANUP(buf_done)
+        struct buf raw;
+        buf_init(&raw, JWK_THUMBPRINT_LEN);
+        if (base64url_decode(span_of_str(as->jwks_pins.items[k]), &raw, NULL) != ST_OK ||
+            raw.len != JWK_THUMBPRINT_LEN)
+            put_fmt(problem,
+                    "authorization_servers[%zu]: jwks_pins[%zu] is not base64url of 32 bytes (RFC 7638)\n", i,
+                    k);
+    }
+}
+
 static void check_as(const struct as_config *as, size_t i, struct buf *problem)
 {
     if (as->jwks_uri == NULL && as->jwks_file == NULL && as->introspection_uri == NULL &&
@@ -221,14 +276,20 @@ static void check_as(const struct as_config *as, size_t i, struct buf *problem)
                 i);
     if (as->jwks_uri != NULL && as->jwks_file != NULL)
         put_fmt(problem, "authorization_servers[%zu]: `jwks_uri` or `jwks_file`, not both\n", i);
-    if (!is_https(as->jwks_uri) || !is_https(as->introspection_uri))
+    if (!is_https(as->jwks_uri) || !is_https(as->introspection_uri) || !is_https(as->revocation_uri))
         put_fmt(problem,
-                "authorization_servers[%zu]: `jwks_uri` and `introspection_uri` must be https (MT-3)\n", i);
-    if (as->introspection_uri != NULL && (as->client_id == NULL || as->client_secret_file == NULL))
-        put_fmt(
-            problem,
-            "authorization_servers[%zu]: introspection needs `client_id` and `client_secret_file` (AF-80)\n",
-            i);
+                "authorization_servers[%zu]: `jwks_uri`, `introspection_uri` and `revocation_uri` must be "
+                "https (MT-3)\n",
+                i);
+    if ((as->introspection_uri != NULL || as->revocation_uri != NULL) &&
+        (as->client_id == NULL || as->client_secret_file == NULL))
+        put_fmt(problem,
+                "authorization_servers[%zu]: introspection and revocation need `client_id` and "
+                "`client_secret_file` (AF-80)\n",
+                i);
+    if (as->pinned_pubkey != NULL && !span_starts_with(span_of_str(as->pinned_pubkey), SPAN("sha256//")))
+        put_fmt(problem, "authorization_servers[%zu]: `pinned_pubkey` must begin with sha256//\n", i);
+    check_pins(as, i, problem);
 }
 
 static enum status public_scope(const struct public_topic_config *topics, size_t count, struct scope **ret,
@@ -282,6 +343,16 @@ static enum status check(const void *settings, struct buf *problem)
 const struct config_table broker_config_table = { "symbolon-broker", rows, sizeof(struct broker_config),
                                                   check };
 
+const struct claim_rules *as_config_rules(const struct as_config *as)
+{
+    const struct claim_rules *r = &as->claims;
+    bool any = r->scope != NULL || r->scope_form != CLAIM_FORM_AIF || r->client_id != NULL ||
+               r->subject != NULL || r->username != NULL || r->cnf != NULL || r->types.count > 0 ||
+               r->audience_optional;
+
+    return any ? r : NULL;
+}
+
 const char *listener_config_name(const struct listener_config *l)
 {
     if (l->name != NULL)
@@ -331,6 +402,9 @@ static void fill_ace(const struct broker_config *c, struct shard_settings *out)
         out->hint_as = span_of_str(as_config_at(c, 0)->token_endpoint);
     }
     out->hint_audience = c->audiences.count > 0 ? span_of_str(c->audiences.items[0]) : SPAN_NONE;
+    if (c->authorization_servers.count > 0 && as_config_at(c, 0)->audiences.count > 0)
+        out->hint_audience =
+            span_of_str(as_config_at(c, 0)->audiences.items[0]); /* as the one hinted at calls us */
     out->hint_scope = c->hint_scope != NULL ? span_of_str(c->hint_scope) : SPAN_NONE;
     out->reauth_needs_challenge = c->reauth_needs_challenge;
     out->reauth_lost_disconnects = c->lost_subscriptions == 1;

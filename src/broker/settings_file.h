@@ -5,8 +5,11 @@
 
 #include "base/config.h"
 #include "broker/shard.h"
+#include "token/claim_rules.h"
 
 enum client_certificate { CLIENT_CERTIFICATE_NONE, CLIENT_CERTIFICATE_OPTIONAL, CLIENT_CERTIFICATE_REQUIRED };
+
+enum token_clock { TOKEN_CLOCK_TRUSTED, TOKEN_CLOCK_UNTRUSTED };
 
 struct listener_config {
     char *name; /* in the log and the ports file; NULL: "mqtts" or "mqtt" */
@@ -31,6 +34,11 @@ struct as_config {
     char *ca;
     char *jwks_uri, *jwks_file;
     char *introspection_uri, *client_id, *client_secret_file;
+    struct config_strings audiences; /* what it calls us; none: as all do */
+    struct config_strings jwks_pins; /* RFC 7638 thumbprints; none: any key of the set */
+    char *pinned_pubkey;             /* of its HTTPS server */
+    char *revocation_uri;            /* RFC 9770 */
+    struct claim_rules claims;
     char *token_key_file; /* JWK, kind "oct": the AS encrypts tokens under it (MT-14) */
 };
 
@@ -47,6 +55,10 @@ struct broker_config {
     int64_t token_skew_s, token_max_lifetime_s;
     int64_t jwks_interval_s, jwks_min_interval_ms;
     int64_t as_timeout_ms, as_max_concurrent, as_max_waiting;
+    int token_clock; /* enum token_clock */
+    int64_t introspection_cache_s;
+    int64_t revocation_wait_s, revocation_poll_ms, revocation_max_stale_s;
+    int64_t statistics_interval_s;
 
     bool mqtt_3_1_1;
     bool hints, reauth_needs_challenge, hide_topics, check_client_id_owner, v5_user_name;
@@ -78,6 +90,9 @@ static inline const struct as_config *as_config_at(const struct broker_config *c
 {
     return &((const struct as_config *)c->authorization_servers.items)[i];
 }
+
+/* NULL: the claims of ACE, under their own names. */
+const struct claim_rules *as_config_rules(const struct as_config *as);
 
 const char *listener_config_name(const struct listener_config *listener);
 

@@ -156,7 +156,45 @@ static void authorization_servers_that_could_not_work_are_refused(void **state)
                     "must be https");
     refuse_settings(TLS_LISTENER "authorization_servers: [{issuer: x, introspection_uri: \"https://as/i\"}]\n"
                                  "audiences: [rs]\n",
-                    "introspection needs");
+                    "introspection and revocation need");
+    refuse_settings(TLS_LISTENER
+                    "authorization_servers: [{issuer: x, jwks_file: f, revocation_uri: \"https://as/t\"}]\n"
+                    "audiences: [rs]\n",
+                    "introspection and revocation need");
+    refuse_settings(TLS_LISTENER "authorization_servers: [{issuer: x, jwks_file: f, client_id: b, "
+                                 "client_secret_file: s, revocation_uri: \"http://as/t\"}]\naudiences: [rs]\n",
+                    "must be https");
+    refuse_settings(TLS_LISTENER "authorization_servers: [{issuer: x, jwks_file: f, jwks_pins: [abc]}]\n"
+                                 "audiences: [rs]\n",
+                    "jwks_pins[0]");
+    refuse_settings(TLS_LISTENER "authorization_servers: [{issuer: x, jwks_file: f, pinned_pubkey: abc}]\n"
+                                 "audiences: [rs]\n",
+                    "sha256//");
+}
+
+static void rules_for_claims_are_none_unless_one_is_set(void **state)
+{
+    struct broker_config c;
+    const struct claim_rules *rules;
+
+    (void)state;
+    accept_settings(
+        TLS_LISTENER
+        "authorization_servers:\n"
+        "  - { issuer: a, jwks_file: f }\n"
+        "  - { issuer: b, jwks_file: f, audiences: [mqtt], scope_claim: /ext/mqtt, scope_form: emqx_acl,"
+        " client_id_claim: azp, token_types: [plant+jwt] }\naudiences: [rs]\n",
+        &c);
+    assert_null(as_config_rules(as_config_at(&c, 0)));
+    rules = as_config_rules(as_config_at(&c, 1));
+    assert_non_null(rules);
+    assert_string_equal(rules->scope, "/ext/mqtt");
+    assert_int_equal(rules->scope_form, CLAIM_FORM_ACL);
+    assert_string_equal(rules->client_id, "azp");
+    assert_int_equal(rules->types.count, 1);
+    assert_false(rules->audience_optional);
+    assert_int_equal(as_config_at(&c, 1)->audiences.count, 1);
+    config_done(&broker_config_table, &c);
 }
 
 static void only_the_durability_there_is_can_be_asked_for(void **state)
@@ -174,6 +212,7 @@ int main(void)
         cmocka_unit_test(public_topics_become_a_scope),
         cmocka_unit_test(listeners_that_would_be_unsafe_are_refused),
         cmocka_unit_test(authorization_servers_that_could_not_work_are_refused),
+        cmocka_unit_test(rules_for_claims_are_none_unless_one_is_set),
         cmocka_unit_test(only_the_durability_there_is_can_be_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
