@@ -1,7 +1,8 @@
-/* Bodies of token requests, JSON and form, from a client that exists (its secret is "secret") and one that does not:
- * whatever comes, there is an answer, and its body is JSON. */
+/* Bodies of token requests, CBOR, JSON and form, from a client that exists (its secret is "secret") and one that does not:
+ * whatever comes, there is an answer, and its body is of the kind that was asked. */
 #include "as/registry.h"
 #include "as/world_test.h"
+#include "token/ace_cbor.h"
 
 #include <stdlib.h>
 
@@ -29,6 +30,12 @@ static struct world *fresh_world(void)
     return w;
 }
 
+/* A CBOR map begins so, and neither JSON nor a sensible form does. */
+static bool is_cbor(const uint8_t *data, size_t len)
+{
+    return len > 0 && data[0] >> 5 == 5;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     static struct world *w;
@@ -43,14 +50,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     const struct as_request request = {
         .method = SPAN("POST"),
         .path = SPAN("/token"),
-        .content_type = len > 0 && data[0] == '{' ? SPAN("application/ace+json")
-                                                  : SPAN("application/x-www-form-urlencoded"),
+        .content_type = is_cbor(data, len)          ? SPAN("application/ace+cbor")
+                        : len > 0 && data[0] == '{' ? SPAN("application/ace+json")
+                                                    : SPAN("application/x-www-form-urlencoded"),
         .body = span_of(data, len),
         .peer = SPAN("::1"),
     };
     as_answer(w->as, &request, w->now, &out);
     struct js *body = NULL;
-    if (js_parse(buf_span(&out.body), AS_RESPONSE_MAX, &body, NULL) != ST_OK || out.code >= 500)
+    enum status st = is_cbor(data, len)
+                         ? ace_from_cbor(ACE_TOKEN_RESPONSE, buf_span(&out.body), AS_RESPONSE_MAX, &body, NULL)
+                         : js_parse(buf_span(&out.body), AS_RESPONSE_MAX, &body, NULL);
+    if (st != ST_OK || out.code >= 500)
         abort();
     js_unref(body);
     as_response_done(&out);

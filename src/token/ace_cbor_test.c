@@ -202,7 +202,7 @@ static void names_without_an_integer_are_text_and_registered_ones_are_not(void *
               "7265715f636e665f70726f6f66"
               "6170");
     refused(ACE_TOKEN_REQUEST, "a16a6772616e745f7479706502", ST_MALFORMED, "AF-7"); /* "grant_type": 2 */
-    refused(ACE_TOKEN_REQUEST, "a166616374697665f5", ST_MALFORMED, "AF-7"); /* of another document */
+    refused(ACE_TOKEN_REQUEST, "a166616374697665f5", ST_MALFORMED, "AF-7");         /* of another document */
 }
 
 static void names_of_nobody_are_skipped(void **state UNUSED)
