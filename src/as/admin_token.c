@@ -362,7 +362,8 @@ static enum status put_counts(struct admin *a)
         const char *name;
         int64_t value;
     } counts[] = {
-        { "clients", 0 }, { "resource_servers", 0 }, { "policies", 0 }, { "tokens", 0 }, { "codes", 0 }
+        { "clients", 0 },        { "resource_servers", 0 }, { "policies", 0 }, { "tokens", 0 },
+        { "tokens_revoked", 0 }, { "tokens_queued", 0 },    { "codes", 0 },
     };
     struct sql *sql = a->as->sql;
     enum status st = registry_count(sql, PRINCIPAL_CLIENT, &counts[0].value, &a->why);
@@ -373,7 +374,11 @@ static enum status put_counts(struct admin *a)
         st = policy_count(sql, &counts[2].value, &a->why);
     counts[3].value = a->as->tokens;
     if (st == ST_OK)
-        st = enrollment_count(sql, a->now.wall, &counts[4].value, &a->why);
+        st = token_row_count_revoked(sql, a->now.wall, &counts[4].value, &a->why);
+    if (st == ST_OK)
+        st = status_work_left(a->as, &counts[5].value, &a->why);
+    if (st == ST_OK)
+        st = enrollment_count(sql, a->now.wall, &counts[6].value, &a->why);
     for (size_t i = 0; st == ST_OK && i < COUNT_OF(counts); i++)
         st = js_set_i64(a->out, counts[i].name, counts[i].value);
     return st;

@@ -269,6 +269,12 @@ enum status token_row_count(struct sql *sql, int64_t *ret, struct why *why)
     return sql_query(sql, "SELECT COUNT(*) FROM token", take_i64, ret, why);
 }
 
+enum status token_row_count_revoked(struct sql *sql, struct wall_time now, int64_t *ret, struct why *why)
+{
+    return sql_query(sql, "SELECT COUNT(*) FROM token WHERE revoked_at IS NOT NULL AND expires_at > $1",
+                     take_i64, ret, why, SQL_I64(now.s));
+}
+
 enum status token_row_count_client(struct sql *sql, struct span client_id, struct wall_time now, int64_t limit,
                                    int64_t *ret, struct why *why)
 {

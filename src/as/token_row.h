@@ -75,6 +75,9 @@ enum status token_row_count_slice(struct sql *sql, struct span client_id, struct
                                   int64_t limit, int64_t *ret, struct why *why) MUST_CHECK;
 
 enum status token_row_count(struct sql *sql, int64_t *ret, struct why *why) MUST_CHECK;
+/* Revoked and not over. */
+enum status token_row_count_revoked(struct sql *sql, struct wall_time now, int64_t *ret,
+                                    struct why *why) MUST_CHECK;
 /* Live ones of a client, counting at most `limit`. */
 enum status token_row_count_client(struct sql *sql, struct span client_id, struct wall_time now, int64_t limit,
                                    int64_t *ret, struct why *why) MUST_CHECK;

@@ -19,6 +19,7 @@
 enum arg_kind {
     ARG_END,
     ARG_WORD,  /* positional, required */
+    ARG_MAYBE, /* positional, may be left out; the last of them */
     ARG_WORDS, /* positional, required: a,b,c becomes a list */
     ARG_ID,    /* positional, required: a number */
     ARG_TEXT,  /* --name VALUE */
@@ -134,12 +135,13 @@ static const struct as_command commands[] = {
         { ARG_WORD,  "CLIENT",   "client_id", NULL },
         { ARG_WORD,  "AUDIENCE", "audience",  NULL },
         { ARG_SCOPE, "scope",    "scope",     "as if it asked for this: pub:FILTER, sub:FILTER, pub,sub:FILTER; may be repeated (default: everything)" } } },
-    { "token list", "token.list", "list live tokens", {
+    { "token list", "token.list", "list tokens that are not over, and whether they are valid, changed or revoked", {
         { ARG_TEXT, "client",   "client_id", "of this client only" },
         { ARG_TEXT, "audience", "audience",  "for this audience only" }, LIMIT, AFTER } },
-    { "token revoke", "token.revoke", "revoke a token, or all of a client", {
-        { ARG_TEXT, "jti",    "jti",       "this token" },
-        { ARG_TEXT, "client", "client_id", "all tokens of this client" } } },
+    { "token revoke", "token.revoke", "revoke one token, or all of a client, for a resource server, or both", {
+        { ARG_MAYBE, "JTI",    "jti",       NULL },
+        { ARG_TEXT,  "client", "client_id", "all tokens of this client" },
+        { ARG_TEXT,  "rs",     "rs_id",     "all tokens for this resource server" } } },
     { "refresh list", "refresh.list", "list the refresh tokens (families) that can still be used", {
         { ARG_TEXT, "client",   "client_id", "of this client only" }, LIMIT, AFTER } },
     { "refresh revoke", "refresh.revoke", "end a family of refresh tokens, and revoke the access tokens that came of it", {
@@ -183,7 +185,7 @@ static const struct option_row common_rows[] = {
 
 static bool positional(const struct arg *arg)
 {
-    return arg->kind == ARG_WORD || arg->kind == ARG_WORDS || arg->kind == ARG_ID;
+    return arg->kind == ARG_WORD || arg->kind == ARG_MAYBE || arg->kind == ARG_WORDS || arg->kind == ARG_ID;
 }
 
 /* ---- the question ---- */
@@ -309,7 +311,7 @@ static enum status make_question(const struct as_command *c, struct as_options *
             st = set_option(question, &c->args[i], &o->values[i], why);
         else if (word < rest->count)
             st = set_positional(question, &c->args[i], rest->items[word++], why);
-        else
+        else if (c->args[i].kind != ARG_MAYBE)
             return reject(why, ST_MALFORMED, "as", "something is missing: see --help", 0);
     }
     if (st == ST_OK && word < rest->count)
@@ -564,7 +566,8 @@ static int run_one(const struct as_command *c, struct as_options *o, int argc, c
     for (size_t i = 0; c->args[i].kind != ARG_END; i++) {
         len = strlen(line);
         if (positional(&c->args[i]))
-            snprintf(line + len, sizeof line - len, " %s", c->args[i].name);
+            snprintf(line + len, sizeof line - len, c->args[i].kind == ARG_MAYBE ? " [%s]" : " %s",
+                     c->args[i].name);
     }
     const struct option_set sets[] = { { rows, 0 }, { common_rows, 0 } };
     const struct option_command usage = { .usage = line, .about = c->about, .sets = sets, .set_count = 2 };
