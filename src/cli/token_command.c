@@ -3,6 +3,8 @@
 #include "cli/json_text.h"
 #include "cli/jwt_text.h"
 
+#include "token/verifier.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -105,7 +107,14 @@ static int print_look(const struct jwt_look *look, bool json)
 {
     CLEANUP(js_unrefp)
     struct js *obj = js_new_object();
-    static const char *const kinds[] = { "signed (JWS)", "encrypted (JWE)", "opaque: a reference, or no JWT" };
+    static const char *const kinds[] = {
+        [JWT_SIGNED] = "signed (JWS)",
+        [JWT_ENCRYPTED] = "encrypted (JWE)",
+        [JWT_OPAQUE] = "opaque: a reference, or no token",
+        [CWT_SIGNED] = "CWT, signed (COSE_Sign1)",
+        [CWT_MACED] = "CWT, authenticated by a shared key (COSE_Mac0)",
+        [CWT_ENCRYPTED] = "CWT, encrypted (COSE_Encrypt0)",
+    };
     int64_t exp;
     enum status st;
 
@@ -134,7 +143,7 @@ static int print_look(const struct jwt_look *look, bool json)
             print_life(exp);
         }
     }
-    if (look->shape == JWT_ENCRYPTED)
+    if (look->shape == JWT_ENCRYPTED || look->shape == CWT_ENCRYPTED)
         printf("\nThe claims are encrypted for the broker.\n");
     return EXIT_DONE;
 }
@@ -346,8 +355,6 @@ static int read_input(const char *path, struct buf *out, const char *command)
         close(fd);
     if (code != EXIT_DONE)
         complain(command, "reading failed, or it is larger than a token can be");
-    while (out->len > 0 && strchr(" \t\r\n", out->p[out->len - 1]) != NULL)
-        buf_truncate(out, out->len - 1);
     return code;
 }
 
@@ -361,6 +368,9 @@ static int inspect(const struct token_options *o, const char *path, const char *
 
     if (code != EXIT_DONE)
         return code;
+    if (token_form(buf_span(&text)) != TOKEN_FORM_COSE) /* the last byte of a CWT may be anything */
+        while (text.len > 0 && strchr(" \t\r\n", text.p[text.len - 1]) != NULL)
+            buf_truncate(&text, text.len - 1);
     if (jwt_look(buf_span(&text), &look, &why) != ST_OK) {
         complain(command, "not a token: %s", why.text);
         return EXIT_PROTOCOL;

@@ -79,13 +79,13 @@ bool client_token_usable(struct symbolon_client *c)
 
     if (c->token_fixed)
         return true;
-    if (c->token.access_token == NULL && c->cache_path != NULL &&
-        token_cache_load(c->cache_path, now_s, &c->token, NULL) == ST_OK)
+    if (c->token.access_token == NULL && c->token.refresh_token == NULL && c->cache_path != NULL &&
+        token_cache_load(c->cache_path, now_s, &c->token, NULL) == ST_OK && c->token.access_token != NULL)
         client_say(c, 4, "token from the cache, good for %lld s more",
                    (long long)(c->token.expires_at_s - now_s));
     if (c->token.access_token == NULL)
         return false;
-    if (c->token.expires_at_s - now_s > USABLE_S)
+    if (c->token.expires_at_s - now_s > (c->token_is_new ? 0 : USABLE_S)) /* a new one will not be any better */
         return true;
     symbolon_free(TAKE(c->token.access_token)); /* what may refresh it stays */
     return false;

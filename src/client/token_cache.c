@@ -157,10 +157,13 @@ static enum status take_token(const struct js *obj, int64_t now_s, struct symbol
     if (!js_get_i64(obj, "expires_at", &out->expires_at_s) ||
         !js_get_i64(obj, "obtained_at", &out->obtained_at_s))
         return reject(why, ST_MALFORMED, CLAUSE, "no times in it", 0);
-    if (out->expires_at_s <= now_s)
+    enum status st = take_text(obj, "refresh_token", &out->refresh_token);
+    bool expired = out->expires_at_s <= now_s;
+    if (st == ST_OK && expired && out->refresh_token == NULL)
         return reject(why, ST_TOKEN_EXPIRED, CLAUSE, "expired", 0);
-    enum status st = take_text(obj, "access_token", &out->access_token);
-    if (st == ST_OK && (out->access_token == NULL || out->access_token[0] == '\0'))
+    if (st == ST_OK && !expired)
+        st = take_text(obj, "access_token", &out->access_token);
+    if (st == ST_OK && !expired && (out->access_token == NULL || out->access_token[0] == '\0'))
         st = reject(why, ST_MALFORMED, CLAUSE, "no token in it", 0);
     if (st == ST_OK)
         st = take_text(obj, "scope", &out->scope);
@@ -168,8 +171,6 @@ static enum status take_token(const struct js *obj, int64_t now_s, struct symbol
         st = take_text(obj, "rs_jwk", &out->rs_jwk);
     if (st == ST_OK)
         st = take_text(obj, "kid", &out->kid);
-    if (st == ST_OK)
-        st = take_text(obj, "refresh_token", &out->refresh_token);
     return st == ST_OK ? take_keys(obj, out, why) : st;
 }
 

@@ -1,7 +1,8 @@
 /* client/token_cache.h - tokens that outlive the process: one file for each purpose, mode 0600, replaced whole.
  * A purpose is what a token was asked for; the file's name is a hash over it, so nothing in it has to be escaped.
  * A file that cannot be read, is not private, is malformed or holds an expired token counts as absent: the caller then
- * fetches a new token. Blocking. */
+ * fetches a new token. Of an expired one with a refresh token everything is read but the token itself (access_token
+ * NULL). Blocking. */
 #ifndef SYMBOLON_CLIENT_TOKEN_CACHE_H
 #define SYMBOLON_CLIENT_TOKEN_CACHE_H
 

@@ -142,3 +142,56 @@ def test_gnutls_cli_with_a_raw_public_key_nobody_knows(site, tmp_path):
                            '--x509cafile', site.ca, '--alpn', 'mqtt', '-p', str(site.port), 'localhost'],
                           input=b'', capture_output=True, timeout=WAIT)
     assert done.returncode == 0 and b'Handshake was completed' in done.stdout, done.stdout + done.stderr
+
+
+# ---- our own command ----
+
+@pytest.fixture(scope='module')
+def machines(site, tmp_path_factory):
+    """machines(name): environment and options of an enrolled machine; `secret` ones have no key of their own."""
+    made = {}
+
+    def make(name, secret):
+        if name in made:
+            return made[name]
+        home = tmp_path_factory.mktemp(name)
+        env = {'HOME': str(home), 'XDG_CONFIG_HOME': str(home / 'config'), 'XDG_CACHE_HOME': str(home / 'cache')}
+        words = ['-h', 'localhost', '-p', str(site.port), '--cafile', site.ca, '--as', site.server.url, '--client-id', name]
+        if secret:
+            client = site.server.add_client(name, default_audience=AUDIENCE)
+            path = home / 'secret'
+            path.write_text(client.secret)
+            path.chmod(0o600)
+            words += ['--client-secret-file', str(path)]
+        else:
+            assert run_cli('key', 'new', str(home / 'key.pem'), env=env).returncode == 0
+            jwk = json.loads(run_cli('key', 'show', '--json', str(home / 'key.pem'), env=env).stdout)
+            site.server.admin('client.add', client_id=name, default_audience=AUDIENCE, jwk=jwk)
+            words += ['--key', str(home / 'key.pem')]
+        site.server.allow('client:' + name, AUDIENCE, 'cli/' + name, 'pub')
+        made[name] = env, words
+        return made[name]
+
+    return make
+
+
+def pub(machine, *words, topic):
+    env, common = machine
+    return run_cli('pub', *common, *words, '-t', topic, '-m', 'x', '-q', '1', env=env)
+
+
+MODES = [('rpk', False), ('psk', True), ('psk-kid', True), ('exporter', False), ('exporter', True), ('challenge', True)]
+
+
+@pytest.mark.parametrize('version', ['mqttv5', 'mqttv311'])
+@pytest.mark.parametrize('mode,secret', MODES)
+def test_pub_in_every_mode_and_version(site, machines, mode, secret, version):
+    """MT-22, MT-23, MT-27, MT-28, MT-32, MT-122, MT-123"""
+    if (mode, version) == ('challenge', 'mqttv311'):
+        pytest.skip('MQTT 3.1.1 has no AUTH')
+    name = 'cli-%s-%s' % (mode, 'secret' if secret else 'key')
+    machine = machines(name, secret)
+    done = pub(machine, '--pop', mode, '-V', version, topic='cli/' + name)
+    assert done.returncode == 0, done.stderr
+    done = pub(machine, '--pop', mode, '-V', version, topic='cli/other')
+    assert done.returncode != 0
