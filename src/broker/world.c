@@ -2,6 +2,8 @@
 
 #include "broker/resolver.h"
 #include "broker/worker.h"
+#include "broker/world_status.h"
+#include "broker/world_tokens.h"
 #include "crypto/random.h"
 #include "net/listener.h"
 #include "net/loop.h"
@@ -20,7 +22,10 @@ struct world {
     struct scope *public_scope;
     struct verifier *verifier;
     struct resolver *resolver;
+    struct world_tokens *tokens;
+    struct world_status *status; /* NULL: no list of revoked tokens is followed */
     struct worker_common common;
+    struct timer statistics; /* the next event of that name */
     uint16_t ports[WORKER_MAX_LISTENERS];
 };
 
@@ -85,6 +90,14 @@ static void publish_verifier(void *ctx, struct verifier *verifier)
     for (unsigned i = 0; i < world->common.count; i++)
         if (!worker_set_verifier(world->common.workers[i], verifier))
             log_event(NULL, LOG_ERROR, "out_of_memory", F_STR("doing", "new signing keys"));
+}
+
+static void tokens_stored(void *ctx)
+{
+    struct world *world = ctx;
+    for (unsigned i = 0; i < world->common.count; i++)
+        if (world->common.workers[i] != NULL)
+            (void)worker_tokens_stored(world->common.workers[i]); /* else the next commit tells them */
 }
 
 /* -- listeners ------------------------------------------------------------------------------------------- */
@@ -160,6 +173,57 @@ void world_ports(const struct world *world, struct buf *out)
         put_fmt(out, "%s=%u\n", listener_config_name(listener_config_at(world->config, i)), world->ports[i]);
 }
 
+/* -- statistics ------------------------------------------------------------------------------------------ */
+
+/* One line that is read by programs: every counter of stats.h by its name, summed over the workers. */
+static void log_statistics(const struct world *world)
+{
+    static const char *const names[] = {
+#define STAT_NAME(name, kind, help) #name,
+        STATS_LIST(STAT_NAME)
+#undef STAT_NAME
+    };
+    struct log_field fields[COUNT_OF(names) + 2] = { { 0 } };
+    uint64_t sums[COUNT_OF(names)] = { 0 }, refusals = 0;
+    for (unsigned i = 0; i < world->common.count; i++) {
+        struct stats stats;
+        size_t n = 0;
+        worker_stats(world->common.workers[i], &stats);
+#define STAT_SUM(name, kind, help) sums[n++] += atomic_load_explicit(&stats.name, memory_order_relaxed);
+        STATS_LIST(STAT_SUM)
+#undef STAT_SUM
+        for (int k = 0; k < STATUSES; k++)
+            refusals += atomic_load_explicit(&stats.refusals[k], memory_order_relaxed);
+    }
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        fields[i] = F_I64(names[i], sums[i]);
+    fields[COUNT_OF(names)] = F_I64("refusals", refusals);
+    if (log_wanted(LOG_NOTICE))
+        log_write(NULL, LOG_NOTICE, "statistics", fields);
+}
+
+static void start_statistics(struct world *world)
+{
+    if (world->config->statistics_interval_s > 0)
+        timer_start(
+            loop_timers(world->control), &world->statistics,
+            mono_plus_ms(loop_now(world->control).mono, world->config->statistics_interval_s * MS_PER_S));
+}
+
+static void on_statistics_timer(struct timer *timer, struct now now)
+{
+    struct world *world = CONTAINER_OF(timer, struct world, statistics);
+    (void)now;
+    log_statistics(world);
+    start_statistics(world);
+}
+
+static void on_statistics_signal(void *ctx, int signum)
+{
+    (void)signum;
+    log_statistics(ctx);
+}
+
 /* -- signals --------------------------------------------------------------------------------------------- */
 
 static void on_stop_signal(void *ctx, int signum)
@@ -222,6 +286,8 @@ static enum status watch_signals(struct world *world, struct why *why)
         st = loop_on_signal(world->control, SIGINT, on_stop_signal, world, why);
     if (st == ST_OK)
         st = loop_on_signal(world->control, SIGHUP, on_reload_signal, world, why);
+    if (st == ST_OK)
+        st = loop_on_signal(world->control, SIGUSR1, on_statistics_signal, world, why);
     return st;
 }
 
@@ -256,18 +322,24 @@ static enum status world_fill(struct world *world, struct why *why)
     if (st == ST_OK)
         st = loop_new(&world->control, why);
     if (st == ST_OK)
+        st = world_tokens_new(config, world->control, tokens_stored, world, &world->tokens, why);
+    if (st == ST_OK)
         st = resolver_first_verifier(config, &world->verifier, why);
     if (st == ST_OK && world->verifier != NULL)
         st = resolver_new(world->control, config, world->verifier, publish_verifier, world, &world->resolver,
                           why);
     if (st != ST_OK)
         return st;
+    world->shard.tokens = world_tokens_store(world->tokens);
     world->common.settings = &world->shard;
     world->common.handshake_ms = config->handshake_timeout_ms;
     world->common.resolve = world->resolver != NULL ? resolve : NULL;
     world->common.ctx = world;
     for (unsigned i = 0; st == ST_OK && i < world->common.count; i++)
         st = worker_new(&world->common, i, world->verifier, why);
+    if (st == ST_OK && world->resolver != NULL)
+        st = world_status_new(world->control, config, world->resolver, world->shard.tokens, &world->common,
+                              &world->status, why);
     for (size_t i = 0; st == ST_OK && i < config->listeners.count; i++)
         st = listen_on(world, i, why);
     return st;
@@ -280,6 +352,7 @@ enum status world_new(const struct broker_config *config, unsigned workers, stru
     if (world == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     world->config = config;
+    timer_init(&world->statistics, on_statistics_timer);
     world->common.count = count_workers(config, workers);
     if (config->authorization_servers.count == 0 && config->public_topics.count == 0)
         log_event(NULL, LOG_WARNING, "nobody_may_do_anything",
@@ -296,11 +369,17 @@ enum status world_new(const struct broker_config *config, unsigned workers, stru
 enum status world_run(struct world *world, void (*ready)(void), struct why *why)
 {
     enum status st = watch_signals(world, why);
+    if (st == ST_OK)
+        st = world_tokens_start(world->tokens, why);
     for (unsigned i = 0; st == ST_OK && i < world->common.count; i++)
         st = worker_start(world->common.workers[i], why);
     if (st == ST_OK) {
         if (world->resolver != NULL)
             resolver_start(world->resolver);
+        st = world_status_start(world->status, why);
+    }
+    if (st == ST_OK) {
+        start_statistics(world);
         log_event(NULL, LOG_NOTICE, "broker_started", F_I64("workers", world->common.count));
         if (ready != NULL)
             ready();
@@ -318,10 +397,13 @@ void world_free(struct world *world)
 {
     if (world == NULL)
         return;
+    world_status_stop(world->status);
     resolver_free(TAKE(world->resolver));
     for (unsigned i = 0; i < world->common.count; i++)
         worker_free(world->common.workers[i]);
+    world_tokens_free(world->tokens);
     loop_free(world->control);
+    world_status_free(world->status);
     verifier_unref(world->verifier);
     scope_unref(world->public_scope);
     free(world);
