@@ -124,6 +124,8 @@ static const struct config_setting rows[] = {
       .help = "`none`: sessions and retained messages live in memory and end with the process." },
     { "mqtt_3_1_1", CONFIG_BOOL, S(mqtt_3_1_1), .dflt = "true",
       .help = "Serve clients of MQTT 3.1.1 besides those of MQTT 5, on the same listeners." },
+    { "state_dir", CONFIG_PATH, S(state_dir), .example = "/var/lib/symbolon-broker",
+      .help = "Folder for what must survive a restart: tokens published to `authz-info` with their keys, first receipts, revocations. It should be this server's alone. Without it all that is in memory only." },
     { "user", CONFIG_STRING, S(user),
       .help = "Account to change to once sockets and keys are open, when started as root." },
     { "statistics_interval", CONFIG_DURATION_S, S(statistics_interval_s), .dflt = "0", .max = 86400,
@@ -141,6 +143,14 @@ static const struct config_setting rows[] = {
       .help = "Unknown keys cause at most one fetch in this time." },
     { "token.clock", CONFIG_ENUM, S(token_clock), .dflt = "trusted", .choices = clocks,
       .help = "`untrusted`: this machine's calendar means nothing. A token's life then counts from its first receipt, and only tokens that bring back a fresh `cnonce` from the hints are taken." },
+    { "token.cnonce_life", CONFIG_DURATION_S, S(cnonce_life_s), .dflt = "2m", .min = 1, .max = 86400,
+      .help = "How long a `cnonce` from the hints stays fresh, with `token.clock: untrusted`." },
+    { "token.max_cached", CONFIG_INT, S(token_max_cached), .dflt = "100000", .max = 100000000, .unit = "tokens",
+      .help = "Verified tokens remembered, so that a client that comes back with the same one costs less; 0: none." },
+    { "token.max_receipts", CONFIG_INT, S(token_max_receipts), .dflt = "100000", .min = 1, .max = 100000000,
+      .unit = "tokens", .help = "Tokens whose life counts from their first receipt (`exi`); beyond, such tokens are refused." },
+    { "token.max_revoked", CONFIG_INT, S(token_max_revoked), .dflt = "100000", .min = 1, .max = 100000000,
+      .unit = "tokens", .help = "Revoked tokens remembered until they would have ended anyway." },
     { "token.introspection_cache", CONFIG_DURATION_S, S(introspection_cache_s), .dflt = "0", .max = 86400,
       .help = "How long an introspection answer is good for further connections with the same token, never beyond the token's end; 0: each connection is introspected anew." },
     { "token.as_timeout", CONFIG_DURATION_MS, S(as_timeout_ms), .dflt = "5s", .min = 50, .max = 60000,
@@ -173,6 +183,26 @@ static const struct config_setting rows[] = {
               "Not recommended by RFC 9431." },
     { "ace.check_client_id_owner", CONFIG_BOOL, S(check_client_id_owner), .dflt = "true",
       .help = "A Client Identifier in use belongs to the token subject that took it." },
+
+    { "ace.stored_tokens", CONFIG_BOOL, S(stored_tokens), .dflt = "false",
+      .help = "A client that connects with method ace but without a token proves the key of the token that the session of its Client Identifier rests on." },
+
+    { "authz_info.enabled", CONFIG_BOOL, S(authz_info), .dflt = "false",
+      .help = "Tokens may be published to the topic `authz-info`, by anybody, for clients that prove their key by TLS. Clients without a token are let in for that, for a short time." },
+    { "authz_info.max_tokens", CONFIG_INT, S(authz_max_tokens), .dflt = "10000", .min = 1, .max = 10000000,
+      .unit = "tokens", .help = "Tokens kept. When they are more, the oldest that no client has used yet goes." },
+    { "authz_info.max_bytes", CONFIG_SIZE, S(authz_max_bytes), .dflt = "32m", .min = 65536, .max = 1099511627776,
+      .help = "Bytes of tokens kept." },
+    { "authz_info.per_source", CONFIG_INT, S(authz_per_source), .dflt = "100", .min = 1, .max = 10000000,
+      .unit = "tokens", .help = "Tokens kept of one address (of one /64 in IPv6) that no client has used yet." },
+    { "authz_info.rate", CONFIG_INT, S(authz_rate), .dflt = "60", .max = 60000, .unit = "per minute",
+      .help = "Publications to `authz-info` from one address, good or bad; 0: no limit." },
+    { "authz_info.unused_timeout", CONFIG_DURATION_S, S(authz_unused_s), .dflt = "1d", .max = 315360000,
+      .help = "A token is dropped when no client has connected with it for so long; 0: never before its end." },
+    { "authz_info.max_visitors", CONFIG_INT, S(authz_max_visitors), .dflt = "1000", .min = 1, .max = 10000000,
+      .unit = "connections", .help = "Connections of clients with neither a token nor public topics." },
+    { "authz_info.visit", CONFIG_DURATION_MS, S(authz_visit_ms), .dflt = "30s", .min = 1000, .max = 3600000,
+      .help = "How long each of them may stay." },
 
     { "session.continuation", CONFIG_BOOL, S(session_continuation), .dflt = "true",
       .help = "Sessions may outlive their connection." },
@@ -394,7 +424,7 @@ static void fill_limits(const struct broker_config *c, unsigned workers, struct 
     out->max_retained_bytes = c->retained_max_bytes / workers;
 }
 
-static void fill_ace(const struct broker_config *c, struct shard_settings *out)
+static void fill_ace(const struct broker_config *c, unsigned workers, struct shard_settings *out)
 {
     out->send_hints = false;
     if (c->authorization_servers.count > 0 && as_config_at(c, 0)->token_endpoint != NULL) {
@@ -410,8 +440,49 @@ static void fill_ace(const struct broker_config *c, struct shard_settings *out)
     out->reauth_lost_disconnects = c->lost_subscriptions == 1;
     out->hide_topics = c->hide_topics;
     out->check_client_id_owner = c->check_client_id_owner;
+    out->authz_info = c->authz_info;
+    out->max_visitors = (uint32_t)share(c->authz_max_visitors, workers);
+    out->visit_ms = (uint32_t)c->authz_visit_ms;
+    out->stored_tokens = c->stored_tokens;
+    out->send_cnonce = c->token_clock == TOKEN_CLOCK_UNTRUSTED;
     out->v5_user_name = c->v5_user_name;
     out->accept_v3 = c->mqtt_3_1_1;
+}
+
+void broker_config_token_limits(const struct broker_config *c, struct token_store_limits *out)
+{
+    token_store_limits_init(out);
+    out->max_kept = (uint32_t)c->authz_max_tokens;
+    out->max_kept_bytes = c->authz_max_bytes;
+    out->kept_per_source = (uint32_t)c->authz_per_source;
+    out->unused_s = (uint32_t)c->authz_unused_s;
+    out->rate_per_minute = (uint32_t)c->authz_rate;
+    out->max_cached = (uint32_t)c->token_max_cached;
+    out->introspection_s = (uint32_t)c->introspection_cache_s;
+    out->max_receipts = (uint32_t)c->token_max_receipts;
+    out->max_nonces = (uint32_t)c->token_max_receipts;
+    out->max_revoked = (uint32_t)c->token_max_revoked;
+    out->nonce_life_s = (uint32_t)c->cnonce_life_s;
+    out->need_cnonce = c->token_clock == TOKEN_CLOCK_UNTRUSTED;
+}
+
+static bool has_string(const struct config_strings *strings, struct span s)
+{
+    for (size_t i = 0; i < strings->count; i++)
+        if (span_eq_str(s, strings->items[i]))
+            return true;
+    return false;
+}
+
+bool broker_config_believes(const struct broker_config *c, struct span iss, struct span aud)
+{
+    for (size_t i = 0; i < c->authorization_servers.count; i++) {
+        const struct as_config *as = as_config_at(c, i);
+
+        if (span_eq_str(iss, as->issuer))
+            return has_string(as->audiences.count > 0 ? &as->audiences : &c->audiences, aud);
+    }
+    return false;
 }
 
 enum status broker_config_shard_settings(const struct broker_config *c, unsigned workers,
@@ -419,7 +490,7 @@ enum status broker_config_shard_settings(const struct broker_config *c, unsigned
 {
     shard_settings_init(out);
     fill_limits(c, workers, out);
-    fill_ace(c, out);
+    fill_ace(c, workers, out);
     enum status st = public_scope(c->public_topics.items, c->public_topics.count, ret_public, why);
     out->public_scope = *ret_public;
     return st;

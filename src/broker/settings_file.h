@@ -5,6 +5,7 @@
 
 #include "base/config.h"
 #include "broker/shard.h"
+#include "broker/token_store.h"
 #include "token/claim_rules.h"
 
 enum client_certificate { CLIENT_CERTIFICATE_NONE, CLIENT_CERTIFICATE_OPTIONAL, CLIENT_CERTIFICATE_REQUIRED };
@@ -55,6 +56,12 @@ struct broker_config {
     int64_t token_skew_s, token_max_lifetime_s;
     int64_t jwks_interval_s, jwks_min_interval_ms;
     int64_t as_timeout_ms, as_max_concurrent, as_max_waiting;
+    char *state_dir;
+    bool authz_info, stored_tokens;
+    int64_t authz_max_tokens, authz_per_source, authz_unused_s, authz_rate, authz_max_visitors, authz_visit_ms;
+    size_t authz_max_bytes;
+    int64_t token_max_cached, token_max_receipts, token_max_revoked, cnonce_life_s;
+
     int token_clock; /* enum token_clock */
     int64_t introspection_cache_s;
     int64_t revocation_wait_s, revocation_poll_ms, revocation_max_stale_s;
@@ -93,6 +100,10 @@ static inline const struct as_config *as_config_at(const struct broker_config *c
 
 /* NULL: the claims of ACE, under their own names. */
 const struct claim_rules *as_config_rules(const struct as_config *as);
+
+void broker_config_token_limits(const struct broker_config *config, struct token_store_limits *out);
+/* True if this issuer may issue tokens for us under this name. */
+bool broker_config_believes(const struct broker_config *config, struct span iss, struct span aud);
 
 const char *listener_config_name(const struct listener_config *listener);
 

@@ -453,6 +453,22 @@ void token_store_used(struct token_store *store, const struct token *token, stru
     store_unlock(store);
 }
 
+void token_store_keep_only(struct token_store *store, bool (*believed)(void *ctx, const struct token *token),
+                           void *ctx)
+{
+    struct list *const lists[] = { &store->unclaimed, &store->claimed };
+
+    store_lock(store);
+    for (size_t i = 0; i < COUNT_OF(lists); i++)
+        LIST_EACH_SAFE (it, lists[i]) {
+            struct kept *k = CONTAINER_OF(it, struct kept, link);
+
+            if (!believed(ctx, k->token))
+                kept_drop(store, k);
+        }
+    store_unlock(store);
+}
+
 /* ---- the end ---- */
 
 static void forget_in(struct token_store *store, struct list *list, const uint8_t hash[TOKEN_HASH_LEN])

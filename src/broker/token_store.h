@@ -98,6 +98,10 @@ struct token *token_store_by_kid(struct token_store *store, struct span kid, str
  * too when that issuer gave one kid to two keys (TK-6, TK-7). A reference. */
 struct key *token_store_key(struct token_store *store, struct span iss, struct span kid, struct now now);
 
+/* Drops the kept tokens `believed` does not believe in. */
+void token_store_keep_only(struct token_store *store, bool (*believed)(void *ctx, const struct token *token),
+                           void *ctx);
+
 /* A connection proved the key of this kept token: it no longer counts against its source, nor gives way to others. */
 void token_store_used(struct token_store *store, const struct token *token, struct now now);
 

@@ -240,6 +240,19 @@ bool worker_set_verifier(struct worker *w, struct verifier *verifier)
     return false;
 }
 
+static void take_stored(struct loop_task *task)
+{
+    struct news *news = CONTAINER_OF(task, struct news, task);
+    shard_tokens_stored(news->worker->shard, loop_now(news->worker->loop));
+    free(news);
+}
+
+bool worker_tokens_stored(struct worker *w)
+{
+    struct news news = { 0 };
+    return tell(w, &news, take_stored);
+}
+
 static void take_tls(struct loop_task *task)
 {
     struct news *news = CONTAINER_OF(task, struct news, task);

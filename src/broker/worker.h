@@ -47,6 +47,8 @@ bool worker_set_tls(struct worker *worker, unsigned listener, struct tls_config 
 /* Takes the token reference. */
 bool worker_resolved(struct worker *worker, uint64_t request, enum status st, struct token *token,
                      const struct why *why);
+/* The journal of the token store has got further. */
+bool worker_tokens_stored(struct worker *worker);
 /* No new connections; DISCONNECT to everybody; the thread ends when they have hung up, or after a few seconds. */
 void worker_stop(struct worker *worker);
 void worker_stats(const struct worker *worker, struct stats *out);
