@@ -88,11 +88,11 @@ static void options_that_contradict_each_other_are_refused(void **state)
     assert_int_equal(symbolon_loop_new(&loop, NULL), SYMBOLON_OK);
     assert_int_equal(symbolon_key_generate(SYMBOLON_KEY_SECRET, &secret, NULL), SYMBOLON_OK);
     assert_int_equal(symbolon_key_generate(SYMBOLON_KEY_ED25519, &key, NULL), SYMBOLON_OK);
-    struct symbolon_client_options rows[8];
+    struct symbolon_client_options rows[14];
     struct symbolon_message bad_will = { .topic = { "a/#", 3 } },
                             big_will = { /* its length is refused before a byte is read */ .topic = { "a", 1 },
                                          .payload = { &rows, 65536 } };
-    for (size_t i = 0; i < 8; i++) {
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         rows[i] = (struct symbolon_client_options)SYMBOLON_CLIENT_OPTIONS_INIT;
         rows[i].host = "h";
         rows[i].ace = SYMBOLON_ACE_EXPORTER;
@@ -105,7 +105,18 @@ static void options_that_contradict_each_other_are_refused(void **state)
     rows[5].struct_size = 1;
     rows[6].will = &bad_will;
     rows[7].will = &big_will;
-    for (size_t i = 0; i < 8; i++) {
+    rows[8].ace = SYMBOLON_ACE_RPK; /* without a key (MT-23) */
+    rows[9].ace = SYMBOLON_ACE_PSK; /* with a key that is no secret */
+    rows[9].key = key;
+    rows[10].ace = SYMBOLON_ACE_PSK_KID; /* nobody said the kid (MT-27) */
+    rows[10].key = secret;
+    rows[10].token = "t";
+    rows[11].ace = SYMBOLON_ACE_CHALLENGE; /* MT-123 */
+    rows[11].mqtt_version = SYMBOLON_MQTT_3_1_1;
+    rows[12].mqtt_version = (enum symbolon_mqtt_version)3;
+    rows[13].mqtt_version = SYMBOLON_MQTT_3_1_1; /* MQTT3 [MQTT-3.1.3-7] */
+    rows[13].keep_session = true;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         assert_int_not_equal(symbolon_client_new(loop, &rows[i], &client, &error), SYMBOLON_OK);
         assert_true(error.text[0] != '\0');
         assert_null(client);
@@ -113,6 +124,27 @@ static void options_that_contradict_each_other_are_refused(void **state)
     symbolon_key_unref(secret);
     symbolon_key_unref(key);
     symbolon_loop_free(loop);
+}
+
+static void callers_of_an_earlier_version_are_served(void **state)
+{
+    struct symbolon_loop *loop = NULL;
+    struct symbolon_client *client = NULL;
+    const size_t old_size = offsetof(struct symbolon_client_options, mqtt_version);
+    struct symbolon_client_options now = SYMBOLON_CLIENT_OPTIONS_INIT;
+    void *old = malloc(old_size), *old_events = calloc(1, offsetof(struct symbolon_events, uploaded));
+
+    (void)state;
+    assert_int_equal(symbolon_loop_new(&loop, NULL), SYMBOLON_OK);
+    now.struct_size = old_size;
+    now.host = "h";
+    now.events = old_events; /* both end where theirs did: a sanitizer sees who reads on */
+    memcpy(old, &now, old_size);
+    assert_int_equal(symbolon_client_new(loop, old, &client, NULL), SYMBOLON_OK);
+    symbolon_client_free(client);
+    symbolon_loop_free(loop);
+    free(old_events);
+    free(old);
 }
 
 static void without_reconnect_one_failure_is_final(void **state)
@@ -242,6 +274,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_that_contradict_each_other_are_refused),
+        cmocka_unit_test(callers_of_an_earlier_version_are_served),
         cmocka_unit_test(without_reconnect_one_failure_is_final),
         cmocka_unit_test(pauses_grow_to_their_limit_and_a_disconnect_ends_them),
         cmocka_unit_test(messages_wait_for_a_connection_up_to_the_queue),

@@ -154,6 +154,33 @@ static void af42_another_key_is_proved_by_its_own_statement(void **state UNUSED)
     symbolon_key_unref(pop);
 }
 
+static void rfc6749_6_a_refresh_names_neither_key_nor_scope_again(void **state UNUSED)
+{
+    struct symbolon_key *key = new_key(SYMBOLON_KEY_ED25519);
+    const struct symbolon_token_request request = { .token_endpoint = ENDPOINT,
+                                                    .client_id = "sensor-1",
+                                                    .audience = "broker",
+                                                    .scope_json = "[[\"a/#\",[\"sub\"]]]",
+                                                    .cnonce = "4KFWuz8",
+                                                    .client_key = key,
+                                                    .pop_key = key,
+                                                    .refresh_token = "r3fresh",
+                                                    .now_s = NOW };
+    char *json = NULL;
+
+    assert_int_equal(symbolon_token_request(&request, &json, NULL), SYMBOLON_OK);
+    CLEANUP(js_unrefp)
+    struct js *js = parse(json);
+    assert_member(js, "grant_type", "refresh_token");
+    assert_member(js, "refresh_token", "r3fresh");
+    assert_member(js, "cnonce", "4KFWuz8");
+    assert_non_null(js_get(js, "client_assertion"));
+    assert_null(js_get(js, "audience"));
+    assert_null(js_get(js, "scope"));
+    assert_null(js_get(js, "req_cnf"));
+    symbolon_key_unref(key);
+}
+
 static void af41_a_secret_never_goes_into_a_request(void **state UNUSED)
 {
     struct symbolon_key *secret = new_key(SYMBOLON_KEY_SECRET);
@@ -247,6 +274,37 @@ static void af43_the_secret_of_the_server_is_taken_over(void **state UNUSED)
         SYMBOLON_OK);
     assert_int_equal(symbolon_key_type(token.key), SYMBOLON_KEY_SECRET);
     symbolon_token_done(&token);
+}
+
+static void a_refreshed_token_may_repeat_the_secret_but_not_change_it(void **state UNUSED)
+{
+    static const char body[] = "{\"access_token\":\"abc\",\"expires_in\":60,\"refresh_token\":\"r2\",\"cnf\":{"
+                               "\"jwk\":{\"kty\":\"oct\",\"kid\":\"k-1\",\"k\":\"" SECRET32 "\"}}}";
+    struct symbolon_key *same = NULL, *other = new_key(SYMBOLON_KEY_SECRET);
+    struct symbolon_token token;
+
+    assert_int_equal(symbolon_key_from_secret(text("01234567890123456789012345678901"), &same, NULL),
+                     SYMBOLON_OK);
+    assert_int_equal(respond(200, body, same, &token, NULL), SYMBOLON_OK);
+    assert_string_equal(token.refresh_token, "r2");
+    assert_string_equal(token.kid, "k-1"); /* MT-29: the name of the key in a PSK identity */
+    assert_true(key_same(key_inside(token.key), key_inside(same)));
+    symbolon_token_done(&token);
+    assert_int_equal(respond(200, body, other, &token, NULL), SYMBOLON_PROTOCOL);
+    symbolon_key_unref(same);
+    symbolon_key_unref(other);
+}
+
+static void mt28_a_broker_is_shown_the_bytes_of_a_cwt_and_the_text_of_others(void **state UNUSED)
+{
+    uint8_t out[64];
+    size_t len;
+
+    assert_int_equal(symbolon_token_bytes("a.b.c", out, sizeof out, &len, NULL), SYMBOLON_OK);
+    assert_true(span_eq_str(span_of(out, len), "a.b.c"));
+    assert_int_equal(symbolon_token_bytes("0oRDoQEmoEEAQQA", out, sizeof out, &len, NULL), SYMBOLON_OK);
+    assert_true(span_eq(span_of(out, len), SPAN("\xd2\x84\x43\xa1\x01\x26\xa0\x41\x00\x41\x00")));
+    assert_int_equal(symbolon_token_bytes("0oRDoQEmoEEAQQA", out, 10, &len, NULL), SYMBOLON_TOO_LARGE);
 }
 
 static void refused_responses_say_why_and_leave_nothing(void **state UNUSED)
@@ -374,6 +432,8 @@ static struct symbolon_token sample(void)
                                     .expires_at_s = NOW + 60,
                                     .scope = strdup("[[\"a\",[\"pub\"]]]"),
                                     .has_rs_x5t = true,
+                                    .kid = strdup("k-1"),
+                                    .refresh_token = strdup("r1"),
                                     .key = new_key(SYMBOLON_KEY_SECRET) };
 
     memset(token.rs_x5t, 7, sizeof token.rs_x5t);
@@ -397,10 +457,19 @@ static void a_cached_token_comes_back_as_it_was(void **state UNUSED)
     assert_int_equal(token_cache_load(path, NOW + 59, &back, NULL), ST_OK);
     assert_string_equal(back.access_token, "abc");
     assert_string_equal(back.scope, token.scope);
+    assert_string_equal(back.kid, "k-1");
+    assert_string_equal(back.refresh_token, "r1");
     assert_int_equal(back.expires_at_s, token.expires_at_s);
     assert_memory_equal(back.rs_x5t, token.rs_x5t, sizeof token.rs_x5t);
     assert_true(key_same(key_inside(back.key), key_inside(token.key)));
     symbolon_token_done(&back);
+    assert_int_equal(token_cache_load(path, NOW + 60, &back, NULL), ST_OK); /* for what refreshes it */
+    assert_null(back.access_token);
+    assert_string_equal(back.refresh_token, "r1");
+    assert_true(key_same(key_inside(back.key), key_inside(token.key)));
+    symbolon_token_done(&back);
+    symbolon_free(TAKE(token.refresh_token));
+    assert_int_equal(token_cache_store(folder, path, &purpose, &token, NULL), ST_OK);
     assert_int_equal(token_cache_load(path, NOW + 60, &back, NULL), ST_TOKEN_EXPIRED);
     assert_int_equal(chmod(path, 0644), 0);
     assert_int_equal(token_cache_load(path, NOW, &back, NULL), ST_DENIED);
@@ -463,11 +532,14 @@ int main(void)
         cmocka_unit_test(af24_a_request_asks_for_the_profile_and_carries_what_was_said),
         cmocka_unit_test(af42_one_key_for_both_is_proved_by_the_assertion_alone),
         cmocka_unit_test(af42_another_key_is_proved_by_its_own_statement),
+        cmocka_unit_test(rfc6749_6_a_refresh_names_neither_key_nor_scope_again),
         cmocka_unit_test(af41_a_secret_never_goes_into_a_request),
         cmocka_unit_test(af20_a_request_without_credentials_or_with_a_broken_scope_is_refused),
         cmocka_unit_test(an_enrolment_proves_the_key_it_registers),
         cmocka_unit_test(af35_a_response_gives_token_life_scope_and_pin),
         cmocka_unit_test(af43_the_secret_of_the_server_is_taken_over),
+        cmocka_unit_test(a_refreshed_token_may_repeat_the_secret_but_not_change_it),
+        cmocka_unit_test(mt28_a_broker_is_shown_the_bytes_of_a_cwt_and_the_text_of_others),
         cmocka_unit_test(refused_responses_say_why_and_leave_nothing),
         cmocka_unit_test(rfc9201_3_2_a_token_for_another_key_is_refused),
         cmocka_unit_test(af50_error_answers_keep_their_name_and_description),
