@@ -25,6 +25,7 @@ enum kit_need {
     NEED_RS = 256,           /* ... and somebody who may introspect */
     NEED_AUTHZ_INFO = 512,   /* probed: the broker takes tokens there */
     NEED_V311 = 1024,        /* probed: the broker speaks MQTT 3.1.1 */
+    NEED_CWT = 4096,         /* probed: the broker takes tokens in CBOR */
     NEED_AUTH_TIMEOUT = 2048 /* known: kit_settings.auth_timeout_ms */
 };
 
@@ -69,9 +70,9 @@ struct kit {
     struct tls_config *tls, *tls12;
     struct play_as *play_as;
     struct capture *capture;
-    struct peer *witness; /* stays connected through all rude cases */
-    unsigned serial;      /* of packet and client identifiers, and of what the seed gives */
-    int authz_info, v311; /* 0 not probed yet, 1 yes, -1 no */
+    struct peer *witness;                     /* stays connected through all rude cases */
+    unsigned serial;                          /* of packet and client identifiers, and of what the seed gives */
+    int authz_info, v311, cwt, raw_keys, psk; /* 0 not probed yet, 1 yes, -1 no */
 
     /* The current case. */
     const struct kit_case *current;
@@ -108,5 +109,6 @@ void witness_check(struct kit *k);
 /* probe.c: asked once, remembered */
 bool speaks_311(struct kit *k);
 bool takes_authz_info(struct kit *k);
+bool takes_cwt(struct kit *k); /* theme_cwt.c */
 
 #endif

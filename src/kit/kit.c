@@ -16,8 +16,10 @@
 #define SEEN_MAX    600
 
 static const struct kit_theme *const themes[] = {
-    &theme_connect, &theme_exporter, &theme_challenge, &theme_reauth, &theme_tokens,        &theme_scope,
-    &theme_filters, &theme_will,     &theme_session,   &theme_expiry, &theme_introspection,
+    &theme_connect,       &theme_exporter,   &theme_challenge,     &theme_reauth,  &theme_tokens,
+    &theme_scope,         &theme_filters,    &theme_will,          &theme_session, &theme_expiry,
+    &theme_introspection, &theme_authz_info, &theme_tls_known,     &theme_v311,    &theme_cwt,
+    &theme_as_metadata,   &theme_as_token,   &theme_as_introspect, &theme_as_cbor,
 };
 
 static const char *const verdict_names[KIT_VERDICTS] = { "PASS", "FAIL", "N/A", "ERROR" };
@@ -204,6 +206,7 @@ static bool has_need(struct kit *k, enum kit_need need)
         return s->auth_timeout_ms > 0;
     case NEED_AUTHZ_INFO:
     case NEED_V311:
+    case NEED_CWT:
         return true; /* probed on the wire */
     }
     return false;
@@ -230,6 +233,8 @@ static void check_needs(struct kit *k)
             not_applicable(k, "%s", rows[i].what);
     if (going(k) && (k->current->needs & NEED_V311) != 0 && !speaks_311(k))
         not_applicable(k, "the broker does not speak MQTT 3.1.1");
+    if (going(k) && (k->current->needs & NEED_CWT) != 0 && !takes_cwt(k))
+        not_applicable(k, "the broker does not take CWTs (RFC 9431 1: they MAY be used)");
     if (going(k) && (k->current->needs & NEED_AUTHZ_INFO) != 0 && !takes_authz_info(k))
         not_applicable(k, "the broker has no authz-info topic, or no connections without a token to reach it");
 }

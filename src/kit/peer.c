@@ -177,6 +177,8 @@ static enum status own_config(struct kit *k, const struct peer_how *how, struct 
     if (how->alpn != NULL)
         s.alpn = how->alpn;
     s.priorities = how->priorities != NULL ? how->priorities : how->tls12 ? tls12 : NULL;
+    if (how->psk_identity.p != NULL && how->tls12)
+        s.priorities = "NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+ECDHE-PSK";
     if (how->raw_key != NULL) {
         s.raw_keys = true;
         s.priorities = NULL;
@@ -196,7 +198,8 @@ static enum status start_tls(struct peer *p, const struct peer_how *how, struct 
     expect.resume = how->resume;
     expect.psk_identity = how->psk_identity;
     expect.psk_key = how->psk_key;
-    if (how->priorities != NULL || how->no_alpn || how->alpn != NULL || how->raw_key != NULL)
+    bool psk12 = how->psk_identity.p != NULL && how->tls12;
+    if (how->priorities != NULL || how->no_alpn || how->alpn != NULL || how->raw_key != NULL || psk12)
         st = own_config(p->k, how, &own, why);
     else
         own = tls_config_ref(how->tls12 ? p->k->tls12 : p->k->tls);
@@ -304,6 +307,11 @@ void peer_speak_311(struct peer *p)
 {
     if (p != NULL)
         p->version = MQTT_3_1_1;
+}
+
+enum mqtt_version peer_version(const struct peer *p)
+{
+    return p == NULL ? MQTT_5 : p->version;
 }
 
 struct tls_session *peer_tls(struct peer *p)

@@ -38,8 +38,9 @@ struct received {
 struct peer *peer_new(struct kit *k, const struct peer_how *how);
 struct peer *peer_try(struct kit *k, const struct peer_how *how, struct why *ret_why);
 void peer_speak_311(struct peer *p); /* packets are read in the layout of MQTT 3.1.1 from now on */
-void peer_close(struct peer *p);     /* without a word */
-void peer_keep(struct peer *p);      /* outlives the case: the witness */
+enum mqtt_version peer_version(const struct peer *p);
+void peer_close(struct peer *p); /* without a word */
+void peer_keep(struct peer *p);  /* outlives the case: the witness */
 void peer_free(struct peer *p);
 struct tls_session *peer_tls(struct peer *p);
 struct kit *kit_of(struct peer *p);

@@ -183,7 +183,7 @@ void say_publish_bytes(struct peer *p, const char *topic, struct span payload, u
         .qos = qos, .retain = retain, .packet_id = packet_id, .topic = span_of_str(topic), .payload = payload
     };
 
-    mqtt_write_publish(&b, MQTT_5, &out);
+    mqtt_write_publish(&b, peer_version(p), &out);
     send_built(p, &b);
 }
 
@@ -200,7 +200,8 @@ void say_subscribe_span(struct peer *p, struct span filter, uint8_t qos)
     if (p == NULL)
         return;
     put_u16(&body, (uint16_t)(++kit_of(p)->serial % 65535 + 1));
-    put_u8(&body, 0);
+    if (peer_version(p) == MQTT_5)
+        put_u8(&body, 0); /* no properties */
     put_prefixed16(&body, filter);
     put_u8(&body, qos);
     say_packet(p, MQTT_SUBSCRIBE << 4 | 2, buf_span(&body));
@@ -216,7 +217,7 @@ void say_disconnect(struct peer *p, uint8_t reason)
     struct buf b = packet_buf();
     struct mqtt_disconnect d = { .reason = reason };
 
-    mqtt_write_disconnect(&b, MQTT_5, &d);
+    mqtt_write_disconnect(&b, peer_version(p), &d);
     send_built(p, &b);
 }
 
