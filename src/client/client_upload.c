@@ -64,25 +64,33 @@ static void on_connected(void *ctx, const struct mqtt_connack *connack UNUSED)
         failed(c, &error);
 }
 
-static void on_ended(void *ctx, const struct symbolon_error *why, const struct mqtt_connack *connack UNUSED)
+static void refused(struct symbolon_client *c, const struct symbolon_error *why, const char *what)
 {
-    failed(ctx, why);
+    struct symbolon_error error;
+
+    error_set(&error, why->status, why->clause, "%s: %s", what, why->text);
+    error.reason_code = why->reason_code;
+    failed(c, &error);
+}
+
+static void on_ended(void *ctx, const struct symbolon_error *why, const struct mqtt_connack *connack)
+{
+    if (connack == NULL)
+        failed(ctx, why);
+    else
+        refused(ctx, why, "the broker lets nobody in to publish a token to " TOPIC);
 }
 
 static void on_published(void *ctx, uint64_t id UNUSED, const struct symbolon_error *result)
 {
     struct symbolon_client *c = ctx;
-    struct symbolon_error error = *result;
 
     if (c->state != CLIENT_UPLOADING)
         return;
-    if (result->status == SYMBOLON_OK) {
+    if (result->status == SYMBOLON_OK)
         uploaded(c);
-        return;
-    }
-    error_set(&error, result->status, result->clause, "the broker does not take the token: %s", result->text);
-    error.reason_code = result->reason_code;
-    failed(c, &error);
+    else
+        refused(c, result, "the broker does not take the token");
 }
 
 static void on_nothing(void *ctx UNUSED)

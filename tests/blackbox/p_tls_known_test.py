@@ -8,7 +8,7 @@ import threading
 
 import jose_by_hand as jose
 import pytest
-from mqtt5 import (CONNACK, PUBACK, PUBLISH, SUBACK, Client, Closed, connect, packet, prefixed, publish, subscribe)
+from mqtt5 import PUBACK, PUBLISH, SUBACK, Client, publish, subscribe
 from world import WAIT, run_cli
 
 AUDIENCE = 'broker.example'
@@ -17,7 +17,7 @@ NOT_AUTHORIZED = 0x87
 
 @pytest.fixture(scope='module')
 def site(as_server, make_broker):
-    broker = make_broker(as_server=as_server, audience=AUDIENCE, workers=2)
+    broker = make_broker(as_server=as_server, audience=AUDIENCE, workers=2, **{'authz_info.enabled': True})
     broker.server = as_server
     broker.client = as_server.add_client('meter', default_audience=AUDIENCE)
     as_server.allow('client:meter', AUDIENCE, 'meter/#', 'pub', 'sub')
@@ -144,30 +144,75 @@ def test_gnutls_cli_with_a_raw_public_key_nobody_knows(site, tmp_path):
     assert done.returncode == 0 and b'Handshake was completed' in done.stdout, done.stdout + done.stderr
 
 
+def gnutls_raw(site, key, pub):
+    return ['gnutls-cli', '--priority', 'NORMAL:+CTYPE-CLI-RAWPK:-CTYPE-CLI-X509', '--rawpkkeyfile', key, '--rawpkfile', pub,
+            '--x509cafile', site.ca, '--alpn', 'mqtt', '--logfile', '/dev/null', '-p', str(site.port), 'localhost']
+
+
+@pytest.mark.parametrize('kind', [('ed25519',), ('EC', '-pkeyopt', 'ec_paramgen_curve:P-256')])
+def test_gnutls_cli_with_the_raw_key_of_a_token_on_authz_info(site, machines, tmp_path, kind):
+    """MT-23, MT-32: `symbolon token upload` tells the broker, a foreign client shows the key"""
+    key, pub = str(tmp_path / 'k.pem'), str(tmp_path / 'p.pem')
+    subprocess.run(['openssl', 'genpkey', '-algorithm', *kind, '-out', key], check=True, capture_output=True)
+    subprocess.run(['openssl', 'pkey', '-in', key, '-pubout', '-out', pub], check=True, capture_output=True)
+    env, words = machines('raw-' + kind[0].lower(), key)
+    done = run_cli('token', 'upload', *words, env=env)
+    assert done.returncode == 0 and done.stdout == 'the broker has the token\n', done.stderr
+    client = Through(*gnutls_raw(site, key, pub))
+    assert client.open('raw').reason == 0
+    client.send(publish('cli/raw-' + kind[0].lower(), b'x', qos=1, packet_id=1))
+    assert client.expect(PUBACK).reason == 0
+    client.send(publish('elsewhere', b'x', qos=1, packet_id=2))
+    assert client.expect(PUBACK).reason == NOT_AUTHORIZED
+    client.close()
+
+
+def test_openssl_in_tls_1_2_with_the_kid_as_identity(site, machines):
+    """MT-27, MT-7: after the token was uploaded; ECDHE-PSK, the identity in the form of RFC 9431 for JSON"""
+    env, words = machines('kid', None)
+    assert run_cli('token', 'upload', *words, env=env).returncode == 0
+    cache = env['XDG_CACHE_HOME']
+    path = [os.path.join(d, f) for d, _, names in os.walk(cache) for f in names][0]
+    cached = json.load(open(path, encoding='utf-8'))
+    identity = json.dumps({'cnf': {'jwk': {'kty': 'oct', 'kid': cached['kid']}}})
+    assert len(identity) < 128  # what this openssl can do
+    secret = jose.unb64(cached['key']['k'])
+    client = Through('openssl', 's_client', '-connect', 'localhost:%d' % site.port, '-quiet', '-tls1_2', '-psk', secret.hex(),
+                     '-psk_identity', identity, '-cipher', 'ECDHE-PSK-CHACHA20-POLY1305', '-alpn', 'mqtt')
+    assert client.open('kid').reason == 0
+    client.send(publish('cli/kid', b'x', qos=1, packet_id=1))
+    assert client.expect(PUBACK).reason == 0
+    client.close()
+
+
 # ---- our own command ----
 
 @pytest.fixture(scope='module')
 def machines(site, tmp_path_factory):
-    """machines(name): environment and options of an enrolled machine; `secret` ones have no key of their own."""
+    """machines(name, key): environment and options of a registered machine; `key` is a file's path, True for a new one,
+    None for a machine that gets a secret from the server."""
     made = {}
 
-    def make(name, secret):
+    def make(name, key):
         if name in made:
             return made[name]
         home = tmp_path_factory.mktemp(name)
         env = {'HOME': str(home), 'XDG_CONFIG_HOME': str(home / 'config'), 'XDG_CACHE_HOME': str(home / 'cache')}
         words = ['-h', 'localhost', '-p', str(site.port), '--cafile', site.ca, '--as', site.server.url, '--client-id', name]
-        if secret:
+        if key is None:
             client = site.server.add_client(name, default_audience=AUDIENCE)
             path = home / 'secret'
             path.write_text(client.secret)
             path.chmod(0o600)
             words += ['--client-secret-file', str(path)]
         else:
-            assert run_cli('key', 'new', str(home / 'key.pem'), env=env).returncode == 0
-            jwk = json.loads(run_cli('key', 'show', '--json', str(home / 'key.pem'), env=env).stdout)
+            if key is True:
+                key = str(home / 'key.pem')
+                assert run_cli('key', 'new', key, env=env).returncode == 0
+            os.chmod(key, 0o600)
+            jwk = json.loads(run_cli('key', 'show', '--json', key, env=env).stdout)
             site.server.admin('client.add', client_id=name, default_audience=AUDIENCE, jwk=jwk)
-            words += ['--key', str(home / 'key.pem')]
+            words += ['--key', key]
         site.server.allow('client:' + name, AUDIENCE, 'cli/' + name, 'pub')
         made[name] = env, words
         return made[name]
@@ -190,7 +235,7 @@ def test_pub_in_every_mode_and_version(site, machines, mode, secret, version):
     if (mode, version) == ('challenge', 'mqttv311'):
         pytest.skip('MQTT 3.1.1 has no AUTH')
     name = 'cli-%s-%s' % (mode, 'secret' if secret else 'key')
-    machine = machines(name, secret)
+    machine = machines(name, None if secret else True)
     done = pub(machine, '--pop', mode, '-V', version, topic='cli/' + name)
     assert done.returncode == 0, done.stderr
     done = pub(machine, '--pop', mode, '-V', version, topic='cli/other')
