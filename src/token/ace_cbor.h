@@ -18,7 +18,7 @@
  *                In hints always base64url (AF-19).
  *   cti          "jti" in JSON (section 5.4 of RFC 9200).
  *
- * Failure: ST_MALFORMED, ST_TOO_LARGE, ST_UNSUPPORTED (a key kind we do not speak), ST_BAD_POP_KEY, ST_NO_MEMORY.
+ * Failure: ST_MALFORMED, ST_TOO_LARGE, ST_BAD_POP_KEY (AF-52, AF-46), ST_NO_MEMORY.
  * Threads: no state. */
 #ifndef SYMBOLON_TOKEN_ACE_CBOR_H
 #define SYMBOLON_TOKEN_ACE_CBOR_H

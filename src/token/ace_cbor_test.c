@@ -317,6 +317,7 @@ static void keys_that_are_none_are_refused(void **state UNUSED)
             "a104a101a20104"
             "2141aa",
             ST_MALFORMED, "TK-3");
+    refused(ACE_TOKEN_REQUEST, "a104a101a3010320416e214165", ST_BAD_POP_KEY, "tokens.md 4"); /* AF-52: RSA */
     refused(ACE_TOKEN_REQUEST, "a104a102d08343a1010aa040", ST_BAD_POP_KEY, "TK-1"); /* Encrypted_COSE_Key */
 }
 

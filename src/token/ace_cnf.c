@@ -71,6 +71,8 @@ static enum status key_from_cbor(const struct cb *cb, struct js **ret_jwk, struc
     enum status st = sy_cose_key_read(cb, COSE_KEY_ANY, &key, why);
 
     buf_init(&kid, KID_TEXT_MAX);
+    if (st == ST_UNSUPPORTED)
+        st = ST_BAD_POP_KEY; /* AF-52, with the reason kept */
     if (st == ST_OK && key.has_alg) {
         alg = sy_cose_jose_name((enum cose_alg)key.alg);
         if (alg == NULL)

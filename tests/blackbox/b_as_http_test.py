@@ -41,7 +41,7 @@ def refused(answer, code, error):
     got, headers, body = answer
     assert (got, body['error']) == (code, error), body
     assert set(body) <= {'error', 'error_description', 'error_uri'}
-    assert headers['content-type'].startswith('application/json')
+    assert headers['content-type'] in ('application/json', 'application/ace+json')  # as it was asked
     assert headers['cache-control'] == 'no-store'  # RFC 6749 5.2
     assert body['error_description'].isascii() and '"' not in body['error_description']
     return body
@@ -331,7 +331,7 @@ def test_metadata(site):
     for name, path in (('token_endpoint', '/token'), ('introspection_endpoint', '/introspect'),
                        ('revocation_endpoint', '/revoke'), ('jwks_uri', '/jwks.json')):
         assert said[name] == site.url + path
-    assert said['grant_types_supported'] == ['client_credentials']
+    assert said['grant_types_supported'] == ['client_credentials', 'refresh_token']
     assert {'client_secret_basic', 'client_secret_post', 'private_key_jwt', 'self_signed_tls_client_auth'} <= \
         set(said['token_endpoint_auth_methods_supported'])
 
