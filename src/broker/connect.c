@@ -160,6 +160,22 @@ static enum status assign_client_id(struct shard *shard, char id[40], struct spa
     return reject(why, ST_INTERNAL, "random", "no client identifier could be made", 0);
 }
 
+/* MT-78 d. Where the administrator would rather have the client subscribe again, and see then what is refused. */
+static bool lost_too_much(const struct session *s, const struct grant *grant)
+{
+    return s->shard->settings->resume_whole && !session_is_covered(s, grant);
+}
+
+/* MT-78 c: the same token again, another in its place, or the session's first. */
+static const char *compare_tokens(const struct grant *stored, const struct grant *grant)
+{
+    if (grant->token == NULL)
+        return "none";
+    if (stored == NULL || stored->token == NULL)
+        return "first";
+    return memcmp(stored->token->hash, grant->token->hash, TOKEN_HASH_LEN) == 0 ? "same" : "replaced";
+}
+
 /* MQTT5 [MQTT-3.1.2-4] to [MQTT-3.1.2-6], MT-71, MT-72. */
 static enum status find_session(struct conn *c, const struct mqtt_connect *connect, const struct grant *grant,
                                 struct session **ret_session, bool *ret_present, struct why *why)
@@ -189,7 +205,7 @@ static enum status find_session(struct conn *c, const struct mqtt_connect *conne
         if (s->conn != NULL)
             take_over(s);
         s = session_find(shard, id); /* it may have ended with its connection */
-        if (s != NULL && (connect->clean_start || yields)) {
+        if (s != NULL && (connect->clean_start || yields || lost_too_much(s, grant))) {
             session_end(s);
             s = NULL;
         }
@@ -216,7 +232,7 @@ static enum status take_will(const struct conn *c, const struct mqtt_connect *co
     st = authz_will(&az, connect->will.topic, why);
     if (st != ST_OK)
         return st;
-    if (will_new(&connect->will, grant->until_s, ret_will) != ST_OK)
+    if (will_new(&connect->will, ret_will) != ST_OK)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     return ST_OK;
 }
@@ -240,6 +256,7 @@ static enum status open_session(struct conn *c, const struct mqtt_connect *conne
     struct grant *grant = NULL;
     struct will *will = NULL;
     struct session *s;
+    const char *compared;
     bool present;
     enum status st = grant_new(c->ace.token, c->shard->settings->tokens, c->shard->now, &grant, why);
 
@@ -254,6 +271,7 @@ static enum status open_session(struct conn *c, const struct mqtt_connect *conne
         will_free(will);
         return st;
     }
+    compared = compare_tokens(s->grant, grant);
     session_attach(s, c);
     s->will = will;
     (void)session_set_grant(s, TAKE(grant)); /* of a continued session: MT-78 d */
@@ -266,8 +284,9 @@ static enum status open_session(struct conn *c, const struct mqtt_connect *conne
     if (s->grant->token != NULL)
         STATS_INC(&c->shard->stats, tokens_accepted);
     log_event(&c->log, LOG_INFO, "client_connected", F_SPAN("subject", grant_subject(s->grant)),
-              F_STR("session", present ? "continued" : "new"), F_I64("keep_alive_s", c->keep_alive_ms / 1500),
-              F_I64("session_expiry_s", s->expiry_s));
+              F_STR("session", present ? "continued" : "new"), F_STR("token", compared),
+              F_STR("mqtt", c->version == MQTT_5 ? "5" : "3.1.1"),
+              F_I64("keep_alive_s", c->keep_alive_ms / 1500), F_I64("session_expiry_s", s->expiry_s));
     session_resend(s);
     return ST_OK;
 }

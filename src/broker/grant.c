@@ -76,6 +76,26 @@ bool grant_same_owner(const struct grant *a, const struct grant *b)
     return memcmp(s->cnf_thumbprint, t->cnf_thumbprint, sizeof s->cnf_thumbprint) == 0;
 }
 
+int64_t grant_until_wall(const struct grant *grant, struct now now)
+{
+    if (grant->until_s != TIME_NEVER || grant->until_ms == TIME_NEVER)
+        return grant->until_s;
+    return now.wall.s + (grant->until_ms - now.mono.ms) / MS_PER_S;
+}
+
+uint64_t token_tag_of(const uint8_t hash[TOKEN_HASH_LEN])
+{
+    uint64_t tag;
+
+    memcpy(&tag, hash, sizeof tag);
+    return tag != 0 ? tag : 1;
+}
+
+uint64_t grant_tag(const struct grant *grant)
+{
+    return grant->token == NULL ? 0 : token_tag_of(grant->token->hash);
+}
+
 struct span grant_subject(const struct grant *grant)
 {
     if (grant->token == NULL)

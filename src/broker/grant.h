@@ -37,6 +37,13 @@ bool grant_expired(const struct grant *grant, struct now now);
  * The Client Identifier is anybody's to claim (MT-60), so this guards what is kept under it. */
 bool grant_same_owner(const struct grant *a, const struct grant *b);
 
+/* Its end by the calendar, whichever clock it goes by; TIME_NEVER. */
+int64_t grant_until_wall(const struct grant *grant, struct now now);
+
+/* A few bytes of the hash that stand for its token where there is no room for more; 0 without a token. */
+uint64_t grant_tag(const struct grant *grant);
+uint64_t token_tag_of(const uint8_t hash[TOKEN_HASH_LEN]);
+
 /* For the log: sub, else client_id, else empty. */
 struct span grant_subject(const struct grant *grant);
 

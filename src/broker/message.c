@@ -50,6 +50,7 @@ enum status message_new(const struct message_parts *parts, struct message **ret_
     m->publisher = parts->publisher;
     m->expires_ms = parts->expires_ms;
     m->token_until_s = parts->token_until_s;
+    m->token_tag = parts->token_tag;
     m->wire_len = (uint32_t)total;
     m->topic_len = (uint16_t)parts->topic.len;
 

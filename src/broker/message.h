@@ -22,7 +22,8 @@ struct message {
     uint64_t publisher; /* session number of the publisher, for No Local; unique over all shards */
     int64_t expires_ms; /* mono: Message Expiry Interval; TIME_NEVER without one */
     int64_t
-        token_until_s; /* wall: end of the publisher's token, bounds a retained copy (MT-111); or TIME_NEVER */
+        token_until_s;  /* wall: end of the publisher's token, bounds a retained copy (MT-111); or TIME_NEVER */
+    uint64_t token_tag; /* of a retained one: stands for that token, see grant_tag(); 0: none */
     uint32_t wire_len;
     uint32_t topic_at; /* offsets into wire */
     uint32_t properties_at;
@@ -43,6 +44,7 @@ struct message_parts {
     uint64_t publisher;
     int64_t expires_ms;
     int64_t token_until_s;
+    uint64_t token_tag;
 };
 
 enum status message_new(const struct message_parts *parts, struct message **ret_message) MUST_CHECK;

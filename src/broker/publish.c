@@ -79,7 +79,7 @@ static enum status make_message(struct conn *c, const struct mqtt_publish *p, st
         .retain = p->retain,
         .publisher = c->session->number,
         .expires_ms = TIME_NEVER,
-        .token_until_s = c->session->grant->until_s,
+        .token_until_s = TIME_NEVER,
     };
 
     if (p->properties.has != 0) {
@@ -91,6 +91,8 @@ static enum status make_message(struct conn *c, const struct mqtt_publish *p, st
     }
     if (mqtt_has(&p->properties, PROP_MESSAGE_EXPIRY))
         parts.expires_ms = c->shard->now.mono.ms + (int64_t)p->properties.message_expiry_s * MS_PER_S;
+    if (p->retain)
+        retained_bound(c->session, &parts);
     return message_new(&parts, ret_message);
 }
 

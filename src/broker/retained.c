@@ -14,12 +14,23 @@ struct retained_node {
     struct retained_node **link; /* what points at this one among its siblings */
     struct message *message;     /* NULL: only on the way to others */
     struct list round;           /* of all nodes with a message, for the purge */
+    struct list kin;             /* of those published on the same token */
+    struct publisher *publisher; /* NULL: without a token */
+};
+
+/* One token and what was published on it. */
+struct publisher {
+    struct table_node node; /* in store->publishers */
+    uint64_t tag;
+    size_t refs; /* its messages, and whoever is looking at it */
+    struct list kin;
 };
 
 struct retained {
     struct level_trie trie;
     struct retained_limits limits;
     struct list round;
+    struct table publishers;
     size_t count;
     size_t message_bytes;
 };
@@ -31,6 +42,11 @@ enum status retained_new(struct hash_key key, struct retained_limits limits, str
     struct retained *store = calloc(1, sizeof *store);
 
     if (store == NULL || trie_init(&store->trie, key, sizeof(struct retained_node)) != ST_OK) {
+        free(store);
+        return ST_NO_MEMORY;
+    }
+    if (table_init(&store->publishers, key) != ST_OK) {
+        trie_done(&store->trie);
         free(store);
         return ST_NO_MEMORY;
     }
@@ -49,6 +65,9 @@ void retained_free(struct retained *store)
     for (struct trie_node *n = trie_next(&store->trie, NULL); n != NULL; n = trie_next(&store->trie, n))
         message_unref(((struct retained_node *)n)->message);
     trie_done(&store->trie);
+    for (struct table_node *n; (n = table_take_any(&store->publishers)) != NULL;)
+        free(CONTAINER_OF(n, struct publisher, node));
+    table_done(&store->publishers);
     free(store);
 }
 
@@ -59,7 +78,7 @@ size_t retained_count(const struct retained *store)
 
 size_t retained_bytes(const struct retained *store)
 {
-    return store->message_bytes + store->trie.bytes;
+    return store->message_bytes + store->trie.bytes + store->publishers.count * sizeof(struct publisher);
 }
 
 /* ---- nodes ---- */
@@ -106,6 +125,7 @@ static struct retained_node *add_child(struct retained *store, struct retained_n
     if (node == NULL)
         return NULL;
     list_init(&node->round);
+    list_init(&node->kin);
     node->sibling = parent->first_child;
     node->link = &parent->first_child;
     if (node->sibling != NULL)
@@ -133,10 +153,52 @@ static struct retained_node *make_node(struct retained *store, struct span topic
     return node;
 }
 
+/* ---- whose message it is ---- */
+
+static bool has_tag(const struct table_node *node, const void *tag)
+{
+    return CONTAINER_OF(node, struct publisher, node)->tag == *(const uint64_t *)tag;
+}
+
+static struct publisher *publisher_find(const struct retained *store, uint64_t tag)
+{
+    struct table_node *node = table_find(
+        &store->publishers, table_hash(&store->publishers, span_of(&tag, sizeof tag)), has_tag, &tag);
+
+    return node == NULL ? NULL : CONTAINER_OF(node, struct publisher, node);
+}
+
+/* A reference. */
+static struct publisher *publisher_take(struct retained *store, uint64_t tag)
+{
+    struct publisher *p = publisher_find(store, tag);
+
+    if (p == NULL) {
+        p = calloc(1, sizeof *p);
+        if (p == NULL)
+            return NULL;
+        p->tag = tag;
+        list_init(&p->kin);
+        table_insert(&store->publishers, &p->node, table_hash(&store->publishers, span_of(&tag, sizeof tag)));
+    }
+    p->refs++;
+    return p;
+}
+
+static void publisher_release(struct retained *store, struct publisher *p)
+{
+    if (p == NULL || --p->refs > 0)
+        return;
+    table_remove(&store->publishers, &p->node);
+    free(p);
+}
+
 /* ---- one message ---- */
 
 static void drop_message(struct retained *store, struct retained_node *node)
 {
+    list_remove(&node->kin);
+    publisher_release(store, TAKE(node->publisher));
     list_remove(&node->round);
     store->count--;
     store->message_bytes -= message_size(node->message);
@@ -167,13 +229,22 @@ enum status retained_set(struct retained *store, const struct message *message, 
     struct retained_node *node = make_node(store, topic.s);
     if (node == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    struct publisher *publisher = message->token_tag == 0 ? NULL : publisher_take(store, message->token_tag);
+    if (publisher == NULL && message->token_tag != 0) {
+        prune(store, node);
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    }
     size_t less_bytes = node->message == NULL ? 0 : message_size(node->message);
     if (more_bytes > less_bytes && over_limits(store, node->message == NULL, more_bytes - less_bytes)) {
+        publisher_release(store, publisher);
         prune(store, node);
         return reject(why, ST_QUOTA, "max_retained", "no room for another retained message", 0);
     }
     if (node->message != NULL)
         drop_message(store, node);
+    if (publisher != NULL)
+        list_append(&publisher->kin, &node->kin);
+    node->publisher = publisher;
     node->message = message_ref(message);
     list_append(&store->round, &node->round);
     store->count++;
@@ -216,6 +287,24 @@ size_t retained_purge(struct retained *store, struct now now, size_t budget)
         prune(store, node);
         dropped++;
     }
+    return dropped;
+}
+
+size_t retained_revoke(struct retained *store, uint64_t token_tag)
+{
+    struct publisher *p = publisher_find(store, token_tag);
+    size_t dropped = 0;
+
+    if (p == NULL)
+        return 0;
+    p->refs++;
+    for (; !list_empty(&p->kin); dropped++) {
+        struct retained_node *node = CONTAINER_OF(p->kin.next, struct retained_node, kin);
+
+        drop_message(store, node);
+        prune(store, node);
+    }
+    publisher_release(store, p);
     return dropped;
 }
 

@@ -40,6 +40,9 @@ typedef bool retained_visit(void *ctx, const struct message *message);
 size_t retained_query(const struct retained *store, struct topic_filter filter, struct now now,
                       retained_visit *visit, void *ctx);
 
+/* Drops what was published on this token (message.h), which is no longer valid: MT-111; returns how many. */
+size_t retained_revoke(struct retained *store, uint64_t token_tag);
+
 /* Looks at up to `budget` messages, round and round, and drops the expired ones; returns how many. */
 size_t retained_purge(struct retained *store, struct now now, size_t budget);
 

@@ -314,6 +314,45 @@ static void a_random_life_agrees_with_a_list(void **state UNUSED)
     free(life);
 }
 
+static enum status set_on(struct retained *store, const char *topic, uint64_t token_tag)
+{
+    struct message_parts parts = { .topic = span_of_str(topic),
+                                   .payload = SPAN("x"),
+                                   .retain = true,
+                                   .expires_ms = TIME_NEVER,
+                                   .token_until_s = TIME_NEVER,
+                                   .token_tag = token_tag };
+    struct message *m = NULL;
+    enum status st;
+
+    assert_int_equal(message_new(&parts, &m), ST_OK);
+    st = retained_set(store, m, at(0, 0), NULL);
+    message_unref(m);
+    return st;
+}
+
+static void a_revoked_token_takes_its_messages_and_no_others(void **state UNUSED)
+{ /* MT-111 */
+    struct retained *store = store_new(LIMITS);
+    size_t empty = retained_bytes(store);
+
+    assert_int_equal(set_on(store, "a/1", 7), ST_OK);
+    assert_int_equal(set_on(store, "a/2", 7), ST_OK);
+    assert_int_equal(set_on(store, "a/2", 7), ST_OK); /* in its own place */
+    assert_int_equal(set_on(store, "a/3", 7), ST_OK);
+    assert_int_equal(set_on(store, "a/3", 8), ST_OK); /* another's in its place */
+    assert_int_equal(set_on(store, "a/4", 0), ST_OK);
+    assert_int_equal(retained_revoke(store, 7), 2);
+    assert_int_equal(retained_revoke(store, 7), 0);
+    assert_int_equal(retained_revoke(store, 0), 0); /* of no token */
+    assert_int_equal(retained_count(store), 2);
+    assert_true(retained_clear(store, (struct topic_name){ SPAN("a/3") }));
+    assert_true(retained_clear(store, (struct topic_name){ SPAN("a/4") }));
+    assert_int_equal(retained_revoke(store, 8), 0);
+    assert_int_equal(retained_bytes(store), empty);
+    retained_free(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +363,7 @@ int main(void)
         cmocka_unit_test(depth_is_limited),
         cmocka_unit_test(making_room_does_not_disturb_the_newcomer),
         cmocka_unit_test(a_random_life_agrees_with_a_list),
+        cmocka_unit_test(a_revoked_token_takes_its_messages_and_no_others),
     };
     load();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,6 +71,16 @@ static bool post_message(struct shard *shard, unsigned to, enum shard_msg_kind k
     return true;
 }
 
+void retained_bound(const struct session *s, struct message_parts *parts)
+{
+    const struct shard *shard = s->shard;
+
+    if (shard->settings->keep_retained)
+        return;
+    parts->token_until_s = grant_until_wall(s->grant, shard->now);
+    parts->token_tag = grant_tag(s->grant);
+}
+
 unsigned retained_owner(const struct shard *shard, struct span topic)
 {
     return shard->count == 1 ? 0 : (unsigned)(siphash(shard->settings->home_key, topic) % shard->count);

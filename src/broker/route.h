@@ -10,6 +10,9 @@ void route_publish(struct shard *shard, const struct message *m);
 /* Came from another shard: for our own sessions only. */
 void route_deliver(struct shard *shard, const struct message *m);
 
+/* How long a retained copy of what is published for this session may live, and on which token (MT-111): the grant in
+ * force now, not one that takes its place later (docs/decisions/0011). */
+void retained_bound(const struct session *s, struct message_parts *parts);
 /* Where the retained message of a topic lives. */
 unsigned retained_owner(const struct shard *shard, struct span topic);
 void retained_store(struct shard *shard, const struct message *m);

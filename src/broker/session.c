@@ -134,6 +134,28 @@ static void check_will(struct session *s, const struct authz *az)
     s->will = NULL;
 }
 
+/* Leaves the filter in shard->text. */
+static enum status still_allowed(struct subscription *sub, const struct authz *az, struct why *why)
+{
+    struct buf *filter = &sub->session->shard->text;
+
+    buf_reset(filter);
+    topic_tree_filter(&sub->in_tree, filter);
+    if (!buf_ok(filter))
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    return authz_subscribe(az, (struct topic_filter){ buf_span(filter) }, why);
+}
+
+bool session_is_covered(const struct session *s, const struct grant *grant)
+{
+    struct authz az = { grant, s->shard->settings->public_scope, s->shard->now };
+
+    LIST_EACH (it, &s->subscriptions)
+        if (still_allowed(CONTAINER_OF(it, struct subscription, link), &az, NULL) != ST_OK)
+            return false;
+    return true;
+}
+
 uint32_t session_set_grant(struct session *s, struct grant *grant)
 {
     struct authz az;
@@ -147,14 +169,10 @@ uint32_t session_set_grant(struct session *s, struct grant *grant)
     check_will(s, &az);
     LIST_EACH_SAFE (it, &s->subscriptions) {
         struct subscription *sub = CONTAINER_OF(it, struct subscription, link);
-        struct buf *filter = &s->shard->text;
+        const struct buf *filter = &s->shard->text;
         struct why why = { 0 };
-        enum status st;
+        enum status st = still_allowed(sub, &az, &why);
 
-        buf_reset(filter);
-        topic_tree_filter(&sub->in_tree, filter);
-        st = buf_ok(filter) ? authz_subscribe(&az, (struct topic_filter){ buf_span(filter) }, &why)
-                            : reject(&why, ST_NO_MEMORY, "memory", "out of memory", 0);
         if (st == ST_OK)
             continue;
         log_event(s->shard->log, LOG_NOTICE, "subscription_lost", F_SPAN("client_id", session_client_id(s)),
@@ -182,11 +200,15 @@ void session_publish_will(struct session *s)
 {
     CLEANUP(message_unrefp)
     struct message *m = NULL;
+    struct message_parts parts;
 
     timer_stop(&s->shard->timers, &s->will_timer);
     if (s->will == NULL)
         return;
-    if (will_message(s->will, s->number, s->shard->now, &m) == ST_OK) {
+    parts = will_parts(s->will, s->number, s->shard->now);
+    if (parts.retain)
+        retained_bound(s, &parts);
+    if (message_new(&parts, &m) == ST_OK) {
         log_event(s->shard->log, LOG_INFO, "will_published", F_SPAN("client_id", session_client_id(s)),
                   F_SPAN("topic", message_topic(m)));
         STATS_INC(&s->shard->stats, wills_published);

@@ -78,6 +78,8 @@ enum status session_new(struct shard *shard, struct span client_id, struct sessi
 /* Ends it now: subscriptions and messages go, a Will still waiting is published (MQTT5 [MQTT-3.1.2-8]). */
 void session_end(struct session *s);
 
+/* Whether this grant would leave every subscription where it is. */
+bool session_is_covered(const struct session *s, const struct grant *grant);
 /* Another grant for this session, from a CONNECT or a re-authentication: takes the reference, restarts the timer,
  * checks every subscription again and drops what is no longer covered (MT-107); returns how many. The Will goes
  * as well if its topic is not covered any more. */

@@ -12,6 +12,7 @@ static const char *const durabilities[] = { "none", NULL };
 static const char *const losses[] = { "drop", "disconnect", NULL };
 static const char *const claim_forms[] = { "aif", "emqx_acl", NULL };
 static const char *const clocks[] = { "trusted", "untrusted", NULL };
+static const char *const resume_losses[] = { "drop", "new", NULL };
 static const char *const certificate_wishes[] = { "none", "optional", "required", NULL };
 
 /* clang-format off */
@@ -206,6 +207,11 @@ static const struct config_setting rows[] = {
 
     { "session.continuation", CONFIG_BOOL, S(session_continuation), .dflt = "true",
       .help = "Sessions may outlive their connection." },
+    { "session.lost_subscriptions", CONFIG_ENUM, S(session_lost_subscriptions), .dflt = "drop",
+      .choices = resume_losses,
+      .help = "What becomes of a session when its client comes back with a token that does not cover every subscription: "
+              "`drop` goes on without those, `new` begins a new session, so that the client subscribes again and sees "
+              "what is refused." },
     { "session.max_expiry", CONFIG_DURATION_S, S(session_max_expiry_s), .dflt = "7d", .max = 4294967295,
       .help = "The longest a session lives without a connection." },
     { "session.v3_max_expiry", CONFIG_DURATION_S, S(session_v3_max_expiry_s), .dflt = "1d", .max = 4294967295,
@@ -252,6 +258,8 @@ static const struct config_setting rows[] = {
 
     { "retained.max_messages", CONFIG_INT, S(retained_max_messages), .dflt = "100000", .max = 100000000,
       .unit = "messages", .help = "Retained messages altogether." },
+    { "retained.keep_after_token", CONFIG_BOOL, S(retained_keep_after_token), .dflt = "false",
+      .help = "Keep retained messages when the token they were published on ends or is revoked. RFC 9431 drops them." },
     { "retained.max_bytes", CONFIG_SIZE, S(retained_max_bytes), .dflt = "256m", .max = 1099511627776,
       .help = "Bytes of retained messages altogether." },
     { NULL },
@@ -405,6 +413,7 @@ static void fill_limits(const struct broker_config *c, unsigned workers, struct 
     out->auth_timeout_ms = (uint32_t)c->auth_timeout_ms;
     out->max_keep_alive_s = (uint16_t)c->keep_alive_max_s;
     out->session_continuation = c->session_continuation;
+    out->resume_whole = c->session_lost_subscriptions == 1;
     out->max_session_expiry_s = (uint32_t)c->session_max_expiry_s;
     out->max_v3_expiry_s = (uint32_t)c->session_v3_max_expiry_s;
     out->max_guest_expiry_s = (uint32_t)c->session_guest_max_expiry_s;
@@ -421,6 +430,7 @@ static void fill_limits(const struct broker_config *c, unsigned workers, struct 
     out->max_topic_levels = (uint32_t)c->max_topic_levels;
     out->max_output_bytes = c->max_output_bytes;
     out->max_retained_messages = (uint32_t)share(c->retained_max_messages, workers);
+    out->keep_retained = c->retained_keep_after_token;
     out->max_retained_bytes = c->retained_max_bytes / workers;
 }
 

@@ -73,6 +73,7 @@ struct broker_config {
     int lost_subscriptions; /* 0 drop, 1 disconnect */
 
     bool session_continuation;
+    int session_lost_subscriptions; /* 0 drop, 1 new */
     int64_t session_max_expiry_s, session_v3_max_expiry_s, session_guest_max_expiry_s, session_max_inflight,
         session_max_queue_messages, session_max_subscriptions;
     size_t session_max_queue_bytes;
@@ -84,6 +85,7 @@ struct broker_config {
 
     int64_t retained_max_messages;
     size_t retained_max_bytes;
+    bool retained_keep_after_token;
 };
 
 extern const struct config_table broker_config_table;

@@ -57,6 +57,7 @@ static void the_defaults_of_the_file_are_those_of_the_core(void **state)
     assert_int_equal(from_file.auth_timeout_ms, own.auth_timeout_ms);
     assert_int_equal(from_file.max_keep_alive_s, own.max_keep_alive_s);
     assert_int_equal(from_file.session_continuation, own.session_continuation);
+    assert_int_equal(from_file.resume_whole, own.resume_whole);
     assert_int_equal(from_file.max_session_expiry_s, own.max_session_expiry_s);
     assert_int_equal(from_file.max_guest_expiry_s, own.max_guest_expiry_s);
     assert_int_equal(from_file.max_v3_expiry_s, own.max_v3_expiry_s);
@@ -75,6 +76,7 @@ static void the_defaults_of_the_file_are_those_of_the_core(void **state)
     assert_int_equal(from_file.max_topic_levels, own.max_topic_levels);
     assert_int_equal(from_file.max_output_bytes, own.max_output_bytes);
     assert_int_equal(from_file.max_retained_messages, own.max_retained_messages);
+    assert_int_equal(from_file.keep_retained, own.keep_retained);
     assert_int_equal(from_file.max_retained_bytes, own.max_retained_bytes);
     assert_int_equal(from_file.send_hints, own.send_hints);
     assert_int_equal(from_file.check_client_id_owner, own.check_client_id_owner);

@@ -103,7 +103,9 @@ struct shard_settings {
     uint32_t connect_timeout_ms; /* from accept to CONNECT */
     uint32_t auth_timeout_ms;    /* from challenge to answer, and for a token resolution */
 
-    uint16_t max_keep_alive_s;     /* a client asking for more, or for none, gets this; 0: no cap */
+    uint16_t max_keep_alive_s; /* a client asking for more, or for none, gets this; 0: no cap */
+    bool
+        resume_whole; /* a session whose subscriptions the new token does not all cover is not continued (MT-78 d) */
     bool session_continuation;     /* false: every session ends with its connection (D-25) */
     uint32_t max_session_expiry_s; /* UINT32_MAX: no cap */
     uint32_t max_v3_expiry_s;     /* the same for clients of MQTT 3.1.1, which name no end themselves (MT-77) */
@@ -121,6 +123,7 @@ struct shard_settings {
     uint32_t max_topic_levels;
     size_t max_output_bytes; /* per connection: beyond, QoS 0 is dropped and QoS 1, 2 stay queued */
     uint32_t max_retained_messages;
+    bool keep_retained; /* beyond the publisher's token: not MT-111 */
     size_t max_retained_bytes;
 
     /* ACE */

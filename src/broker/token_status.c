@@ -112,6 +112,8 @@ void token_status_news(struct shard *shard, const uint8_t *hash, struct token *t
     struct list found, *link;
 
     list_init(&found);
+    if (token == NULL) /* what was published on it is not served any more (MT-111) */
+        (void)retained_revoke(shard->retained, token_tag_of(hash));
     take_sessions(shard, hash, &found);
     while ((link = list_shift(&found)) !=
            NULL) { /* nothing here ends a session: conn_reap() does, afterwards */

@@ -8,7 +8,6 @@ struct will {
     bool has_expiry;
     bool retain;
     uint8_t qos;
-    int64_t token_until_s;
     size_t topic_len, properties_len, payload_len;
     uint8_t bytes[]; /* topic, properties, payload */
 };
@@ -20,7 +19,7 @@ static size_t put_at(uint8_t *p, size_t at, struct span s)
     return at + s.len;
 }
 
-enum status will_new(const struct mqtt_will *from, int64_t token_until_s, struct will **ret_will)
+enum status will_new(const struct mqtt_will *from, struct will **ret_will)
 {
     CLEANUP(buf_done)
     struct buf properties;
@@ -42,7 +41,6 @@ enum status will_new(const struct mqtt_will *from, int64_t token_until_s, struct
                         .expiry_s = from->properties.message_expiry_s,
                         .retain = from->retain,
                         .qos = from->qos,
-                        .token_until_s = token_until_s,
                         .topic_len = from->topic.s.len,
                         .properties_len = block.len,
                         .payload_len = from->payload.len };
@@ -68,11 +66,11 @@ struct topic_name will_topic(const struct will *will)
     return (struct topic_name){ span_of(will->bytes, will->topic_len) };
 }
 
-enum status will_message(const struct will *will, uint64_t publisher, struct now now,
-                         struct message **ret_message)
+struct message_parts will_parts(const struct will *will, uint64_t publisher, struct now now)
 {
     const uint8_t *properties = will->bytes + will->topic_len;
-    struct message_parts parts = {
+
+    return (struct message_parts){
         .topic = will_topic(will).s,
         .properties = span_of(properties, will->properties_len),
         .payload = span_of(properties + will->properties_len, will->payload_len),
@@ -80,8 +78,6 @@ enum status will_message(const struct will *will, uint64_t publisher, struct now
         .retain = will->retain,
         .publisher = publisher,
         .expires_ms = will->has_expiry ? now.mono.ms + (int64_t)will->expiry_s * MS_PER_S : TIME_NEVER,
-        .token_until_s = will->token_until_s,
+        .token_until_s = TIME_NEVER,
     };
-
-    return message_new(&parts, ret_message);
 }

@@ -9,15 +9,14 @@
 
 struct will;
 
-/* Copies everything from the CONNECT. `token_until_s`: end of the token that allowed it, bounds a retained copy. */
-enum status will_new(const struct mqtt_will *from, int64_t token_until_s, struct will **ret_will) MUST_CHECK;
+/* Copies everything from the CONNECT. */
+enum status will_new(const struct mqtt_will *from, struct will **ret_will) MUST_CHECK;
 void will_free(struct will *will);
 
 uint32_t will_delay_s(const struct will *will);
 struct topic_name will_topic(const struct will *will);
 
-/* The message to publish now. */
-enum status will_message(const struct will *will, uint64_t publisher, struct now now,
-                         struct message **ret_message) MUST_CHECK;
+/* What to publish now; spans point into the Will. A retained one still wants its bound: retained_bound(). */
+struct message_parts will_parts(const struct will *will, uint64_t publisher, struct now now);
 
 #endif
