@@ -373,6 +373,11 @@ static enum status check(const void *settings, struct buf *problem)
         check_as(as_config_at(c, i), i, problem);
     if (c->authorization_servers.count > 0 && c->audiences.count == 0)
         put_str(problem, "audiences: at least one, or no token would be meant for this broker (AF-63)\n");
+    if (c->revocation_max_stale_s > 0 &&
+        c->revocation_max_stale_s * MS_PER_S <= c->revocation_wait_s * MS_PER_S + c->as_timeout_ms)
+        put_str(problem,
+                "revocation.max_stale: must be longer than `revocation.wait` and `token.as_timeout` together, "
+                "or a server that has nothing to say is taken for a silent one\n");
     for (size_t i = 0; i < c->public_topics.count; i++)
         check_public_topic(&topics[i], i, problem);
     return problem->len == before ? ST_OK : ST_MALFORMED;

@@ -172,6 +172,7 @@ static void authorization_servers_that_could_not_work_are_refused(void **state)
     refuse_settings(TLS_LISTENER "authorization_servers: [{issuer: x, jwks_file: f, pinned_pubkey: abc}]\n"
                                  "audiences: [rs]\n",
                     "sha256//");
+    refuse_settings(TLS_LISTENER "revocation: { max_stale: 35s, wait: 30s }\n", "revocation.max_stale");
 }
 
 static void rules_for_claims_are_none_unless_one_is_set(void **state)

@@ -110,15 +110,13 @@ static int64_t next_ms(const struct status_feed *feed, const struct status_answe
 {
     if (!feed->has_list)
         return feed->settings.poll_ms;
-    if (a->full)
-        return first ? 0 : pause_ms(feed);
-    return further ? 0 : pause_ms(feed);
+    return first || (further && !a->full) ? 0 : pause_ms(feed);
 }
 
 static void take_answer(struct status_feed *feed, const struct status_answer *a,
                         const struct http_result *result)
 {
-    bool first = !feed->has_list;
+    bool first = !feed->has_list || !feed->reached; /* not to be held: nothing is said by its coming at once */
     bool further = a->has_cursor && (!feed->has_cursor || a->cursor != feed->cursor);
     if (a->full) {
         feed->has_list = true;
@@ -146,8 +144,9 @@ static void on_answer(void *ctx, const struct http_result *result)
         return;
     }
     if (result->code == 304) { /* only ever the answer to our ETag */
+        int64_t wait_ms = feed->reached ? pause_ms(feed) : 0;
         succeeded(feed);
-        ask_in(feed, pause_ms(feed));
+        ask_in(feed, wait_ms);
         return;
     }
     if (result->code == 400 && feed->has_list) /* it does not know our cursor, perhaps restored from a copy */
@@ -192,17 +191,19 @@ static void ask(struct status_feed *feed)
     buf_init(&url, strlen(s->uri) + 64);
     put_url(feed, &url);
     (void)snprintf(prefer, sizeof prefer, "wait=%lld", (long long)s->wait_s);
+    /* After a failure without waiting: whether the server is there again is news in itself. */
+    bool hold = feed->has_list && feed->reached;
     struct http_call call = { .url = (const char *)url.p,
                               .accept = "application/ace-trl+json",
                               .user = s->user,
                               .password = s->password,
                               .ca_file = s->ca_file,
                               .pinned_pubkey = s->pinned_pubkey,
-                              .prefer = feed->has_list ? prefer : NULL,
+                              .prefer = hold ? prefer : NULL,
                               .if_none_match = feed->has_list && !feed->has_cursor && feed->etag[0] != '\0'
                                                    ? feed->etag
                                                    : NULL,
-                              .timeout_ms = s->timeout_ms + (feed->has_list ? s->wait_s * MS_PER_S : 0),
+                              .timeout_ms = s->timeout_ms + (hold ? s->wait_s * MS_PER_S : 0),
                               .max_response = STATUS_ANSWER_MAX };
     feed->asked = loop_now(feed->loop).mono;
     enum status st = buf_ok(&url) ? http_start(feed->http, &call, on_answer, feed, &feed->pending, &why)

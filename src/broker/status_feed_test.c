@@ -74,6 +74,10 @@ static void serve(void *ctx, const struct http_request *request, struct http_rep
         w->diffs++;
     else
         w->fulls++;
+    if (w->code == 200 && diff && w->diff == NULL && w->prefer[0] == '\0') {
+        put_fmt(&reply->body, "{\"diff_set\":[],\"cursor\":%s,\"more\":false}", w->query);
+        return;
+    }
     if (w->code == 200 && ((diff && w->diff == NULL) || (!diff && same))) {
         w->later = http_later_new(request, on_gone, w);
         assert_non_null(w->later);
@@ -293,10 +297,13 @@ static void a_server_that_goes_away_is_found_again(void **state)
     serve_again(&w);
     WAIT_FOR(&w, w.diffs > asked); /* from where it was: nothing is missed */
     assert_string_equal(w.query, "1");
-    WAIT_FOR(&w, w.later != NULL);
-    push(&w, 200, "{\"diff_set\":[[[],[\"" ONE "\"]]],\"cursor\":2,\"more\":false}");
+    assert_string_equal(w.prefer, ""); /* at once: that it is there again is news */
     WAIT_FOR(&w, w.reached == 2);
-    assert_int_equal(w.revoked, 1);
+    WAIT_FOR(&w, w.later != NULL);
+    assert_string_equal(w.prefer, "wait=30");
+    push(&w, 200, "{\"diff_set\":[[[],[\"" ONE "\"]]],\"cursor\":2,\"more\":false}");
+    WAIT_FOR(&w, w.revoked == 1);
+    assert_int_equal(w.reached, 2);
     assert_int_equal(w.lost, 1);
     world_done(&w);
 }
