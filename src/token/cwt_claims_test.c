@@ -387,30 +387,6 @@ static void tk4_the_as_puts_no_secret_into_a_signed_cwt_and_no_key_of_its_own(vo
     assert_int_equal(cwt.len, 0);
 }
 
-/* AF-76, AF-77: the bytes of cti */
-static void exi_sequences_are_read_from_cti(void **state)
-{
-    CLEANUP(buf_done)
-    struct buf cti;
-    CLEANUP(key_unrefp)
-    struct key *cnf = NULL;
-    uint64_t sequence = 0;
-
-    buf_init(&cti, 64);
-    assert_int_equal(key_generate(KEY_ED25519, &cnf), ST_OK);
-    assert_int_equal(token_exi_cti_write(SPAN("rs"), 7, &cti), ST_OK);
-    struct token_claims claims = issued(cnf, NULL);
-    claims.jti = buf_span(&cti);
-    claims.has_exp = false;
-    claims.has_exi = true;
-    claims.exi_s = 60;
-    CLEANUP(token_unrefp)
-    struct token *t = issue_and_verify(*state, &claims, ((struct fixture *)*state)->as, false);
-    assert_int_equal(token_exi_sequence(t, SPAN("rs"), &sequence), ST_OK);
-    assert_int_equal(sequence, 7);
-    assert_int_equal(token_exi_sequence(t, SPAN("sr"), &sequence), ST_MALFORMED);
-}
-
 /* TK-67 */
 static void tk67_no_encrypted_cwt_repeats_an_iv(void **state)
 {
@@ -455,7 +431,6 @@ int main(void)
         cmocka_unit_test(af18_without_a_clock_a_cnonce_is_required_and_a_length),
         cmocka_unit_test(what_the_as_issues_the_broker_accepts),
         cmocka_unit_test(tk4_the_as_puts_no_secret_into_a_signed_cwt_and_no_key_of_its_own),
-        cmocka_unit_test(exi_sequences_are_read_from_cti),
         cmocka_unit_test(tk67_no_encrypted_cwt_repeats_an_iv),
     };
     return cmocka_run_group_tests_name("token_cwt_claims", tests, fixture_setup, fixture_teardown);

@@ -118,34 +118,16 @@ enum status token_bind_key(const struct token *token, const struct key *key, str
     return st;
 }
 
-enum status token_exi_cti_write(struct span rs_id, uint64_t sequence, struct buf *out)
-{
-    put_bytes(out, rs_id);
-    put_u64(out, sequence);
-    return buf_ok(out) ? ST_OK : ST_TOO_LARGE;
-}
-
-enum status token_exi_cti_read(struct span cti, struct span rs_id, uint64_t *ret_sequence)
-{
-    if (cti.len != rs_id.len + EXI_SEQUENCE_LEN || !span_starts_with(cti, rs_id))
-        return ST_MALFORMED;
-    struct reader r = reader_make(span_cut(cti, rs_id.len, EXI_SEQUENCE_LEN), "AF-77");
-    uint64_t sequence = read_u64(&r);
-    if (!reader_ok(&r))
-        return ST_MALFORMED;
-    *ret_sequence = sequence;
-    return ST_OK;
-}
-
 enum status token_exi_jti_write(struct span rs_id, uint64_t sequence, struct buf *out)
 {
     CLEANUP(buf_done)
     struct buf raw;
 
     buf_init(&raw, EXI_RS_ID_MAX + EXI_SEQUENCE_LEN);
-    enum status st = token_exi_cti_write(rs_id, sequence, &raw);
-    if (st != ST_OK)
-        return st;
+    put_bytes(&raw, rs_id);
+    put_u64(&raw, sequence);
+    if (!buf_ok(&raw))
+        return ST_TOO_LARGE;
     base64url_encode(buf_span(&raw), out);
     return buf_ok(out) ? ST_OK : ST_TOO_LARGE;
 }
@@ -160,11 +142,12 @@ enum status token_exi_jti_read(struct span jti, struct span rs_id, uint64_t *ret
     st = base64url_decode(jti, &raw, NULL);
     if (st != ST_OK)
         return st == ST_NO_MEMORY ? st : ST_MALFORMED;
-    return token_exi_cti_read(buf_span(&raw), rs_id, ret_sequence);
-}
-
-enum status token_exi_sequence(const struct token *token, struct span rs_id, uint64_t *ret_sequence)
-{
-    return token->format == TOKEN_CWT ? token_exi_cti_read(token->jti, rs_id, ret_sequence)
-                                      : token_exi_jti_read(token->jti, rs_id, ret_sequence);
+    if (raw.len != rs_id.len + EXI_SEQUENCE_LEN || !span_starts_with(buf_span(&raw), rs_id))
+        return ST_MALFORMED;
+    struct reader r = reader_make(span_cut(buf_span(&raw), rs_id.len, EXI_SEQUENCE_LEN), "AF-77");
+    uint64_t sequence = read_u64(&r);
+    if (!reader_ok(&r))
+        return ST_MALFORMED;
+    *ret_sequence = sequence;
+    return ST_OK;
 }

@@ -74,9 +74,6 @@ enum status token_bind_key(const struct token *token, const struct key *key,
 bool token_end(const struct token *token, struct wall_time first_seen, struct wall_time *ret_end);
 
 /* exi tokens: cti = rs_id | 8-byte big-endian sequence number, and jti = base64url of that (AF-76, AF-77). */
-enum status token_exi_sequence(const struct token *token, struct span rs_id, uint64_t *ret_sequence) MUST_CHECK;
-enum status token_exi_cti_write(struct span rs_id, uint64_t sequence, struct buf *out) MUST_CHECK;
-enum status token_exi_cti_read(struct span cti, struct span rs_id, uint64_t *ret_sequence) MUST_CHECK;
 enum status token_exi_jti_write(struct span rs_id, uint64_t sequence, struct buf *out) MUST_CHECK;
 enum status token_exi_jti_read(struct span jti, struct span rs_id, uint64_t *ret_sequence) MUST_CHECK;
 
