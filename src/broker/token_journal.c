@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct token_journal {
     struct sql *sql;
@@ -115,7 +116,7 @@ enum status token_journal_new(const char *folder, struct token_store *store, voi
     }
     token_store_set_journal(store, wake, ctx);
     st = open_file(journal, path, now, why);
-    if (st == ST_IO && journal->sql != NULL) { /* there is a file, and it is broken */
+    if (st == ST_IO && access(path, R_OK | W_OK) == 0) { /* it is there and ours, so it is broken */
         sql_close(TAKE(journal->sql));
         if (set_aside(path, why))
             st = open_file(journal, path, now, why);

@@ -333,7 +333,8 @@ static enum status keep(struct token_store *store, struct token *token, struct s
     struct kept *k = NULL, *former;
     enum status st = former_of(store, token, now, &former, why);
 
-    if (st == ST_OK && former != NULL && memcmp(former->token->hash, token->hash, TOKEN_HASH_LEN) == 0) {
+    if (st == ST_OK && former != NULL && !token->by_introspection &&
+        memcmp(former->token->hash, token->hash, TOKEN_HASH_LEN) == 0) {
         former->used_ms = now.mono.ms; /* the very same again */
         out->change = former->change;
         return ST_OK;
