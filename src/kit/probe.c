@@ -7,7 +7,7 @@
 bool speaks_311(struct kit *k)
 {
     CLEANUP(buf_done)
-    struct buf body;
+    struct buf body = { 0 };
 
     if (k->v311 != 0)
         return k->v311 > 0;
