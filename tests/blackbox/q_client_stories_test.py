@@ -7,7 +7,7 @@ import stat
 import time
 
 import pytest
-from world import run_cli
+from world import WAIT, Daemon, program, run_cli
 
 AUDIENCE = 'broker.example'
 UNTRUSTED, NO_TOKEN = 6, 7
@@ -15,7 +15,7 @@ UNTRUSTED, NO_TOKEN = 6, 7
 
 @pytest.fixture(scope='module')
 def site(as_server, make_broker):
-    broker = make_broker(as_server=as_server, audience=AUDIENCE, workers=1)
+    broker = make_broker(as_server=as_server, audience=AUDIENCE, workers=1, **{'authz_info.enabled': True})
     broker.server = as_server
     return broker
 
@@ -26,13 +26,13 @@ numbers = itertools.count()
 class Machine:
     """A home of its own, and a registered client with a key or a secret in it."""
 
-    def __init__(self, site, home, name, secret=False, **members):
+    def __init__(self, site, home, name, secret=False, audience=AUDIENCE, **members):
         self.site, self.home, self.name = site, home, name
         self.env = {'HOME': str(home), 'XDG_CONFIG_HOME': str(home / 'config'), 'XDG_CACHE_HOME': str(home / 'cache')}
         self.broker = ['-h', 'localhost', '-p', str(site.port), '--cafile', site.ca]
         self.me = ['--client-id', name]
         if secret:
-            client = site.server.add_client(name, default_audience=AUDIENCE, **members)
+            client = site.server.add_client(name, default_audience=audience, **members)
             path = home / 'secret'
             path.write_text(client.secret)
             path.chmod(0o600)
@@ -40,12 +40,31 @@ class Machine:
         else:
             assert self.cli('key', 'new', str(home / 'key.pem')).returncode == 0
             jwk = json.loads(self.cli('key', 'show', '--json', str(home / 'key.pem')).stdout)
-            site.server.admin('client.add', client_id=name, default_audience=AUDIENCE, jwk=jwk, **members)
+            site.server.admin('client.add', client_id=name, default_audience=audience, jwk=jwk, **members)
             self.me += ['--key', str(home / 'key.pem')]
-        site.server.allow('client:' + name, AUDIENCE, name + '/#', 'pub', 'sub')
+        site.server.allow('client:' + name, audience, name + '/#', 'pub', 'sub')
 
     def cli(self, *words, **more):
         return run_cli(*words, env=self.env, **more)
+
+    def start(self, *words):
+        saved = dict(os.environ)
+        os.environ.update(self.env)
+        try:
+            return Daemon(program('symbolon'), words[0], *self.broker, *self.me, *words[1:])
+        finally:
+            os.environ.clear()
+            os.environ.update(saved)
+
+    def age(self, expires_in, life, **members):
+        """Makes the cached token older than it is; what was cached before."""
+        path, = (os.path.join(d, f) for d, _, names in os.walk(self.home / 'cache') for f in names)
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+        cached = json.load(open(path, encoding='utf-8'))
+        ends = int(time.time()) + expires_in
+        with open(path, 'w', encoding='utf-8') as f:
+            json.dump(dict(cached, expires_at=ends, obtained_at=ends - life, **members), f)
+        return cached
 
     def pub(self, *words):
         return self.cli('pub', *self.broker, *self.me, '-t', self.name + '/t', '-m', 'x', '-q', '1', '-d', *words)
@@ -96,6 +115,26 @@ def test_metadata_tell_where_tokens_are(site, machine):
     assert 'asking %s/token for a token' % site.server.url in done.stderr
 
 
+@pytest.fixture(scope='module')
+def clockless(as_server, make_broker):
+    broker = make_broker(as_server=as_server, audience='clockless.example', workers=1,
+                         **{'token.clock': 'untrusted', 'token.cnonce_life': '2s', 'authz_info.enabled': True})
+    broker.server = as_server
+    return broker
+
+
+@pytest.mark.parametrize('words', [['--as'], ['--trust-as']])
+@pytest.mark.parametrize('mode', ['exporter', 'challenge'])
+def test_a_token_without_the_nonce_that_a_broker_wants_is_fetched_once_more(clockless, tmp_path, words, mode):
+    """AF-17, AF-18, TK-64: cnonce from the hints into the request, in the token back to the broker"""
+    m = Machine(clockless, tmp_path, 'm%d' % next(numbers), audience='clockless.example')
+    done = m.pub(*words, clockless.server.url, '--pop', mode)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count('for a token') == (2 if words == ['--as'] else 1), done.stderr
+    done = m.pub(*words, clockless.server.url, '--pop', mode)  # the cached one: its nonce was its own
+    assert done.returncode == 0 and 'from the cache' in done.stderr, done.stderr
+
+
 # ---- forms ----
 
 @pytest.mark.parametrize('secret', [False, True])
@@ -143,22 +182,31 @@ def test_a_refresh_token_brings_the_next_token_for_the_same_key(site, machine, s
     site.server.admin('rs.set', rs_id=AUDIENCE, refresh=True)
     try:
         assert m.get(*words).returncode == 0
-        files = [os.path.join(d, f) for d, _, names in os.walk(m.home / 'cache') for f in names]
-        assert len(files) == 1 and stat.S_IMODE(os.stat(files[0]).st_mode) == 0o600
-
-        def end_now(**members):
-            cached = dict(json.load(open(files[0], encoding='utf-8')), expires_at=int(time.time()) - 1, **members)
-            with open(files[0], 'w', encoding='utf-8') as f:
-                json.dump(cached, f)
-            return cached
-
-        first = end_now()
+        first = m.age(expires_in=-1, life=100)
         done = m.pub('--as', site.server.url, *words)
         assert done.returncode == 0 and '(refresh)' in done.stderr, done.stderr
         assert 'of no use' not in done.stderr and first['refresh_token'] not in done.stderr
-        second = end_now(refresh_token='no-longer-good')
+        second = m.age(expires_in=-1, life=100, refresh_token='no-longer-good')
         assert second['access_token'] != first['access_token']
         done = m.pub('--as', site.server.url, *words)
         assert done.returncode == 0 and 'of no use' in done.stderr, done.stderr
     finally:
         site.server.admin('rs.set', rs_id=AUDIENCE, refresh=False)
+
+
+# ---- renewal where the proof is in the handshake ----
+
+@pytest.mark.parametrize('mode', ['rpk', 'psk', 'psk-kid'])
+def test_a_client_known_by_tls_comes_back_with_its_next_token(site, machine, mode):
+    """MT-23: there is no AUTH to renew it with; the session goes on over a new connection"""
+    m = machine(secret=mode != 'rpk')
+    assert m.get().returncode == 0
+    m.age(expires_in=8, life=100)  # so that renewal is due as soon as it is connected
+    reader = m.start('sub', '-t', m.name + '/#', '-q', '1', '--as', site.server.url, '--pop', mode, '-i', m.name, '-C', '1',
+                     '-x', '60', '-d')
+    site.daemon.event('client_connected', count=2, client_id=m.name)
+    done = m.pub('--as', site.server.url, '--pop', mode)
+    assert done.returncode == 0, done.stderr
+    assert reader.process.wait(WAIT) == 0, reader.log()
+    reader.reader.join()
+    assert 'x' in reader.lines and any('connecting again, with a new token' in l for l in reader.lines), reader.lines
