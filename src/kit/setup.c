@@ -133,6 +133,8 @@ static void our_settings(const struct kit_setup *s, struct buf *out)
             "  - issuer: \"%s/other\"\n"
             "    jwks_file: other-jwks.json\n"
             "token: {skew: 0s, as_timeout: 1s}\n"
+            "limits: {auth_timeout: 3s}\n"
+            "authz_info: {enabled: true, rate: 60000}\n"
             "public_topics:\n"
             "  - {filter: \"kit-public\", publish: true, subscribe: true}\n",
             s->issuer);
@@ -153,7 +155,7 @@ static void words(const struct kit_setup *s, struct buf *out)
             "Any other broker must be told: tokens of issuer %s for audience %s, keys in jwks.json,\n"
             "encrypted ones under shared.jwk; %s/other with other-jwks.json; and, if it can,\n"
             "the topic kit-public for everybody. Then:\n\n"
-            "  symbolon conformance broker HOST --dir %s\n",
+            "  symbolon conformance broker HOST --dir %s --auth-timeout 3000\n",
             s->dir, s->issuer, s->audience, s->issuer, s->dir);
 }
 
