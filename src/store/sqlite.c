@@ -227,10 +227,13 @@ enum status sql_open(const char *path, unsigned flags, struct sql **ret_sql, str
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_timeout(s->db, BUSY_MS);
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    st = sqlite_script(&s->base,
-                       "PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
-                       "PRAGMA secure_delete = ON;",
-                       why);
+    st = sqlite_script(
+        &s->base,
+        "PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
+        "PRAGMA secure_delete = ON;"
+        /* KiB it may take, if the database is that large: SQLite's own 2 MiB make every statement read. */
+        "PRAGMA cache_size = -65536;",
+        why);
     if (st == ST_OK)
         st = sqlite_script(
             &s->base, (flags & SQL_DURABLE) != 0 ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
