@@ -151,9 +151,8 @@ static void log_line(void *ctx, enum log_level level, struct span line)
 
 /* ---- bench ---- */
 
-static void make_keys(struct bench *b)
+static void make_verifier(struct bench *b, bool no_clock)
 {
-    uint8_t secret[32];
     struct jwk jwk = { .kid = SPAN("as-1"), .ops = UINT32_MAX };
     struct verifier_issuer issuers[] = { { .iss = SPAN(BENCH_ISS) }, { .iss = SPAN(BENCH_ISS2) } };
     struct span audience = SPAN(BENCH_AUD);
@@ -164,15 +163,11 @@ static void make_keys(struct bench *b)
                                       .n_audiences = 1,
                                       .shared_keys = &shared,
                                       .n_shared_keys = 1,
+                                      .no_clock = no_clock,
+                                      .require_cnonce = no_clock,
                                       .introspection = true };
     struct key *public_key;
 
-    assert_int_equal(key_generate(KEY_ED25519, &b->as_key), ST_OK);
-    assert_int_equal(key_generate(KEY_ED25519, &b->other_key), ST_OK);
-    for (size_t i = 0; i < sizeof secret; i++)
-        secret[i] = (uint8_t)(0xa0 + i);
-    assert_int_equal(key_new_secret(span_of(secret, sizeof secret), &b->shared, NULL), ST_OK);
-    assert_int_equal(key_generate(KEY_ED25519, &b->second_key), ST_OK);
     for (size_t i = 0; i < COUNT_OF(issuers); i++) {
         assert_int_equal(key_public(i == 0 ? b->as_key : b->second_key, &public_key), ST_OK);
         jwk.key = public_key;
@@ -181,9 +176,23 @@ static void make_keys(struct bench *b)
         key_unref(public_key);
     }
     shared.key = b->shared;
+    verifier_unref(TAKE(b->verifier));
     assert_int_equal(verifier_new(&config, &b->verifier, NULL), ST_OK);
     for (size_t i = 0; i < COUNT_OF(issuers); i++)
         jwks_unref(issuers[i].jwks);
+}
+
+static void make_keys(struct bench *b)
+{
+    uint8_t secret[32];
+
+    assert_int_equal(key_generate(KEY_ED25519, &b->as_key), ST_OK);
+    assert_int_equal(key_generate(KEY_ED25519, &b->other_key), ST_OK);
+    for (size_t i = 0; i < sizeof secret; i++)
+        secret[i] = (uint8_t)(0xa0 + i);
+    assert_int_equal(key_new_secret(span_of(secret, sizeof secret), &b->shared, NULL), ST_OK);
+    assert_int_equal(key_generate(KEY_ED25519, &b->second_key), ST_OK);
+    make_verifier(b, false);
 }
 
 static void make_shards(struct bench *b)
@@ -289,6 +298,17 @@ void bench_tokens(struct bench *b, const struct token_store_limits *limits)
     assert_int_equal(token_store_new(limits != NULL ? limits : &usual, secret, &b->tokens), ST_OK);
     b->settings.tokens = b->tokens;
     b->settings.authz_info = true;
+}
+
+void bench_without_clock(struct bench *b)
+{
+    struct token_store_limits limits;
+
+    make_verifier(b, true);
+    token_store_limits_init(&limits);
+    limits.need_cnonce = true;
+    bench_tokens(b, &limits);
+    b->settings.send_cnonce = true;
 }
 
 void bench_public(struct bench *b, const char *scope_json)

@@ -96,6 +96,8 @@ void bench_restart(struct bench *b);
 void bench_free(struct bench *b);
 /* A token store, empty; authz-info on. Before the first connection; NULL: the default limits. */
 void bench_tokens(struct bench *b, const struct token_store_limits *limits);
+/* The same for a broker that does not trust its clock and hands out cnonces. */
+void bench_without_clock(struct bench *b);
 void bench_public(struct bench *b, const char *scope_json); /* before the first connection; NULL: none */
 
 void bench_run(struct bench *b);
