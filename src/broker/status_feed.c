@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define RETRY_MAX_MS (60 * MS_PER_S)
+#define SOON_MS      100
 #define FULL_MS      (24 * 3600 * MS_PER_S)
 
 struct status_feed {
@@ -104,20 +105,23 @@ static int64_t pause_ms(const struct status_feed *feed)
     return took_ms >= feed->settings.wait_s * MS_PER_S / 2 ? 0 : feed->settings.poll_ms;
 }
 
-/* How soon to ask again. Only an answer that got us further is worth asking behind at once: no server, whatever it
- * answers, makes us ask without end. */
+/* How soon to ask again. An answer that got us further is worth asking behind: at once if it named changes, after a
+ * moment if it was a whole list, since a server may answer any number of those without anything having happened. */
 static int64_t next_ms(const struct status_feed *feed, const struct status_answer *a, bool first, bool further)
 {
     if (!feed->has_list)
         return feed->settings.poll_ms;
-    return first || (further && !a->full) ? 0 : pause_ms(feed);
+    if (first || further)
+        return a->full && !first ? SOON_MS : 0;
+    return pause_ms(feed);
 }
 
 static void take_answer(struct status_feed *feed, const struct status_answer *a,
                         const struct http_result *result)
 {
     bool first = !feed->has_list || !feed->reached; /* not to be held: nothing is said by its coming at once */
-    bool further = a->has_cursor && (!feed->has_cursor || a->cursor != feed->cursor);
+    bool further = (a->has_cursor && (!feed->has_cursor || a->cursor != feed->cursor)) ||
+                   (a->full && result->etag.p != NULL && !span_eq_str(result->etag, feed->etag));
     if (a->full) {
         feed->has_list = true;
         feed->last_full = loop_now(feed->loop).mono;
