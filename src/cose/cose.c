@@ -7,19 +7,10 @@
 #include "crypto/secret.h"
 #include "crypto/sign.h"
 
-#define MAC_KEY_MIN    32  /* RFC 9053 3.1: as long as the hash */
-#define PROTECTED_MAX  512 /* bytes of protected headers we write */
-#define HEADER_KEY_MAX (COSE_MAX_KID + 64)
+#define MAC_KEY_MIN   32 /* RFC 9053 3.1: as long as the hash */
+#define PROTECTED_MAX 16 /* bytes of protected headers we write: alg */
 
-enum label {
-    LABEL_ALG = 1,
-    LABEL_CRIT,
-    LABEL_CONTENT_TYPE,
-    LABEL_KID,
-    LABEL_IV,
-    LABEL_PARTIAL_IV,
-    LABEL_TYP = 16
-};
+enum label { LABEL_ALG = 1, LABEL_CRIT = 2, LABEL_KID = 4, LABEL_IV = 5, LABEL_PARTIAL_IV = 6, LABEL_TYP = 16 };
 
 /* clang-format off */
 /* alg                      kind           key          bytes  JOSE       tag  AEAD */
@@ -100,7 +91,7 @@ const char *sy_cose_jose_name(enum cose_alg alg)
 
 /* Both buckets of headers; the protected one is NULL when it is empty. */
 struct headers {
-    const struct cb *protected_, *open;
+    const struct cb *protected, *open;
 };
 
 static enum status malformed(struct why *why, const char *clause, const char *text)
@@ -120,16 +111,16 @@ static bool same_label(const struct cb *a, const struct cb *b)
 
 static enum status check_labels(const struct headers *h, struct why *why)
 {
-    for (size_t i = 0; i < cb_size(h->protected_); i++)
+    for (size_t i = 0; i < cb_size(h->protected); i++)
         for (size_t k = 0; k < cb_size(h->open); k++)
-            if (same_label(cb_key_at(h->protected_, i), cb_key_at(h->open, k)))
+            if (same_label(cb_key_at(h->protected, i), cb_key_at(h->open, k)))
                 return malformed(why, "TK-48", "a header in both buckets");
     return ST_OK;
 }
 
 static const struct cb *header(const struct headers *h, int64_t label)
 {
-    const struct cb *value = cb_get(h->protected_, label);
+    const struct cb *value = cb_get(h->protected, label);
     return value == NULL ? cb_get(h->open, label) : value;
 }
 
@@ -149,7 +140,7 @@ static enum status read_bytes_header(const struct headers *h, int64_t label, str
 
 static enum status read_alg(const struct headers *h, struct cose *out, struct why *why)
 {
-    const struct cb *value = cb_get(h->protected_, LABEL_ALG);
+    const struct cb *value = cb_get(h->protected, LABEL_ALG);
     int64_t number;
 
     if (cb_get(h->open, LABEL_ALG) != NULL)
@@ -195,15 +186,15 @@ static enum status read_buckets(const struct cb *array, struct cose *out, struct
     struct headers h = { .open = cb_at(array, 1) };
     enum status st;
 
-    if (!cb_as_bytes(cb_at(array, 0), &out->protected_))
+    if (!cb_as_bytes(cb_at(array, 0), &out->protected))
         return malformed(why, "RFC 9052 3", "the protected headers are no byte string");
-    if (out->protected_.len > 0) {
-        st = cb_parse(out->protected_, out->protected_.len, &out->owned[1], why);
+    if (out->protected.len > 0) {
+        st = cb_parse(out->protected, out->protected.len, &out->owned[1], why);
         if (st != ST_OK)
             return st;
         if (!cb_is(out->owned[1], CB_MAP))
             return malformed(why, "RFC 9052 3", "the protected headers are no map");
-        h.protected_ = out->owned[1];
+        h.protected = out->owned[1];
     }
     return read_headers(&h, out, why);
 }
@@ -268,19 +259,19 @@ void sy_cose_done(struct cose *cose)
 /* ---- what is signed, authenticated, or bound to the ciphertext ---- */
 
 /* [context, protected, external_aad, payload]; Enc_structure ends before the payload. Nobody here has external data. */
-static void put_structure(enum cose_kind kind, struct span protected_, struct span payload, struct buf *out)
+static void put_structure(enum cose_kind kind, struct span protected, struct span payload, struct buf *out)
 {
     cb_put_array(out, kinds[kind_row(kind)].items);
     cb_put_text(out, span_of_str(kinds[kind_row(kind)].context));
-    cb_put_bytes(out, protected_);
+    cb_put_bytes(out, protected);
     cb_put_bytes(out, SPAN_NONE);
     if (kind != COSE_ENCRYPT0)
         cb_put_bytes(out, payload);
 }
 
-static void structure_init(struct buf *b, struct span protected_, struct span payload)
+static void structure_init(struct buf *b, struct span protected, struct span payload)
 {
-    buf_init(b, protected_.len + payload.len + 64); /* heads and the context */
+    buf_init(b, protected.len + payload.len + 64); /* heads and the context */
 }
 
 static enum status not_opened(struct why *why)
@@ -309,8 +300,8 @@ static enum status verify(const struct alg_rule *rule, const struct cose *cose, 
     CLEANUP(buf_done)
     struct buf data;
 
-    structure_init(&data, cose->protected_, cose->content);
-    put_structure(cose->kind, cose->protected_, cose->content, &data);
+    structure_init(&data, cose->protected, cose->content);
+    put_structure(cose->kind, cose->protected, cose->content, &data);
     if (!buf_ok(&data))
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     if (cose->kind == COSE_MAC0)
@@ -326,10 +317,10 @@ static enum status decrypt(const struct alg_rule *rule, const struct cose *cose,
     struct buf aad;
     enum status st;
 
-    structure_init(&aad, cose->protected_, SPAN_NONE);
+    structure_init(&aad, cose->protected, SPAN_NONE);
     if (cose->iv.len != aead_nonce_len(rule->aead) || cose->content.len < rule->tag_len)
         return reject(why, ST_BAD_TOKEN, "TK-62", "IV or tag of the wrong length", 0);
-    put_structure(cose->kind, cose->protected_, SPAN_NONE, &aad);
+    put_structure(cose->kind, cose->protected, SPAN_NONE, &aad);
     if (!buf_ok(&aad))
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     size_t text_len = cose->content.len - rule->tag_len;
@@ -367,12 +358,12 @@ static void put_protected(enum cose_alg alg, struct buf *out)
 }
 
 /* Tag, array, both buckets: kid and IV say nothing that needs protection (RFC 8392 A has them there too). */
-static void put_front(enum cose_kind kind, struct span protected_, struct span kid, struct span iv,
+static void put_front(enum cose_kind kind, struct span protected, struct span kid, struct span iv,
                       struct buf *out)
 {
     cb_put_tag(out, kind);
     cb_put_array(out, kinds[kind_row(kind)].items);
-    cb_put_bytes(out, protected_);
+    cb_put_bytes(out, protected);
     cb_put_map(out, (size_t)(kid.p != NULL) + (size_t)(iv.p != NULL));
     if (kid.p != NULL) {
         cb_put_int(out, LABEL_KID);
@@ -393,15 +384,15 @@ static enum status finish(struct buf *out, size_t start, enum status st)
     return st == ST_OK ? ST_TOO_LARGE : st;
 }
 
-static enum status authenticate(enum cose_alg alg, const struct key *key, struct span protected_,
+static enum status authenticate(enum cose_alg alg, const struct key *key, struct span protected,
                                 struct span payload, uint8_t tag[SIG_MAX])
 {
     CLEANUP(buf_done)
     struct buf data;
     const struct alg_rule *rule = rule_of(alg);
 
-    structure_init(&data, protected_, payload);
-    put_structure(rule->kind, protected_, payload, &data);
+    structure_init(&data, protected, payload);
+    put_structure(rule->kind, protected, payload, &data);
     if (!buf_ok(&data))
         return ST_NO_MEMORY;
     return rule->kind == COSE_MAC0 ? hmac_sha256(key_secret(key), buf_span(&data), tag)
@@ -412,19 +403,19 @@ static enum status make(enum cose_alg alg, const struct key *key, struct span ki
                         struct buf *out)
 {
     CLEANUP(buf_done)
-    struct buf protected_;
+    struct buf protected;
     const struct alg_rule *rule = rule_of(alg);
     size_t start = out->len;
     uint8_t tag[SIG_MAX];
     enum status st;
 
-    put_protected(alg, &protected_);
+    put_protected(alg, &protected);
     if (!sy_cose_alg_fits(alg, key))
         return ST_BAD_POP_KEY;
-    st = authenticate(alg, key, buf_span(&protected_), payload, tag);
+    st = authenticate(alg, key, buf_span(&protected), payload, tag);
     if (st != ST_OK)
         return st;
-    put_front(rule->kind, buf_span(&protected_), kid, SPAN_NONE, out);
+    put_front(rule->kind, buf_span(&protected), kid, SPAN_NONE, out);
     cb_put_bytes(out, payload);
     cb_put_bytes(out, span_of(tag, rule->tag_len));
     return finish(out, start, ST_OK);
@@ -443,7 +434,7 @@ enum status sy_cose_mac0(enum cose_alg alg, const struct key *key, struct span k
 }
 
 static enum status seal(const struct alg_rule *rule, const struct key *key, struct span iv,
-                        struct span protected_, struct span plaintext, struct buf *out)
+                        struct span protected, struct span plaintext, struct buf *out)
 {
     CLEANUP(buf_done)
     struct buf aad;
@@ -452,9 +443,9 @@ static enum status seal(const struct alg_rule *rule, const struct key *key, stru
     uint8_t tag[AEAD_TAG_LEN];
     enum status st;
 
-    structure_init(&aad, protected_, SPAN_NONE);
+    structure_init(&aad, protected, SPAN_NONE);
     buf_init(&sealed, plaintext.len + AEAD_TAG_LEN);
-    put_structure(COSE_ENCRYPT0, protected_, SPAN_NONE, &aad);
+    put_structure(COSE_ENCRYPT0, protected, SPAN_NONE, &aad);
     if (!buf_ok(&aad))
         return ST_NO_MEMORY;
     st = aead_seal(rule->aead, key_secret(key), iv, buf_span(&aad), plaintext, &sealed, tag);
@@ -471,16 +462,16 @@ enum status cose_encrypt0_with(enum cose_alg alg, const struct key *key, struct 
                                struct span plaintext, struct buf *out)
 {
     CLEANUP(buf_done)
-    struct buf protected_;
+    struct buf protected;
     const struct alg_rule *rule = rule_of(alg);
     size_t start = out->len;
 
     ASSERT(rule->kind == COSE_ENCRYPT0 && iv.len == aead_nonce_len(rule->aead));
-    put_protected(alg, &protected_);
+    put_protected(alg, &protected);
     if (!sy_cose_alg_fits(alg, key))
         return ST_BAD_POP_KEY;
-    put_front(COSE_ENCRYPT0, buf_span(&protected_), kid, iv, out);
-    return finish(out, start, seal(rule, key, iv, buf_span(&protected_), plaintext, out));
+    put_front(COSE_ENCRYPT0, buf_span(&protected), kid, iv, out);
+    return finish(out, start, seal(rule, key, iv, buf_span(&protected), plaintext, out));
 }
 
 enum status sy_cose_encrypt0(enum cose_alg alg, const struct key *key, struct span kid, struct span plaintext,

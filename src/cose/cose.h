@@ -38,12 +38,12 @@ struct cose {
     struct cb *owned[2]; /* the whole, unless it was lent; the protected headers */
     enum cose_kind kind;
     enum cose_alg alg;
-    struct span kid;        /* .p == NULL: absent; as iv */
-    struct span iv;         /* COSE_ENCRYPT0 */
-    struct span protected_; /* as received */
-    struct span content;    /* payload, or ciphertext with the tag behind it */
-    struct span signature;  /* or MAC */
-    const struct cb *typ;   /* header 16 (RFC 9596); NULL: absent */
+    struct span kid;       /* .p == NULL: absent; as iv */
+    struct span iv;        /* COSE_ENCRYPT0 */
+    struct span protected; /* as received */
+    struct span content;   /* payload, or ciphertext with the tag behind it */
+    struct span signature; /* or MAC */
+    const struct cb *typ;  /* header 16 (RFC 9596); NULL: absent */
 };
 
 enum status sy_cose_parse(struct span bytes, size_t max_bytes, struct cose *out, struct why *why) MUST_CHECK;

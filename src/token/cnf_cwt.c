@@ -60,6 +60,8 @@ static enum status read_encrypted(const struct verifier *v, size_t issuer, const
 {
     CLEANUP(sy_cose_done)
     struct cose cose = { 0 };
+    CLEANUP(sy_cose_key_done)
+    struct cose_key key = { 0 };
     const struct encrypted_layer layer = { .cose = &cose };
     CLEANUP(buf_wipe)
     struct buf plain;
@@ -77,10 +79,10 @@ static enum status read_encrypted(const struct verifier *v, size_t issuer, const
     if (st == ST_OK)
         st = sy_cose_open(&cose, choice.key, &plain, why);
     if (st == ST_OK)
-        st = cb_parse(buf_span(&plain), COSE_KEY_MAX_BYTES, &cb, why);
+        st = sy_cose_key_parse(buf_span(&plain), COSE_KEY_ANY, &key, &cb, why);
     if (st != ST_OK)
         return st == ST_NO_MEMORY ? st : ST_BAD_TOKEN;
-    return read_cose_key(v, cb, true, out, why);
+    return take_key(v, &key, true, out, why);
 }
 
 /* COSE_CertHash = [hashAlg, hashValue] (RFC 9360 2). Another hash than SHA-256 is one we cannot compare (TK-2). */
