@@ -26,17 +26,31 @@ static uint8_t code_of(enum status st)
     }
 }
 
+static void acknowledge(struct conn *c, uint8_t qos, uint16_t packet_id, uint8_t code, const struct why *why)
+{
+    if (qos > 0)
+        send_ack(c, qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, packet_id, code, why);
+}
+
+/* QoS 2 goes on with PUBREL unless PUBREC refused. */
+static enum status expect_release(struct conn *c, uint8_t qos, uint16_t packet_id)
+{
+    return qos == 2 ? id_set_add(&c->session->received, packet_id) : ST_OK;
+}
+
+/* MQTT 3.1.1 has no words for it: its client learns when it comes back and its key is of no use (MT-38). */
 static void refuse(struct conn *c, uint8_t qos, uint16_t packet_id, enum status st, const struct why *why)
 {
+    bool silent = c->version != MQTT_5 && expect_release(c, qos, packet_id) == ST_OK;
     uint8_t code = code_of(st);
 
-    if (qos == 0) {
+    if (!silent && (qos == 0 || c->version != MQTT_5)) {
         conn_refuse(c, code, st, why, "authz_info_refused");
         return;
     }
     atomic_fetch_add_explicit(&c->shard->stats.refusals[st], 1, memory_order_relaxed);
     log_event(&c->log, LOG_NOTICE, "authz_info_refused", F_WHY(st, *why), F_I64("reason_code", code));
-    send_ack(c, qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, packet_id, code, why);
+    acknowledge(c, qos, packet_id, silent ? MQTT_SUCCESS : code, why);
 }
 
 /* The client whose key the new token is for, known by TLS, is the one who brought it: its permissions are these now, as
@@ -66,7 +80,7 @@ static enum status renew(struct conn *c, struct token *token, struct why *why)
 static void accept(struct conn *c, uint8_t qos, uint16_t packet_id, struct token *token)
 {
     struct why why = { 0 };
-    enum status st = qos == 2 ? id_set_add(&c->session->received, packet_id) : ST_OK;
+    enum status st = expect_release(c, qos, packet_id);
 
     if (st != ST_OK) {
         refuse(c, qos, packet_id, reject(&why, st, "memory", "out of memory", 0), &why);
@@ -77,8 +91,7 @@ static void accept(struct conn *c, uint8_t qos, uint16_t packet_id, struct token
               F_SPAN("subject", token->sub.p != NULL ? token->sub : token->client_id),
               F_HEX("key", span_of(token->cnf_thumbprint, TOKEN_HASH_LEN)));
     st = renew(c, token, &why);
-    if (qos > 0)
-        send_ack(c, qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, packet_id, MQTT_SUCCESS, NULL);
+    acknowledge(c, qos, packet_id, MQTT_SUCCESS, NULL);
     if (st != ST_OK)
         conn_refuse(c, status_mqtt5_code(st), st, &why, "reauth_refused");
     else

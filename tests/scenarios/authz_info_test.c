@@ -274,6 +274,30 @@ static void what_is_wrong_is_said_as_each_qos_can(void **state) /* MT-34 to MT-3
     }
 }
 
+static void version_3_is_told_nothing(void **state) /* MT-38, MT-129 */
+{
+    struct fixture f = begin(2);
+    struct conn_io *c = client_new(f.b);
+
+    (void)state;
+    client_connect(c, &(struct connect_wish){ .id = "old", .no_method = true, .v3 = true });
+    (void)expect_connack(c, MQTT_SUCCESS);
+    client_leave_token(c, SPAN("\n"), 0, 0);
+    expect_nothing(c);
+    client_leave_token(c, SPAN("\n"), 1, 1);
+    (void)expect_ack(c, MQTT_PUBACK, 1, MQTT_SUCCESS);
+    client_leave_token(c, SPAN("\n"), 2, 2);
+    (void)expect_ack(c, MQTT_PUBREC, 2, MQTT_SUCCESS);
+    client_ack(c, MQTT_PUBREL, 2, 0);
+    (void)expect_ack(c, MQTT_PUBCOMP, 2, MQTT_SUCCESS);
+    assert_int_equal(kept(f.b), 0);
+    assert_int_equal(log_count(f.b, "authz_info_refused"), 3);
+    client_leave_token(c, buf_span(&f.token), 1, 3);
+    (void)expect_ack(c, MQTT_PUBACK, 3, MQTT_SUCCESS);
+    assert_int_equal(kept(f.b), 1);
+    end(&f);
+}
+
 static void a_payload_of_64_kib_is_no_token(void **state) /* MT-37 */
 {
     struct fixture f = begin(1);
@@ -568,6 +592,7 @@ int main(void)
         cmocka_unit_test(it_is_off_unless_the_settings_say_so),
         cmocka_unit_test(nobody_ever_receives_what_is_left_there),
         cmocka_unit_test(what_is_wrong_is_said_as_each_qos_can),
+        cmocka_unit_test(version_3_is_told_nothing),
         cmocka_unit_test(a_payload_of_64_kib_is_no_token),
         cmocka_unit_test(a_reference_is_looked_up_before_the_answer),
         cmocka_unit_test(a_silent_as_ends_the_wait),

@@ -325,7 +325,7 @@ void client_leave_token(struct conn_io *c, struct span token, uint8_t qos, uint1
     struct buf packet;
 
     buf_init(&packet, (size_t)1 << 20);
-    mqtt_write_publish(&packet, MQTT_5, &p);
+    mqtt_write_publish(&packet, c->version, &p);
     send_buf(c, &packet);
 }
 

@@ -91,6 +91,24 @@ static void a_raw_key_has_the_token_left_for_it(void **state) /* MT-23, MT-25, M
     }
 }
 
+static void version_3_is_known_by_tls_as_well(void **state) /* MT-25, MT-129 */
+{
+    struct fixture f = begin(2, KEY_ED25519);
+    struct conn_io *c;
+
+    (void)state;
+    leave(&f, (struct token_wish){ .scope = ALL, .life_s = 60 }, MQTT_SUCCESS);
+    c = client_known(f.b, IDENTITY_RAW_KEY, buf_span(&f.spki));
+    client_connect(c, &(struct connect_wish){ .id = "old", .no_method = true, .v3 = true });
+    (void)expect_connack(c, MQTT_SUCCESS);
+    client_subscribe(c, "a/#", 1, 1);
+    client_publish(c, "a/b", "x", 0, 0);
+    (void)expect_publish(c, "a/b", "x", 0);
+    bench_advance(f.b, 61000);
+    expect_closed(c);
+    end(&f);
+}
+
 static void a_raw_key_without_a_token_is_a_stranger(void **state) /* MT-20, MT-21 */
 {
     struct fixture f = begin(1, KEY_ED25519);
@@ -580,6 +598,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_raw_key_has_the_token_left_for_it),
+        cmocka_unit_test(version_3_is_known_by_tls_as_well),
         cmocka_unit_test(a_raw_key_without_a_token_is_a_stranger),
         cmocka_unit_test(the_token_of_a_known_client_expires_like_any_other),
         cmocka_unit_test(auth_is_a_protocol_error_without_a_method),
