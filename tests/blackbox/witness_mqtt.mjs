@@ -1,6 +1,8 @@
-// A foreign MQTT 5 client (MQTT.js on Node's own TLS) that speaks ACE (RFC 9431) to our broker.
+// A foreign MQTT client (MQTT.js on Node's own TLS) that speaks ACE (RFC 9431) to our broker, in MQTT 5 or 3.1.1.
 // usage: node witness_mqtt.mjs JSON     The JSON says where, who and what; one JSON line on standard output answers.
 //   { port, ca, clientId, token, key: JWK, proof: "exporter" | "challenge" | "draft06", tls: "TLSv1.3", steps: [...] }
+// With version: 4 it is MQTT 3.1.1: token and exporter proof are user name and password (RFC 9431 6.1), the token in
+// base64url, or as it is with userName: "draft06"; resume: true is Clean Session 0; will: {topic, payload}.
 // Steps: {publish, payload, qos, retain}  {subscribe, qos}  {collect: count}  {reauthenticate: token, key}
 import crypto from 'node:crypto';
 import fs from 'node:fs';
@@ -56,7 +58,24 @@ function answer(challenge, key) {
   return Buffer.concat([job.proof === 'draft06' ? prefixed(nonce) : nonce, proof]);
 }
 
+function userName() {
+  return 'ace' + (job.userName === 'draft06' ? job.token : Buffer.from(job.token).toString('base64url'));
+}
+
+function makeClient311(socket) {
+  const options = {
+    protocolVersion: 4, clientId: job.clientId, clean: !job.resume, reconnectPeriod: 0, connectTimeout: WAIT_MS,
+  };
+  if (job.token !== undefined) {
+    options.username = userName();
+    options.password = prove(job.key, socket.exportKeyingMaterial(32, LABEL, Buffer.alloc(0)));
+  }
+  if (job.will !== undefined) options.will = { ...job.will, payload: Buffer.from(job.will.payload), qos: 1 };
+  return new mqtt.MqttClient(() => socket, options);
+}
+
 function makeClient(socket) {
+  if (job.version === 4) return makeClient311(socket);
   const properties = { authenticationMethod: 'ace', sessionExpiryInterval: 0 };
   const data = connectData(socket);
   if (data !== undefined) properties.authenticationData = data;
@@ -138,9 +157,10 @@ try {
   client.on('packetreceive', (packet) => {
     if (packet.cmd === 'connack') {
       result.connack = {
-        code: packet.reasonCode, reason: packet.properties?.reasonString, properties: packet.properties,
+        code: packet.reasonCode ?? packet.returnCode, reason: packet.properties?.reasonString, properties: packet.properties,
+        sessionPresent: packet.sessionPresent,
       };
-      if (packet.reasonCode !== 0) finish(0);
+      if (result.connack.code !== 0) finish(0);
     } else if (packet.cmd === 'disconnect') {
       result.disconnect = { code: packet.reasonCode, reason: packet.properties?.reasonString };
       client.emit('gone', result.disconnect);
@@ -154,7 +174,8 @@ try {
   client.on('close', () => client.emit('gone', { message: 'closed' }));
   await new Promise((resolve) => { client.once('connect', resolve); client.once('gone', resolve); });
   if (client.connected) await runSteps(client);
-  client.end(false, {}, () => finish(0)); // gracefully: what was published leaves first
+  if (!client.connected) finish(0);
+  else client.end(false, {}, () => finish(0)); // gracefully: what was published leaves first
 } catch (error) {
   result.error = error.message;
   finish(1);
