@@ -70,7 +70,9 @@ struct kit {
     struct tls_config *tls, *tls12;
     struct play_as *play_as;
     struct capture *capture;
-    struct peer *witness;                     /* stays connected through all rude cases */
+    struct peer *witness; /* stays connected through all rude cases */
+    enum { WITNESS_OWN, WITNESS_PUBLIC } witness_topic;
+    bool no_witness;
     unsigned serial;                          /* of packet and client identifiers, and of what the seed gives */
     int authz_info, v311, cwt, raw_keys, psk; /* 0 not probed yet, 1 yes, -1 no */
 

@@ -91,8 +91,8 @@ bool expect_refused(struct peer *p)
 
     if (r == NULL)
         return false;
-    if (r->reason < 0x80) {
-        fail(kit_of(p), "refusal expected, got %s", describe(kit_of(p), r));
+    if (r->reason < 0x80 || r->reason == MQTT_BAD_AUTHENTICATION_METHOD) {
+        fail(kit_of(p), "CONNACK 0x87 expected, got %s", describe(kit_of(p), r));
         return false;
     }
     saw(kit_of(p), "%s", describe(kit_of(p), r));
@@ -248,7 +248,8 @@ void must_refuse_token(struct kit *k, struct span token, const struct key *key)
         say_auth(p, MQTT_CONTINUE_AUTHENTICATION, answer_d9(k, nonce, pop));
         r = peer_receive(p, 0);
     }
-    if (r->got == GOT_PACKET && r->frame.type == MQTT_CONNACK && r->reason >= 0x80) {
+    bool refused = r->got == GOT_PACKET && r->frame.type == MQTT_CONNACK && r->reason >= 0x80;
+    if (refused && r->reason != MQTT_BAD_AUTHENTICATION_METHOD) {
         saw(k, "%s", describe(k, r));
         (void)expect_end(p);
         return;

@@ -1,41 +1,46 @@
 /* The witness: a well-behaved client that stays connected and subscribed while others misbehave. It must notice nothing. */
 #include "kit/say_priv.h"
 
-#include <stdlib.h>
-
-static struct peer *open_witness(struct kit *k)
+static struct peer *open_visitor(struct kit *k)
 {
-    struct mqtt_connect c;
-    struct peer *p;
+    struct peer *p = peer_new(k, NULL);
+    struct mqtt_connect c = connect_plain(k);
 
-    if (k->s->public_topic == NULL || k->issuer_key != NULL || k->s->client_id != NULL)
-        return open_good(k);
-    p = peer_new(k, NULL);
-    c = connect_plain(k);
     say_connect(p, &c);
-    return expect_reason(p, MQTT_CONNACK, MQTT_SUCCESS) != NULL ? p : NULL;
+    return expect_reason(p, MQTT_CONNACK, 0) != NULL ? p : NULL;
+}
+
+/* Whatever comes of it is not the case's verdict. */
+static bool settle(struct kit *k, struct peer *p, const char *topic)
+{
+    bool ready = subscribed(p, topic, 0);
+
+    k->decided = false;
+    buf_reset(&k->seen);
+    if (ready) {
+        peer_keep(p);
+        k->witness = p;
+        k->witness_topic = topic == k->s->public_topic ? WITNESS_PUBLIC : WITNESS_OWN;
+    }
+    return ready;
 }
 
 static const char *witness_topic(struct kit *k)
 {
-    bool guest = k->issuer_key == NULL && k->s->client_id == NULL;
-
-    return guest ? k->s->public_topic : under_root(k, "witness");
+    return k->witness_topic == WITNESS_PUBLIC ? k->s->public_topic : under_root(k, "witness");
 }
 
 void witness_ready(struct kit *k)
 {
-    if (k->witness != NULL || (k->issuer_key == NULL && k->s->client_id == NULL && k->s->public_topic == NULL))
+    bool tokens = k->issuer_key != NULL || (k->s->as_url != NULL && k->s->client_id != NULL);
+
+    if (k->witness != NULL || k->no_witness)
         return;
-    struct peer *p = open_witness(k);
-    if (!subscribed(p, witness_topic(k), 0)) {
-        if (going(k))
-            trouble(k, "the witness could not subscribe to %s", witness_topic(k));
+    if (tokens && settle(k, open_good(k), under_root(k, "witness")))
         return;
-    }
-    peer_keep(p);
-    k->witness = p;
-    buf_reset(&k->seen);
+    if (k->s->public_topic != NULL && settle(k, open_visitor(k), k->s->public_topic))
+        return;
+    k->no_witness = true; /* no client of ours gets in: nobody to be disturbed */
 }
 
 void witness_check(struct kit *k)
