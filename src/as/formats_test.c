@@ -419,6 +419,22 @@ static void a_profile_in_common_is_found_or_refused(void **state UNUSED)
     }
 }
 
+static void the_metadata_names_the_profiles_there_are(void **state UNUSED)
+{
+    /* RFC 8414 2 */
+    SITE(s, "");
+    const char *path = "/.well-known/oauth-authorization-server";
+    const struct js *profiles = js_get(world_get(s.w, path), "ace_profiles_supported");
+    struct span name;
+
+    assert_true(js_size(profiles) == 1 && js_as_str(js_at(profiles, 0), &name) &&
+                span_eq_str(name, "mqtt_tls"));
+    world_admin(s.w, "{\"cmd\":\"rs.add\",\"audience\":\"x\",\"profiles\":[\"coap_dtls\",\"mqtt_tls\"]}");
+    profiles = js_get(world_get(s.w, path), "ace_profiles_supported");
+    assert_true(js_size(profiles) == 2 && js_as_str(js_at(profiles, 0), &name) &&
+                span_eq_str(name, "coap_dtls"));
+}
+
 /* ---- CBOR ---- */
 
 static void errors_come_in_cbor_too(void **state UNUSED)
@@ -585,6 +601,7 @@ int main(void)
         cmocka_unit_test(the_key_of_an_earlier_token_is_known_by_its_kid),
         cmocka_unit_test(a_token_for_the_certificate_of_this_connection),
         cmocka_unit_test(a_profile_in_common_is_found_or_refused),
+        cmocka_unit_test(the_metadata_names_the_profiles_there_are),
         cmocka_unit_test(errors_come_in_cbor_too),
         cmocka_unit_test(the_scope_is_aif_in_bytes),
         cmocka_unit_test(hostile_cbor_is_refused_in_cbor),

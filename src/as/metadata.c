@@ -1,5 +1,7 @@
 /* What anybody may know: the key set (RFC 7517 5) and the metadata (RFC 8414 2). */
 #include "as/as_priv.h"
+#include "as/name_set.h"
+#include "as/registry.h"
 #include "token/claims.h"
 
 #include <stdio.h>
@@ -45,6 +47,18 @@ static enum status set_endpoint(struct call *call, struct js *body, const char *
     return st;
 }
 
+/* Those some resource server speaks; before there is one, ours. */
+static enum status set_profiles(struct call *call, struct js *body)
+{
+    unsigned profiles;
+    enum status st = registry_profiles(call->as->sql, &profiles, &call->why);
+
+    if (profiles == 0)
+        profiles = IN(ACE_PROFILE_MQTT_TLS_CBOR);
+    return st == ST_OK ? js_set_take(body, "ace_profiles_supported", name_set_to_js(ace_profile_name, profiles))
+                       : st;
+}
+
 enum status metadata_call(struct call *call)
 {
     /* The last one only where certificates are asked for. */
@@ -53,7 +67,6 @@ enum status metadata_call(struct call *call)
     const size_t methods_count = COUNT_OF(methods) - (call->as->settings->https_client_ca == NULL ? 1 : 0);
     static const char *const algs[] = { "EdDSA", "ES256" };
     static const char *const grants[] = { "client_credentials", "refresh_token" };
-    static const char *const profiles[] = { ACE_PROFILE_MQTT_TLS };
     static const struct {
         const char *name, *path;
     } endpoints[] = {
@@ -84,7 +97,7 @@ enum status metadata_call(struct call *call)
             st = set_list(body, name, algs, COUNT_OF(algs));
     }
     if (st == ST_OK)
-        st = set_list(body, "ace_profiles_supported", profiles, COUNT_OF(profiles));
+        st = set_profiles(call, body);
     if (st != ST_OK)
         return reject(&call->why, st, "as metadata", "out of memory", 0);
     return call_reply(call, 200, body);

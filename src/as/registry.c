@@ -386,6 +386,21 @@ enum status registry_each(struct sql *sql, enum principal_kind kind, struct span
                      SQL_I64(limit));
 }
 
+static enum status add_profiles(void *ctx, const struct sql_row *row)
+{
+    unsigned *all = ctx, some = 0;
+    enum status st = name_set_from_words(ace_profile_name, sql_bytes(row, 0), &some);
+
+    *all |= some;
+    return st;
+}
+
+enum status registry_profiles(struct sql *sql, unsigned *ret, struct why *why)
+{
+    *ret = 0;
+    return sql_query(sql, "SELECT DISTINCT profiles FROM resource_server", add_profiles, ret, why);
+}
+
 enum status registry_count(struct sql *sql, enum principal_kind kind, int64_t *ret, struct why *why)
 {
     return sql_query(sql, "SELECT COUNT(*) FROM principal WHERE kind = $1", take_i64, ret, why,

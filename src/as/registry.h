@@ -93,6 +93,8 @@ enum status registry_next_exi(struct sql *sql, struct span rs_id, uint64_t *ret,
 typedef enum status registry_id_fn(void *ctx, struct span id);
 enum status registry_each(struct sql *sql, enum principal_kind kind, struct span group, struct span after,
                           int64_t limit, registry_id_fn *fn, void *ctx, struct why *why) MUST_CHECK;
+/* The profiles of all resource servers together. */
+enum status registry_profiles(struct sql *sql, unsigned *ret, struct why *why) MUST_CHECK;
 enum status registry_count(struct sql *sql, enum principal_kind kind, int64_t *ret, struct why *why) MUST_CHECK;
 
 /* The key in a stored JWK text; `ret_kid` (may be NULL) is its kid, or else its thumbprint, in the arena. */
