@@ -194,9 +194,6 @@ static void profiles_by_name_and_number(void **state UNUSED)
 static void names_without_an_integer_are_text_and_registered_ones_are_not(void **state UNUSED)
 {
     /* AF-7 */
-    CLEANUP(js_unrefp)
-    struct js *js = NULL;
-
     both_ways(ACE_TOKEN_REQUEST, "{\"grant_type\":\"client_credentials\",\"req_cnf_proof\":\"p\"}",
               "a21821026d"
               "7265715f636e665f70726f6f66"
