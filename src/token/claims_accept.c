@@ -208,9 +208,9 @@ static enum status read_cnonce(const struct verifier_config *settings, const str
     }
     if (!js_get_str(js, "cnonce", &text))
         return reject(why, ST_BAD_TOKEN, "AF-19", "cnonce is not text", 0);
+    if (buf_room(out, CNONCE_MAX) == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     st = base64url_decode(text, out, NULL);
-    if (st == ST_NO_MEMORY)
-        return st;
     if (st != ST_OK || out->len == 0)
         return reject(why, ST_BAD_TOKEN, "AF-19", "cnonce is not base64url of a few bytes", 0);
     return ST_OK;

@@ -58,6 +58,8 @@ enum status cnf_settle(struct cnf *cnf, const struct buf *kid, bool has_kid, boo
 
 static enum status put_kid(struct span text, struct buf *out, struct why *why)
 {
+    if (buf_room(out, JOSE_MAX_KID) == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     if (ace_kid_bytes(text, out) == ST_OK)
         return ST_OK;
     return refuse(why, "TK-45", "kid longer than allowed");

@@ -71,6 +71,8 @@ static enum status read_encrypted(const struct verifier *v, size_t issuer, const
     enum status st;
 
     buf_init(&plain, COSE_KEY_MAX_BYTES);
+    if (buf_room(&plain, COSE_KEY_MAX_BYTES) == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     st = sy_cose_read(value, &cose, why);
     if (st == ST_OK && cose.kind != COSE_ENCRYPT0)
         st = refuse(why, "TK-5", "an encrypted key that is not encrypted");
@@ -108,7 +110,7 @@ static enum status read_kid(const struct cb *value, struct buf *out, struct why 
     if (kid.len > COSE_MAX_KID)
         return refuse(why, "TK-45", "kid longer than allowed");
     put_bytes(out, kid);
-    return ST_OK;
+    return buf_ok(out) ? ST_OK : reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
 }
 
 enum status cnf_read_cwt(const struct verifier *v, const struct claims_source *source, struct cnf *out,
