@@ -1,7 +1,7 @@
 /* Raw public keys (RFC 7250) and external pre-shared keys beside certificates: one server configuration for all. */
 #include "crypto/key.h"
 #include "net/tls_hello.h"
-#include "net/tls_pair.h"
+#include "net/tls_world.h"
 
 #include <gnutls/x509.h>
 #include <stdlib.h>

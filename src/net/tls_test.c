@@ -1,5 +1,5 @@
 /* Client and server joined in memory: what one puts out is the other's input. */
-#include "net/tls_pair.h"
+#include "net/tls_world.h"
 
 #include <gnutls/gnutls.h>
 #include <stdlib.h>

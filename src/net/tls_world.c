@@ -1,4 +1,4 @@
-#include "net/tls_pair.h"
+#include "net/tls_world.h"
 
 struct tls_variant tls_usual(const struct test_certs *certs)
 {

@@ -1,6 +1,6 @@
-/* net/tls_pair.h - for tests: client and server joined in memory, what one puts out is the other's input. */
-#ifndef SYMBOLON_NET_TLS_PAIR_H
-#define SYMBOLON_NET_TLS_PAIR_H
+/* net/tls_world.h - for tests: client and server joined in memory, what one puts out is the other's input. */
+#ifndef SYMBOLON_NET_TLS_WORLD_H
+#define SYMBOLON_NET_TLS_WORLD_H
 
 #include "net/test_certs.h"
 #include "net/tls.h"
