@@ -230,6 +230,8 @@ static enum status put_server(const struct broker_folder *f, const struct js *st
     if (st == ST_OK && introspects)
         st = put_setting(out, "    introspection_uri: ", base, "/introspect");
     if (st == ST_OK && introspects)
+        st = put_setting(out, "    revocation_uri: ", base, "/trl");
+    if (st == ST_OK && introspects)
         st = put_setting(out, "    client_id: ", id, "");
     if (st == ST_OK && introspects)
         st = put_setting(out, "    client_secret_file: ", span_of_str(file_names[SECRET_FILE]), "");
@@ -256,6 +258,8 @@ static enum status make_settings(const struct broker_folder *f, const struct js 
     put_str(out, "audiences:\n");
     if (st == ST_OK)
         st = put_setting(out, "  - ", audience, "");
+    if (st == ST_OK)
+        st = put_setting(out, "state_dir: ", span_of_str(f->state_dir != NULL ? f->state_dir : "state"), "");
     return st == ST_OK ? put_server(f, status, answer, out) : st;
 }
 

@@ -327,6 +327,7 @@ class Broker:
         rs = server.add_rs(self.audience, key='generate', certificate=open(self.certificate, encoding='ascii').read())
         return {'issuer': server.url, 'token_endpoint': server.url + '/token', 'ca': server.ca,
                 'jwks_uri': server.url + '/jwks.json', 'introspection_uri': server.url + '/introspect',
+                'revocation_uri': server.url + '/trl',
                 'client_id': rs.id, 'client_secret_file': self._file('rs.secret', rs.secret + '\n'),
                 'token_key_file': self._file('shared.json', json.dumps(rs.shared))}
 
