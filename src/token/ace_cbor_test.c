@@ -510,7 +510,6 @@ static void random_documents_come_back_the_same(void **state UNUSED)
         assert_int_equal(ace_to_cbor(document, js, &cbor, NULL), ST_OK);
         assert_int_equal(ace_from_cbor(document, buf_span(&cbor), CBOR_MAX, &again, NULL), ST_OK);
         assert_true(js_same(js, again));
-        js_unref(again);
     }
 }
 
