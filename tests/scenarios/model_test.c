@@ -1,4 +1,4 @@
-/* Clients that connect, subscribe, publish, acknowledge, fall silent and come back at random, on one to three shards
+/* Clients that connect in MQTT 5 or 3.1.1, as it comes, subscribe, publish, acknowledge, fall silent and come back at random, on one to three shards
  * whose turns come in random order; a model beside them says what may and what must be received:
  *   - nothing outside the receiver's scope, nothing that was refused to its publisher;
  *   - what was acknowledged to its publisher at QoS 1 or 2 reaches every client whose subscription had been
@@ -30,6 +30,7 @@ struct model_client {
     struct conn_io *io; /* NULL: not connected */
     char id[16];
     bool persistent;
+    bool lasts; /* the session it has now */
     const struct scope *scope;
     struct key *key;
     int granted[FILTERS];     /* QoS of the acknowledged subscription; -1: none */
@@ -88,8 +89,10 @@ static void connect_client(struct model *m, unsigned i)
                                  .receive_maximum = (uint16_t)(1 + pick(m->b, 5)) };
     struct mqtt_connack ack;
 
+    wish.v3 = pick(m->b, 2) == 0;
     if (c->persistent && pick(m->b, 8) == 0)
         wish.resume = false;
+    c->lasts = c->persistent && (wish.resume || !wish.v3); /* Clean Session ends with its connection */
     if (!wish.resume)
         session_lost(m, i);
     m->b->manual = false; /* a connection is there before anything else happens to it */
@@ -109,7 +112,7 @@ static void drop_client(struct model *m, unsigned i)
 
     client_drop(c->io);
     c->io = NULL;
-    if (!c->persistent)
+    if (!c->lasts)
         session_lost(m, i);
 }
 
@@ -167,8 +170,8 @@ static void publish_client(struct model *m, unsigned i)
     char payload[32];
     uint16_t id = 0;
 
-    if (m->message_count == MESSAGES || (qos == 0 && !allowed))
-        return;
+    if (m->message_count == MESSAGES || (!allowed && (qos == 0 || c->io->version != MQTT_5)))
+        return; /* it would end the connection */
     if (qos > 0) {
         id = ++c->next_id == 0 ? ++c->next_id : c->next_id;
         m->sent[i][id] = m->message_count + 1;
@@ -190,7 +193,7 @@ static void on_message(struct model *m, unsigned i, const struct mqtt_frame *fra
     unsigned number = 0;
     bool again;
 
-    assert_int_equal(mqtt_read_publish(frame, MQTT_5, &p, NULL), ST_OK);
+    assert_int_equal(mqtt_read_publish(frame, c->io->version, &p, NULL), ST_OK);
     for (size_t k = 0; k < p.payload.len; k++)
         number = number * 10 + (p.payload.p[k] - '0');
     assert_true(number < m->message_count);
@@ -224,15 +227,17 @@ static void on_suback_of(struct model *m, unsigned i, const struct mqtt_frame *f
 {
     struct model_client *c = &m->clients[i];
     struct mqtt_suback ack;
+    uint8_t refused;
     unsigned f;
     bool allowed;
 
-    assert_int_equal(mqtt_read_suback(frame, MQTT_5, &ack, NULL), ST_OK);
+    assert_int_equal(mqtt_read_suback(frame, c->io->version, &ack, NULL), ST_OK);
     if (ack.type == MQTT_UNSUBACK)
         return;
     f = c->subscribing[ack.packet_id] - 1;
     allowed = scope_may_subscribe(c->scope, (struct topic_filter){ span_of_str(filters[f]) });
-    assert_int_equal(ack.reasons.p[0], allowed ? c->asked[ack.packet_id] : MQTT_NOT_AUTHORIZED);
+    refused = c->io->version == MQTT_5 ? MQTT_NOT_AUTHORIZED : MQTT_UNSPECIFIED_ERROR; /* MT-99, MT-127 */
+    assert_int_equal(ack.reasons.p[0], allowed ? c->asked[ack.packet_id] : refused);
     c->subscribing[ack.packet_id] = 0;
     if (allowed)
         c->granted[f] = c->asked[ack.packet_id];
@@ -247,7 +252,7 @@ static void on_ack_of(struct model *m, unsigned i, const struct mqtt_frame *fram
     struct model_message *msg;
     struct mqtt_ack ack;
 
-    assert_int_equal(mqtt_read_ack(frame, MQTT_5, &ack, NULL), ST_OK);
+    assert_int_equal(mqtt_read_ack(frame, c->io->version, &ack, NULL), ST_OK);
     if (ack.type == MQTT_PUBREL) {
         c->received_ids[ack.packet_id] = false;
         client_ack(c->io, MQTT_PUBCOMP, ack.packet_id, MQTT_SUCCESS);
@@ -373,7 +378,7 @@ static void play(unsigned shards, uint64_t seed)
 static uint64_t first_seed = 1, last_seed = SEEDS;
 
 static void random_clients_are_served_as_the_model_says(void **state)
-{ /* MT-81, MT-82, MT-98, MQTT5 4.3, 4.6 */
+{ /* MT-81, MT-82, MT-98, MT-127, MQTT5 4.3, 4.6 */
     (void)state;
     for (uint64_t seed = first_seed; seed <= last_seed; seed++)
         for (unsigned shards = 1; shards <= 3; shards++)
