@@ -7,6 +7,7 @@
 #include "codec/base64.h"
 #include "crypto/random.h"
 
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -242,12 +243,16 @@ static void review(struct bench *b, const char *what, const char *line)
     say("  ... and until the last token", all, more);
 }
 
+static int remove_one(const char *path, const struct stat *about UNUSED, int type UNUSED, struct FTW *at UNUSED)
+{
+    return remove(path);
+}
+
 int main(int argc, char **argv)
 {
     const int64_t tokens = argc > 1 ? strtoll(argv[1], NULL, 10) : 1000000;
     const int64_t revoked = argc > 2 ? strtoll(argv[2], NULL, 10) : 10000;
     struct bench b = { 0 };
-    char command[128];
 
     log_set_sink(quiet, NULL);
     begin(&b);
@@ -278,6 +283,5 @@ int main(int argc, char **argv)
     signer_free(b.signer);
     key_unref(b.pop_master);
     sql_close(b.sql);
-    snprintf(command, sizeof command, "rm -r '%s'", b.dir);
-    return system(command) == 0 ? 0 : 1;
+    return nftw(b.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 ? 0 : 1;
 }

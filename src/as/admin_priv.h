@@ -16,7 +16,7 @@ struct admin {
     struct js *out; /* "ok" is set; the command adds its members */
     struct arena arena;
     struct why why;
-    struct span subject;      /* for the audit: what was changed */
+    struct span subject;     /* for the audit: what was changed */
     struct status_done done; /* what became of tokens by it */
 };
 
