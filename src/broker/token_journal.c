@@ -3,8 +3,10 @@
 #include "base/log.h"
 #include "store/sql.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct token_journal {
@@ -110,6 +112,10 @@ enum status token_journal_new(const char *folder, struct token_store *store, voi
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     journal->store = store;
     journal->end = &journal->pending;
+    if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
+        free(journal);
+        return reject(why, ST_IO, "state_dir", "the folder is not there and cannot be made", 0);
+    }
     if (snprintf(path, sizeof path, "%s/" TOKEN_JOURNAL_FILE, folder) >= (int)sizeof path) {
         free(journal);
         return reject(why, ST_TOO_LARGE, "state_dir", "the path is too long", 0);

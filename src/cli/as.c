@@ -99,6 +99,7 @@ static const struct as_command commands[] = {
         { ARG_JSON,     "rs-jwk",        "rs_jwk",       "file with its public key as JWK, for clients to pin" },
         { ARG_NO,       "no-introspect", "introspect",   "make no introspection credentials" },
         { ARG_DIR,      "broker-dir",    NULL,           "write all that symbolon-broker needs there: broker.yaml, secret, token key, authority; needs --certificate (its .key lies beside it), implies --key generate" },
+        { ARG_DIR,      "state-dir",     NULL,           "with --broker-dir: where the broker keeps what must survive a restart (default: state, in that folder)" },
         { ARG_FILE,     "cafile",        NULL,           "with --broker-dir: file with the authority of our own certificate (PEM; default: ca.pem beside the admin socket)" } } },
     { "rs list", "rs.list", "list resource servers", { LIMIT, AFTER } },
     { "rs show", "rs.show", "show a resource server", { { ARG_WORD, "RS", "rs_id", NULL } } },
@@ -496,7 +497,10 @@ static int ask(const struct as_command *c, const char *name, struct as_options *
     struct js *question = js_new_object(), *answer = NULL;
     const char *of_env = getenv("SYMBOLON_AS_SOCKET");
     const char *path = o->socket != NULL ? o->socket : of_env != NULL ? of_env : ADMIN_SOCKET_DEFAULT;
-    struct broker_folder folder = { .command = name, .dir = text_of(c, o, "broker-dir"), .socket = path };
+    struct broker_folder folder = { .command = name,
+                                    .dir = text_of(c, o, "broker-dir"),
+                                    .socket = path,
+                                    .state_dir = text_of(c, o, "state-dir") };
     struct why why = { 0 };
     enum status st = make_question(c, o, rest, question, &why);
 
@@ -506,8 +510,8 @@ static int ask(const struct as_command *c, const char *name, struct as_options *
     }
     if (folder.dir != NULL)
         return add_with_folder(c, o, &folder, question);
-    if (text_of(c, o, "cafile") != NULL) {
-        complain(name, "--cafile goes with --broker-dir");
+    if (text_of(c, o, "cafile") != NULL || text_of(c, o, "state-dir") != NULL) {
+        complain(name, "--cafile and --state-dir go with --broker-dir");
         return EXIT_USAGE;
     }
     int code = ask_server(name, o, path, question, &answer);

@@ -13,6 +13,7 @@ struct broker_folder {
     const char *certificate; /* of the broker; its key lies beside it and ends in .key */
     const char *token_key;   /* file with the key shared with the server; NULL: it comes with the answer */
     const char *ca_file;     /* NULL: ca.pem beside the admin socket */
+    const char *state_dir;   /* as the settings will have it; NULL: "state", in the folder */
     const char *socket;
 
     /* Found by broker_folder_prepare(). Paths as the settings have them: relative inside `dir`, else absolute. */
