@@ -161,7 +161,8 @@ static uint8_t disconnect_code(uint8_t code)
 {
     if (code == MQTT_SERVER_UNAVAILABLE)
         return MQTT_SERVER_BUSY;
-    return mqtt_reason_allowed(MQTT_DISCONNECT, MQTT_FROM_SERVER, code) ? code : (uint8_t)MQTT_UNSPECIFIED_ERROR;
+    return mqtt_reason_allowed(MQTT_DISCONNECT, MQTT_FROM_SERVER, code) ? code
+                                                                        : (uint8_t)MQTT_UNSPECIFIED_ERROR;
 }
 
 void conn_refuse(struct conn *c, uint8_t code, enum status st, const struct why *why, const char *event)

@@ -34,8 +34,8 @@ struct shard {
     struct table tokens;        /* sessions by the hash of the token they rest on: token_status.c */
     struct table interests;     /* filters the other shards are being told of */
 
-    struct list uploads;        /* struct authz_upload waiting for the journal */
-    uint32_t visitors;          /* connections for authz-info alone */
+    struct list uploads; /* struct authz_upload waiting for the journal */
+    uint32_t visitors;   /* connections for authz-info alone */
 
     struct list operations; /* every struct subscribe_op, also those whose session has ended */
 
