@@ -315,6 +315,15 @@ static void keys_that_are_none_are_refused(void **state UNUSED)
             "2141aa",
             ST_MALFORMED, "TK-3");
     refused(ACE_TOKEN_REQUEST, "a104a101a3010320416e214165", ST_BAD_POP_KEY, "tokens.md 4"); /* AF-52: RSA */
+    /* AF-46: for an algorithm nobody here knows (-13), or one no PoP key has (A128GCM) */
+    refused(ACE_TOKEN_RESPONSE,
+            "a108a101a3010403"
+            "2c2050000102030405060708090a0b0c0d0e0f",
+            ST_BAD_POP_KEY, "AF-46");
+    refused(ACE_TOKEN_RESPONSE,
+            "a108a101a3010403"
+            "012050000102030405060708090a0b0c0d0e0f",
+            ST_BAD_POP_KEY, "AF-46");
     refused(ACE_TOKEN_REQUEST, "a104a102d08343a1010aa040", ST_BAD_POP_KEY, "TK-1"); /* Encrypted_COSE_Key */
 }
 

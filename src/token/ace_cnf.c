@@ -24,6 +24,25 @@ static const char *const op_names[] = {
     [COSE_OP_MAC_VERIFY] = "verify",
 };
 
+/* The algorithms a confirmation key may be for; others, a peer's to name, are none of ours. */
+static const enum cose_alg pop_algs[] = { COSE_EDDSA, COSE_ES256, COSE_HMAC_256_256 };
+
+static const char *alg_name(int64_t number)
+{
+    for (size_t i = 0; i < COUNT_OF(pop_algs); i++)
+        if (number == pop_algs[i])
+            return sy_cose_jose_name(pop_algs[i]);
+    return NULL;
+}
+
+static const enum cose_alg *alg_of(struct span name)
+{
+    for (size_t i = 0; i < COUNT_OF(pop_algs); i++)
+        if (span_eq_str(name, sy_cose_jose_name(pop_algs[i])))
+            return &pop_algs[i];
+    return NULL;
+}
+
 /* ---- from CBOR ---- */
 
 static enum status kid_text(struct span kid, struct buf *out, struct why *why)
@@ -74,7 +93,7 @@ static enum status key_from_cbor(const struct cb *cb, struct js **ret_jwk, struc
     if (st == ST_UNSUPPORTED)
         st = ST_BAD_POP_KEY; /* AF-52, with the reason kept */
     if (st == ST_OK && key.has_alg) {
-        alg = sy_cose_jose_name((enum cose_alg)key.alg);
+        alg = alg_name(key.alg);
         if (alg == NULL)
             st = reject(why, ST_BAD_POP_KEY, "AF-46", "the key is for an algorithm we do not speak", 0);
     }
@@ -147,16 +166,6 @@ enum status ace_cnf_from_cbor(const struct cb *cnf, struct js **ret_js, struct w
 }
 
 /* ---- to CBOR ---- */
-
-static const enum cose_alg *alg_of(struct span name)
-{
-    static const enum cose_alg algs[] = { COSE_EDDSA, COSE_ES256, COSE_HMAC_256_256 };
-
-    for (size_t i = 0; i < COUNT_OF(algs); i++)
-        if (span_eq_str(name, sy_cose_jose_name(algs[i])))
-            return &algs[i];
-    return NULL;
-}
 
 static enum status put_key(const struct js *js, struct buf *out, struct why *why)
 {
