@@ -7,6 +7,7 @@
 #define FLOWS_MAX   4096
 #define SEGMENT_MAX 32768 /* bytes in one made-up packet */
 #define FIRST_PORT  40000
+#define SERVER_PORT 8883
 
 enum { BLOCK_SECTION = 0x0A0D0D0A, BLOCK_INTERFACE = 1, BLOCK_PACKET = 6, BLOCK_SECRETS = 10 };
 enum { LINKTYPE_RAW_IP = 101, SECRETS_TLS = 0x544c534b, OPTION_COMMENT = 1 };
@@ -18,7 +19,6 @@ struct flow {
 };
 
 struct capture {
-    uint16_t port;
     struct buf keys;
     struct buf packets; /* finished blocks */
     char comment[96];
@@ -87,8 +87,8 @@ static void ip_packet(struct buf *b, const struct capture *c, unsigned number, b
     put_u32(b, from_client ? 0x0A000001 : 0x0A000002);
     put_u32(b, from_client ? 0x0A000002 : 0x0A000001);
     patch16(b, 10, checksum(0, span_of(b->p, 20)));
-    put_u16(b, from_client ? client : c->port);
-    put_u16(b, from_client ? c->port : client);
+    put_u16(b, from_client ? client : SERVER_PORT);
+    put_u16(b, from_client ? SERVER_PORT : client);
     put_u32(b, f->next[from_client]);
     put_u32(b, (flags & TCP_ACK) != 0 ? f->next[!from_client] : 0);
     put_u8(b, 0x50);
@@ -134,13 +134,12 @@ static void packet(struct capture *c, unsigned number, bool from_client, uint8_t
     c->flow[number].next[from_client] += (uint32_t)data.len + counts;
 }
 
-struct capture *capture_new(uint16_t server_port)
+struct capture *capture_new(void)
 {
     struct capture *c = calloc(1, sizeof *c);
 
     if (c == NULL)
         return NULL;
-    c->port = server_port;
     buf_init(&c->keys, 4u << 20);
     buf_init(&c->packets, CAPTURE_MAX);
     return c;

@@ -1,6 +1,6 @@
 /* kit/capture_priv.h - what the kit sent and received, as a pcapng file that Wireshark opens and reads in clear.
  * The kit knows its own bytes, so nothing is sniffed: TCP and IP headers are made up around them (client 10.0.0.1,
- * server 10.0.0.2, port as dialled), and the TLS secrets go into a Decryption Secrets Block in front.
+ * server 10.0.0.2 port 8883, which tells Wireshark that it is MQTT), and the TLS secrets go into a Decryption Secrets Block in front.
  * All functions take NULL and then do nothing. Format: draft-ietf-opsawg-pcapng. */
 #ifndef SYMBOLON_KIT_CAPTURE_PRIV_H
 #define SYMBOLON_KIT_CAPTURE_PRIV_H
@@ -9,7 +9,7 @@
 
 struct capture;
 
-struct capture *capture_new(uint16_t server_port) MUST_CHECK;
+struct capture *capture_new(void) MUST_CHECK;
 void capture_free(struct capture *c);
 struct buf *capture_keys(struct capture *c); /* NSS key log lines are added here */
 

@@ -53,6 +53,8 @@ extern const struct kit_theme theme_connect, theme_exporter, theme_challenge, th
     theme_authz_info, theme_tls_known, theme_v311, theme_as_token, theme_as_introspect, theme_as_cbor,
     theme_as_metadata;
 
+#define AS_KEYS_MAX 32
+
 enum pop_kind { POP_ED25519, POP_P256, POP_SECRET, POP_KINDS };
 
 struct play_as;
@@ -66,7 +68,8 @@ struct kit {
     struct span issuer_kid, other_kid, shared_kid;
     struct js *issuer_js, *other_js, *shared_js; /* the kids live in them */
     struct key *pop[POP_KINDS], *stranger[POP_KINDS];
-    struct key *as_key; /* what came with the last token of the authorization server */
+    struct key *as_keys[AS_KEYS_MAX]; /* what came with tokens of the authorization server in this case */
+    size_t as_key_count;
     struct tls_config *tls, *tls12;
     struct play_as *play_as;
     struct capture *capture;

@@ -19,9 +19,8 @@ static struct span token_of_as(struct kit *k, const struct key **ret_key)
         trouble(k, "the authorization server gave no key with the token: %s", why.text);
     } else {
         token = arena_copy(&k->arena, token);
-        key_unref(k->as_key);
-        k->as_key = key_ref(jwk.key);
-        *ret_key = k->as_key;
+        ASSERT(k->as_key_count < AS_KEYS_MAX);
+        *ret_key = k->as_keys[k->as_key_count++] = key_ref(jwk.key);
         jwk_done(&jwk);
     }
     as_answer_done(&a);

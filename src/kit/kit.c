@@ -241,8 +241,10 @@ static void check_needs(struct kit *k)
 
 /* ---- one case ---- */
 
-static void drop_peers(struct kit *k)
+static void drop_things(struct kit *k)
 {
+    while (k->as_key_count > 0)
+        key_unref(k->as_keys[--k->as_key_count]);
     while (k->peers != NULL) {
         struct peer *p = k->peers;
         peer_keep(p);
@@ -301,7 +303,7 @@ static void run_case(struct kit *k, const struct kit_theme *theme, const struct 
         .ms = mono_ms() - begin,
     };
     report(ctx, &result);
-    drop_peers(k);
+    drop_things(k);
     arena_done(&k->arena);
     arena_init(&k->arena, CASE_MEMORY);
 }
@@ -422,7 +424,7 @@ static enum status begin(struct kit *k, struct why *why)
     if (st == ST_OK && s->as_port != 0)
         st = play_as_new(s->as_port, s->as_cert, s->as_key_file, &k->play_as, why);
     if (st == ST_OK && (s->capture_file != NULL || s->keylog_file != NULL)) {
-        k->capture = capture_new(s->port);
+        k->capture = capture_new();
         if (k->capture == NULL)
             st = reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     }
@@ -431,14 +433,13 @@ static enum status begin(struct kit *k, struct why *why)
 
 static void end(struct kit *k)
 {
-    drop_peers(k);
+    drop_things(k);
     peer_free(k->witness);
     for (size_t i = 0; i < POP_KINDS; i++) {
         key_unref(k->pop[i]);
         key_unref(k->stranger[i]);
     }
     key_unref(k->issuer_key);
-    key_unref(k->as_key);
     key_unref(k->other_key);
     key_unref(k->shared_key);
     js_unref(k->issuer_js);

@@ -132,7 +132,7 @@ static void our_settings(const struct kit_setup *s, struct buf *out)
     put_fmt(out,
             "  - issuer: \"%s/other\"\n"
             "    jwks_file: other-jwks.json\n"
-            "token: {skew: 0s, as_timeout: 1s}\n"
+            "token: {skew: 0s, as_timeout: 1s, max_cached: 100}\n"
             "limits: {auth_timeout: 3s}\n"
             "authz_info: {enabled: true, rate: 60000}\n"
             "public_topics:\n"

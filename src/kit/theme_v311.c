@@ -307,7 +307,7 @@ static void tokenless(struct kit *k)
     const struct received *r = peer_receive(p, 0);
     if (!going(k) || r->got == GOT_END)
         return;
-    if (r->got == GOT_PACKET && r->frame.type == MQTT_CONNACK && r->reason == 0 && k->s->public_topic != NULL) {
+    if (r->got == GOT_PACKET && r->frame.type == MQTT_CONNACK && r->reason == 0) {
         say_subscribe(p, under_root(k, "x"), 0); /* a guest, for public topics only */
         expect_suback(p, 0x80);
         return;
