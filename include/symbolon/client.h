@@ -181,7 +181,7 @@ struct symbolon_client_options {
     const struct symbolon_events *events;
     void *arg;
 
-    /* since 0.2 */
+    /* behind what the first version of this struct had */
     enum symbolon_mqtt_version mqtt_version;
     bool as_cbor; /* ask the AS in CBOR (application/ace+cbor) instead of JSON */
 };

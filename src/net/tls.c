@@ -114,8 +114,11 @@ static bool spki_matches(const struct tls_session *session)
 
 static bool peer_is_expected(struct tls_session *session)
 {
-    if (session->spki.len > 0)
-        return spki_matches(session);
+    if (session->spki.len > 0) {
+        if (!spki_matches(session))
+            return false;
+        return shows_raw_key(session) || !session->pinned || pin_matches(session);
+    }
     if (shows_raw_key(session))
         return false; /* a bare key proves itself; nobody vouches for it */
     return session->pinned ? pin_matches(session) : chain_verifies(session);

@@ -59,7 +59,8 @@ struct tls_expect {
     const char *host;   /* DNS name or IP address text; also sent as SNI when it is a name */
     bool any_name;      /* a verified chain is enough, whatever name it carries: tests and --insecure */
     const uint8_t *pin; /* TLS_PIN_LEN bytes, or NULL */
-    struct span spki;   /* the server's SubjectPublicKeyInfo in DER, or none */
+    struct span
+        spki; /* the server's SubjectPublicKeyInfo in DER, or none; with `pin` a certificate must match both */
     struct span psk_identity, psk_key; /* external PSK, or none; such a session is never resumed */
     struct span resume;                /* what tls_resumption_data() gave for an earlier session, or none */
 };

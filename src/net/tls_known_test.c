@@ -218,6 +218,28 @@ static void a_server_with_another_key_is_refused(void **state) /* MT-26: rs_cnf 
     }
 }
 
+static void a_thumbprint_beside_the_key_binds_the_certificate_too(void **state) /* MT-26 */
+{
+    struct buf spki;
+    (void)state;
+    server_spki(&spki);
+    for (int raw = 0; raw <= 1; raw++)
+        for (int right = 0; right <= 1; right++) {
+            struct tls_variant v = all_at_once(NULL);
+            struct tls_pair p;
+            uint8_t pin[TLS_PIN_LEN];
+            assert_int_equal(x509_thumbprint(buf_span(&certs.server.cert_pem), pin, NULL), ST_OK);
+            pin[0] ^= right ? 0 : 1;
+            v.server.raw_keys = raw;
+            v.expect = (struct tls_expect){ .spki = buf_span(&spki), .pin = pin };
+            tls_pair_init(&p, &v);
+            tls_join(&p);
+            assert_int_equal(tls_up(&p), raw || right); /* a raw key has no thumbprint to be wrong */
+            tls_pair_done(&p);
+        }
+    buf_done(&spki);
+}
+
 static void who_has_no_raw_key_is_not_asked(void **state)
 {
     (void)state;
@@ -552,6 +574,7 @@ int main(void)
         cmocka_unit_test(an_ed25519_server_shows_its_key_raw),
         cmocka_unit_test(a_server_without_raw_keys_shows_the_expected_key_in_a_certificate),
         cmocka_unit_test(a_server_with_another_key_is_refused),
+        cmocka_unit_test(a_thumbprint_beside_the_key_binds_the_certificate_too),
         cmocka_unit_test(who_has_no_raw_key_is_not_asked),
         cmocka_unit_test(certificates_are_verified_beside_raw_keys),
         cmocka_unit_test(nobody_comes_in_beside_required_certificates),

@@ -1,16 +1,21 @@
 """Our client and an authorization server it has to find, to ask in CBOR, or to come back to: CWTs, refresh tokens,
 metadata, hints."""
+import http.server
 import itertools
 import json
 import os
 import stat
+import subprocess
+import threading
 import time
 
+import jose_by_hand as jose
 import pytest
+import world
 from world import WAIT, Daemon, program, run_cli
 
 AUDIENCE = 'broker.example'
-UNTRUSTED, NO_TOKEN = 6, 7
+NOT_AUTHORIZED, UNTRUSTED, NO_TOKEN = 4, 6, 7
 
 
 @pytest.fixture(scope='module')
@@ -115,6 +120,106 @@ def test_metadata_tell_where_tokens_are(site, machine):
     assert 'asking %s/token for a token' % site.server.url in done.stderr
 
 
+class FakeAs:
+    """An authorization server of a few lines, over http on loopback: `metadata` and `answer` are what it says."""
+
+    def __init__(self, metadata, answer):
+        fake = self
+        self.asked = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def reply(self, body):
+                text = json.dumps(body).encode()
+                self.send_response(404 if body is None else 200)
+                self.send_header('Content-Type', 'application/json')
+                self.send_header('Content-Length', str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def do_GET(self):
+                fake.asked.append('GET ' + self.path)
+                self.reply(metadata(fake.url))
+
+            def do_POST(self):
+                fake.asked.append('POST ' + self.path)
+                self.rfile.read(int(self.headers['Content-Length']))
+                self.reply(answer)
+
+            def log_message(self, *unused):
+                pass
+
+        self.server = http.server.HTTPServer(('127.0.0.1', 0), Handler)
+        self.url = 'http://127.0.0.1:%d' % self.server.server_port
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+WELL_KNOWN = 'GET /.well-known/oauth-authorization-server'
+GOOD = {'access_token': 'abc', 'token_type': 'PoP', 'expires_in': 60}
+
+
+def fetch_from(fake, machine):
+    words = machine.me[:machine.me.index('--key') + 2] if '--key' in machine.me else machine.me
+    return machine.cli('token', 'get', '-h', 'localhost', *words, '--as', fake.url, '--no-cache', '--raw')
+
+
+@pytest.mark.parametrize('metadata,path', [
+    (lambda url: {'issuer': url, 'token_endpoint': url + '/oauth/t'}, '/oauth/t'),
+    (lambda url: {'issuer': 'https://other.example', 'token_endpoint': url + '/evil'}, '/token'),
+    (lambda url: {'issuer': url, 'token_endpoint': 'ftp://x/y'}, '/token'),
+    (lambda url: None, '/token'),
+])
+def test_metadata_of_another_issuer_are_not_used(machine, metadata, path):
+    """RFC 8414 3.3; a server without metadata is asked where it usually is"""
+    with FakeAs(metadata, GOOD) as fake:
+        done = fetch_from(fake, machine())
+        assert done.returncode == 0 and done.stdout == 'abc\n', done.stderr
+        assert fake.asked == [WELL_KNOWN, 'POST ' + path]
+
+
+@pytest.mark.parametrize('members,words', [
+    ({'ace_profile': 'coap_dtls'}, 'another ACE profile'),
+    ({'expires_in': None}, 'how long the token lives'),
+    ({'token_type': 'Bearer'}, 'not a proof-of-possession token'),
+    ({'cnf': {'jwk': {'kty': 'OKP', 'crv': 'Ed25519', 'x': 'A' * 43}}}, ''),
+])
+def test_a_token_of_another_kind_is_refused(machine, members, words):
+    """AF-36, AF-37, AF-38, RFC 9201 3.2"""
+    answer = {k: v for k, v in dict(GOOD, **members).items() if v is not None}
+    with FakeAs(lambda url: None, answer) as fake:
+        done = fetch_from(fake, machine())
+        assert done.returncode != 0 and done.stdout == '' and words in done.stderr, done.stderr
+
+
+def public_jwk(site):
+    """The key of the broker's certificate, as an administrator would register it."""
+    pem = subprocess.run(['openssl', 'x509', '-in', site.certificate, '-noout', '-pubkey'], check=True,
+                         capture_output=True).stdout
+    der = subprocess.run(['openssl', 'pkey', '-pubin', '-outform', 'DER'], input=pem, check=True, capture_output=True).stdout
+    return {'kty': 'EC', 'crv': 'P-256', 'x': jose.b64(der[-64:-32]), 'y': jose.b64(der[-32:])}
+
+
+@pytest.mark.parametrize('mode', ['exporter', 'rpk'])
+def test_a_key_that_the_server_names_pins_the_broker(site, tmp_path, mode):
+    """MT-26, AF-44: rs_cnf with a key; the broker shows it raw, and the chain is not asked"""
+    audience = 'pinned-%s.example' % mode
+    site.server.admin('rs.add', audience=audience, rs_jwk=public_jwk(site))
+    m = Machine(site, tmp_path, 'm%d' % next(numbers), audience=audience)
+    words = ['--as', site.server.url, '--as-cafile', site.ca, '--cafile', world.make_ca(str(tmp_path))[0], '--no-cache', '--pop', mode]
+    m.broker = ['-h', '127.0.0.1', '-p', str(site.port)]
+    done = m.pub(*words)
+    assert done.returncode == NOT_AUTHORIZED, done.stderr  # our broker has another audience, but it was the right one
+    site.server.admin('rs.set', rs_id=audience, rs_jwk=dict(jose.Ed25519().jwk(), kid='x'))
+    done = m.pub(*words)
+    assert done.returncode == UNTRUSTED and 'key is not the one named' in done.stderr, done.stderr
+
+
 @pytest.fixture(scope='module')
 def clockless(as_server, make_broker):
     broker = make_broker(as_server=as_server, audience='clockless.example', workers=1,
@@ -162,7 +267,6 @@ def test_a_cwt_is_taken_apart(site, machine):
         site.server.admin('rs.set', rs_id=AUDIENCE, token_format='jwt')
     assert raw.returncode == 0, raw.stderr
     path = m.home / 'token.cwt'
-    import jose_by_hand as jose
     path.write_bytes(jose.unb64(raw.stdout.strip()))
     from_text = json.loads(m.cli('token', 'inspect', '--json', stdin=raw.stdout).stdout)
     from_bytes = json.loads(m.cli('token', 'inspect', '--json', str(path)).stdout)
