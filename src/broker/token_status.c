@@ -41,6 +41,8 @@ static bool same_holder(const struct token *a, const struct token *b)
 {
     if (a->cnf_how != b->cnf_how || !span_eq(a->iss, b->iss))
         return false;
+    if (a->format == TOKEN_JWT && a->jti.p != NULL && b->jti.p != NULL && !span_eq(a->jti, b->jti))
+        return false; /* about another token of the same key; a CWT's cti has another form there */
     if (a->cnf_how == TOKEN_CNF_KID)
         return span_eq(a->cnf_kid, b->cnf_kid);
     return memcmp(a->cnf_thumbprint, b->cnf_thumbprint, TOKEN_HASH_LEN) == 0;
@@ -65,7 +67,8 @@ static enum status make_grant(struct session *s, struct token *news, struct gran
     if (st != ST_OK)
         return reject(why, st, "memory", "out of memory", 0);
     if (!same_holder(s->grant->token, token))
-        return reject(why, ST_BAD_TOKEN, "TK-65", "the authorization server now names another key", 0);
+        return reject(why, ST_BAD_TOKEN, "TK-65", "the authorization server now speaks of another token or key",
+                      0);
     return grant_new(token, s->shard->settings->tokens, s->shard->now, ret_grant, why);
 }
 

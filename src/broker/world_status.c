@@ -265,17 +265,24 @@ static void not_stored(const struct followed *f, enum status st)
                   F_STR("status", status_name(st)));
 }
 
+/* Only what was not known yet goes to the workers: a list read again may be long. */
 static void take_revoked(struct followed *f, const struct buf *hashes)
 {
     struct world_status *s = f->status;
     const struct why why = { "RFC 9770", "the token was revoked", 0 };
     enum status worst = ST_OK;
+    CLEANUP(buf_done)
+    struct buf news;
+    buf_init(&news, hashes->len);
     for (size_t i = 0; s->tokens != NULL && i < status_answer_count(hashes); i++) {
+        bool known = token_store_is_revoked(s->tokens, hash_at(hashes, i));
         enum status st = token_store_revoke(s->tokens, hash_at(hashes, i), later(s, LISTED_S));
         worst = st == ST_OK ? worst : st;
+        if (!known)
+            put_bytes(&news, span_of(hash_at(hashes, i), TOKEN_HASH_LEN));
     }
     not_stored(f, worst);
-    cut_all(s, buf_span(hashes), &why);
+    cut_all(s, s->tokens != NULL && buf_ok(&news) ? buf_span(&news) : buf_span(hashes), &why);
 }
 
 static void take_removed(struct followed *f, const struct buf *hashes)

@@ -283,6 +283,21 @@ static void an_issuer_silent_for_too_long_takes_its_sessions_along(void **state)
     bench_free(b);
 }
 
+/* Nothing can be said to such a client: the connection is closed. */
+static void a_client_of_mqtt_3_1_1_is_cut_without_a_word(void **state) /* MT-128 */
+{
+    struct bench *b = bench_new(1);
+    struct conn_io *c =
+        client_connected_with(b, &(struct connect_wish){ .id = "old", .scope = ALL, .v3 = true });
+
+    (void)state;
+    shard_issuer_silent(b->shard[0], SPAN(BENCH_ISS), (struct why){ "revocation.max_stale", "silent", 0 },
+                        b->now);
+    expect_closed(c);
+    assert_int_equal(log_count(b, "issuer_silent"), 1);
+    bench_free(b);
+}
+
 /* ---- changed ---- */
 
 static void a_narrowed_token_takes_what_it_does_not_cover_and_leaves_the_rest(void **state) /* MT-107 */
@@ -361,6 +376,52 @@ static void an_answer_about_another_key_ends_the_session(void **state) /* TK-65 
     (void)expect_disconnect(c, MQTT_NOT_AUTHORIZED);
     assert_true(log_has(b, "token_revoked", "TK-65"));
     key_unref(key);
+    holder_done(&h);
+    bench_free(b);
+}
+
+/* A token of the same key, but another one: what is said of that is not said of this. */
+static void an_answer_about_another_token_ends_the_session(void **state) /* TK-65 */
+{
+    struct bench *b = bench_new(1);
+    struct holder h = holder_new(b, ALL);
+    const struct token_claims claims = { .iss = SPAN(BENCH_ISS),
+                                         .aud = SPAN(BENCH_AUD),
+                                         .sub = SPAN("c"),
+                                         .jti = SPAN("one"),
+                                         .has_exp = true,
+                                         .exp = { b->now.wall.s + 600 },
+                                         .cnf = h.key };
+    struct conn_io *c;
+    struct token *news;
+
+    (void)state;
+    buf_reset(&h.token);
+    assert_int_equal(token_issue_jws(&claims, b->as_key, SPAN_NONE, &h.token, NULL), ST_OK);
+    assert_int_equal(sha256(buf_span(&h.token), h.hash), ST_OK);
+    for (int same = 1; same >= 0; same--) {
+        c = connect_holder(b, &h, (struct connect_wish){ .id = "c" });
+        news = describe(b, &h,
+                        ALL ","
+                            "\"jti\":\"one\"",
+                        h.key);
+        if (!same) {
+            token_unref(news);
+            news = describe(b, &h,
+                            ALL ","
+                                "\"jti\":\"two\"",
+                            h.key);
+        }
+        tell_all(b, h.hash, news);
+        token_unref(news);
+        if (same)
+            expect_alive(c);
+        else
+            (void)expect_disconnect(c, MQTT_NOT_AUTHORIZED);
+        if (same)
+            client_bye(c);
+    }
+    assert_true(log_has(b, "token_revoked", "TK-65"));
     holder_done(&h);
     bench_free(b);
 }
@@ -576,10 +637,12 @@ int main(void)
         cmocka_unit_test(a_session_that_renewed_its_token_does_not_rest_on_the_old_one),
         cmocka_unit_test(a_re_authentication_under_way_goes_with_its_connection),
         cmocka_unit_test(an_issuer_silent_for_too_long_takes_its_sessions_along),
+        cmocka_unit_test(a_client_of_mqtt_3_1_1_is_cut_without_a_word),
         cmocka_unit_test(a_narrowed_token_takes_what_it_does_not_cover_and_leaves_the_rest),
         cmocka_unit_test(losing_a_subscription_so_can_be_made_to_end_the_connection),
         cmocka_unit_test(a_narrowed_token_holds_for_a_session_without_its_client_too),
         cmocka_unit_test(an_answer_about_another_key_ends_the_session),
+        cmocka_unit_test(an_answer_about_another_token_ends_the_session),
         cmocka_unit_test(a_message_in_flight_is_judged_by_the_grant_when_it_is_delivered),
         cmocka_unit_test(a_message_waiting_for_room_is_judged_again),
         cmocka_unit_test(a_subscription_under_way_is_lost_like_any_other),
