@@ -1,5 +1,6 @@
 /* Raw bytes from a client into one broker of two shards: before it is authorized, after (first byte of the input
- * even: as if CONNECT had been accepted), and with a second connection listening. The invariants are the ASSERTs
+ * even: as if a CONNECT had been accepted, of MQTT 5 or, with bit 1, of 3.1.1), and with a second connection listening,
+ * which speaks 3.1.1 if bit 2 is set. The invariants are the ASSERTs
  * of the core, the sanitizers, and a few at the end. */
 #include "broker/shard_priv.h"
 #include "scope/scope.h"
@@ -143,6 +144,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
                                       "\x82\x07\x00\x01\x00\x00\x01#\x02";
     static const uint8_t open[] = "\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01"
                                   "C";
+    static const uint8_t listener3[] = "\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01L"
+                                       "\x82\x06\x00\x01\x00\x01#\x02";
+    static const uint8_t open3[] = "\x10\x0d\x00\x04MQTT\x04\x00\x00\x00\x00\x01"
+                                   "C";
     struct fuzz f = { .posted_end = &f.posted, .random = 7 };
     struct shard_world world = { .ctx = &f,
                                  .conn_append = fuzz_append,
@@ -173,11 +178,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     for (unsigned i = 0; i < 2; i++)
         if (shard_new(i, 2, &settings, &world, NULL, NULL, now, &f.shard[i]) != ST_OK)
             abort();
-    feed(&f, &other, span_of(listener, sizeof listener - 1), now);
+    feed(&f, &other,
+         (data[0] & 4) == 0 ? span_of(listener, sizeof listener - 1) : span_of(listener3, sizeof listener3 - 1),
+         now);
     if (other.conn == NULL)
         abort();
     if (data[0] % 2 == 0)
-        feed(&f, &io, span_of(open, sizeof open - 1), now);
+        feed(&f, &io, (data[0] & 2) == 0 ? span_of(open, sizeof open - 1) : span_of(open3, sizeof open3 - 1),
+             now);
     feed(&f, &io, span_of(data + 1, len - 1), now);
     now.mono.ms += 20000;
     now.wall.s += 20;

@@ -98,6 +98,12 @@ static void play(struct bench *b)
     sub = try_connect(b, &wish);
     client_unsubscribe(sub, "a/b");
     client_subscribe_with(pub, wish_filter("a/+", 1), 0, 9);
+    client_drop(sub);
+    wish.v3 = true; /* goes on in MQTT 3.1.1 */
+    sub = try_connect(b, &wish);
+    client_subscribe_with(sub, wish_filter("a/+", 2), 0, 3);
+    client_publish(sub, "a/b", "of 3.1.1", 1, 1);
+    client_publish(sub, "b", "not allowed", 1, 2);
     client_drop(pub);
     assert_only_answers(stranger);
 }
