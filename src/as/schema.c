@@ -102,14 +102,18 @@ static const char status_of_tokens[] =
      * narrowed since it was issued. */
     "ALTER TABLE token ADD COLUMN trl_hash BLOB;"
     "ALTER TABLE token ADD COLUMN changed_at INTEGER;"
-    "CREATE INDEX token_revoked_rs ON token (rs_id) WHERE revoked_at IS NOT NULL;"
-    "CREATE INDEX token_revoked_client ON token (client_id) WHERE revoked_at IS NOT NULL;"
+    /* The list is read from these alone: its tokens lie all over the table. */
+    "CREATE INDEX token_revoked_rs ON token (rs_id, expires_at, hash, trl_hash) WHERE revoked_at IS NOT NULL;"
+    "CREATE INDEX token_revoked_client ON token (client_id, expires_at, hash, trl_hash)"
+    " WHERE revoked_at IS NOT NULL;"
     "CREATE INDEX token_revoked_over ON token (expires_at) WHERE revoked_at IS NOT NULL;"
-    "CREATE INDEX token_changed_rs ON token (rs_id) WHERE changed_at IS NOT NULL;"
-    "CREATE INDEX token_changed_client ON token (client_id) WHERE changed_at IS NOT NULL;"
-    /* Work goes through the tokens of a resource server a piece at a time. */
+    "CREATE INDEX token_changed_rs ON token (rs_id, expires_at, hash, trl_hash)"
+    " WHERE changed_at IS NOT NULL AND revoked_at IS NULL;"
+    "CREATE INDEX token_changed_client ON token (client_id, expires_at, hash, trl_hash)"
+    " WHERE changed_at IS NOT NULL AND revoked_at IS NULL;"
+    /* Work goes through the tokens of a resource server a piece at a time, as they lie in the table. */
     "DROP INDEX token_rs;"
-    "CREATE INDEX token_rs ON token (rs_id, jti);"
+    "CREATE INDEX token_rs ON token (rs_id, issued_at, jti);"
 
     "CREATE TABLE status_update (no INTEGER NOT NULL);"
     "INSERT INTO status_update (no) VALUES (0);"
@@ -125,7 +129,8 @@ static const char status_of_tokens[] =
     "CREATE TABLE status_work ("
     " id INTEGER PRIMARY KEY AUTOINCREMENT, cause TEXT NOT NULL, revoke INTEGER NOT NULL,"
     " client_id TEXT NOT NULL, rs_id TEXT NOT NULL, group_name TEXT NOT NULL, bound_to TEXT NOT NULL, key BLOB,"
-    " issued_until INTEGER NOT NULL, after TEXT NOT NULL, revoked INTEGER NOT NULL, changed INTEGER NOT NULL);";
+    " issued_until INTEGER NOT NULL, after_at INTEGER NOT NULL, after TEXT NOT NULL, revoked INTEGER NOT NULL, "
+    "changed INTEGER NOT NULL);";
 
 static const struct sql_migration steps[] = {
     { 1, "first", first },

@@ -18,7 +18,7 @@ struct work {
     int64_t id;
     struct status_job job;
     int64_t issued_until;
-    struct span after; /* jti: done up to here */
+    struct token_place place; /* done up to here */
     int64_t revoked, changed;
     struct arena arena;
     struct status_update update;
@@ -119,8 +119,8 @@ static enum status slice(struct work *w, bool *ret_more)
 {
     struct token_row rows[STATUS_SLICE];
     size_t count = 0;
-    enum status st = token_row_slice(w->as->sql, w->job.client_id, w->job.rs_id, w->after, STATUS_SLICE,
-                                     &w->arena, rows, &count, w->why);
+    enum status st = token_row_slice(w->as->sql, w->job.client_id, w->job.rs_id, STATUS_SLICE, &w->arena,
+                                     &w->place, rows, &count, w->why);
 
     for (size_t i = 0; st == ST_OK && i < count; i++) {
         bool is = false;
@@ -128,8 +128,6 @@ static enum status slice(struct work *w, bool *ret_more)
         if (st == ST_OK && is)
             st = w->job.revoke ? revoke(w, &rows[i]) : compare(w, &rows[i]);
     }
-    if (st == ST_OK && count > 0)
-        w->after = rows[count - 1].jti;
     *ret_more = count == STATUS_SLICE;
     return st;
 }
@@ -138,16 +136,18 @@ static enum status slice(struct work *w, bool *ret_more)
 static enum status merge(struct work *w, bool *ret_done)
 {
     const struct status_job *j = &w->job;
-    int64_t changed = 0;
+    int64_t same = 0;
     enum status st = ST_OK;
 
     if (!j->revoke)
         st = sql_run(w->as->sql,
-                     "UPDATE status_work SET after = CASE WHEN after < $1 THEN after ELSE $1 END"
-                     " WHERE revoke = 0 AND client_id = $2 AND rs_id = $3 AND group_name = $4",
-                     &changed, w->why, SQL_TEXT(w->after), SQL_TEXT(j->client_id), SQL_TEXT(j->rs_id),
-                     SQL_TEXT(j->group));
-    *ret_done = changed > 0;
+                     "UPDATE status_work SET"
+                     " after = CASE WHEN (after_at, after) < ($1, $2) THEN after ELSE $2 END,"
+                     " after_at = CASE WHEN after_at < $1 THEN after_at ELSE $1 END"
+                     " WHERE revoke = 0 AND client_id = $3 AND rs_id = $4 AND group_name = $5",
+                     &same, w->why, SQL_I64(w->place.issued_at), SQL_TEXT(w->place.jti), SQL_TEXT(j->client_id),
+                     SQL_TEXT(j->rs_id), SQL_TEXT(j->group));
+    *ret_done = same > 0;
     return st;
 }
 
@@ -162,10 +162,11 @@ static enum status queue(struct work *w)
         return st;
     return sql_run(w->as->sql,
                    "INSERT INTO status_work (cause, revoke, client_id, rs_id, group_name, bound_to, key,"
-                   " issued_until, after, revoked, changed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0)",
+                   " issued_until, after_at, after, revoked, changed)"
+                   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0)",
                    NULL, w->why, SQL_TEXT(span_of_str(j->cause)), SQL_I64(j->revoke), SQL_TEXT(j->client_id),
                    SQL_TEXT(j->rs_id), SQL_TEXT(j->group), SQL_I64(j->bound), SQL_TEXT_OR_NULL(j->jwk),
-                   SQL_I64(w->issued_until), SQL_TEXT(w->after));
+                   SQL_I64(w->issued_until), SQL_I64(w->place.issued_at), SQL_TEXT(w->place.jti));
 }
 
 enum status status_work_begin(struct as *as, const struct status_job *job, struct now now,
@@ -180,7 +181,8 @@ enum status status_work_begin(struct as *as, const struct status_job *job, struc
     if (st == ST_OK && more)
         st = queue(&w);
     if (st == ST_OK && more)
-        st = token_row_count_slice(as->sql, job->client_id, job->rs_id, w.after, QUEUED_MAX, &ret->queued, why);
+        st =
+            token_row_count_slice(as->sql, job->client_id, job->rs_id, &w.place, QUEUED_MAX, &ret->queued, why);
     ret->revoked = w.revoked;
     ret->changed = w.changed;
     arena_done(&w.arena);
@@ -192,7 +194,7 @@ enum status status_work_begin(struct as *as, const struct status_job *job, struc
 static enum status take_work(void *ctx, const struct sql_row *row)
 {
     struct work *w = ctx;
-    struct span *texts[] = { &w->job.client_id, &w->job.rs_id, &w->job.group, &w->job.jwk, &w->after };
+    struct span *texts[] = { &w->job.client_id, &w->job.rs_id, &w->job.group, &w->job.jwk, &w->place.jti };
 
     w->id = sql_i64(row, 0);
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
@@ -207,6 +209,7 @@ static enum status take_work(void *ctx, const struct sql_row *row)
     w->revoked = sql_i64(row, 9);
     w->changed = sql_i64(row, 10);
     w->job.cause = arena_str(&w->arena, sql_bytes(row, 11));
+    w->place.issued_at = sql_i64(row, 12);
     return w->job.cause != NULL ? ST_OK : ST_NO_MEMORY;
 }
 
@@ -258,8 +261,10 @@ static enum status proceed(struct work *w, bool *ret_more)
     if (st == ST_OK)
         st = slice(w, ret_more);
     if (st == ST_OK && *ret_more)
-        st = sql_run(sql, "UPDATE status_work SET after = $2, revoked = $3, changed = $4 WHERE id = $1", NULL,
-                     w->why, SQL_I64(w->id), SQL_TEXT(w->after), SQL_I64(w->revoked), SQL_I64(w->changed));
+        st = sql_run(
+            sql, "UPDATE status_work SET after_at = $2, after = $3, revoked = $4, changed = $5 WHERE id = $1",
+            NULL, w->why, SQL_I64(w->id), SQL_I64(w->place.issued_at), SQL_TEXT(w->place.jti),
+            SQL_I64(w->revoked), SQL_I64(w->changed));
     else if (st == ST_OK)
         st = finish(w, &entry, &head, &detail);
     if (st == ST_OK)
@@ -281,10 +286,11 @@ bool as_work(struct as *as, struct now now)
     if (!as->work)
         return false;
     arena_init(&w.arena, SLICE_BYTES);
-    enum status st = sql_query(as->sql,
-                               "SELECT id, client_id, rs_id, group_name, key, after, revoke, bound_to,"
-                               " issued_until, revoked, changed, cause FROM status_work ORDER BY id LIMIT 1",
-                               take_work, &w, &why);
+    enum status st =
+        sql_query(as->sql,
+                  "SELECT id, client_id, rs_id, group_name, key, after, revoke, bound_to,"
+                  " issued_until, revoked, changed, cause, after_at FROM status_work ORDER BY id LIMIT 1",
+                  take_work, &w, &why);
     if (st == ST_OK && w.id != 0)
         st = proceed(&w, &more);
     else if (st == ST_OK)
@@ -298,9 +304,10 @@ bool as_work(struct as *as, struct now now)
 static enum status take_left(void *ctx, const struct sql_row *row)
 {
     struct work *w = ctx;
+    const struct token_place place = { sql_i64(row, 3), sql_bytes(row, 2) };
     int64_t count = 0;
-    enum status st = token_row_count_slice(w->as->sql, sql_bytes(row, 0), sql_bytes(row, 1), sql_bytes(row, 2),
-                                           QUEUED_MAX, &count, w->why);
+    enum status st = token_row_count_slice(w->as->sql, sql_bytes(row, 0), sql_bytes(row, 1), &place, QUEUED_MAX,
+                                           &count, w->why);
 
     w->changed += count;
     return st;
@@ -312,7 +319,8 @@ enum status status_work_left(struct as *as, int64_t *ret, struct why *why)
     enum status st = ST_OK;
 
     if (as->work)
-        st = sql_query(as->sql, "SELECT client_id, rs_id, after FROM status_work", take_left, &w, why);
+        st =
+            sql_query(as->sql, "SELECT client_id, rs_id, after, after_at FROM status_work", take_left, &w, why);
     *ret = w.changed;
     return st;
 }

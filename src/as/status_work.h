@@ -10,7 +10,7 @@
 
 #include "as/as_priv.h"
 
-#define STATUS_SLICE 256
+#define STATUS_SLICE 128
 
 /* Which tokens, by the key they are bound to. */
 enum status_bound {

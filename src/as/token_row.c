@@ -138,7 +138,7 @@ enum status token_row_cnf_of_kid(struct sql *sql, struct span kid, struct span c
     struct read r = { .arena = arena, .row = &row };
     enum status st = sql_query(sql,
                                "SELECT cnf FROM token WHERE client_id = $1 AND cnf_kid = $2 AND cnf IS NOT NULL"
-                               " AND expires_at > $3 AND revoked_at IS NULL LIMIT 1",
+                               " AND expires_at > $3 AND revoked_at IS NULL ORDER BY issued_at DESC LIMIT 1",
                                take_cnf, &r, why, SQL_TEXT(client_id), SQL_TEXT(kid), SQL_I64(now.s));
 
     *ret_jwk = row.cnf;
@@ -161,35 +161,43 @@ static enum status take_several(void *ctx, const struct sql_row *row)
     return take_row(&r, row);
 }
 
-enum status token_row_slice(struct sql *sql, struct span client_id, struct span rs_id, struct span after,
-                            int64_t limit, struct arena *arena, struct token_row *ret_rows, size_t *ret_count,
-                            struct why *why)
+enum status token_row_slice(struct sql *sql, struct span client_id, struct span rs_id, int64_t limit,
+                            struct arena *arena, struct token_place *place, struct token_row *ret_rows,
+                            size_t *ret_count, struct why *why)
 {
     struct several s = { .arena = arena, .rows = ret_rows, .max = (size_t)limit };
     enum status st =
         client_id.len > 0
             ? sql_query(sql,
                         "SELECT " COLUMNS " FROM token WHERE client_id = $1 AND jti > $2 ORDER BY jti LIMIT $3",
-                        take_several, &s, why, SQL_TEXT(client_id), SQL_TEXT(after), SQL_I64(limit))
+                        take_several, &s, why, SQL_TEXT(client_id), SQL_TEXT(place->jti), SQL_I64(limit))
             : sql_query(sql,
-                        "SELECT " COLUMNS " FROM token WHERE rs_id = $1 AND jti > $2 ORDER BY jti LIMIT $3",
-                        take_several, &s, why, SQL_TEXT(rs_id), SQL_TEXT(after), SQL_I64(limit));
+                        "SELECT " COLUMNS " FROM token WHERE rs_id = $1 AND (issued_at, jti) > ($2, $3)"
+                        " ORDER BY issued_at, jti LIMIT $4",
+                        take_several, &s, why, SQL_TEXT(rs_id), SQL_I64(place->issued_at), SQL_TEXT(place->jti),
+                        SQL_I64(limit));
 
     *ret_count = s.count;
+    if (st == ST_OK && s.count > 0) {
+        const struct token_row *last = &ret_rows[s.count - 1];
+        *place = (struct token_place){ client_id.len > 0 ? 0 : last->issued_at, last->jti };
+    }
     return st;
 }
 
-enum status token_row_count_slice(struct sql *sql, struct span client_id, struct span rs_id, struct span after,
-                                  int64_t limit, int64_t *ret, struct why *why)
+enum status token_row_count_slice(struct sql *sql, struct span client_id, struct span rs_id,
+                                  const struct token_place *place, int64_t limit, int64_t *ret, struct why *why)
 {
     if (client_id.len > 0)
         return sql_query(sql,
                          "SELECT COUNT(*) FROM (SELECT 1 FROM token WHERE client_id = $1 AND jti > $2 LIMIT $3)"
                          " AS left_over",
-                         take_i64, ret, why, SQL_TEXT(client_id), SQL_TEXT(after), SQL_I64(limit));
+                         take_i64, ret, why, SQL_TEXT(client_id), SQL_TEXT(place->jti), SQL_I64(limit));
     return sql_query(
-        sql, "SELECT COUNT(*) FROM (SELECT 1 FROM token WHERE rs_id = $1 AND jti > $2 LIMIT $3) AS left_over",
-        take_i64, ret, why, SQL_TEXT(rs_id), SQL_TEXT(after), SQL_I64(limit));
+        sql,
+        "SELECT COUNT(*) FROM (SELECT 1 FROM token WHERE rs_id = $1 AND (issued_at, jti) > ($2, $3)"
+        " LIMIT $4) AS left_over",
+        take_i64, ret, why, SQL_TEXT(rs_id), SQL_I64(place->issued_at), SQL_TEXT(place->jti), SQL_I64(limit));
 }
 
 enum status token_row_revoke_read(struct sql *sql, struct status_update *update, const struct token_row *row,

@@ -66,13 +66,19 @@ enum status token_row_narrow(struct sql *sql, struct status_update *update, cons
 /* RFC 9770's hash of what `access_token` held, where it is not the one of `bytes`: SHA256_LEN bytes, or false. */
 bool token_row_trl_hash(struct span bytes, bool cwt, bool in_cbor, uint8_t *hash);
 
-/* The next rows by jti after `after`, of a client, or (client_id empty) of a resource server; live or not. */
-enum status token_row_slice(struct sql *sql, struct span client_id, struct span rs_id, struct span after,
-                            int64_t limit, struct arena *arena, struct token_row *ret_rows, size_t *ret_count,
-                            struct why *why) MUST_CHECK;
+/* The next rows behind a place, live or not: of a client by jti, or (client_id empty) of a resource server by the time of
+ * issue, then jti. *place moves on; its jti is in the arena. */
+struct token_place {
+    int64_t issued_at; /* 0 for a client's */
+    struct span jti;
+};
+enum status token_row_slice(struct sql *sql, struct span client_id, struct span rs_id, int64_t limit,
+                            struct arena *arena, struct token_place *place, struct token_row *ret_rows,
+                            size_t *ret_count, struct why *why) MUST_CHECK;
 /* How many token_row_slice() would go through, counting no further than `limit`. */
-enum status token_row_count_slice(struct sql *sql, struct span client_id, struct span rs_id, struct span after,
-                                  int64_t limit, int64_t *ret, struct why *why) MUST_CHECK;
+enum status token_row_count_slice(struct sql *sql, struct span client_id, struct span rs_id,
+                                  const struct token_place *place, int64_t limit, int64_t *ret,
+                                  struct why *why) MUST_CHECK;
 
 enum status token_row_count(struct sql *sql, int64_t *ret, struct why *why) MUST_CHECK;
 /* Revoked and not over. */
