@@ -273,6 +273,24 @@ static void the_scope_can_only_narrow(void **state UNUSED)
     assert_false(scope_may_subscribe(scope, (struct topic_filter){ SPAN("d/#") }));
 }
 
+static void what_the_resource_server_takes_today_decides(void **state UNUSED)
+{
+    /* AF-52, MT-14 */
+    SITE(s);
+    const char *token = first(&s, s.c, "");
+
+    world_admin(s.w, "{\"cmd\":\"rs.set\",\"rs_id\":\"b\",\"protection\":\"signed\"}");
+    refused(&s, refresh(&s, s.c, token, ""), "unsupported_pop_key");
+    world_admin(s.w, "{\"cmd\":\"rs.set\",\"rs_id\":\"b\",\"protection\":\"auto\",\"pop_keys\":[\"EdDSA\"]}");
+    refused(&s, refresh(&s, s.c, token, ""), "unsupported_pop_key");
+    world_admin(
+        s.w, "{\"cmd\":\"rs.set\",\"rs_id\":\"b\",\"pop_keys\":[\"symmetric\"],\"profiles\":[\"coap_dtls\"]}");
+    refused(&s, refresh(&s, s.c, token, ""), "incompatible_ace_profiles");
+    world_admin(s.w,
+                "{\"cmd\":\"rs.set\",\"rs_id\":\"b\",\"profiles\":[\"mqtt_tls\"],\"token_format\":\"cwt\"}");
+    granted(&s, refresh(&s, s.c, token, "")); /* a format is no part of the bargain */
+}
+
 static void policy_of_today_decides(void **state UNUSED)
 {
     SITE(s);
@@ -394,6 +412,7 @@ int main(void)
         cmocka_unit_test(possession_of_a_public_key_is_proved_again),
         cmocka_unit_test(a_certificate_has_to_be_there_again),
         cmocka_unit_test(the_scope_can_only_narrow),
+        cmocka_unit_test(what_the_resource_server_takes_today_decides),
         cmocka_unit_test(policy_of_today_decides),
         cmocka_unit_test(it_ends_unused_and_it_ends_at_last),
         cmocka_unit_test(the_one_unused_the_longest_makes_room),

@@ -279,13 +279,17 @@ enum status req_cnf(struct call *call, const struct js *params, const struct aut
 }
 
 static enum status of_family(struct call *call, const struct js *params, const struct auth *auth,
-                             const struct refresh *family, struct pop *out)
+                             const struct resource_server *rs, const struct refresh *family, struct pop *out)
 {
-    if (family->pop_kid.len > 0)
-        return known_secret(call, family->pop_kid, out);
+    enum status st;
+
+    if (family->pop_kid.len > 0) {
+        st = check_rs_takes_secrets(call, rs); /* it may have changed since */
+        return st == ST_OK ? known_secret(call, family->pop_kid, out) : st;
+    }
     if (family->cnf_x5t.len > 0)
         return by_certificate(call, family->cnf_x5t, out);
-    enum status st = known_public(call, family->cnf, family->cnf_kid, out);
+    st = known_public(call, family->cnf, family->cnf_kid, out);
     return st == ST_OK ? check_possession(call, params, auth, out->key) : st;
 }
 
@@ -304,7 +308,7 @@ enum status req_cnf_refresh(struct call *call, const struct js *params, const st
 
     *out = (struct pop){ 0 };
     if (js_get(params, "req_cnf") == NULL) {
-        st = of_family(call, params, auth, family, out);
+        st = of_family(call, params, auth, rs, family, out);
         return st == ST_OK ? check_kind(call, rs, out) : st;
     }
     /* By value it was proved just now: a second look at the same proof would be a replay. */
