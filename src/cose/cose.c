@@ -375,6 +375,14 @@ static void put_front(enum cose_kind kind, struct span protected, struct span ki
     }
 }
 
+void sy_cose_put_plain(const struct cose *cose, struct span kid, struct buf *out)
+{
+    put_front(cose->kind, cose->protected, kid, cose->iv, out);
+    cb_put_bytes(out, cose->content);
+    if (cose->kind != COSE_ENCRYPT0)
+        cb_put_bytes(out, cose->signature);
+}
+
 static enum status finish(struct buf *out, size_t start, enum status st)
 {
     if (st == ST_OK && buf_ok(out))

@@ -62,6 +62,11 @@ const char *sy_cose_jose_name(enum cose_alg alg);
 enum status sy_cose_open(const struct cose *cose, const struct key *key, struct buf *out,
                          struct why *why) MUST_CHECK;
 
+/* Appends the message as its maker wrote it, or might have: with its tag, and `kid` (SPAN_NONE: none) and the IV as its
+ * only unprotected headers. Tag and unprotected headers are whatever the last one to hold a message wants; this is the
+ * same for all of these. */
+void sy_cose_put_plain(const struct cose *cose, struct span kid, struct buf *out);
+
 /* Appends tag and message; `kid` may be SPAN_NONE. The algorithm is the key's (EdDSA, ES256). */
 enum status sy_cose_sign1(const struct key *key, struct span kid, struct span payload,
                           struct buf *out) MUST_CHECK;

@@ -41,6 +41,20 @@ static enum status check_type(const struct cose *cose, struct why *why)
     return reject(why, ST_BAD_TOKEN, "TK-24", "typ is another kind of message", 0);
 }
 
+/* The tag may be left away and unprotected headers be added by whoever holds a CWT, and it verifies all the same. So that
+ * it is one token still, revoked once and for all, it is known by the hash of what its issuer made of it: tags 61 and its
+ * own, the kid of the key, the IV. */
+static enum status hash_plain(struct opened *o, const struct cose *cose, const struct verifier_choice *choice)
+{
+    CLEANUP(buf_done)
+    struct buf plain;
+
+    buf_init(&plain, cose->protected.len + cose->content.len + cose->signature.len + choice->kid.len + 64);
+    cb_put_tag(&plain, CWT_TAG);
+    sy_cose_put_plain(cose, choice->kid, &plain);
+    return buf_ok(&plain) ? opened_hash(o, buf_span(&plain)) : ST_NO_MEMORY;
+}
+
 /* As with a JWT: the issuer it names may have a key of this kid that we do not know yet. */
 static enum status check_signature(const struct verifier *v, const struct signed_layer *layer,
                                    const struct verifier_choice *choice, struct buf *out, struct why *why)
@@ -61,7 +75,9 @@ static enum status open_signed(const struct verifier *v, const struct cose *cose
 
     if (st == ST_OK)
         st = opened_by(o, choice.issuer, why);
-    return st == ST_OK ? check_signature(v, &layer, &choice, out, why) : st;
+    if (st == ST_OK)
+        st = check_signature(v, &layer, &choice, out, why);
+    return st == ST_OK ? hash_plain(o, cose, &choice) : st;
 }
 
 static enum status open_encrypted(const struct verifier *v, const struct cose *cose, struct opened *o,
@@ -77,7 +93,7 @@ static enum status open_encrypted(const struct verifier *v, const struct cose *c
         st = sy_cose_open(cose, choice.key, out, why);
     if (st == ST_OK)
         o->encrypted = true;
-    return st;
+    return st == ST_OK ? hash_plain(o, cose, &choice) : st;
 }
 
 enum status cwt_open_layer(const struct verifier *v, struct span bytes, bool outermost, struct opened *o,

@@ -1,5 +1,7 @@
 /* The claims of a CWT and what the AS puts there: the rules of RFC 8392 3.1 and AF-63 where CBOR has forms of its own,
  * and a broker without a clock. The layers around them are in cwt_test.c. */
+#include "crypto/hash.h"
+#include "crypto/test_hex.h"
 #include "token/claims.h"
 #include "token/fixture_cwt_priv.h"
 
@@ -387,6 +389,78 @@ static void tk4_the_as_puts_no_secret_into_a_signed_cwt_and_no_key_of_its_own(vo
     assert_int_equal(cwt.len, 0);
 }
 
+/* The message inside `cwt` with other unprotected headers (hex of a map), with tags or without. */
+static void dress(struct span cwt, const char *open_hex, struct span tags, struct buf *out)
+{
+    CLEANUP(sy_cose_done)
+    struct cose cose = { 0 };
+    struct hex open = hex(open_hex);
+
+    assert_int_equal(sy_cose_parse(span_cut(cwt, 2, cwt.len), ROOM, &cose, NULL), ST_OK);
+    put_bytes(out, tags);
+    cb_put_array(out, cose.kind == COSE_ENCRYPT0 ? 3 : 4);
+    cb_put_bytes(out, cose.protected);
+    if (cose.kind == COSE_ENCRYPT0) { /* its IV too, behind what is given */
+        assert_int_equal(open.bytes[0] & 0xf0, 0xa0);
+        open.bytes[0]++;
+    }
+    put_bytes(out, hex_span(&open));
+    if (cose.kind == COSE_ENCRYPT0) {
+        cb_put_int(out, 5);
+        cb_put_bytes(out, cose.iv);
+    }
+    cb_put_bytes(out, cose.content);
+    if (cose.kind != COSE_ENCRYPT0)
+        cb_put_bytes(out, cose.signature);
+}
+
+static void assert_known_by(const struct fixture *f, struct span cwt, const uint8_t hash[TOKEN_HASH_LEN])
+{
+    CLEANUP(token_unrefp)
+    struct token *t = NULL;
+    struct why why = { 0 };
+
+    if (fixture_verify(f, cwt, &t, &why) != ST_OK)
+        fail_msg("refused: %s, %s", why.clause, why.text);
+    assert_memory_equal(t->hash, hash, TOKEN_HASH_LEN);
+}
+
+/* MT-73, RFC 9770 13.6: tags and unprotected headers can be changed by whoever holds a CWT. However it is dressed, it is
+ * known by the hash of what the AS made: or a revoked one would come back in other clothes, and exi start over. */
+static void mt73_a_cwt_in_other_clothes_is_the_same_token(void **state)
+{
+    const struct fixture *f = *state;
+    CLEANUP(key_unrefp)
+    struct key *cnf = NULL;
+    static const char *const headers[] = { "a0", "a11863f5", "a10da0" };
+
+    assert_int_equal(key_generate(KEY_ED25519, &cnf), ST_OK);
+    for (int encrypted = 0; encrypted <= 1; encrypted++) {
+        const struct token_claims claims = issued(cnf, NULL);
+        const struct span tag = encrypted ? SPAN("\xd0") : SPAN("\xd2");
+        const struct span tags = encrypted ? SPAN("\xd8\x3d\xd0") : SPAN("\xd8\x3d\xd2");
+        uint8_t hash[TOKEN_HASH_LEN];
+        CLEANUP(buf_done)
+        struct buf cwt;
+        buf_init(&cwt, ROOM);
+        assert_int_equal(encrypted ? token_issue_cwt_encrypt0(&claims, f->as, SPAN("as-1"), f->shared,
+                                                              SPAN("rs-1"), &cwt, NULL)
+                                   : token_issue_cwt_sign1(&claims, f->as, SPAN("as-1"), &cwt, NULL),
+                         ST_OK);
+        assert_int_equal(sha256(buf_span(&cwt), hash), ST_OK); /* what the AS lists */
+        assert_known_by(f, buf_span(&cwt), hash);
+        assert_known_by(f, span_cut(buf_span(&cwt), 2, cwt.len), hash);
+        assert_known_by(f, span_cut(buf_span(&cwt), 3, cwt.len), hash);
+        for (size_t i = 0; i < COUNT_OF(headers); i++) {
+            CLEANUP(buf_done)
+            struct buf other;
+            buf_init(&other, ROOM);
+            dress(buf_span(&cwt), headers[i], i % 2 == 0 ? tags : tag, &other);
+            assert_known_by(f, buf_span(&other), hash);
+        }
+    }
+}
+
 /* TK-67 */
 static void tk67_no_encrypted_cwt_repeats_an_iv(void **state)
 {
@@ -431,6 +505,7 @@ int main(void)
         cmocka_unit_test(af18_without_a_clock_a_cnonce_is_required_and_a_length),
         cmocka_unit_test(what_the_as_issues_the_broker_accepts),
         cmocka_unit_test(tk4_the_as_puts_no_secret_into_a_signed_cwt_and_no_key_of_its_own),
+        cmocka_unit_test(mt73_a_cwt_in_other_clothes_is_the_same_token),
         cmocka_unit_test(tk67_no_encrypted_cwt_repeats_an_iv),
     };
     return cmocka_run_group_tests_name("token_cwt_claims", tests, fixture_setup, fixture_teardown);

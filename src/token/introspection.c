@@ -1,4 +1,5 @@
 /* RFC 7662 2.2 with the members of RFC 9200 5.9.2 and RFC 9201 4. */
+#include "crypto/hash.h"
 #include "token/token_priv.h"
 
 #include <strings.h>
@@ -37,6 +38,8 @@ enum status token_from_introspection(struct span body, struct span token, struct
     if (!active)
         return reject(why, ST_BAD_TOKEN, "AF-83", "the AS says the token is not active", 0);
     st = check_token_type(js, why);
+    if (st == ST_OK)
+        st = sha256(token, source.hash);
     if (st != ST_OK)
         return st;
     return claims_accept(verifier, &source, js, now, ret_token, why);

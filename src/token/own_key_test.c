@@ -1,5 +1,6 @@
 /* Tokens encrypted to the resource server's own public key: anybody can do that, so only a signature inside counts
  * (TK-22). */
+#include "crypto/hash.h"
 #include "jose/jwe.h"
 #include "token/fixture_priv.h"
 
@@ -57,10 +58,14 @@ static void a_signed_token_inside_is_accepted_and_counts_as_encrypted(void **sta
         struct buf text;
         CLEANUP(token_unrefp)
         struct token *token = NULL;
+        uint8_t hash[TOKEN_HASH_LEN];
         buf_init(&text, 1 << 20);
         fixture_token(o.f, NO_CHANGE, &text);
+        assert_int_equal(sha256(buf_span(&text), hash), ST_OK);
         assert_int_equal(verify_encrypted(&o, algs[i], buf_span(&text), SPAN("JWT"), &token, NULL), ST_OK);
         assert_true(token->encrypted);
+        /* MT-73: its holder can put this layer on; revoked, it stays revoked */
+        assert_memory_equal(token->hash, hash, sizeof hash);
     }
     own_done(&o);
 }

@@ -51,7 +51,9 @@ struct token {
 
     struct span
         text; /* what was presented, where the verifier keeps that (verifier_issuer.keep_text); else absent */
-    uint8_t hash[TOKEN_HASH_LEN]; /* SHA-256 of what was presented: JWT or reference text, raw CWT (MT-73) */
+    /* What it is known by: SHA-256 of what its issuer made, JWT or reference text or raw CWT (MT-73). Of a CWT, tags and
+     * unprotected headers do not count (token/cwt.c), nor does encryption that anybody can add to a JWT. */
+    uint8_t hash[TOKEN_HASH_LEN];
 
     uint32_t skew_s; /* what the verifier tolerates */
     bool by_introspection;

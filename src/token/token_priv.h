@@ -19,6 +19,7 @@ struct span token_keep(struct token *token, struct span s);
 struct verifier_choice {
     size_t issuer;
     const struct key *key;
+    struct span kid; /* the key's name with us; .p == NULL: none */
 };
 
 /* A layer of a token, in JOSE or in COSE: one of the two is set. */
@@ -57,7 +58,12 @@ struct opened {
     size_t issuer; /* VERIFIER_ANY_ISSUER before the first layer */
     bool encrypted;
     bool nested; /* what came out is a token again */
+    bool hashed; /* by the first layer that not just anybody could have put on */
+    uint8_t hash[TOKEN_HASH_LEN];
 };
+
+/* Takes `bytes` for what the token is known by, unless a layer further out was. */
+enum status opened_hash(struct opened *o, struct span bytes) MUST_CHECK;
 
 /* All layers must be one issuer's: an inner token of somebody else has not been vouched for by the outer one. */
 enum status opened_by(struct opened *o, size_t issuer, struct why *why) MUST_CHECK;
@@ -74,6 +80,7 @@ enum status cwt_claims_to_js(const struct cb *claims, struct js **ret_js, struct
 struct claims_source {
     size_t issuer;     /* whose key protected them, or who was asked */
     struct span token; /* as received */
+    uint8_t hash[TOKEN_HASH_LEN];
     enum token_format format;
     bool encrypted; /* some layer was: a secret may stand in the clear inside (TK-55) */
     bool by_introspection;

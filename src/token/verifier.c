@@ -327,7 +327,7 @@ static void search_issuer(const struct verifier *v, size_t issuer, const struct 
             continue;
         }
         search->found++;
-        search->choice = (struct verifier_choice){ issuer, jwk->key };
+        search->choice = (struct verifier_choice){ issuer, jwk->key, jwk->kid };
     }
 }
 
@@ -416,7 +416,7 @@ enum status verifier_shared_key_for(const struct verifier *v, const struct encry
             continue;
         }
         search.found++;
-        search.choice = (struct verifier_choice){ v->shared_key_issuer[i], shared->key };
+        search.choice = (struct verifier_choice){ v->shared_key_issuer[i], shared->key, shared->kid };
     }
     if (search.found > 1)
         return reject(why, ST_BAD_TOKEN, "TK-44", "more than one key could be meant", 0);

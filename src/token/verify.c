@@ -1,4 +1,5 @@
 /* From the bytes a client sent to claims that a configured issuer vouches for (tokens.md section 6, 1 to 6). */
+#include "crypto/hash.h"
 #include "jose/jwe.h"
 #include "jose/jws.h"
 #include "token/claim_rules.h"
@@ -71,6 +72,14 @@ enum status opened_by(struct opened *o, size_t issuer, struct why *why)
     return ST_OK;
 }
 
+enum status opened_hash(struct opened *o, struct span bytes)
+{
+    enum status st = o->hashed ? ST_OK : sha256(bytes, o->hash);
+
+    o->hashed = o->hashed || st == ST_OK;
+    return st;
+}
+
 /* Issuers may use the same kid, and the one a token names may have a key of that kid that we do not know yet: then
  * the key set should be fetched again, not the token be called forged. */
 static enum status check_signature(const struct verifier *v, const struct jws *jws,
@@ -106,6 +115,8 @@ static enum status open_jws(const struct verifier *v, struct span text, struct o
         st = check_signature(v, &jws, &choice, why);
     if (st == ST_OK)
         st = jws_payload(&jws, out, why);
+    if (st == ST_OK)
+        st = opened_hash(o, text);
     return st;
 }
 
@@ -131,6 +142,9 @@ static enum status open_jwe(const struct verifier *v, struct span text, struct o
         st = check_types(v, jwe.typ, jwe.cty, o, why);
     if (st == ST_OK)
         st = jwe_decrypt(&jwe, choice.key, out, why);
+    /* Whoever holds a signed token can encrypt it to our public key: it is the same token then. */
+    if (st == ST_OK && !jwe_alg_is_agreement(jwe.alg))
+        st = opened_hash(o, text);
     if (st == ST_OK)
         o->encrypted = true;
     return st;
@@ -244,6 +258,7 @@ enum status token_verify(struct span token, const struct verifier *verifier, str
         return st;
     source.issuer = o.issuer;
     source.encrypted = o.encrypted;
+    memcpy(source.hash, o.hash, sizeof source.hash);
     return form == TOKEN_FORM_COSE ? accept_cwt(verifier, &source, buf_span(&text), now, ret_token, why)
                                    : accept_jwt(verifier, &source, buf_span(&text), now, ret_token, why);
 }
