@@ -7,7 +7,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FOLDERS = ('src', 'include', 'tests', 'bench', 'tools', 'docs', 'examples', 'deploy', '.ci')
 SKIP = {'node_modules', '__pycache__', 'build', 'corpus', '.pytest_cache'}
-BINARY = ('.png', '.der', '.bin', '.gz', '.db')
+BINARY = ('.png', '.pcapng', '.der', '.bin', '.gz', '.db')
 
 FUNCTIONS = re.compile(r'(?<![\w.>])(strtok|strtok_r|atoi|atol|atoll|atof|sscanf|vsscanf|scanf|strcpy|stpcpy|strcat|'
                        r'strncat|sprintf|vsprintf|gets|alloca|strncpy|tmpnam|mktemp|system|popen|rand|srand|'
