@@ -1,5 +1,6 @@
 #include "broker/resolver.h"
 
+#include "codec/base64.h"
 #include "codec/json.h"
 #include "jose/jwks.h"
 #include "net/file.h"
@@ -477,6 +478,19 @@ static void put_form(struct buf *out, const char *name, struct span value)
     }
 }
 
+/* Where text is wanted a CWT travels as base64url (docs/as-http.md). */
+static void put_token(struct buf *body, struct span token)
+{
+    CLEANUP(buf_wipe)
+    struct buf text;
+    buf_init(&text, base64url_len(token.len));
+    if (token_form(token) == TOKEN_FORM_COSE) {
+        base64url_encode(token, &text);
+        token = buf_span(&text);
+    }
+    put_form(body, "token", token);
+}
+
 /* Asks servers[q->server] or the next one that does introspection. */
 static void ask_server(struct question *q)
 {
@@ -492,7 +506,7 @@ static void ask_server(struct question *q)
     const struct server *s = &r->servers[q->server];
     struct buf body;
     buf_init(&body, 3 * q->token_len + 64);
-    put_form(&body, "token", span_of(q->token, q->token_len));
+    put_token(&body, span_of(q->token, q->token_len));
     struct http_call call = { .url = s->config->introspection_uri,
                               .body = buf_span(&body),
                               .content_type = "application/x-www-form-urlencoded",

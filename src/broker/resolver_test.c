@@ -490,6 +490,19 @@ static void a_reference_is_looked_up_with_our_credentials(void **state) /* RFC 7
     world_done(&w);
 }
 
+/* Bytes are no text: RFC 7662 2.1 has a form, and there a CWT is base64url. */
+static void a_cwt_is_asked_about_as_text(void **state) /* AF-80 */
+{
+    struct world w;
+    (void)state;
+    world_init(&w);
+    world_start(&w);
+    resolver_ask(w.resolver, RESOLVE_INTROSPECT, span_of("\xd8\x3d\xd2\x84\x43\xa1", 6), on_answer, &w);
+    WAIT_FOR(&w, w.answers == 1);
+    assert_string_equal(w.introspection_body, "token=2D3ShEOh");
+    world_done(&w);
+}
+
 static void an_inactive_token_is_refused(void **state) /* AF-83 */
 {
     struct world w;
@@ -610,6 +623,7 @@ int main(void)
         cmocka_unit_test(answers_that_are_wrong_in_any_way_are_no_token),
         cmocka_unit_test(an_answer_without_end_is_cut_off),
         cmocka_unit_test(an_answer_that_does_not_come_is_waited_for_only_so_long),
+        cmocka_unit_test(a_cwt_is_asked_about_as_text),
         cmocka_unit_test(an_inactive_token_is_refused),
         cmocka_unit_test(no_usable_answer_is_no_token),
         cmocka_unit_test(too_many_waiting_are_refused_and_the_others_served),

@@ -150,7 +150,7 @@ static const struct config_setting rows[] = {
       .help = "Verified tokens remembered, so that a client that comes back with the same one costs less; 0: none." },
     { "token.max_receipts", CONFIG_INT, S(token_max_receipts), .dflt = "100000", .min = 1, .max = 100000000,
       .unit = "tokens", .help = "Tokens whose life counts from their first receipt (`exi`); beyond, such tokens are refused." },
-    { "token.max_revoked", CONFIG_INT, S(token_max_revoked), .dflt = "100000", .min = 1, .max = 100000000,
+    { "token.max_revoked", CONFIG_INT, S(token_max_revoked), .dflt = "400000", .min = 1, .max = 100000000,
       .unit = "tokens", .help = "Revoked tokens remembered until they would have ended anyway." },
     { "token.introspection_cache", CONFIG_DURATION_S, S(introspection_cache_s), .dflt = "0", .max = 86400,
       .help = "How long an introspection answer is good for further connections with the same token, never beyond the token's end; 0: each connection is introspected anew." },
