@@ -8,7 +8,7 @@ import threading
 
 import jose_by_hand as jose
 import pytest
-from mqtt5 import PUBACK, PUBLISH, SUBACK, Client, publish, subscribe
+from mqtt5 import PUBACK, PUBLISH, SUBACK, Client, connect, publish, subscribe
 from world import WAIT, run_cli
 
 AUDIENCE = 'broker.example'
@@ -167,8 +167,26 @@ def test_gnutls_cli_with_the_raw_key_of_a_token_on_authz_info(site, machines, tm
     client.close()
 
 
+@pytest.mark.parametrize('version', ['1.3', '1.2'])
+def test_a_resumed_session_is_still_its_raw_keys(site, machines, tmp_path, version):
+    """MT-61, MT-23: the key comes with the ticket, its token is looked up anew"""
+    key, pub, name = str(tmp_path / 'k.pem'), str(tmp_path / 'p.pem'), 'resumed-' + version
+    subprocess.run(['openssl', 'genpkey', '-algorithm', 'ed25519', '-out', key], check=True, capture_output=True)
+    subprocess.run(['openssl', 'pkey', '-in', key, '-pubout', '-out', pub], check=True, capture_output=True)
+    env, words = machines(name, key)
+    assert run_cli('token', 'upload', *words, env=env).returncode == 0
+    packets = connect(name) + publish('cli/' + name, b'x', qos=1, packet_id=0x101) + publish('x', b'x', qos=1, packet_id=0x202)
+    command = gnutls_raw(site, key, pub)
+    command[2] += ':-VERS-ALL:+VERS-TLS' + version
+    command.insert(1, '--resume')
+    del command[command.index('--logfile'):command.index('--logfile') + 2]
+    done = subprocess.run(command, input=packets, capture_output=True, timeout=WAIT)
+    assert b'This is a resumed session' in done.stdout, done.stdout + done.stderr
+    assert b'@\x02\x01\x01' in done.stdout and b'\x02\x02\x87' in done.stdout, done.stdout
+
+
 def test_openssl_in_tls_1_2_with_the_kid_as_identity(site, machines):
-    """MT-27, MT-7: after the token was uploaded; ECDHE-PSK, the identity in the form of RFC 9431 for JSON"""
+    """MT-27: after the token was uploaded; ECDHE-PSK, the identity in the form of RFC 9431 for JSON"""
     env, words = machines('kid', None)
     assert run_cli('token', 'upload', *words, env=env).returncode == 0
     cache = env['XDG_CACHE_HOME']
