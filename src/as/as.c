@@ -177,7 +177,7 @@ static enum status purge_all(struct as *as, struct now now, struct why *why)
     if (st != ST_OK)
         return st;
     if (more_tokens || more_changes)
-        as->next_purge_ms = now.mono.ms + PURGE_MORE_MS;
+        as->next_purge_ms = now.mono.ms + AS_PURGE_MORE_MS;
     st = sql_run(as->sql, "DELETE FROM replay WHERE expires_at < $1", &replays, why, SQL_I64(now.wall.s));
     if (st != ST_OK)
         return st;
@@ -192,14 +192,16 @@ static enum status purge_all(struct as *as, struct now now, struct why *why)
     return st;
 }
 
-void as_purge(struct as *as, struct now now)
+bool as_purge(struct as *as, struct now now)
 {
     struct why why = { 0 };
 
     if (now.mono.ms < as->next_purge_ms)
-        return;
+        return false;
     as->next_purge_ms = now.mono.ms + PURGE_EVERY_MS;
+    as->work = true; /* what failed is tried again */
     enum status st = purge_all(as, now, &why);
     if (st != ST_OK) /* what is over stays over: every look-up compares the time itself */
         log_event(NULL, LOG_WARNING, "purge_failed", F_WHY(st, why));
+    return as->next_purge_ms < now.mono.ms + PURGE_EVERY_MS;
 }

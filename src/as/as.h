@@ -21,6 +21,7 @@
 #define AS_ADMIN_REPLY_MAX (4 * 1024 * 1024)
 #define AS_TRL_MAX         (16 * 1024 * 1024) /* the answer of /trl: about 300,000 tokens revoked and not over */
 #define AS_ID_MAX          128
+#define AS_PURGE_MORE_MS   20
 #define AS_ETAG_MAX        32
 
 struct as;
@@ -100,7 +101,8 @@ bool as_work(struct as *as, struct now now);
  * `actor` is for the audit: "uid:0". The caller has checked that the peer is entitled. */
 void as_admin(struct as *as, struct span line, struct span actor, struct now now, struct buf *out);
 
-/* Drops what is over: tokens, replay memory, codes, retired keys. Called now and then; cheap when nothing is due. */
-void as_purge(struct as *as, struct now now);
+/* Drops what is over: tokens, replay memory, codes, retired keys. Called now and then; cheap when nothing is due.
+ * True if not all was dropped: it wants to be called again in AS_PURGE_MORE_MS. */
+bool as_purge(struct as *as, struct now now);
 
 #endif

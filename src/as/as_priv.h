@@ -12,7 +12,6 @@
 
 #define CALL_ARENA_MAX  (1024 * 1024)
 #define PURGE_EVERY_MS  30000
-#define PURGE_MORE_MS   20 /* when not all was purged at once */
 #define SECRET_BYTES    32 /* client secrets, references, codes: 256 bits */
 #define ID_MAX          128
 #define TOKEN_ENDPOINT  "/token"

@@ -125,8 +125,8 @@ static void on_purge(struct timer *timer, struct now now)
 {
     struct as_server *server = CONTAINER_OF(timer, struct as_server, purge);
 
-    as_purge(server->as, now);
-    timer_start(loop_timers(server->loop), timer, mono_plus_ms(now.mono, PURGE_MS));
+    bool more = as_purge(server->as, now);
+    timer_start(loop_timers(server->loop), timer, mono_plus_ms(now.mono, more ? AS_PURGE_MORE_MS : PURGE_MS));
 }
 
 /* base64url text of 32 random bytes; made on the first start. */

@@ -406,6 +406,31 @@ static void a_revoked_token_that_is_over_is_taken_from_the_list(void **state UNU
     assert_int_equal(cursor_of(trl(&s, ONE, "")), 1);
 }
 
+static void many_that_are_over_go_a_piece_at_a_time(void **state UNUSED)
+{
+    enum { TOKENS = 600 };
+    SITE(s);
+    size_t removed = 0, rounds = 0;
+
+    for (int i = 0; i < TOKENS; i++)
+        token(&s, C1, ONE);
+    world_admin(s.w, "{\"cmd\":\"token.revoke\",\"rs_id\":\"one\"}");
+    while (as_work(s.w->as, s.w->now))
+        ;
+    int64_t cursor = cursor_of(trl(&s, ONE, ""));
+    assert_int_equal(js_size(js_get(s.w->answer, "full_set")), TOKENS);
+    world_pass(s.w, 3601);
+    for (; as_purge(s.w->as, s.w->now); rounds++)
+        s.w->now.mono.ms += AS_PURGE_MORE_MS;
+    assert_in_range(rounds, 1, 10);
+    const struct js *set =
+        js_get(trl(&s, ONE, world_text(s.w, "?diff=0&cursor=%lld", (long long)cursor)), "diff_set");
+    for (size_t i = 0; i < js_size(set); i++)
+        removed += js_size(js_at(js_at(set, i), 0));
+    assert_int_equal(removed, TOKENS);
+    assert_int_equal(number(world_admin(s.w, "{\"cmd\":\"status\"}"), "tokens"), 0);
+}
+
 static void a_cursor_that_is_too_old_leads_to_the_full_set(void **state UNUSED)
 {
     /* RFC 9770 5.2 step 5, 9.2.3 case A; batches: 9.2.2, 9.2.3 */
@@ -718,6 +743,9 @@ static void work_for_many_tokens_is_done_in_slices_and_by_the_next_process(void 
     assert_false(as_work(s.w->as, s.w->now));
     sql_fail_at(s.w->sql, 0);
     assert_int_equal(js_size(js_get(trl(&s, ONE, ""), "full_set")), done);
+    world_pass(s.w, 31);
+    trl(&s, ONE, ""); /* cleans up, and that tries again */
+    assert_true(as_work(s.w->as, s.w->now));
     as_free(s.w->as); /* and the process dies */
     assert_int_equal(as_new(&parts, s.w->now, &s.w->as, NULL), ST_OK);
     for (int i = 0; i < 10 && as_work(s.w->as, s.w->now); i++)
@@ -836,6 +864,7 @@ int main(void)
         cmocka_unit_test(wrong_queries_are_answered_with_the_problem),
         cmocka_unit_test(in_cbor_it_is_the_map_of_the_rfc),
         cmocka_unit_test(a_revoked_token_that_is_over_is_taken_from_the_list),
+        cmocka_unit_test(many_that_are_over_go_a_piece_at_a_time),
         cmocka_unit_test(a_cursor_that_is_too_old_leads_to_the_full_set),
         cmocka_unit_test(a_rule_that_denies_narrows_tokens_and_says_so),
         cmocka_unit_test(a_rule_removed_takes_what_it_gave_and_widening_gives_nothing),

@@ -296,9 +296,11 @@ bool as_work(struct as *as, struct now now)
     else if (st == ST_OK)
         as->work = false;
     arena_done(&w.arena);
-    if (st != ST_OK) /* tried again with the next purge */
+    if (st != ST_OK) {
         log_event(NULL, LOG_ERROR, "token_review_failed", F_WHY(st, why));
-    return st == ST_OK && as->work;
+        as->work = false; /* until the next purge */
+    }
+    return as->work;
 }
 
 static enum status take_left(void *ctx, const struct sql_row *row)
