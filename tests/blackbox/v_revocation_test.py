@@ -141,3 +141,30 @@ def test_statistics_are_logged_on_demand(as_server, brokers):
     got = brokers[0].daemon.event('statistics').fields
     assert int(got['tokens_revoked']) >= 1 and int(got['tokens_changed']) >= 1
     assert int(got['connections_authorized']) >= 0 and 'refusals' in got
+
+
+@pytest.mark.parametrize('token_format', ['cwt', 'reference'])
+def test_other_forms_of_tokens_are_narrowed_and_cut_alike(as_server, make_broker, token_format):
+    """RFC 9770 4, MT-107: a token is known by what the broker was handed, bytes or text"""
+    audience = 'forms-' + token_format
+    broker = make_broker(as_server=as_server, audience=audience, workers=2)
+    as_server.admin('rs.set', rs_id=broker.issuers[-1]['client_id'], token_format=token_format)
+    as_server.allow('group:formers', audience, 'a/#', 'pub', 'sub')
+    extra = as_server.allow('group:formers', audience, 'b/#', 'pub', 'sub')
+    name, key = 'former-' + token_format, jose.Ed25519()
+    token = as_server.token(as_server.add_client(name, groups=['formers']), audience, key=key)['access_token']
+    client = Client(broker.port, broker.ca)
+    presented = jose.unb64(token) if token_format == 'cwt' else token
+    got = client.open_ace(name, presented, key)
+    assert got.kind == CONNACK and got.reason == 0, got
+    client.send(mqtt5.subscribe(1, [('a/1', 0), ('b/1', 0)]))
+    assert client.expect(SUBACK).codes == [0, 0]
+    broker.daemon.event('status_feed_started')
+    as_server.admin('policy.remove', id=extra)
+    broker.daemon.event('token_changed', client_id=name)
+    client.send(mqtt5.publish('b/1', 'no', qos=1, packet_id=1))
+    assert client.expect(PUBACK).reason == 0x87
+    since = time.monotonic()
+    as_server.admin('token.revoke', client_id=name)
+    got = client.expect(DISCONNECT)
+    assert got.reason == 0x87 and time.monotonic() - since < SOON
