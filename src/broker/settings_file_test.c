@@ -98,6 +98,31 @@ static void totals_are_shared_out_among_the_workers(void **state)
     config_done(&broker_config_table, &config);
 }
 
+static void policies_of_sessions_retained_messages_and_3_1_1_reach_the_core(void **state)
+{ /* MT-55, MT-77, MT-78, MT-111, MT-120 */
+    struct broker_config config;
+    struct shard_settings settings;
+    struct scope *public = NULL;
+    (void)state;
+    accept_settings(TLS_LISTENER "mqtt_3_1_1: false\n"
+                                 "ace: {v5_user_name: true, check_client_id_owner: false}\n"
+                                 "session: {continuation: false, lost_subscriptions: new, max_expiry: 2h,"
+                                 " v3_max_expiry: 1h, guest_max_expiry: 1m}\n"
+                                 "retained: {keep_after_token: true}\n",
+                    &config);
+    assert_int_equal(broker_config_shard_settings(&config, 1, &settings, &public, NULL), ST_OK);
+    assert_false(settings.accept_v3);
+    assert_true(settings.v5_user_name);
+    assert_false(settings.check_client_id_owner);
+    assert_false(settings.session_continuation);
+    assert_true(settings.resume_whole);
+    assert_int_equal(settings.max_session_expiry_s, 7200);
+    assert_int_equal(settings.max_v3_expiry_s, 3600);
+    assert_int_equal(settings.max_guest_expiry_s, 60);
+    assert_true(settings.keep_retained);
+    config_done(&broker_config_table, &config);
+}
+
 static void the_first_authorization_server_and_audience_are_hinted_at(void **state) /* MT-91 */
 {
     struct broker_config config;
@@ -211,6 +236,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_defaults_of_the_file_are_those_of_the_core),
         cmocka_unit_test(totals_are_shared_out_among_the_workers),
+        cmocka_unit_test(policies_of_sessions_retained_messages_and_3_1_1_reach_the_core),
         cmocka_unit_test(the_first_authorization_server_and_audience_are_hinted_at),
         cmocka_unit_test(public_topics_become_a_scope),
         cmocka_unit_test(listeners_that_would_be_unsafe_are_refused),

@@ -67,6 +67,33 @@ static void mt122_mt123_a_token_in_the_user_name_and_a_proof_in_the_password(voi
     assert_int_equal(STAT(b, tokens_accepted), 6);
 }
 
+static void mt123_the_password_is_the_published_vector(void **state)
+{ /* mqtt-tls-profile.md section 13: the key 00..1f, the exporter value 40..5f */
+    static const char password[] = "\xfc\x92\xe8\xd7\x2d\x18\xe7\x27\x71\x6e\x91\xc0\x9f\x40\x7e\xed\x37\x85"
+                                   "\xc0\x52\x15\xb7\xf8\xec\x64\x04\xdf\x19\x22\x75\xdd\x9c";
+    static const char flipped[] = "\xfc\x92\xe8\xd7\x2d\x18\xe7\x27\x71\x6e\x91\xc0\x9f\x40\x7e\xed\x37\x85"
+                                  "\xc0\x52\x15\xb7\xf8\xec\x64\x04\xdf\x19\x22\x75\xdd\x9d";
+    struct bench *b = *state;
+    CLEANUP(key_unrefp)
+    struct key *key = NULL;
+    struct connect_wish wish = { .v3 = true, .id = "c", .scope = ALL, .password_text = flipped };
+    uint8_t secret[32];
+
+    for (uint8_t i = 0; i < sizeof secret; i++)
+        secret[i] = i;
+    assert_int_equal(key_new_secret(span_of(secret, sizeof secret), &key, NULL), ST_OK);
+    wish.key = key;
+    for (int good = 0; good < 2; good++) {
+        struct conn_io *c = client_new(b);
+
+        for (uint8_t i = 0; i < ACE_EXPORTER_LEN; i++)
+            c->exporter_value[i] = (uint8_t)(0x40 + i);
+        client_connect(c, &wish);
+        (void)expect_connack(c, good ? MQTT3_ACCEPTED : MQTT3_NOT_AUTHORIZED);
+        wish.password_text = password;
+    }
+}
+
 static void mt125_without_a_token_nobody_gets_in(void **state)
 {
     struct bench *b = *state;
@@ -576,6 +603,7 @@ int main(void)
 #define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         T(mt122_mt123_a_token_in_the_user_name_and_a_proof_in_the_password),
+        T(mt123_the_password_is_the_published_vector),
         T(mt125_without_a_token_nobody_gets_in),
         T(mt123_without_a_good_proof_nobody_gets_in),
         T(a_user_name_of_somebody_else_is_a_bad_one),
