@@ -1,6 +1,6 @@
 /* broker/world.h - the running broker: listening sockets, workers, the control loop with signals and the resolver.
  * The control loop is the main thread's. SIGTERM and SIGINT stop in order (DISCONNECT 0x8B to everybody), a second
- * one at once; SIGHUP reads certificates and key files again. */
+ * one at once; SIGHUP reads certificates and key files again, SIGUSR1 logs the statistics. */
 #ifndef SYMBOLON_BROKER_WORLD_H
 #define SYMBOLON_BROKER_WORLD_H
 
