@@ -27,6 +27,36 @@ static void on_stop_signal(void *ctx, int signum)
     loop_stop(ctx);
 }
 
+/* What is CONFIG_LIVE: the level of the log. The rest, certificates too, is read at the start only. */
+static void on_reload_signal(void *ctx, int signum UNUSED)
+{
+    CLEANUP(buf_done)
+    struct buf problem = { .max = CONFIG_PROBLEM_MAX };
+    struct as_settings settings;
+    enum status st = config_load(&as_config, ctx, &settings, &problem);
+
+    if (st != ST_OK) {
+        log_event(NULL, LOG_ERROR, "settings_not_reloaded", F_STR("status", status_name(st)),
+                  F_SPAN("why", buf_span(&problem)));
+        return;
+    }
+    log_set_level((enum log_level)settings.log_level);
+    log_event(NULL, LOG_NOTICE, "settings_reloaded", F_I64("log_level", settings.log_level));
+    config_done(&as_config, &settings);
+}
+
+/* daemon_begin() has read the file already; written another way ("--conf") it is not found again, and not read again. */
+static const char *config_path(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (span_eq_str(span_of_str(argv[i]), "--config") && i + 1 < argc)
+            return argv[i + 1];
+        if (span_starts_with(span_of_str(argv[i]), SPAN("--config=")))
+            return argv[i] + sizeof "--config=" - 1;
+    }
+    return "";
+}
+
 static enum status write_ports(const char *path, uint16_t port, struct why *why)
 {
     CLEANUP(buf_done)
@@ -37,7 +67,8 @@ static enum status write_ports(const char *path, uint16_t port, struct why *why)
     return daemon_write_ports(path, buf_span(&b), why);
 }
 
-static enum status serve(const struct as_settings *settings, const char *ports_file, struct why *why)
+static enum status serve(const struct as_settings *settings, const char *config, const char *ports_file,
+                         struct why *why)
 {
     struct loop *loop = NULL;
     struct as_server *server = NULL;
@@ -48,6 +79,8 @@ static enum status serve(const struct as_settings *settings, const char *ports_f
     st = loop_on_signal(loop, SIGTERM, on_stop_signal, loop, why);
     if (st == ST_OK)
         st = loop_on_signal(loop, SIGINT, on_stop_signal, loop, why);
+    if (st == ST_OK)
+        st = loop_on_signal(loop, SIGHUP, on_reload_signal, (void *)config, why);
     if (st == ST_OK)
         st = as_server_new(loop, settings, &server, why);
     if (st == ST_OK)
@@ -74,7 +107,7 @@ int main(int argc, char **argv)
     if (!daemon_begin(&daemon, argc, argv, NULL, &settings, &ports_file, &exit_status))
         return exit_status;
     log_set_level((enum log_level)settings.log_level);
-    enum status st = serve(&settings, ports_file, &why);
+    enum status st = serve(&settings, config_path(argc, argv), ports_file, &why);
     if (st != ST_OK)
         log_event(NULL, LOG_ERROR, "as_failed", F_WHY(st, why));
     else

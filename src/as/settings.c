@@ -26,7 +26,7 @@ static const struct config_setting rows[] = {
       .help = "`normal`: what was answered survives the death of the process; a power cut may take the last "
               "moments. "
               "`commit`: it is on disk, at the cost of one fsync per change." },
-    { "log_level", CONFIG_ENUM, S(log_level), .dflt = "info", .choices = levels,
+    { "log_level", CONFIG_ENUM, S(log_level), .dflt = "info", .choices = levels, .flags = CONFIG_LIVE,
       .help = "The least important events that are still logged." },
 
     { "https.address", CONFIG_STRING, S(https_address), .dflt = "127.0.0.1", .help = "Address to listen on." },

@@ -1,6 +1,7 @@
 """curl with bodies of CBOR, made and read by another program's CBOR library: the token endpoint, introspection and
 errors as RFC 9200 has them, CWTs, and refresh tokens (AF-5, AF-7, AF-27, AF-51, AF-80)."""
 import base64
+import signal
 import subprocess
 
 import cbor2
@@ -185,6 +186,21 @@ def test_refresh_tokens_survive_a_kill(site):
     site.restart(kill=True)
     granted(ask(site, {GRANT_TYPE: 3, REFRESH_TOKEN: one[REFRESH_TOKEN]}))
     assert 1 in [f['uses'] for f in site.admin('refresh.list', client_id='c1')['families']]
+
+
+def test_sighup_takes_the_level_of_the_log_over_and_nothing_breaks(site):
+    site.set(log_level='debug', **{'token.lifetime': '1m'})
+    site.daemon.process.send_signal(signal.SIGHUP)
+    site.daemon.event('settings_reloaded', log_level=4)
+    with open(site.config, 'a', encoding='utf-8') as f:
+        f.write('no_such_setting: 1\n')
+    site.daemon.process.send_signal(signal.SIGHUP)
+    assert 'no_such_setting' in site.daemon.event('settings_not_reloaded').fields['why']
+    with open(site.config, encoding='utf-8') as f:
+        text = f.read()
+    with open(site.config, 'w', encoding='utf-8') as f:
+        f.write(text.replace('no_such_setting: 1\n', ''))
+    assert granted(ask(site, {AUDIENCE: 'cwt.example'}))[EXPIRES_IN] == 3600
 
 
 def test_a_broker_takes_the_cwt_that_came_in_cbor(site, make_broker):
