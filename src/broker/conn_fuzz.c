@@ -1,9 +1,11 @@
 /* Raw bytes from a client into one broker of two shards: before it is authorized, after (first byte of the input
  * even: as if a CONNECT had been accepted, of MQTT 5 or, with bit 1, of 3.1.1), and with a second connection listening,
- * which speaks 3.1.1 if bit 2 is set. The invariants are the ASSERTs
- * of the core, the sanitizers, and a few at the end. */
+ * which speaks 3.1.1 if bit 2 is set. With bit 3 tokens may be left on authz-info. The invariants are the ASSERTs of the
+ * core, the sanitizers, and a few at the end. */
 #include "broker/shard_priv.h"
+#include "broker/token_store.h"
 #include "scope/scope.h"
+#include "token/verifier.h"
 
 #include <stdlib.h>
 
@@ -95,6 +97,33 @@ static enum status fuzz_random(void *ctx, void *out, size_t len)
     return ST_OK;
 }
 
+/* Tokens are references that nobody ever answers about. */
+static struct verifier *make_verifier(void)
+{
+    struct verifier_issuer issuer = { .iss = SPAN("https://as.example") };
+    struct span audience = SPAN("broker");
+    struct verifier_config config = {
+        .issuers = &issuer, .n_issuers = 1, .audiences = &audience, .n_audiences = 1, .introspection = true
+    };
+    struct verifier *verifier = NULL;
+
+    if (verifier_new(&config, &verifier, NULL) != ST_OK)
+        abort();
+    return verifier;
+}
+
+static struct token_store *make_tokens(void)
+{
+    static const uint8_t secret[TOKEN_STORE_SECRET_LEN] = { 1 };
+    struct token_store_limits limits;
+    struct token_store *tokens = NULL;
+
+    token_store_limits_init(&limits);
+    if (token_store_new(&limits, secret, &tokens) != ST_OK)
+        abort();
+    return tokens;
+}
+
 static void deliver_posted(struct fuzz *f, struct now now)
 {
     struct shard_msg *msg;
@@ -159,6 +188,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
                                  .post = fuzz_post,
                                  .resolve = fuzz_resolve,
                                  .random = fuzz_random };
+    struct verifier *verifier = NULL;
     struct scope *public_scope = NULL;
     struct shard_settings settings;
     struct now now = { { 1000 }, { 1800000000 } };
@@ -173,10 +203,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (scope_from_text(SPAN("[[\"#\",[\"pub\",\"sub\"]]]"), &public_scope, NULL) != ST_OK)
         abort();
     settings.public_scope = public_scope;
+    if ((data[0] & 8) != 0) { /* with authz-info, and an authorization server that is silent */
+        verifier = make_verifier();
+        settings.tokens = make_tokens();
+        settings.authz_info = settings.stored_tokens = settings.send_cnonce = true;
+    }
     buf_init(&io.in, 1 << 24);
     buf_init(&other.in, 1 << 24);
     for (unsigned i = 0; i < 2; i++)
-        if (shard_new(i, 2, &settings, &world, NULL, NULL, now, &f.shard[i]) != ST_OK)
+        if (shard_new(i, 2, &settings, &world, verifier, NULL, now, &f.shard[i]) != ST_OK)
             abort();
     feed(&f, &other,
          (data[0] & 4) == 0 ? span_of(listener, sizeof listener - 1) : span_of(listener3, sizeof listener3 - 1),
@@ -199,6 +234,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
             abort();
         shard_free(f.shard[i]);
     }
+    token_store_free(settings.tokens);
+    verifier_unref(verifier);
     scope_unref(public_scope);
     return 0;
 }
