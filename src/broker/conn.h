@@ -86,6 +86,11 @@ void conn_reap(struct shard *shard);
 
 struct authz conn_authz(const struct conn *c);
 
+static inline bool conn_is_v3(const struct conn *c)
+{
+    return c != NULL && c->version != MQTT_5;
+}
+
 static inline bool conn_is_open(const struct conn *c)
 {
     return c != NULL && c->state == CONN_OPEN;

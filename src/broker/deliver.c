@@ -162,6 +162,8 @@ static bool send_waiting(struct session *s, struct delivery *d)
             return true;
         }
     }
+    if (conn_is_v3(s->conn) && !d->backlog) /* queued while MQTT 5 was spoken: MQTT311 [MQTT-3.3.1-9] */
+        d->how.retain = false;
     switch (send_publish(s->conn, d->message, &d->how, d->packet_id, d->dup)) {
     case SEND_DONE:
         if (!again)

@@ -30,7 +30,7 @@ static void gather(void *ctx, struct topic_subscription *in_tree)
     }
     if (qos > how->qos)
         how->qos = qos;
-    if (sub->retain_as_published && v->message->retain)
+    if (sub->retain_as_published && v->message->retain && !conn_is_v3(s->conn)) /* an option of MQTT 5 */
         how->retain = true;
     if (sub->id != 0)
         how->ids[how->n_ids++] = sub->id;

@@ -557,6 +557,32 @@ static void a_session_goes_on_in_either_version(void **state)
     (void)expect_publish(c, "a/2", "second", 1);
 }
 
+static void options_of_mqtt_5_are_not_shown_to_3_1_1(void **state)
+{ /* MQTT311 [MQTT-3.3.1-9]: Retain As Published of a session that goes on */
+    struct bench *b = *state;
+    struct conn_io *pub = client_connected(b, "pub", ALL), *c = client_new(b);
+    struct mqtt_subscription want = wish_filter("a/#", 1);
+    struct publish_wish kept = { .topic = "a/1", .payload = "kept", .qos = 1, .packet_id = 1, .retain = true };
+
+    want.retain_as_published = true;
+    client_connect(c, &(struct connect_wish){ .id = "c", .scope = ALL, .resume = true, .expiry_s = 100 });
+    (void)expect_connack(c, MQTT_SUCCESS);
+    client_subscribe_with(c, want, 7, 5);
+    (void)expect_suback(c, 5, 1);
+    client_publish_with(pub, &kept);
+    assert_true(expect_publish(c, "a/1", "kept", 1).retain);
+    client_drop(c);
+    client_publish_with(pub, &kept);
+    c = resuming3(b, "c", true);
+    assert_false(expect_publish(c, "a/1", "kept", 1).retain);
+    assert_false(expect_publish(c, "a/1", "kept", 1).retain);
+    kept.qos = 0;
+    client_publish_with(pub, &kept);
+    assert_false(expect_publish(c, "a/1", "kept", 0).retain);
+    client_subscribe(c, "a/1", 1, 1); /* but of a new subscription it is said */
+    assert_true(expect_publish(c, "a/1", "kept", 0).retain);
+}
+
 static void mt78d_a_continued_session_loses_what_the_new_token_does_not_cover(void **state)
 {
     struct bench *b = *state;
@@ -629,6 +655,7 @@ int main(void)
         T(properties_stay_behind_and_the_message_goes_through),
         T(message_expiry_counts_for_clients_that_do_not_know_it),
         T(a_session_goes_on_in_either_version),
+        T(options_of_mqtt_5_are_not_shown_to_3_1_1),
         T(mt78d_a_continued_session_loses_what_the_new_token_does_not_cover),
         T(a_broker_that_stops_says_nothing_to_it),
         T(more_qos_2_messages_than_the_maximum_nobody_told_it_of_are_taken),
