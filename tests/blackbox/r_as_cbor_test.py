@@ -1,6 +1,7 @@
 """curl with bodies of CBOR, made and read by another program's CBOR library: the token endpoint, introspection and
 errors as RFC 9200 has them, CWTs, and refresh tokens (AF-5, AF-7, AF-27, AF-51, AF-80)."""
 import base64
+import json
 import signal
 import subprocess
 
@@ -8,7 +9,7 @@ import cbor2
 import jose_by_hand as jose
 import pytest
 from mqtt5 import CONNACK, Client, SecretKey
-from world import WAIT, curl
+from world import WAIT, curl, run_cli
 
 GRANT_TYPE, TOKEN_TYPE, SCOPE, AUDIENCE, ACCESS_TOKEN, EXPIRES_IN = 33, 34, 9, 5, 1, 2
 CNF, REQ_CNF, RS_CNF, PROFILE, CNONCE, ERROR, ERROR_DESCRIPTION = 8, 4, 41, 38, 39, 30, 31
@@ -201,6 +202,30 @@ def test_sighup_takes_the_level_of_the_log_over_and_nothing_breaks(site):
     with open(site.config, 'w', encoding='utf-8') as f:
         f.write(text.replace('no_such_setting: 1\n', ''))
     assert granted(ask(site, {AUDIENCE: 'cwt.example'}))[EXPIRES_IN] == 3600
+
+
+def test_the_command_line_registers_and_shows_all_of_it(site):
+    def command(*words):
+        done = run_cli('as', '--socket', site.socket_path, '--json', *words)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    rs = command('rs', 'add', 'cli.example', '--format', 'cwt', '--protection', 'nested', '--key', 'generate', '--pop-key',
+                 'EdDSA', '--pop-key', 'symmetric', '--profile', 'mqtt_tls', '--profile', 'coap_dtls', '--refresh')['rs']
+    assert (rs['token_format'], rs['protection'], rs['refresh']) == ('cwt', 'nested', True)
+    assert (rs['pop_keys'], rs['profiles']) == (['EdDSA', 'symmetric'], ['coap_dtls', 'mqtt_tls'])
+    client = command('client', 'add', 'cli-1', '--profile', 'mqtt_tls', '--refresh')
+    assert client['client']['profiles'] == ['mqtt_tls'] and client['client']['refresh'] is True
+    site.allow('any', 'cli.example', 'plant/#', 'pub')
+    granted(post(site, '/token', {CLIENT_ID: 'cli-1', CLIENT_SECRET: client['client_secret'].encode(), AUDIENCE: 'cli.example'}))
+    family = command('refresh', 'list', '--client', 'cli-1')['families'][0]
+    assert family['bound_to'] == 'symmetric' and family['uses'] == 0
+    token = command('token', 'list', '--client', 'cli-1')['tokens'][0]
+    assert (token['family'], token['format']) == (family['family'], 'cwt')
+    assert command('refresh', 'revoke', family['family'])['tokens_revoked'] == 1
+    assert command('refresh', 'list', '--client', 'cli-1')['families'] == []
+    assert command('rs', 'set', 'cli.example', '--no-refresh', '--format', 'jwt')['rs']['refresh'] is False
+    assert command('client', 'set', 'cli-1', '--no-refresh')['client']['refresh'] is False
 
 
 def test_a_broker_takes_the_cwt_that_came_in_cbor(site, make_broker):
