@@ -2,6 +2,8 @@
 
 #include "client/private_file.h"
 #include "codec/json.h"
+#include "token/ace_cbor.h"
+#include "token/verifier.h"
 
 #include <signal.h>
 #include <stdarg.h>
@@ -125,24 +127,52 @@ bool scope_of_options(const struct text_list *scope, char **ret_json, char *comp
 
 /* ---- opening ---- */
 
+static int read_private(const struct session *s, const char *path, struct buf *out)
+{
+    struct why why = { 0 };
+    enum status st = private_file_read(path, out, &why);
+
+    if (st == ST_OK)
+        return EXIT_DONE;
+    complain(s->command, "%s: %s", path, why.text);
+    return st == ST_DENIED ? EXIT_UNTRUSTED : EXIT_FILE;
+}
+
+static int take_text(const struct session *s, const char *path, const struct buf *text, char **ret)
+{
+    *ret = text->len == 0 || !buf_ok(text) ? NULL : span_dup_str(buf_span(text));
+    if (*ret != NULL)
+        return EXIT_DONE;
+    complain(s->command, "%s: nothing in it", path);
+    return EXIT_FILE;
+}
+
 /* A secret alone in a file, a newline at its end allowed. */
 static int read_secret(const struct session *s, const char *path, char **ret)
 {
     CLEANUP(buf_wipe)
     struct buf text = { .max = TOKEN_FILE_MAX };
-    struct why why = { 0 };
-    enum status st = private_file_read(path, &text, &why);
+    int code = read_private(s, path, &text);
 
-    if (st != ST_OK) {
-        complain(s->command, "%s: %s", path, why.text);
-        return st == ST_DENIED ? EXIT_UNTRUSTED : EXIT_FILE;
-    }
     while (text.len > 0 && (text.p[text.len - 1] == '\n' || text.p[text.len - 1] == '\r'))
         buf_truncate(&text, text.len - 1);
-    *ret = text.len == 0 ? NULL : span_dup_str(buf_span(&text));
-    if (*ret != NULL)
-        return EXIT_DONE;
-    complain(s->command, "%s: nothing in it", path);
+    return code == EXIT_DONE ? take_text(s, path, &text, ret) : code;
+}
+
+/* A token as text; the bytes of a CWT are written as JSON would have them. */
+static int read_token(const struct session *s, const char *path, char **ret)
+{
+    CLEANUP(buf_wipe)
+    struct buf bytes = { .max = TOKEN_FILE_MAX };
+    CLEANUP(buf_wipe)
+    struct buf text = { .max = 2 * TOKEN_FILE_MAX };
+    int code = read_private(s, path, &bytes);
+
+    if (code != EXIT_DONE || token_form(buf_span(&bytes)) != TOKEN_FORM_COSE)
+        return code == EXIT_DONE ? read_secret(s, path, ret) : code;
+    if (ace_token_text(buf_span(&bytes), &text) == ST_OK)
+        return take_text(s, path, &text, ret);
+    complain(s->command, "%s: not a token", path);
     return EXIT_FILE;
 }
 
@@ -155,15 +185,16 @@ static int open_credentials(struct session *s, struct symbolon_client_options *o
     const char *secret = c->client_secret_file;
     struct symbolon_error error;
     char complaint[256];
+    int code;
 
     if (secret == NULL && c->key == NULL)
         secret = s->profile.client_secret_file;
     if (key != NULL && symbolon_key_load(key, &s->key, &error) != SYMBOLON_OK)
         return complain_error(s->command, &error);
-    if (c->token_file != NULL && read_secret(s, c->token_file, &s->token) != EXIT_DONE)
-        return EXIT_FILE;
-    if (secret != NULL && read_secret(s, secret, &s->secret) != EXIT_DONE)
-        return EXIT_FILE;
+    if (c->token_file != NULL && (code = read_token(s, c->token_file, &s->token)) != EXIT_DONE)
+        return code;
+    if (secret != NULL && (code = read_secret(s, secret, &s->secret)) != EXIT_DONE)
+        return code;
     if (!scope_of_options(&c->scope, &s->scope_json, complaint, sizeof complaint)) {
         complain(s->command, "%s", complaint);
         return EXIT_USAGE;

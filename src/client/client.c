@@ -465,6 +465,8 @@ void client_failed(struct symbolon_client *c, const struct symbolon_error *error
     client_stop_fetching(c);
     client_drop_stream(c, in_order);
     c->fetch_only = c->upload_only = false;
+    c->token_uploaded =
+        false; /* the broker may have been started anew: without its token our key is nobody's */
     client_enter(c, again ? CLIENT_PAUSED : CLIENT_IDLE);
     engine_lost(&c->engine, &copy, client_now(c));
     if (!again) {

@@ -302,17 +302,12 @@ static void on_closed(void *ctx, enum status st, const struct why *why)
 {
     struct symbolon_client *c = ctx;
     struct symbolon_error error;
-    bool shaking_hands = c->state == CLIENT_DIALING;
 
     c->stream = NULL;
     if (c->state == CLIENT_CLOSING)
         error_none(&error);
     else
         client_stream_error(c, st, why, &error);
-    if (shaking_hands && c->token_uploaded) { /* the broker may have forgotten the token: tell it again */
-        c->token_uploaded = false;
-        client_say(c, 3, "the broker did not take our key: %s", error.text);
-    }
     client_failed(c, &error);
 }
 
@@ -374,8 +369,6 @@ static void engine_ended(void *ctx, const struct symbolon_error *why, const stru
     struct symbolon_client *c = ctx;
     struct symbolon_error error = *why;
 
-    if (connack != NULL)
-        c->token_uploaded = false;
     if (c->o.ace != SYMBOLON_ACE_OFF && connack != NULL && connack->reason == MQTT_NOT_AUTHORIZED &&
         client_try_hints(c, connack, &error))
         return;

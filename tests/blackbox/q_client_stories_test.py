@@ -273,6 +273,11 @@ def test_a_cwt_is_taken_apart(site, machine):
     assert from_text == from_bytes and from_text['kind'].startswith('CWT, signed'), from_text
     assert from_text['claims']['iss'] == site.server.url and from_text['claims']['aud'] == AUDIENCE
     assert from_text['claims']['scope'] == [[m.name + '/#', ['pub', 'sub']]]
+    path.chmod(0o600)
+    for mode in ('exporter', 'challenge', 'rpk'):
+        done = m.cli('pub', *m.broker, '--key', str(m.home / 'key.pem'), '--token', str(path), '--pop', mode, '-t', m.name + '/t',
+                     '-m', 'x', '-q', '1')
+        assert done.returncode == 0, (mode, done.stderr)
     assert 'jwk' in from_text['claims']['cnf'] and from_text['header']['alg'] in ('ES256', 'EdDSA')
 
 
@@ -298,7 +303,21 @@ def test_a_refresh_token_brings_the_next_token_for_the_same_key(site, machine, s
         site.server.admin('rs.set', rs_id=AUDIENCE, refresh=False)
 
 
-# ---- renewal where the proof is in the handshake ----
+# ---- where the proof is in the handshake ----
+
+def test_a_broker_that_forgot_the_token_is_told_it_again(as_server, make_broker, tmp_path):
+    """MT-23, MT-33: a broker that keeps nothing on disk is started anew under a client that stays"""
+    broker = make_broker(as_server=as_server, audience='forgets.example', workers=1, **{'authz_info.enabled': True})
+    broker.server = as_server
+    m = Machine(broker, tmp_path, 'm%d' % next(numbers), audience='forgets.example')
+    reader = m.start('sub', '-t', m.name + '/#', '-q', '1', '--as', as_server.url, '--pop', 'rpk', '-i', m.name, '-C', '1')
+    broker.daemon.event('subscribed', client_id=m.name)
+    broker.restart()
+    broker.daemon.event('subscribed', client_id=m.name)
+    assert m.pub('--as', as_server.url, '--pop', 'rpk').returncode == 0
+    assert reader.process.wait(WAIT) == 0, reader.log()
+    reader.reader.join()
+
 
 @pytest.mark.parametrize('mode', ['rpk', 'psk', 'psk-kid'])
 def test_a_client_known_by_tls_comes_back_with_its_next_token(site, machine, mode):
