@@ -135,10 +135,97 @@ static void no_failed_allocation_brings_the_broker_down(void **state)
     assert_true(most > 100);
 }
 
+/* ---- tokens on authz-info ---- */
+
+static void wake(void *ctx)
+{
+    (void)ctx;
+}
+
+static void write_down(struct bench *b)
+{
+    struct token_change *change = token_store_take_changes(b->tokens), *next;
+
+    for (; change != NULL; change = next) {
+        next = change->next;
+        token_store_committed(b->tokens, change->number);
+        token_change_free(change);
+    }
+    on_inside(true);
+    for (unsigned i = 0; i < b->count; i++)
+        shard_tokens_stored(b->shard[i], b->now);
+    on_inside(false);
+    bench_run(b);
+}
+
+static void leave(struct bench *b, struct conn_io *c, struct token_wish wish, uint16_t packet_id)
+{
+    struct buf token;
+
+    buf_init(&token, 65535);
+    token_make(b, &wish, &token);
+    client_leave_token(c, buf_span(&token), 2, packet_id);
+    buf_done(&token);
+    write_down(b);
+}
+
+static void leave_tokens(struct bench *b, const struct key *key, struct span spki)
+{
+    struct conn_io *visitor = client_new(b), *known = client_known(b, IDENTITY_RAW_KEY, spki);
+
+    client_connect(visitor, &(struct connect_wish){ .id = "v", .no_method = true });
+    leave(b, visitor, (struct token_wish){ .scope = ALL, .key = key, .kid = "k" }, 1);
+    leave(b, visitor, (struct token_wish){ .scope = ALL, .key = key, .kid = "k", .life_s = 99 }, 2);
+    leave(b, visitor, (struct token_wish){ .scope = ALL, .key = key, .kid = "k", .kid_only = true }, 3);
+    leave(b, visitor, (struct token_wish){ .scope = ALL, .key = key, .exi_s = 50, .sequence = 3 }, 4);
+    leave(b, visitor, (struct token_wish){ .scope = ALL, .key = key, .second_issuer = true }, 5);
+    client_leave_token(visitor, SPAN("reference"), 1, 6);
+    client_drop(visitor);
+    client_connect(known, &(struct connect_wish){ .id = "k", .no_method = true, .expiry_s = 9 });
+    client_subscribe_with(known, wish_filter("a/#", 1), 0, 1);
+    leave(b, known, (struct token_wish){ .scope = "[]", .key = key, .life_s = 9 }, 2);
+    bench_advance(b, 60000);
+    token_store_purge(b->tokens, b->now);
+    write_down(b);
+}
+
+static void nor_does_one_while_tokens_are_left(void **state) /* MT-40 */
+{
+    long most = 1;
+    CLEANUP(key_unrefp)
+    struct key *key = NULL;
+    CLEANUP(buf_done)
+    struct buf spki;
+
+    (void)state;
+    buf_init(&spki, 1024);
+    assert_int_equal(key_generate(KEY_ED25519, &key), ST_OK);
+    assert_int_equal(key_write_spki(key, &spki), ST_OK);
+    for (long n = 1; n <= most; n++) {
+        struct bench *b = bench_new(2);
+
+        bench_tokens(b, NULL);
+        token_store_set_journal(b->tokens, wake, NULL);
+        b->inside = on_inside;
+        made = 0;
+        fail_at = n;
+        leave_tokens(b, key, buf_span(&spki));
+        if (made + 20 > most)
+            most = made + 20;
+        fail_at = 0;
+        (void)client_connected(b, "new", ALL);
+        b->inside = NULL;
+        bench_free(b);
+    }
+    print_message("%ld allocations failed in turn\n", most);
+    assert_true(most > 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_failed_allocation_brings_the_broker_down),
+        cmocka_unit_test(nor_does_one_while_tokens_are_left),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
