@@ -294,7 +294,7 @@ def _openssl(*words):
 
 class Broker:
     """A broker with its own folder. `as_server` (an As) is trusted with everything: key set, encrypted tokens and
-    introspection; `issuers` are dicts of iss, jwks (in a file) and shared (an oct JWK). `public` is AIF."""
+    introspection; `issuers` are dicts of iss, jwks (in a file), shared (an oct JWK) and settings. `public` is AIF."""
 
     def __init__(self, folder, as_server=None, audience=None, issuers=(), public=(), workers=2, **settings):
         self.dir, self.as_server = folder, as_server
@@ -321,7 +321,7 @@ class Broker:
         out = {'issuer': issuer['iss'], 'jwks_file': self._file('jwks-%d.json' % number, json.dumps(issuer['jwks']))}
         if 'shared' in issuer:
             out['token_key_file'] = self._file('shared-%d.json' % number, json.dumps(issuer['shared']))
-        return out
+        return dict(out, **issuer.get('settings', {}))
 
     def _as_issuer(self, server):
         rs = server.add_rs(self.audience, key='generate', certificate=open(self.certificate, encoding='ascii').read())
