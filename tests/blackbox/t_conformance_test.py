@@ -12,7 +12,7 @@ from world import BUILD, WAIT, As, Daemon, program, run_cli
 
 BROKER_CASES = 349
 AS_CASES = 46
-GROWTH_KIB = 2048 * (4 if 'san' in BUILD else 1)  # of noise: caches, the allocator's own habits
+GROWTH_KIB = 1024 * (4 if 'san' in BUILD else 1)  # of noise: caches, the allocator's own habits
 
 
 def kit(*words, report, wait=8 * WAIT):
@@ -70,7 +70,7 @@ def first(site, tmp_path_factory):
 
 
 def test_every_case_for_brokers_applies_and_passes(first):
-    """MT-20 to MT-129 as they can be seen from outside: each case names its own clauses"""
+    """Each case names its own clauses (src/kit/theme_*.c)"""
     left = [c['id'] + ' ' + c['seen'] for c in first['cases'] if c['verdict'] != 'PASS']
     assert not left, left
     assert first['summary']['pass'] == BROKER_CASES
@@ -128,7 +128,7 @@ def test_without_keys_most_cases_do_not_apply_and_none_fails(site, tmp_path):
     """A stranger's run: no issuer key, no public topic"""
     report = kit('broker', 'localhost', '-p', site.port, '--cafile', os.path.join(site.dir, 'as-ca.pem'),
                  report=str(tmp_path / 'stranger.json'))
-    assert report['summary']['pass'] >= 20 and report['summary']['not_applicable'] > 200
+    assert report['summary']['pass'] >= 15 and report['summary']['not_applicable'] > 200
 
 
 def test_nobody_there_is_no_pass(tmp_path):
@@ -137,7 +137,7 @@ def test_nobody_there_is_no_pass(tmp_path):
 
 
 def test_every_case_for_authorization_servers_applies_and_passes(tmp_path):
-    """MT-10 to MT-15, AF-1 to AF-90 over HTTPS as they can be seen from outside"""
+    """The same for the AS: over HTTPS, in JSON, forms and CBOR"""
     server = As(str(tmp_path))
     try:
         rs = server.add_rs('kit.broker', key='generate')
