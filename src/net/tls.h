@@ -102,7 +102,7 @@ enum status tls_write(struct tls_session *session, struct tls_io *io, struct spa
 /* close_notify into io->out. */
 void tls_close(struct tls_session *session, struct tls_io *io);
 
-/* RFC 8446 7.5 / RFC 5705 with the *empty* context, which is what RFC 9431 2.2.4.2.1 wants (MT-60): in TLS 1.2
+/* RFC 8446 7.5 / RFC 5705 with the *empty* context, which is what RFC 9431 2.2.4.2.1 wants (MT-56): in TLS 1.2
  * that is not the same as no context. Only after the handshake. */
 enum status tls_exporter(struct tls_session *session, struct span label, uint8_t *out, size_t len,
                          struct why *why) MUST_CHECK;

@@ -56,7 +56,7 @@ static void older_versions_are_refused(void **state) /* MT-5, RFC 8996 */
     tls_pair_done(&p);
 }
 
-static void the_exporter_uses_the_empty_context_on_both_sides(void **state) /* MT-60, RFC 5705 4 */
+static void the_exporter_uses_the_empty_context_on_both_sides(void **state) /* MT-56, RFC 5705 4 */
 {
     static const char *const versions[] = { ONLY_1_3, ONLY_1_2 };
     (void)state;
