@@ -134,8 +134,9 @@ static enum status keep_row(struct call *call, const struct grant *g, struct spa
 {
     const bool in_cbor = call->media == MEDIA_ACE_CBOR;
     uint8_t hash[SHA256_LEN], trl_hash[SHA256_LEN];
-    const bool other = token_row_trl_hash(buf_span(&g->token), g->rs.format == RS_CWT, in_cbor, trl_hash);
-    enum status st = sha256(buf_span(&g->token), hash);
+    const bool cwt = g->rs.format == RS_CWT;
+    const bool other = token_row_trl_hash(buf_span(&g->token), cwt, in_cbor, trl_hash);
+    enum status st = other == (cwt || in_cbor) ? sha256(buf_span(&g->token), hash) : ST_NO_MEMORY;
     const struct token_row row = {
         .jti = buf_span(&g->jti),
         .hash = span_of(hash, sizeof hash),
