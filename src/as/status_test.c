@@ -201,7 +201,7 @@ static const char *introspect(struct site *s, const char *text, int rs)
 
 static void each_sees_its_own_revoked_tokens_and_no_others(void **state UNUSED)
 {
-    /* RFC 9770 7, 5: AF-85 */
+    /* RFC 9770 7, 5: AF-85, AF-97 */
     SITE(s);
     const char *a = token(&s, C1, ONE), *b = token(&s, C1, TWO), *c = token(&s, C2, ONE);
 
@@ -349,7 +349,7 @@ static struct cb *parsed(struct site *s)
 
 static void in_cbor_it_is_the_map_of_the_rfc(void **state UNUSED)
 {
-    /* RFC 9770 7, 8, 10, 5.1 */
+    /* AF-98; RFC 9770 7, 8, 10, 5.1 */
     SITE(s);
     int64_t n = -1;
     struct span hash;
@@ -842,7 +842,7 @@ static void diffs_add_up_to_the_full_set(void **state UNUSED)
 
 static void a_token_answered_in_another_form_is_listed_under_both_hashes(void **state UNUSED)
 {
-    /* RFC 9770 4.2, 4.3; decision 0007 */
+    /* AF-99; RFC 9770 4.2, 4.3; decision 0007 */
     uint8_t hash[SHA256_LEN], expected[SHA256_LEN];
 
     assert_false(token_row_trl_hash(SPAN("2YotnFZFEjr1zCsicMWpAA"), false, false, hash));
