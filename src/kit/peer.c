@@ -167,7 +167,8 @@ static enum status own_config(struct kit *k, const struct peer_how *how, struct 
                               struct why *why)
 {
     static const char *const mqtt[] = { "mqtt", NULL };
-    static const char tls12[] = "NORMAL:-VERS-ALL:+VERS-TLS1.2";
+    /* With a raw key or a PSK: what RFC 9431 2.2.3 names, TLS_ECDHE_..._WITH_AES_128_GCM_SHA256, and nothing else. */
+    static const char tls12[] = "NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:-CIPHER-ALL:+AES-128-GCM";
     CLEANUP(buf_wipe)
     struct buf pem;
     struct tls_settings s = { .ca_file = k->s->ca_file, .alpn = how->no_alpn ? NULL : mqtt };
@@ -177,11 +178,8 @@ static enum status own_config(struct kit *k, const struct peer_how *how, struct 
     if (how->alpn != NULL)
         s.alpn = how->alpn;
     s.priorities = how->priorities != NULL ? how->priorities : how->tls12 ? tls12 : NULL;
-    if (how->psk_identity.p != NULL && how->tls12)
-        s.priorities = "NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+ECDHE-PSK";
     if (how->raw_key != NULL) {
         s.raw_keys = true;
-        s.priorities = NULL;
         st = key_write_pem(how->raw_key, true, &pem);
         s.key_pem = buf_span(&pem);
     }

@@ -38,23 +38,41 @@ static enum status put_json(const char *dir, const char *name, const struct js *
     return put_file(dir, name, buf_span(&out), why);
 }
 
-/* An issuer: its private JWK and its JWKS. */
+static enum status append_public(struct js *keys, const struct key *key, struct span kid)
+{
+    struct js *js = NULL;
+    enum status st = jwk_print(key, kid, "EdDSA", false, &js);
+
+    return st == ST_OK ? js_append_take(keys, js) : st;
+}
+
+/* A key that signs nothing; only its name is wanted. */
+static enum status append_stranger(struct js *keys, struct span kid)
+{
+    CLEANUP(key_unrefp)
+    struct key *key = NULL;
+    enum status st = key_generate(KEY_ED25519, &key);
+
+    return st == ST_OK ? append_public(keys, key, kid) : st;
+}
+
+/* An issuer: its private JWK and its JWKS. The set holds one more key under `namesake`, unless that is empty. */
 static enum status put_issuer(const char *dir, const char *key_name, const char *set_name, struct span kid,
-                              struct why *why)
+                              struct span namesake, struct why *why)
 {
     CLEANUP(key_unrefp)
     struct key *key = NULL;
     CLEANUP(js_unrefp)
     struct js *private_js = NULL, *set = js_new_object();
-    struct js *public_js = NULL, *keys = js_new_array();
+    struct js *keys = js_new_array();
     enum status st = key_generate(KEY_ED25519, &key);
 
     if (st == ST_OK)
         st = jwk_print(key, kid, "EdDSA", true, &private_js);
     if (st == ST_OK)
-        st = jwk_print(key, kid, "EdDSA", false, &public_js);
-    if (st == ST_OK)
-        st = js_append_take(keys, public_js);
+        st = append_public(keys, key, kid);
+    if (st == ST_OK && namesake.len > 0)
+        st = append_stranger(keys, namesake);
     if (st == ST_OK)
         st = js_set_take(set, "keys", keys);
     if (st != ST_OK)
@@ -167,9 +185,11 @@ enum status kit_setup(const struct kit_setup *s, struct buf *text, struct why *w
     buf_init(&settings, 65536);
     if (mkdir(s->dir, 0700) != 0 && errno != EEXIST)
         return reject(why, ST_IO, "dir", "the folder could not be made", 0);
-    enum status st = put_issuer(s->dir, "issuer.jwk", "jwks.json", SPAN("kit-1"), why);
+    /* The first issuer also has a key of the second's kid (TK-44); what it signs is found by its own kid alone, so that
+     * claims are refused for what is bad in them. */
+    enum status st = put_issuer(s->dir, "issuer.jwk", "jwks.json", SPAN("kit-1"), SPAN("kit-2"), why);
     if (st == ST_OK)
-        st = put_issuer(s->dir, "other.jwk", "other-jwks.json", SPAN("kit-1"), why); /* the same kid: TK-44 */
+        st = put_issuer(s->dir, "other.jwk", "other-jwks.json", SPAN("kit-2"), SPAN_NONE, why);
     if (st == ST_OK)
         st = put_shared(s->dir, why);
     if (st == ST_OK)

@@ -75,6 +75,18 @@ static void raw_p256(struct kit *k)
     by_raw_key(k, k->pop[POP_P256]);
 }
 
+static void raw_p256_tls12(struct kit *k)
+{
+    if (!takes_raw_keys(k) || !put_token(k, token_for(k, k->pop[POP_P256], only(k, "rpk"))))
+        return;
+    struct peer *p =
+        open_known(k, &(struct peer_how){ .raw_key = k->pop[POP_P256], .tls12 = true }, "raw public key");
+    if (p == NULL)
+        return;
+    saw(k, "%s", tls_version(peer_tls(p)));
+    may_publish(p, "rpk", true);
+}
+
 static void later_token_replaces(struct kit *k)
 {
     if (!takes_raw_keys(k) || !put_token(k, token_for(k, IT, only(k, "first"))) ||
@@ -322,14 +334,15 @@ static void json_twice(struct kit *k)
 /* clang-format off */
 static const struct kit_case cases[] = {
     { "B-1301", "RFC 9431 2.2.1, 2.2.3.1; MT-23 MT-32 MT-67", "raw public key (Ed25519), token on authz-info: its rights, and no more", R, POLITE, raw_ed25519 },
-    { "B-1302", "RFC 9431 2.2.1, 2.2.3.1; MT-7 MT-23", "raw public key (P-256)", R, POLITE, raw_p256 },
+    { "B-1302", "RFC 9431 2.2.1, 2.2.3.1; MT-23", "raw public key (P-256)", R, POLITE, raw_p256 },
     { "B-1303", "RFC 9431 2.2.2; MT-33 AF-62", "a later token for the key replaces the former", R, POLITE, later_token_replaces },
     { "B-1304", "RFC 9431 2.2.1; MT-24", "a token in CONNECT replaces what TLS had granted", R, POLITE, connect_token_wins },
     { "B-1305", "RFC 9431 2.2.2; TK-66", "a token of another issuer does not replace it", R | NEED_OTHER, RUDE, other_issuer_does_not_replace },
     { "B-1306", "RFC 9431 2.2.1; MT-23", "a raw public key nobody knows gives no rights", R, RUDE, unknown_raw_key },
     { "B-1307", "RFC 9431 4; MT-100", "the end of the token is the end of the key", R, POLITE, expired_raw_key },
+    { "B-1308", "RFC 9431 2.2.3.1; MT-7 MT-23", "raw public key over TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", R, POLITE, raw_p256_tls12 },
     { "B-1311", "RFC 9431 2.2.3.2; MT-23 MT-28", "the token is the PSK identity (TLS 1.3)", NEED_SHARED, POLITE, token_13 },
-    { "B-1312", "RFC 9431 2.2.3.2; MT-7 MT-28", "the token is the PSK identity (TLS 1.2)", NEED_SHARED, POLITE, token_12 },
+    { "B-1312", "RFC 9431 2.2.3.2; MT-7 MT-28", "the token is the PSK identity, TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256", NEED_SHARED, POLITE, token_12 },
     { "B-1313", "RFC 9431 2.2.3.2; MT-28", "a token of more than 4 KiB is the PSK identity", NEED_SHARED, POLITE, large_token },
     { "B-1314", "RFC 9431 2.2.3.2; MT-27 MT-29", "the kid in CBOR is the PSK identity, token on authz-info", NEED_SHARED | NEED_AUTHZ_INFO, POLITE, kid_cbor },
     { "B-1315", "RFC 9431 2.2.3.2; MT-27", "the kid in JSON is the PSK identity, token on authz-info", NEED_SHARED | NEED_AUTHZ_INFO, POLITE, kid_json },

@@ -672,7 +672,7 @@ static void bad_tokens(struct out *o, const struct material *m)
     buf_reset(&b);
     must(token_issue_jws(&claims, m->ed25519, SPAN("as-1"), &b, &why) != ST_OK, "bound to its own key");
     put_bytes(&b, buf_span(&m->jws));
-    b.p[b.len - 20] ^= 1;
+    b.p[b.len - 20] = b.p[b.len - 20] == 'A' ? 'B' : 'A';
     bad_token(o, m, "signature changed", buf_span(&b));
     buf_reset(&b);
     put_str(&b, "eyJhbGciOiJub25lIn0.");
