@@ -167,8 +167,9 @@ static enum status own_config(struct kit *k, const struct peer_how *how, struct 
                               struct why *why)
 {
     static const char *const mqtt[] = { "mqtt", NULL };
-    /* With a raw key or a PSK: what RFC 9431 2.2.3 names, TLS_ECDHE_..._WITH_AES_128_GCM_SHA256, and nothing else. */
-    static const char tls12[] = "NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:-CIPHER-ALL:+AES-128-GCM";
+    /* With a raw key the suite that RFC 9431 2.2.3 names, and nothing else. The one it names for PSK GnuTLS lacks. */
+    static const char raw12[] = "NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:-CIPHER-ALL:+AES-128-GCM";
+    static const char tls12[] = "NORMAL:-VERS-ALL:+VERS-TLS1.2";
     CLEANUP(buf_wipe)
     struct buf pem;
     struct tls_settings s = { .ca_file = k->s->ca_file, .alpn = how->no_alpn ? NULL : mqtt };
@@ -180,6 +181,7 @@ static enum status own_config(struct kit *k, const struct peer_how *how, struct 
     s.priorities = how->priorities != NULL ? how->priorities : how->tls12 ? tls12 : NULL;
     if (how->raw_key != NULL) {
         s.raw_keys = true;
+        s.priorities = how->tls12 ? raw12 : NULL;
         st = key_write_pem(how->raw_key, true, &pem);
         s.key_pem = buf_span(&pem);
     }
