@@ -478,7 +478,7 @@ void client_failed(struct symbolon_client *c, const struct symbolon_error *error
     tell_disconnected(c, &copy, pause_ms);
 }
 
-/* The identity was shown in the TLS handshake, so that a new token means a new connection (RFC 9431 2.2.3). */
+/* Where there is no AUTH to renew it with, a new token means a new connection. */
 void client_come_again(struct symbolon_client *c)
 {
     struct symbolon_error error;

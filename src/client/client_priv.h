@@ -79,6 +79,12 @@ static inline bool client_proves_in_mqtt(const struct symbolon_client *c)
     return c->o.ace == SYMBOLON_ACE_EXPORTER || c->o.ace == SYMBOLON_ACE_CHALLENGE;
 }
 
+/* Only AUTH renews a token in the session: a proof made in the handshake, and MQTT 3.1.1, take a new connection. */
+static inline bool client_renews_in_session(const struct symbolon_client *c)
+{
+    return client_proves_in_mqtt(c) && c->o.mqtt_version == SYMBOLON_MQTT_5;
+}
+
 /* client.c */
 void client_go(struct symbolon_client *c); /* token, or connection, or both: whatever comes next */
 void client_failed(struct symbolon_client *c,

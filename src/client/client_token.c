@@ -137,7 +137,7 @@ void client_new_token(struct symbolon_client *c, const struct symbolon_token *to
     c->token_uploaded = false;
     store(c);
     client_say(c, 4, "new token, good for %lld s", (long long)(token->expires_at_s - token->obtained_at_s));
-    if (c->state == CLIENT_OPEN && client_proves_in_mqtt(c)) {
+    if (c->state == CLIENT_OPEN && client_renews_in_session(c)) {
         reauthenticate(c);
         return;
     }
@@ -178,7 +178,7 @@ void client_schedule_renewal(struct symbolon_client *c)
     timer_stop(loop_timers(c->loop->loop), &c->renew);
     if (c->o.ace == SYMBOLON_ACE_OFF || c->token.access_token == NULL || !client_can_fetch(c))
         return;
-    if (!client_proves_in_mqtt(c) && !c->o.reconnect)
+    if (!client_renews_in_session(c) && !c->o.reconnect)
         return; /* a new token would need a new connection, which nobody asked for */
     if (margin < MARGIN_MIN_S)
         margin = MARGIN_MIN_S;

@@ -127,7 +127,7 @@ enum symbolon_status engine_unsubscribe(struct engine *e, const char *const *fil
                                         struct now now, uint64_t *ret_id, struct symbolon_error *error);
 enum symbolon_status engine_flush(struct engine *e, struct now now, struct symbolon_error *error);
 
-/* AUTH: 0x18 answers a challenge, 0x19 starts a re-authentication (only in ENGINE_OPEN). */
+/* AUTH: 0x18 answers a challenge, 0x19 starts a re-authentication (only in ENGINE_OPEN). Not in MQTT 3.1.1. */
 void engine_auth(struct engine *e, uint8_t reason, struct span auth_data, struct now now);
 
 /* Sends DISCONNECT (if a CONNECT was sent) and ends without calling `ended`. */

@@ -28,7 +28,8 @@ static void on_connected(void *ctx, const struct mqtt_connack *connack UNUSED)
     }
     (void)engine_subscribe(e, &sub, 1, now, NULL, NULL);
     (void)engine_flush(e, now, NULL);
-    engine_auth(e, MQTT_REAUTHENTICATE, SPAN("token"), now);
+    if (e->settings.version == MQTT_5)
+        engine_auth(e, MQTT_REAUTHENTICATE, SPAN("token"), now);
 }
 
 static void on_ended(void *ctx UNUSED, const struct symbolon_error *why UNUSED,
@@ -80,28 +81,35 @@ static const struct engine_events events = {
     .flushed = on_flushed,
 };
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+static void talk(enum mqtt_version version, struct span input)
 {
-    const struct engine_settings settings = { .client_id = "",
+    const struct engine_settings settings = { .version = version,
+                                              .client_id = "",
                                               .session_expiry_s = 10,
                                               .keep_alive_s = 10,
                                               .receive_maximum = 4,
                                               .max_packet_size = 4096,
                                               .max_inflight = 4,
                                               .max_queue = 8,
-                                              .ace = true };
+                                              .ace = version == MQTT_5 };
     const struct symbolon_error lost = { .status = SYMBOLON_CLOSED };
     struct engine *e = malloc(sizeof *e);
 
     if (e == NULL)
-        return 0;
+        return;
     engine_init(e, &settings, &events, e);
     for (int connection = 0; connection < 2; connection++) { /* the second one has a session to resume */
-        engine_connect(e, SPAN("token"), now);
-        engine_input(e, span_of(data, len), now);
+        engine_connect(e, version == MQTT_5 ? SPAN("token") : SPAN_NONE, now);
+        engine_input(e, input, now);
         engine_lost(e, &lost, now);
     }
     engine_done(e);
     free(e);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    talk(MQTT_5, span_of(data, len));
+    talk(MQTT_3_1_1, span_of(data, len));
     return 0;
 }

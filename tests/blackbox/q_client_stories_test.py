@@ -319,14 +319,15 @@ def test_a_broker_that_forgot_the_token_is_told_it_again(as_server, make_broker,
     reader.reader.join()
 
 
-@pytest.mark.parametrize('mode', ['rpk', 'psk', 'psk-kid'])
-def test_a_client_known_by_tls_comes_back_with_its_next_token(site, machine, mode):
-    """MT-23: there is no AUTH to renew it with; the session goes on over a new connection"""
+@pytest.mark.parametrize('mode,version', [('rpk', '5'), ('psk', '5'), ('psk-kid', '5'), ('exporter', 'mqttv311')])
+def test_where_there_is_no_auth_a_client_comes_back_with_its_next_token(site, machine, mode, version):
+    """MT-23, MT-123: the session goes on over a new connection"""
     m = machine(secret=mode != 'rpk')
     assert m.get().returncode == 0
     m.age(expires_in=8, life=100)  # so that renewal is due as soon as it is connected
+    keep = ['-x', '60'] if version == '5' else ['-c']
     reader = m.start('sub', '-t', m.name + '/#', '-q', '1', '--as', site.server.url, '--pop', mode, '-i', m.name, '-C', '1',
-                     '-x', '60', '-d')
+                     '-d', '-V', version, *keep)
     site.daemon.event('client_connected', count=2, client_id=m.name)
     done = m.pub('--as', site.server.url, '--pop', mode)
     assert done.returncode == 0, done.stderr
