@@ -143,10 +143,9 @@ static enum symbolon_status check_options(const struct symbolon_client_options *
         return invalid(error, "RFC 9431 6.1 (MT-123)", "MQTT 3.1.1 has no packet for challenge and response");
     if (o->ace == SYMBOLON_ACE_RPK && (o->key == NULL || symbolon_key_type(o->key) == SYMBOLON_KEY_SECRET))
         return invalid(error, "RFC 9431 2.2.3 (MT-23)", "a raw public key needs the private key it belongs to");
-    if ((o->ace == SYMBOLON_ACE_PSK || o->ace == SYMBOLON_ACE_PSK_KID) && o->key != NULL &&
+    if (o->ace == SYMBOLON_ACE_PSK && o->token != NULL && o->key != NULL &&
         symbolon_key_type(o->key) != SYMBOLON_KEY_SECRET)
-        return invalid(error, "RFC 9431 2.2.3 (MT-23)",
-                       "a pre-shared key is a secret that the authorization server makes: give no key");
+        return invalid(error, "RFC 9431 2.2.3 (MT-23)", "a pre-shared key is a secret, and this key is none");
     if (o->ace == SYMBOLON_ACE_PSK_KID && o->token != NULL)
         return invalid(error, "RFC 9431 2.2.3.2 (MT-27)",
                        "the kid comes with the token from the authorization server: give no token");

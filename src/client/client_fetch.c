@@ -82,7 +82,7 @@ static enum symbolon_status read_answer(struct symbolon_client *c, const struct 
 {
     CLEANUP(buf_wipe)
     struct buf json = { .max = 2 * DOCUMENT_MAX };
-    const struct symbolon_key *key = c->refreshing ? client_pop_key(c) : c->o.key;
+    const struct symbolon_key *key = c->refreshing ? client_pop_key(c) : client_own_key(c);
     struct why why = { 0 };
     enum status st = result->st;
 
@@ -145,7 +145,7 @@ static enum symbolon_status make_request(struct symbolon_client *c, char **ret_j
         .cnonce = c->cnonce,
         .client_secret = c->o.as_client_secret,
         .client_key = c->o.as_client_secret == NULL ? c->o.key : NULL,
-        .pop_key = c->o.key,
+        .pop_key = client_own_key(c),
         .now_s = client_now(c).wall.s,
         .refresh_token = c->token.refresh_token,
     };

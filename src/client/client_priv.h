@@ -85,6 +85,17 @@ static inline bool client_renews_in_session(const struct symbolon_client *c)
     return client_proves_in_mqtt(c) && c->o.mqtt_version == SYMBOLON_MQTT_5;
 }
 
+/* The key a token is asked for: ours, or NULL for a secret of the server's making. Where that is to be a pre-shared key, a
+ * key of ours that is none only tells the server who we are. */
+static inline const struct symbolon_key *client_own_key(const struct symbolon_client *c)
+{
+    bool psk = c->o.ace == SYMBOLON_ACE_PSK || c->o.ace == SYMBOLON_ACE_PSK_KID;
+
+    if (c->o.key == NULL || (psk && symbolon_key_type(c->o.key) != SYMBOLON_KEY_SECRET))
+        return NULL;
+    return c->o.key;
+}
+
 /* client.c */
 void client_go(struct symbolon_client *c); /* token, or connection, or both: whatever comes next */
 void client_failed(struct symbolon_client *c,

@@ -108,6 +108,7 @@ static void options_that_contradict_each_other_are_refused(void **state)
     rows[8].ace = SYMBOLON_ACE_RPK; /* without a key (MT-23) */
     rows[9].ace = SYMBOLON_ACE_PSK; /* with a key that is no secret */
     rows[9].key = key;
+    rows[9].token = "t";
     rows[10].ace = SYMBOLON_ACE_PSK_KID; /* nobody said the kid (MT-27) */
     rows[10].key = secret;
     rows[10].token = "t";

@@ -24,7 +24,7 @@ static void purpose_of(const struct symbolon_client *c, char broker[320], struct
         .client_id = c->o.as_client_id,
         .audience = c->o.audience,
         .scope = c->o.scope_json,
-        .key = c->o.key == NULL ? NULL : c->thumbprint,
+        .key = client_own_key(c) == NULL ? NULL : c->thumbprint,
     };
 }
 
@@ -165,7 +165,7 @@ enum symbolon_status client_token_bytes(const struct symbolon_client *c, struct 
 
 const struct symbolon_key *client_pop_key(const struct symbolon_client *c)
 {
-    return c->token.key != NULL ? c->token.key : c->o.key;
+    return c->token.key != NULL ? c->token.key : client_own_key(c);
 }
 
 /* ---- renewal ---- */

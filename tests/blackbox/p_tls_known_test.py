@@ -243,7 +243,7 @@ def pub(machine, *words, topic):
     return run_cli('pub', *common, *words, '-t', topic, '-m', 'x', '-q', '1', env=env)
 
 
-MODES = [('rpk', False), ('psk', True), ('psk-kid', True), ('exporter', False), ('exporter', True), ('challenge', True)]
+MODES = [('rpk', False), ('psk', True), ('psk-kid', True), ('psk', False), ('exporter', False), ('exporter', True), ('challenge', True)]
 
 
 @pytest.mark.parametrize('version', ['mqttv5', 'mqttv311'])
