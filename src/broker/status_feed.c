@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define RETRY_MAX_MS (60 * MS_PER_S)
+#define CROWDED_MS   (60 * MS_PER_S)
 #define SOON_MS      100
 #define FULL_MS      (24 * 3600 * MS_PER_S)
 
@@ -23,6 +24,7 @@ struct status_feed {
     bool silent;        /* it was said that there was none */
     unsigned failures;  /* in a row */
     struct mono_time asked, last_contact, last_full;
+    struct mono_time crowded_until; /* no wish to be held until then */
 
     bool has_list; /* a full answer came, and what follows it is known */
     bool has_cursor;
@@ -40,6 +42,11 @@ static int64_t now_ms(const struct status_feed *feed)
 static void ask_in(struct status_feed *feed, int64_t ms)
 {
     timer_start(loop_timers(feed->loop), &feed->timer, mono_plus_ms(loop_now(feed->loop).mono, ms));
+}
+
+static bool is_crowded(const struct status_feed *feed)
+{
+    return now_ms(feed) < feed->crowded_until.ms;
 }
 
 /* Between half of it and all of it: a thousand brokers that lost the server together do not come back together. */
@@ -102,6 +109,8 @@ static bool has_news(const struct status_answer *a)
 static int64_t pause_ms(const struct status_feed *feed)
 {
     int64_t took_ms = now_ms(feed) - feed->asked.ms;
+    if (is_crowded(feed) && feed->settings.retry_ms < feed->settings.poll_ms)
+        return feed->settings.retry_ms;
     return took_ms >= feed->settings.wait_s * MS_PER_S / 2 ? 0 : feed->settings.poll_ms;
 }
 
@@ -153,6 +162,12 @@ static void on_answer(void *ctx, const struct http_result *result)
         ask_in(feed, wait_ms);
         return;
     }
+    if (result->code == 429 &&
+        feed->reached) { /* it holds as many requests as it can: then without being held */
+        feed->crowded_until = mono_plus_ms(loop_now(feed->loop).mono, CROWDED_MS);
+        ask_in(feed, jittered(feed->settings.retry_ms));
+        return;
+    }
     if (result->code == 400 && feed->has_list) /* it does not know our cursor, perhaps restored from a copy */
         feed->has_list = false;
     if (result->code != 200) {
@@ -196,7 +211,7 @@ static void ask(struct status_feed *feed)
     put_url(feed, &url);
     (void)snprintf(prefer, sizeof prefer, "wait=%lld", (long long)s->wait_s);
     /* After a failure without waiting: whether the server is there again is news in itself. */
-    bool hold = feed->has_list && feed->reached;
+    bool hold = feed->has_list && feed->reached && !is_crowded(feed);
     struct http_call call = { .url = (const char *)url.p,
                               .accept = "application/ace-trl+json",
                               .user = s->user,

@@ -34,6 +34,7 @@ struct world {
     int fulls, diffs;
     char query[64], prefer[32], if_none_match[32], authorization[64];
     struct http_later *later;
+    bool crowded; /* holds nothing more */
 
     /* the feed */
     int news, reached, lost;
@@ -74,6 +75,10 @@ static void serve(void *ctx, const struct http_request *request, struct http_rep
         w->diffs++;
     else
         w->fulls++;
+    if (w->crowded && w->prefer[0] != '\0') {
+        reply->code = 429;
+        return;
+    }
     if (w->code == 200 && diff && w->diff == NULL && w->prefer[0] == '\0') {
         put_fmt(&reply->body, "{\"diff_set\":[],\"cursor\":%s,\"more\":false}", w->query);
         return;
@@ -285,6 +290,23 @@ static void no_server_makes_us_ask_without_end(void **state)
     }
 }
 
+/* RFC 6585 4: as many brokers wait there as may. News is a little later then, and nobody calls the server lost. */
+static void a_server_that_can_hold_no_more_is_asked_now_and_then(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w);
+    w.crowded = true;
+    world_start(&w);
+    WAIT_FOR(&w, w.diffs >= 4);
+    assert_int_equal(w.reached, 1);
+    assert_int_equal(w.lost, 0);
+    w.diff = "{\"diff_set\":[[[],[\"" ONE "\"]]],\"cursor\":2,\"more\":false}";
+    WAIT_FOR(&w, w.revoked >= 1);
+    assert_int_equal(w.lost, 0);
+    world_done(&w);
+}
+
 /* -- trouble --- */
 
 static void a_server_that_goes_away_is_found_again(void **state)
@@ -400,6 +422,7 @@ int main(void)
         cmocka_unit_test(a_list_without_history_is_followed_by_its_etag),
         cmocka_unit_test(where_the_place_is_lost_the_whole_list_is_read_again),
         cmocka_unit_test(no_server_makes_us_ask_without_end),
+        cmocka_unit_test(a_server_that_can_hold_no_more_is_asked_now_and_then),
         cmocka_unit_test(a_server_that_goes_away_is_found_again),
         cmocka_unit_test(bad_answers_change_nothing_and_are_asked_for_less_and_less),
         cmocka_unit_test(a_list_from_somebody_else_is_not_read),
