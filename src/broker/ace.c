@@ -183,7 +183,10 @@ uint8_t ace_reason_code(enum status st)
 /* CONNECT: CONNACK 0x87 with hints. Re-authentication: DISCONNECT 0x87 (MT-105). */
 static void refuse(struct conn *c, enum status st, const struct why *why)
 {
-    conn_refuse(c, ace_reason_code(st), st, why, c->state == CONN_OPEN ? "reauth_refused" : "connect_refused");
+    if (c->state == CONN_OPEN) /* whatever the reason (RFC 9431 4) */
+        conn_refuse(c, MQTT_NOT_AUTHORIZED, st, why, "reauth_refused");
+    else
+        conn_refuse(c, ace_reason_code(st), st, why, "connect_refused");
 }
 
 /* MT-107: the scope is swapped in one step; what it no longer covers goes. */
