@@ -199,10 +199,45 @@ static void unreachable_while_renewing(struct kit *k)
     if (!going(k))
         return;
     const struct received *r = peer_receive(p, 0);
-    if (r->got == GOT_PACKET && r->frame.type == MQTT_DISCONNECT && r->reason >= 0x80)
+    if (r->got == GOT_PACKET && r->frame.type == MQTT_DISCONNECT && r->reason == MQTT_NOT_AUTHORIZED)
         saw(k, "%s", describe(k, r));
     else
-        fail(k, "DISCONNECT expected, got %s", describe(k, r));
+        fail(k, "DISCONNECT 0x87 expected, got %s", describe(k, r));
+}
+
+static void unreachable_at_authz_info(struct kit *k)
+{
+    struct peer *p = open_guest(k);
+
+    set(k, PLAY_HANG_UP, 0, "");
+    say_publish_bytes(p, "authz-info", reference(k), 1, false, 5);
+    if (!going(k))
+        return;
+    const struct received *r = peer_receive(p, 0);
+    if (check(k, r->got == GOT_PACKET && r->reason >= 0x80, "a token nobody could look up was accepted"))
+        saw(k, "%s", describe(k, r));
+}
+
+static void unreachable_for_311(struct kit *k)
+{
+    struct peer *p = peer_new(k, NULL);
+    struct mqtt_connect c = connect_plain(k);
+
+    if (p == NULL)
+        return;
+    peer_speak_311(p);
+    set(k, PLAY_HANG_UP, 0, "");
+    c.version = MQTT_3_1_1;
+    c.has_user_name = c.has_password = true;
+    c.user_name = span_of_str(text(k, "ace%s", b64(k, reference(k))));
+    c.password = proof(k, k->pop[POP_ED25519], exporter_of(p));
+    say_connect(p, &c);
+    const struct received *r = peer_receive(p, 0);
+    if (!going(k) || r->got == GOT_END)
+        return;
+    if (check(k, r->got == GOT_PACKET && r->frame.type == MQTT_CONNACK && r->reason != 0,
+              "a return code other than 0 expected"))
+        saw(k, "CONNACK return code %u", r->reason);
 }
 
 #define N NEED_PLAY_AS
@@ -233,6 +268,8 @@ static const struct kit_case cases[] = {
     { "B-1129", "RFC 9200 5.10.1; AF-64", "hangs up before TLS: unreachable", N, RUDE, hang_up },
     { "B-1130", "RFC 9200 5.10.1; AF-64", "the client leaves meanwhile", N, RUDE, client_leaves },
     { "B-1131", "RFC 9431 4; MT-105 AF-64", "unreachable while a token is renewed", N, RUDE, unreachable_while_renewing },
+    { "B-1132", "RFC 9431 2.2.2; MT-34 AF-64", "unreachable when a reference is put on authz-info", N | NEED_AUTHZ_INFO, RUDE, unreachable_at_authz_info },
+    { "B-1133", "RFC 9431 6.1; MT-125 AF-64", "unreachable when a reference comes by MQTT 3.1.1", N | NEED_V311, RUDE, unreachable_for_311 },
 };
 /* clang-format on */
 

@@ -382,7 +382,7 @@ static bool naive_may_subscribe(const struct scope *scope, const char *filter)
     return false;
 }
 
-static void decisions_agree_with_asking_topic_by_topic(void **state UNUSED)
+static void decisions_agree_with_asking_topic_by_topic(void **state UNUSED) /* MT-81, MT-82, MT-98 */
 {
     for (int round = 0; round < 400; round++) {
         struct scope *scope = random_scope();
