@@ -89,8 +89,7 @@ enum symbolon_ace_mode {
     /* The proof is made in the TLS handshake (TLS:Known of RFC 9431 2.2.1); CONNECT carries nothing. A token that ends
      * cannot be renewed in the session: the client connects again with a new one. */
     SYMBOLON_ACE_RPK = 3, /* raw public key; the token is published to `authz-info` first (MT-23) */
-    SYMBOLON_ACE_PSK =
-        4, /* the token is the identity of a pre-shared key (MT-28): a secret that the AS makes */
+    SYMBOLON_ACE_PSK = 4, /* a secret that the AS makes as a pre-shared key, the token its identity (MT-28) */
     SYMBOLON_ACE_PSK_KID = 5, /* the key's `kid` is, after the token was published to `authz-info` (MT-27) */
 };
 
