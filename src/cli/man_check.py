@@ -8,7 +8,8 @@ text = open(page, encoding='utf-8').read()
 words = set(re.findall(r'(?<=[ ,])-([a-z][a-z0-9-]*)', text)) | set(re.findall(r'Fl -([a-z][a-z0-9-]*)', text))
 missing = []
 for command in (['pub'], ['sub'], ['rr'], ['enroll'], ['key', 'new'], ['key', 'show'], ['token', 'get'],
-                ['token', 'show'], ['token', 'inspect'], ['as', 'rs', 'add']):
+                ['token', 'show'], ['token', 'inspect'], ['as', 'rs', 'add'], ['conformance', 'broker'],
+                ['conformance', 'as'], ['conformance', 'setup']):
     shown = subprocess.run([symbolon, *command, '--help'], check=True, capture_output=True, text=True).stdout
     for line in shown.splitlines():
         option = re.match(r'  (?:-(\w), | {4})--([a-z0-9-]+)', line)
