@@ -762,6 +762,20 @@ static void work_for_many_tokens_is_done_in_slices_and_by_the_next_process(void 
     assert_non_null(strstr(world_str(s.w, answer, "detail"), world_text(s.w, "%d", TOKENS - STATUS_SLICE)));
 }
 
+static void tokens_of_a_clock_that_was_set_back_are_revoked_like_others(void **state UNUSED)
+{
+    enum { TOKENS = STATUS_SLICE + 10 };
+    SITE(s);
+
+    for (int i = 0; i < TOKENS; i++)
+        token(&s, C1, ONE);
+    s.w->now.wall.s -= 1800;
+    world_admin(s.w, "{\"cmd\":\"token.revoke\",\"client_id\":\"c1\"}");
+    while (as_work(s.w->as, s.w->now))
+        ;
+    assert_int_equal(js_size(js_get(trl(&s, ONE, ""), "full_set")), TOKENS);
+}
+
 static void a_change_whose_tokens_cannot_be_told_is_not_made(void **state UNUSED)
 {
     SITE(s);
@@ -877,6 +891,7 @@ int main(void)
         cmocka_unit_test(preferences_are_read_as_they_are_written),
         cmocka_unit_test(who_is_removed_while_it_waits_is_told_no_more),
         cmocka_unit_test(work_for_many_tokens_is_done_in_slices_and_by_the_next_process),
+        cmocka_unit_test(tokens_of_a_clock_that_was_set_back_are_revoked_like_others),
         cmocka_unit_test(a_change_whose_tokens_cannot_be_told_is_not_made),
         cmocka_unit_test(diffs_add_up_to_the_full_set),
         cmocka_unit_test(a_token_answered_in_another_form_is_listed_under_both_hashes),

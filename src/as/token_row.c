@@ -200,6 +200,16 @@ enum status token_row_count_slice(struct sql *sql, struct span client_id, struct
         take_i64, ret, why, SQL_TEXT(rs_id), SQL_I64(place->issued_at), SQL_TEXT(place->jti), SQL_I64(limit));
 }
 
+enum status token_row_last_issued(struct sql *sql, struct span client_id, struct span rs_id,
+                                  struct wall_time *ret, struct why *why)
+{
+    return client_id.len > 0
+               ? sql_query(sql, "SELECT COALESCE(MAX(issued_at), 0) FROM token WHERE client_id = $1", take_i64,
+                           &ret->s, why, SQL_TEXT(client_id))
+               : sql_query(sql, "SELECT COALESCE(MAX(issued_at), 0) FROM token WHERE rs_id = $1", take_i64,
+                           &ret->s, why, SQL_TEXT(rs_id));
+}
+
 enum status token_row_revoke_read(struct sql *sql, struct status_update *update, const struct token_row *row,
                                   struct wall_time now, struct why *why)
 {

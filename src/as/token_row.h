@@ -51,6 +51,10 @@ enum status token_row_has_pop_kid(struct sql *sql, struct span kid, struct span 
 enum status token_row_cnf_of_kid(struct sql *sql, struct span kid, struct span client_id, struct wall_time now,
                                  struct arena *arena, struct span *ret_jwk, struct why *why) MUST_CHECK;
 
+/* When the newest was issued, by the clock of then; 0: there is none. Of a client, or for a resource server. */
+enum status token_row_last_issued(struct sql *sql, struct span client_id, struct span rs_id,
+                                  struct wall_time *ret, struct why *why) MUST_CHECK;
+
 /* Revoked and told to whom it concerns (status.h), in the caller's transaction. One token, all that came with one refresh
  * token, or a row that was read and is live. More than that is work for status_work.h. */
 struct status_update;
