@@ -209,6 +209,25 @@ static void key_and_audience_cannot_change(void **state UNUSED)
     assert_null(js_get(answer, "cnf"));
 }
 
+static void the_key_may_be_named_when_no_token_for_it_lives_any_more(void **state UNUSED)
+{
+    /* AF-29, RFC 6749 6: a refresh token is for the time after the access token */
+    SITE(s);
+    const struct js *answer = granted(&s, ask(&s, s.c, ",\"audience\":\"b\""));
+    const char *secret_kid = world_str(s.w, js_get(js_get(answer, "cnf"), "jwk"), "kid");
+    const char *secret = world_str(s.w, answer, "refresh_token");
+    const char *own = first(&s, s.k, world_text(s.w, ",\"req_cnf\":{\"jwk\":%s}", world_jwk(s.w, s.key)));
+    char kid[JWK_THUMBPRINT_TEXT];
+
+    assert_int_equal(jwk_thumbprint_text(s.key, kid), ST_OK);
+    world_pass(s.w, 3700);
+    assert_int_equal(live_tokens(&s, "c") + live_tokens(&s, "k"), 0);
+    refused(&s, refresh(&s, s.c, secret, world_text(s.w, ",\"req_cnf\":{\"kid\":\"%s\"}", kid)),
+            "unsupported_pop_key");
+    granted(&s, refresh(&s, s.c, secret, world_text(s.w, ",\"req_cnf\":{\"kid\":\"%s\"}", secret_kid)));
+    granted(&s, refresh(&s, s.k, own, world_text(s.w, ",\"req_cnf\":{\"kid\":\"%s\"}", kid)));
+}
+
 static void possession_of_a_public_key_is_proved_again(void **state UNUSED)
 {
     /* AF-42, decision 0001 */
@@ -409,6 +428,7 @@ int main(void)
         cmocka_unit_test(nobody_else_can_use_one_or_end_it),
         cmocka_unit_test(what_is_no_refresh_token_is_refused),
         cmocka_unit_test(key_and_audience_cannot_change),
+        cmocka_unit_test(the_key_may_be_named_when_no_token_for_it_lives_any_more),
         cmocka_unit_test(possession_of_a_public_key_is_proved_again),
         cmocka_unit_test(a_certificate_has_to_be_there_again),
         cmocka_unit_test(the_scope_can_only_narrow),

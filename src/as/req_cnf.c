@@ -293,6 +293,17 @@ static enum status of_family(struct call *call, const struct js *params, const s
     return st == ST_OK ? check_possession(call, params, auth, out->key) : st;
 }
 
+/* The family's key by its name. It may be asked for by that when no token for it lives any more (TK-1, AF-29). */
+static bool names_family(const struct js *params, const struct refresh *family)
+{
+    const struct js *cnf = js_get(params, "req_cnf");
+    const struct span known = family->pop_kid.len > 0 ? family->pop_kid : family->cnf_kid;
+    struct span kid;
+
+    return js_is(cnf, JS_OBJECT) && js_size(cnf) == 1 && js_get_str(cnf, "kid", &kid) && kid.len > 0 &&
+           span_eq(kid, known);
+}
+
 static bool same_pop(const struct pop *a, const struct pop *b)
 {
     if (a->key == NULL || b->key == NULL)
@@ -307,7 +318,7 @@ enum status req_cnf_refresh(struct call *call, const struct js *params, const st
     enum status st;
 
     *out = (struct pop){ 0 };
-    if (js_get(params, "req_cnf") == NULL) {
+    if (js_get(params, "req_cnf") == NULL || names_family(params, family)) {
         st = of_family(call, params, auth, rs, family, out);
         return st == ST_OK ? check_kind(call, rs, out) : st;
     }
