@@ -36,7 +36,7 @@ bool going(const struct kit *k)
     return !k->decided;
 }
 
-static void decide(struct kit *k, enum kit_verdict verdict, const char *fmt, va_list args)
+static void PRINTF_LIKE(3, 0) decide(struct kit *k, enum kit_verdict verdict, const char *fmt, va_list args)
 {
     char line[SEEN_MAX];
 

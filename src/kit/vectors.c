@@ -4,6 +4,8 @@
  * Every value is computed here by the code that broker and client use, except two that involve a random number, which
  * are constants below and checked instead. Clauses: MT-27, MT-28, MT-50 to MT-59, MT-63, MT-80, MT-82, MT-86, MT-87,
  * MT-102, MT-121 to MT-123, D-1, D-18, D-20. */
+#include "kit/vectors_priv.h"
+
 #include "codec/base64.h"
 #include "codec/cbor.h"
 #include "crypto/sign.h"
@@ -18,7 +20,6 @@
 #include "token/verifier.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #define ISSUER   "https://as.example"
 #define AUDIENCE "broker.example"
@@ -44,14 +45,6 @@ static const char es256_nonces[] =
     "1376cf870f486db3c9b4e0a8d2cfbd3e1cd1bbdad3eca6ac32a30eba9f9766d54062a5f1e68620abdb30b0cd87f800e1ab8a"
     "9dd257d63e8ffa0a4e20d3c6086f";
 
-static int problems;
-
-static void must(bool ok, const char *what)
-{
-    if (!ok)
-        problems++, fprintf(stderr, "vectors: %s\n", what);
-}
-
 /* ---- material ---- */
 
 struct material {
@@ -61,18 +54,6 @@ struct material {
     uint8_t exporter[ACE_EXPORTER_LEN], rs_nonce[ACE_NONCE_LEN], nonce[ACE_NONCE_LEN];
     struct buf jws, cwt, jwe; /* tokens bound to ed25519, ed25519, secret */
 };
-
-static struct buf unhex(const char *text)
-{
-    struct buf b;
-
-    buf_init(&b, 1u << 20);
-    for (size_t i = 0; text[i] != '\0' && text[i + 1] != '\0'; i += 2) {
-        char two[3] = { text[i], text[i + 1], '\0' };
-        put_u8(&b, (uint8_t)strtoul(two, NULL, 16));
-    }
-    return b;
-}
 
 static struct key *key_of(enum key_kind kind, const char *hex)
 {
@@ -166,59 +147,6 @@ static void unmake(struct material *m)
     buf_done(&m->jws);
     buf_done(&m->cwt);
     buf_done(&m->jwe);
-}
-
-/* ---- printing: one row a line, so that a change can be read ---- */
-
-struct out {
-    struct buf b;
-    bool first;
-};
-
-static void begin(struct out *o, const char *name)
-{
-    put_fmt(&o->b, "%s\"%s\": [\n", o->b.len < 4 ? "" : ",\n", name);
-    o->first = true;
-}
-
-static void end(struct out *o)
-{
-    put_str(&o->b, "\n]");
-}
-
-static void row(struct out *o, const char *name)
-{
-    put_fmt(&o->b, "%s {\"name\": \"%s\"", o->first ? "" : ",\n", name);
-    o->first = false;
-}
-
-static void row_end(struct out *o)
-{
-    put_str(&o->b, "}");
-}
-
-static void hex(struct out *o, const char *name, struct span s)
-{
-    put_fmt(&o->b, ", \"%s\": \"", name);
-    for (size_t i = 0; i < s.len; i++)
-        put_fmt(&o->b, "%02x", s.p[i]);
-    put_str(&o->b, "\"");
-}
-
-/* Text without anything JSON would escape but quotes. */
-static void words(struct out *o, const char *name, struct span s)
-{
-    put_fmt(&o->b, ", \"%s\": \"", name);
-    for (size_t i = 0; i < s.len; i++)
-        put_fmt(&o->b, s.p[i] == '"' || s.p[i] == '\\' ? "\\%c" : "%c", s.p[i]);
-    put_str(&o->b, "\"");
-}
-
-static void hex_row(struct out *o, const char *name, struct span s)
-{
-    row(o, name);
-    hex(o, "hex", s);
-    row_end(o);
 }
 
 /* ---- keys ---- */
@@ -769,10 +697,11 @@ int main(int argc, char **argv)
     everything(&o);
     must(buf_ok(&o.b), "memory");
     if (write)
-        must(problems == 0 && file_replace(argv[2], buf_span(&o.b), 0644, &why) == ST_OK, "writing the file");
+        must(vectors_problems() == 0 && file_replace(argv[2], buf_span(&o.b), 0644, &why) == ST_OK,
+             "writing the file");
     else
         must(file_read(argv[1], &file, &why) == ST_OK && span_eq(buf_span(&file), buf_span(&o.b)),
              "the file is not what the code says: src/kit/vectors --write FILE, and look at the difference");
     buf_done(&o.b);
-    return problems == 0 ? 0 : 1;
+    return vectors_problems() == 0 ? 0 : 1;
 }
