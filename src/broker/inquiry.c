@@ -69,6 +69,11 @@ static enum status finish(struct shard *shard, struct token *verified_take, stru
     return st;
 }
 
+static bool is_stale(const struct shard *shard, const struct token *token)
+{
+    return shard->settings->tokens != NULL && token_store_is_stale(shard->settings->tokens, token);
+}
+
 static struct token *verified_before(struct shard *shard, struct span text)
 {
     uint8_t hash[SHA256_LEN];
@@ -97,7 +102,7 @@ static enum status look(struct shard *shard, struct span text, struct token **re
         st = token_verify(text, shard->verifier, shard->now.wall, &token, why);
         if (st != ST_OK)
             return st;
-        if (shard->settings->tokens != NULL && token_store_is_changed(shard->settings->tokens, token->hash)) {
+        if (is_stale(shard, token)) {
             token_unref(token); /* only the issuer knows what it still permits */
             return reject(why, ST_PENDING, "RFC 9770", "the issuer has changed what this token permits", 0);
         }
@@ -128,6 +133,7 @@ static enum status start(struct shard *shard, struct inquiry *q, enum resolve_ki
         q->len = text.len;
     }
     q->waiting = true;
+    q->news = shard->settings->tokens == NULL ? 0 : token_store_news(shard->settings->tokens);
     q->refreshed = kind == RESOLVE_KEYS;
     q->request = ++shard->next_request;
     table_insert(&shard->inquiries, &q->node,
@@ -173,6 +179,7 @@ static enum status answered(struct shard *shard, struct inquiry *q, enum status 
         return look_or_ask(shard, q, span_of(q->text, q->len), ret_token, why);
     if (token == NULL)
         return reject(why, ST_INTERNAL, "MT-66", "introspection gave no token", 0);
+    token->news = q->news; /* the answer was made for this question: nobody else has it yet */
     remember(shard, token);
     return finish(shard, token_ref(token), ret_token, why);
 }

@@ -24,6 +24,7 @@ struct inquiry {
     uint64_t request;
     bool waiting;
     bool refreshed; /* keys were fetched for this token once already */
+    uint64_t news;  /* token_store_news() when its AS was asked */
     uint8_t *text;  /* the token, while waiting */
     size_t len;
     inquiry_done *done;

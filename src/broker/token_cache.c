@@ -80,6 +80,10 @@ void token_store_remember(struct token_store *store, const struct token *token, 
         (token->by_introspection && store->limits.introspection_s == 0))
         return;
     store_lock(store);
+    if (token_is_stale(store, token)) {
+        store_unlock(store);
+        return;
+    }
     c = find(store, token->hash);
     if (c != NULL)
         cached_drop(store, c);
@@ -158,9 +162,17 @@ static struct revoked *revoked_find(const struct table *table, const uint8_t has
     return node == NULL ? NULL : CONTAINER_OF(node, struct revoked, node);
 }
 
-bool revoked_has(const struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN])
+bool token_is_revoked(const struct token_store *store, const struct token *token)
 {
-    return revoked_find(&store->revoked, hash) != NULL;
+    return revoked_find(&store->revoked, token->hash) != NULL;
+}
+
+/* By its number, not by time: the threads' clocks are not the same to the millisecond. */
+bool token_is_stale(const struct token_store *store, const struct token *token)
+{
+    const struct revoked *r = revoked_find(&store->changed, token->hash);
+
+    return r != NULL && token->news < r->number;
 }
 
 static enum status revoked_put(const struct token_store *store, struct table *table,
@@ -178,6 +190,7 @@ static enum status revoked_put(const struct token_store *store, struct table *ta
         table_insert(table, &r->node, table_hash(table, span_of(hash, TOKEN_HASH_LEN)));
     }
     r->until_s = until_s;
+    r->number = store->news;
     return ST_OK;
 }
 
@@ -198,7 +211,6 @@ enum status token_store_revoke(struct token_store *store, const uint8_t hash[TOK
 
     store_lock(store);
     cache_forget(store, hash);
-    kept_forget(store, hash);
     st = revoked_put(store, &store->revoked, hash, until.s);
     if (st == ST_OK)
         st = write_down(store, hash, until.s);
@@ -213,18 +225,28 @@ enum status token_store_change(struct token_store *store, const uint8_t hash[TOK
 
     store_lock(store);
     cache_forget(store, hash);
-    kept_forget(store, hash);
+    store->news++;
     st = revoked_put(store, &store->changed, hash, until.s);
     store_unlock(store);
     return st;
 }
 
-bool token_store_is_changed(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN])
+uint64_t token_store_news(struct token_store *store)
+{
+    uint64_t news;
+
+    store_lock(store);
+    news = store->news;
+    store_unlock(store);
+    return news;
+}
+
+bool token_store_is_stale(struct token_store *store, const struct token *token)
 {
     bool is;
 
     store_lock(store);
-    is = revoked_find(&store->changed, hash) != NULL;
+    is = token_is_stale(store, token);
     store_unlock(store);
     return is;
 }
@@ -254,7 +276,7 @@ bool token_store_is_revoked(struct token_store *store, const uint8_t hash[TOKEN_
     bool is;
 
     store_lock(store);
-    is = revoked_has(store, hash);
+    is = revoked_find(&store->revoked, hash) != NULL;
     store_unlock(store);
     return is;
 }
@@ -317,6 +339,7 @@ bool revoked_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN]
     struct reader r = reader_make(record, "token journal");
     int64_t until_s = (int64_t)read_u64(&r);
 
-    return reader_finish(&r, NULL) == ST_OK && now.wall.s < until_s && !revoked_has(store, id) &&
+    return reader_finish(&r, NULL) == ST_OK && now.wall.s < until_s &&
+           revoked_find(&store->revoked, id) == NULL &&
            revoked_put(store, &store->revoked, id, until_s) == ST_OK;
 }

@@ -186,11 +186,13 @@ static void put_in(struct token_store *store, struct kept *k, struct list *where
     store->kept_bytes += k->bytes;
 }
 
+/* Its time has passed, or its issuer's news are against it; it is not used any more, and goes with the next purge. */
 static bool kept_over(const struct token_store *store, const struct kept *k, struct now now)
 {
     int64_t unused_ms = (int64_t)store->limits.unused_s * MS_PER_S;
 
-    return term_over(k->term.until_s, k->term.until_ms, now) ||
+    return token_is_revoked(store, k->token) || token_is_stale(store, k->token) ||
+           term_over(k->term.until_s, k->term.until_ms, now) ||
            (unused_ms != 0 && now.mono.ms - k->used_ms >= unused_ms);
 }
 
@@ -472,23 +474,6 @@ void token_store_keep_only(struct token_store *store, bool (*believed)(void *ctx
 
 /* ---- the end ---- */
 
-static void forget_in(struct token_store *store, struct list *list, const uint8_t hash[TOKEN_HASH_LEN])
-{
-    LIST_EACH_SAFE (it, list) {
-        struct kept *k = CONTAINER_OF(it, struct kept, link);
-
-        if (memcmp(k->token->hash, hash, TOKEN_HASH_LEN) == 0)
-            kept_drop(store, k);
-    }
-}
-
-/* A walk over all: news of tokens are rare. */
-void kept_forget(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN])
-{
-    forget_in(store, &store->unclaimed, hash);
-    forget_in(store, &store->claimed, hash);
-}
-
 void kept_done(struct token_store *store)
 {
     struct table_node *node;
@@ -512,7 +497,7 @@ bool kept_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], s
 
     if (!reader_ok(&r) || token_record_read(read_rest(&r), &token, NULL) != ST_OK ||
         memcmp(token->cnf_thumbprint, id, TOKEN_HASH_LEN) != 0 || token->no_clock || now.wall.s >= until_s ||
-        find_kept(store, id) != NULL || is_full(store, record.len) || revoked_has(store, token->hash))
+        find_kept(store, id) != NULL || is_full(store, record.len) || token_is_revoked(store, token))
         return false;
     k = calloc(1, sizeof *k);
     if (k == NULL)

@@ -421,8 +421,11 @@ enum status life_accept(struct token_store *store, const struct token *token, st
     bool need_nonce = store->limits.need_cnonce, nonce_known = false;
     enum status st = ST_OK;
 
-    if (revoked_has(store, token->hash))
+    if (token_is_revoked(store, token))
         return reject(why, ST_BAD_TOKEN, "AF-98", "the token was revoked", 0);
+    if (token_is_stale(store, token))
+        return reject(why, ST_BAD_TOKEN, "RFC 9770", "its issuer has changed meanwhile what the token permits",
+                      0);
     if (issuer_is_suspended(store, token->iss))
         return reject(why, ST_UNREACHABLE, "revocation.max_stale",
                       "its issuer has not said for too long what it has revoked", 0);

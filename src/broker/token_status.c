@@ -1,6 +1,7 @@
 #include "broker/token_status.h"
 
 #include "broker/shard_priv.h"
+#include "broker/token_store.h"
 
 static bool rests_on(const struct table_node *node, const void *hash)
 {
@@ -77,7 +78,11 @@ static void swap_grant(struct session *s, struct token *token)
     struct why why = { 0 };
     struct grant *grant = NULL;
     uint32_t lost = 0;
-    enum status st = make_grant(s, token, &grant, &why);
+    enum status st;
+
+    if (s->shard->settings->tokens != NULL && token_store_is_stale(s->shard->settings->tokens, token))
+        return; /* it changed again meanwhile, and the answer to that is on its way */
+    st = make_grant(s, token, &grant, &why);
 
     if (st != ST_OK) {
         end_grant(s, &why, "token_revoked");

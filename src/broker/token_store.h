@@ -135,7 +135,10 @@ bool token_store_is_revoked(struct token_store *store, const uint8_t hash[TOKEN_
  * introspection tells what it is worth. Not written down: the issuer lists them all when asked anew. */
 enum status token_store_change(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN],
                                struct wall_time until) MUST_CHECK;
-bool token_store_is_changed(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN]);
+/* How many such news there were. Taken before the issuer is asked, it goes into the token made of the answer. */
+uint64_t token_store_news(struct token_store *store);
+/* What `token` says is older than the latest news of it. Nobody accepts it any more. */
+bool token_store_is_stale(struct token_store *store, const struct token *token);
 
 /* Nothing of this issuer is accepted while `yes`: its list of revoked tokens has not been read for too long. At most
  * TOKEN_STORE_ISSUERS at once. */

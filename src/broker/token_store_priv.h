@@ -57,6 +57,7 @@ struct revoked {
     struct table_node node; /* in store->revoked or store->changed, by hash */
     uint8_t hash[TOKEN_HASH_LEN];
     int64_t until_s;
+    uint64_t number; /* store->changed: of the news */
 };
 
 /* A token whose life counts from its first receipt. */
@@ -93,6 +94,7 @@ struct token_store {
     char *suspended[TOKEN_STORE_ISSUERS]; /* issuers; NULL: unused */
     struct list unclaimed, claimed, cache_order;
     size_t kept_bytes, cached_bytes;
+    uint64_t news;              /* of changed tokens, so far */
     int64_t rate[RATE_BUCKETS]; /* when the bucket is empty again, ms */
 
     bool journal;
@@ -128,7 +130,6 @@ static inline bool term_over(int64_t until_s, int64_t until_ms, struct now now)
 
 /* token_kept.c */
 void kept_purge(struct token_store *store, struct now now);
-void kept_forget(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN]);
 void kept_done(struct token_store *store);
 bool kept_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record,
                   struct now now);
@@ -137,7 +138,8 @@ bool kept_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], s
 void cache_purge(struct token_store *store, struct now now);
 void cache_forget(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN]);
 void cache_done(struct token_store *store);
-bool revoked_has(const struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN]);
+bool token_is_revoked(const struct token_store *store, const struct token *token);
+bool token_is_stale(const struct token_store *store, const struct token *token);
 bool issuer_is_suspended(const struct token_store *store, struct span iss);
 void revoked_purge(struct token_store *store, struct now now);
 bool revoked_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record,

@@ -32,6 +32,7 @@ struct change {
     unsigned waiting; /* for workers to say whether they know it */
     unsigned tries;
     bool again; /* it changed once more while being asked about: the answer on its way may be the older one */
+    uint64_t news;       /* token_store_news() when its AS was asked */
     struct token *token; /* what sessions rest on now */
     struct timer timer;
 };
@@ -130,6 +131,8 @@ static void on_introspected(void *ctx, enum status st, struct token *token, cons
         ask_again_later(c);
         return;
     }
+    if (st == ST_OK)
+        token->news = c->news;
     tell_all(c->status, c->hash, st == ST_OK ? token : NULL, why);
     token_unref(token);
     if (c->again) {
@@ -146,6 +149,7 @@ static void ask_about(struct change *c)
     struct why why;
     c->tries++;
     if (c->token->text.p != NULL) {
+        c->news = c->status->tokens == NULL ? 0 : token_store_news(c->status->tokens);
         resolver_ask(c->status->resolver, RESOLVE_INTROSPECT, c->token->text, on_introspected, c);
         return;
     }

@@ -57,6 +57,8 @@ struct token {
 
     uint32_t skew_s; /* what the verifier tolerates */
     bool by_introspection;
+    uint64_t
+        news; /* which news of changed tokens the answer can know of (token_store_news()); 0 if not by_introspection */
     bool encrypted; /* some layer was encrypted */
     bool no_clock;  /* the verifier has none: exp - iat is a length, not a date */
 };

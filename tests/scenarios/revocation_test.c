@@ -581,6 +581,43 @@ static void a_token_revoked_while_it_is_being_proved_is_refused(void **state)
     token_store_free(store);
 }
 
+/* The same for one that permits less by then: what was looked at before the news is not what it is worth (RFC 9770). */
+static void a_token_changed_while_it_is_being_proved_is_refused_and_asked_about(void **state)
+{
+    struct bench *b = bench_new(1);
+    struct token_store *store = store_new(b);
+    struct holder h = holder_new(b, ALL);
+    struct conn_io *c = client_new(b);
+    struct wall_time until = { b->now.wall.s + 600 };
+
+    (void)state;
+    start_challenge(c, &h);
+    assert_int_equal(token_store_change(store, h.hash, until), ST_OK);
+    answer_challenge(c, &h);
+    expect_refused(c, MQTT_NOT_AUTHORIZED, "RFC 9770");
+
+    c = client_new(b); /* asked about, and changed again before the proof, or before the answer */
+    start_challenge(c, &h);
+    shard_token_resolved(b->shard[0], b->asked, ST_OK, describe(b, &h, ALL, h.key), (struct why){ 0 }, b->now);
+    assert_int_equal(token_store_change(store, h.hash, until), ST_OK);
+    answer_challenge(c, &h);
+    expect_refused(c, MQTT_NOT_AUTHORIZED, "RFC 9770");
+    c = client_new(b);
+    start_challenge(c, &h);
+    assert_int_equal(token_store_change(store, h.hash, until), ST_OK);
+    shard_token_resolved(b->shard[0], b->asked, ST_OK, describe(b, &h, ALL, h.key), (struct why){ 0 }, b->now);
+    expect_refused(c, MQTT_NOT_AUTHORIZED, "RFC 9770");
+
+    c = client_new(b);
+    start_challenge(c, &h);
+    shard_token_resolved(b->shard[0], b->asked, ST_OK, describe(b, &h, ALL, h.key), (struct why){ 0 }, b->now);
+    answer_challenge(c, &h);
+    (void)expect_connack(c, MQTT_SUCCESS);
+    holder_done(&h);
+    bench_free(b);
+    token_store_free(store);
+}
+
 static void a_revoked_token_does_not_come_back(void **state) /* RFC 9770 10 */
 {
     struct bench *b = bench_new(1);
@@ -647,6 +684,7 @@ int main(void)
         cmocka_unit_test(a_message_waiting_for_room_is_judged_again),
         cmocka_unit_test(a_subscription_under_way_is_lost_like_any_other),
         cmocka_unit_test(a_token_revoked_while_it_is_being_proved_is_refused),
+        cmocka_unit_test(a_token_changed_while_it_is_being_proved_is_refused_and_asked_about),
         cmocka_unit_test(a_revoked_token_does_not_come_back),
         cmocka_unit_test(a_changed_token_is_introspected_when_it_comes_back),
     };
