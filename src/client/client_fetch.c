@@ -95,9 +95,20 @@ static enum symbolon_status read_answer(struct symbolon_client *c, const struct 
                                    error);
 }
 
+/* The broker that was named, if the answer names none: to go on without would be less than was asked for. */
+static void inherit_broker(struct symbolon_token *token, struct symbolon_token *former)
+{
+    if (token->has_rs_x5t || token->rs_jwk != NULL)
+        return;
+    token->has_rs_x5t = former->has_rs_x5t;
+    memcpy(token->rs_x5t, former->rs_x5t, sizeof token->rs_x5t);
+    token->rs_jwk = TAKE(former->rs_jwk);
+}
+
 /* A refreshed token is bound to the key of the one before; the server need not say it again. */
 static void inherit(struct symbolon_token *token, struct symbolon_token *former)
 {
+    inherit_broker(token, former);
     if (token->key == NULL) {
         token->key = TAKE(former->key);
         token->kid = TAKE(former->kid);

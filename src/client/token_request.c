@@ -76,24 +76,30 @@ static enum status set_scope(struct js *body, const char *text, struct why *why)
     return st == ST_OK ? js_set_str(body, "scope", buf_span(&claim)) : st;
 }
 
-/* req_cnf (RFC 9201 3.1): the public key, and the proof that we hold it unless the assertion shows that already. */
-static enum status set_req_cnf(struct js *body, const struct symbolon_token_request *r)
+/* That we hold the key, unless the assertion shows that already. */
+static enum status set_possession(struct js *body, const struct symbolon_token_request *r)
 {
     const struct key *pop = key_inside(r->pop_key);
+
+    if (r->client_secret == NULL && r->client_key != NULL && key_same(pop, key_inside(r->client_key)))
+        return ST_OK;
+    return set_statement(body, "req_cnf_proof", pop, ASSERTION_TYP_REQ_CNF, span_of_str(r->client_id), false,
+                         r->token_endpoint, r->now_s);
+}
+
+/* req_cnf (RFC 9201 3.1): the public key. */
+static enum status set_req_cnf(struct js *body, const struct symbolon_token_request *r)
+{
     struct js *jwk = NULL, *cnf = js_new_object();
 
-    enum status st = jwk_print(pop, SPAN_NONE, NULL, false, &jwk);
+    enum status st = jwk_print(key_inside(r->pop_key), SPAN_NONE, NULL, false, &jwk);
     if (st == ST_OK)
         st = js_set_take(cnf, "jwk", jwk);
     if (st != ST_OK) {
         js_unref(cnf);
         return st;
     }
-    st = js_set_take(body, "req_cnf", cnf);
-    if (st != ST_OK || (r->client_key != NULL && key_same(pop, key_inside(r->client_key))))
-        return st;
-    return set_statement(body, "req_cnf_proof", pop, ASSERTION_TYP_REQ_CNF, span_of_str(r->client_id), false,
-                         r->token_endpoint, r->now_s);
+    return js_set_take(body, "req_cnf", cnf);
 }
 
 static enum status set_client_authentication(struct js *body, const struct symbolon_token_request *r)
@@ -163,6 +169,8 @@ enum symbolon_status symbolon_token_request(const struct symbolon_token_request 
         st = set_if(body, "cnonce", r->cnonce);
     if (st == ST_OK && r->pop_key != NULL && !refresh)
         st = set_req_cnf(body, r);
+    if (st == ST_OK && r->pop_key != NULL && symbolon_key_type(r->pop_key) != SYMBOLON_KEY_SECRET)
+        st = set_possession(body, r);
     return print_out(body, st, &why, ret_json, error);
 }
 

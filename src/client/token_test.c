@@ -181,6 +181,26 @@ static void rfc6749_6_a_refresh_names_neither_key_nor_scope_again(void **state U
     symbolon_key_unref(key);
 }
 
+static void a_refresh_with_a_client_secret_proves_the_key_again(void **state UNUSED)
+{
+    /* The server gives no token for a public key whose possession is not shown (decision 0001). */
+    struct symbolon_key *key = new_key(SYMBOLON_KEY_P256);
+    const struct symbolon_token_request request = { .token_endpoint = ENDPOINT,
+                                                    .client_id = "sensor-1",
+                                                    .client_secret = "s",
+                                                    .pop_key = key,
+                                                    .refresh_token = "r3fresh",
+                                                    .now_s = NOW };
+    char *json = NULL;
+
+    assert_int_equal(symbolon_token_request(&request, &json, NULL), SYMBOLON_OK);
+    CLEANUP(js_unrefp)
+    struct js *js = parse(json);
+    check_statement(member(js, "req_cnf_proof"), key_inside(key), ASSERTION_TYP_REQ_CNF, false);
+    assert_null(js_get(js, "req_cnf"));
+    symbolon_key_unref(key);
+}
+
 static void af41_a_secret_never_goes_into_a_request(void **state UNUSED)
 {
     struct symbolon_key *secret = new_key(SYMBOLON_KEY_SECRET);
@@ -533,6 +553,7 @@ int main(void)
         cmocka_unit_test(af42_one_key_for_both_is_proved_by_the_assertion_alone),
         cmocka_unit_test(af42_another_key_is_proved_by_its_own_statement),
         cmocka_unit_test(rfc6749_6_a_refresh_names_neither_key_nor_scope_again),
+        cmocka_unit_test(a_refresh_with_a_client_secret_proves_the_key_again),
         cmocka_unit_test(af41_a_secret_never_goes_into_a_request),
         cmocka_unit_test(af20_a_request_without_credentials_or_with_a_broken_scope_is_refused),
         cmocka_unit_test(an_enrolment_proves_the_key_it_registers),

@@ -284,10 +284,13 @@ def test_a_cwt_is_taken_apart(site, machine):
 # ---- refresh tokens ----
 
 @pytest.mark.parametrize('words', [[], ['--as-cbor']])
-@pytest.mark.parametrize('secret', [False, True])
-def test_a_refresh_token_brings_the_next_token_for_the_same_key(site, machine, secret, words):
+@pytest.mark.parametrize('secret, key', [(False, False), (True, False), (True, True)])
+def test_a_refresh_token_brings_the_next_token_for_the_same_key(site, machine, secret, key, words):
     """RFC 6749 6: kept in the cache beside the token, used when it ends; when it is of no use, asked anew"""
     m = machine(secret=secret, refresh=True)
+    if key:
+        assert m.cli('key', 'new', str(m.home / 'own.pem')).returncode == 0
+        m.me += ['--key', str(m.home / 'own.pem')]
     site.server.admin('rs.set', rs_id=AUDIENCE, refresh=True)
     try:
         assert m.get(*words).returncode == 0
