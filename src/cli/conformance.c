@@ -1,5 +1,7 @@
 /* symbolon conformance: the kit's cases against a broker or an authorization server, as a table and as JSON. */
 #include "cli/command.h"
+#include "client/private_file.h"
+#include "crypto/secret.h"
 #include "kit/kit.h"
 #include "net/file.h"
 #include "symbolon/symbolon.h"
@@ -11,15 +13,16 @@
 
 struct conformance_options {
     const char *dir, *cafile, *issuer_key, *issuer, *audience, *shared_key, *other_key, *other_issuer, *root;
-    const char *public_topic, *as_cert, *as_key, *as_url, *as_ca, *client_id, *client_secret, *rs_id,
-        *rs_secret;
+    const char *public_topic, *as_cert, *as_key, *as_url, *as_ca;
+    const char *client_id, *client_secret, *client_secret_file, *rs_id, *rs_secret, *rs_secret_file;
     const char *json, *keylog, *capture, *seed;
     int64_t port, as_port, auth_timeout, skew, wait, pid;
     bool insecure, draft06, list;
     struct text_list only, skip;
 };
 
-#define O(member) offsetof(struct conformance_options, member)
+#define SECRET_MAX 4096
+#define O(member)  offsetof(struct conformance_options, member)
 /* clang-format off */
 static const struct option_row broker_only_rows[] = {
     { .name = "Broker:", .kind = OPTION_HEADING },
@@ -50,14 +53,16 @@ static const struct option_row broker_only_rows[] = {
 static const struct option_row as_rows[] = {
     { 0,   "as-ca",         OPTION_TEXT,  O(as_ca),         "FILE", "PEM file with the authorities to trust for the authorization server" },
     { 0,   "client-id",     OPTION_TEXT,  O(client_id),     "ID",   "a client registered there" },
-    { 0,   "client-secret", OPTION_TEXT,  O(client_secret), "TEXT", "its secret" },
+    { 0,   "client-secret", OPTION_TEXT,  O(client_secret), "TEXT", "its secret; other users of this machine may see it" },
+    { 0,   "client-secret-file", OPTION_TEXT, O(client_secret_file), "FILE", "its secret, in a file" },
     { .kind = OPTION_END },
 };
 
 static const struct option_row rs_rows[] = {
     { 0,   "audience",      OPTION_TEXT,  O(audience),      "NAME", "a resource server the client may have tokens for" },
     { 0,   "rs-id",         OPTION_TEXT,  O(rs_id),         "ID",   "its client identifier, for introspection" },
-    { 0,   "rs-secret",     OPTION_TEXT,  O(rs_secret),     "TEXT", "its secret" },
+    { 0,   "rs-secret",     OPTION_TEXT,  O(rs_secret),     "TEXT", "its secret; other users of this machine may see it" },
+    { 0,   "rs-secret-file", OPTION_TEXT, O(rs_secret_file), "FILE", "its secret, in a file" },
     { .kind = OPTION_END },
 };
 
@@ -282,15 +287,17 @@ static int run(const char *command, const struct conformance_options *o, const s
 
 /* Texts that live until the command ends. */
 struct kept {
-    char *text[12];
+    char *text[16];
     size_t count;
     struct js *names;
 };
 
 static void kept_done(struct kept *kept)
 {
-    for (size_t i = 0; i < kept->count; i++)
+    for (size_t i = 0; i < kept->count; i++) {
+        secret_wipe(kept->text[i], kept->text[i] == NULL ? 0 : strlen(kept->text[i]));
         free(kept->text[i]);
+    }
     js_unref(kept->names);
 }
 
@@ -406,6 +413,26 @@ static struct kit_settings settings_of(const struct conformance_options *o)
     };
 }
 
+/* A secret alone in a file, a newline at its end allowed. */
+static int take_secret(const char *command, const char *path, const char **option, struct kept *kept)
+{
+    CLEANUP(buf_wipe)
+    struct buf text = { .max = SECRET_MAX };
+    struct why why = { "", "", 0 };
+
+    if (path == NULL)
+        return GO_ON;
+    enum status st = private_file_read(path, &text, &why);
+    if (st != ST_OK) {
+        complain(command, "%s: %s", path, why.text);
+        return st == ST_DENIED ? EXIT_UNTRUSTED : EXIT_FILE;
+    }
+    while (text.len > 0 && (text.p[text.len - 1] == '\n' || text.p[text.len - 1] == '\r'))
+        buf_truncate(&text, text.len - 1);
+    *option = keep(kept, span_dup_str(buf_span(&text)));
+    return GO_ON;
+}
+
 static bool complete(const char *command, const struct conformance_options *o)
 {
     const char *missing = o->issuer_key != NULL && o->issuer == NULL        ? "--issuer-key needs --issuer"
@@ -436,6 +463,10 @@ static int with_options(const char *command, const struct option_command *usage,
     }
     if (code == GO_ON && o.dir != NULL)
         code = take_dir(command, &o, &kept);
+    if (code == GO_ON)
+        code = take_secret(command, o.client_secret_file, &o.client_secret, &kept);
+    if (code == GO_ON)
+        code = take_secret(command, o.rs_secret_file, &o.rs_secret, &kept);
     if (code == GO_ON && !complete(command, &o))
         code = EXIT_USAGE;
     struct kit_settings s = settings_of(&o);

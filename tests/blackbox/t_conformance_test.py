@@ -47,7 +47,7 @@ class Site:
 
     def run(self, report, *more):
         return kit('broker', 'localhost', '-p', self.port, '--cafile', os.path.join(self.dir, 'as-ca.pem'), '--dir', self.dir,
-                   '--auth-timeout', '3000', '--pid', str(self.daemon.process.pid), *more, report=report)
+                   '--auth-timeout', '3000', '--wait', '15000', '--pid', str(self.daemon.process.pid), *more, report=report)
 
 
 def free_port():
@@ -143,8 +143,13 @@ def test_every_case_for_authorization_servers_applies_and_passes(tmp_path):
         rs = server.add_rs('kit.broker', key='generate')
         client = server.add_client('kit')
         server.allow('client:kit', 'kit.broker', 'kit/#', 'pub', 'sub')
-        report = kit('as', server.url, '--as-ca', server.ca, '--client-id', client.id, '--client-secret', client.secret,
-                     '--audience', 'kit.broker', '--rs-id', rs.id, '--rs-secret', rs.secret, report=str(tmp_path / 'as.json'))
+        secrets = [tmp_path / 'client.secret', tmp_path / 'rs.secret']
+        for path, principal in zip(secrets, (client, rs)):
+            path.touch(0o600)
+            path.write_text(principal.secret + '\n', encoding='ascii')
+        report = kit('as', server.url, '--as-ca', server.ca, '--client-id', client.id, '--client-secret-file', str(secrets[0]),
+                     '--audience', 'kit.broker', '--rs-id', rs.id, '--rs-secret-file', str(secrets[1]),
+                     report=str(tmp_path / 'as.json'))
         left = [c['id'] + ' ' + c['seen'] for c in report['cases'] if c['verdict'] != 'PASS']
         assert not left, left
         assert report['summary']['pass'] == AS_CASES
