@@ -151,7 +151,7 @@ static void will_outside(struct kit *k)
 static void cut_at_expiry(struct kit *k)
 {
     struct peer *p = open_311(k, short_token(k, IT, NULL), IT, false);
-    const struct received *r = peer_receive(p, 2000 + k->wait_ms);
+    const struct received *r = peer_receive(p, 3000 + k->wait_ms);
 
     if (!going(k) || r->got == GOT_END)
         return;

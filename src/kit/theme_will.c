@@ -176,13 +176,13 @@ static void retained_expires(struct kit *k)
     put_u16(&b, 12);
     put_u8(&b, 5);
     put_u8(&b, PROP_MESSAGE_EXPIRY);
-    put_u32(&b, 1);
+    put_u32(&b, 2);
     put_str(&b, "brief");
     say_packet(p, MQTT_PUBLISH << 4 | 3, bytes(k, &b));
     (void)expect(p, MQTT_PUBACK);
     struct peer *early = reader_of(k, topic);
     (void)expect_message(early, topic, "brief");
-    (void)peer_receive(p, 2100); /* time passes */
+    (void)peer_receive(p, 3100); /* time passes */
     struct peer *late = reader_of(k, topic);
     if (going(k) && expect_alive(late))
         saw(k, "gone after its message expiry interval");
