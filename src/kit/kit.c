@@ -356,10 +356,10 @@ static enum status check_names(const struct kit_settings *s, struct why *why)
 {
     for (size_t i = 0; i < s->only_count; i++)
         if (!known(s->only[i]))
-            return reject(why, ST_NOT_FOUND, "--only", "there is no such case or theme", i);
+            return reject(why, ST_MALFORMED, "--only", "there is no such case or theme", i);
     for (size_t i = 0; i < s->skip_count; i++)
         if (!known(s->skip[i]))
-            return reject(why, ST_NOT_FOUND, "--skip", "there is no such case or theme", i);
+            return reject(why, ST_MALFORMED, "--skip", "there is no such case or theme", i);
     return ST_OK;
 }
 

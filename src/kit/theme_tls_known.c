@@ -87,6 +87,29 @@ static void raw_p256_tls12(struct kit *k)
     may_publish(p, "rpk", true);
 }
 
+/* Resumed or not, the key's rights are the same; what must not be is a resumed session without them, or with more. */
+static void raw_key_resumed(struct kit *k)
+{
+    struct buf ticket;
+    struct peer_how how = { .raw_key = IT };
+
+    if (!takes_raw_keys(k) || !put_token(k, token_for(k, IT, only(k, "rpk"))))
+        return;
+    struct peer *p = open_known(k, &how, "raw public key");
+    if (p == NULL || !expect_alive(p))
+        return;
+    buf_init(&ticket, 65536);
+    bool has = tls_resumption_data(peer_tls(p), &ticket);
+    how.resume = bytes(k, &ticket);
+    p = has ? open_known(k, &how, "raw public key, resumed") : NULL;
+    if (p != NULL)
+        saw(k, tls_resumed(peer_tls(p)) ? "resumed" : "not resumed");
+    else if (going(k))
+        not_applicable(k, "the broker gives no session tickets to raw keys");
+    may_publish(p, "rpk", true);
+    may_publish(p, "elsewhere", false);
+}
+
 static void later_token_replaces(struct kit *k)
 {
     if (!takes_raw_keys(k) || !put_token(k, token_for(k, IT, only(k, "first"))) ||
@@ -341,6 +364,7 @@ static const struct kit_case cases[] = {
     { "B-1306", "RFC 9431 2.2.1; MT-23", "a raw public key nobody knows gives no rights", R, RUDE, unknown_raw_key },
     { "B-1307", "RFC 9431 4; MT-100", "the end of the token is the end of the key", R, POLITE, expired_raw_key },
     { "B-1308", "RFC 9431 2.2.3.1; MT-23", "raw public key over TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", R, POLITE, raw_p256_tls12 },
+    { "B-1309", "RFC 9431 2.2.1; RFC 8446 2.2; MT-23", "a resumed session has the rights of its raw public key", R, POLITE, raw_key_resumed },
     { "B-1311", "RFC 9431 2.2.3.2; MT-23 MT-28", "the token is the PSK identity (TLS 1.3)", NEED_SHARED, POLITE, token_13 },
     { "B-1312", "RFC 9431 2.2.3.2; MT-28", "the token is the PSK identity (TLS 1.2, ECDHE-PSK)", NEED_SHARED, POLITE, token_12 },
     { "B-1313", "RFC 9431 2.2.3.2; MT-28", "a token of more than 4 KiB is the PSK identity", NEED_SHARED, POLITE, large_token },
