@@ -133,7 +133,7 @@ static void mortal_cut(struct peer *peer, uint8_t code, struct span text UNUSED)
     latency_add(&x->offset, off_ns < 0 ? 0 : off_ns);
 }
 
-static void send_auth(struct peer *peer, enum mqtt_reason reason, struct span data)
+static void send_auth(struct peer *peer, uint8_t reason, struct span data)
 {
     struct mqtt_auth auth = { .reason = reason };
 
