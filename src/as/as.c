@@ -77,6 +77,7 @@ enum status as_new(const struct as_parts *parts, struct now now, struct as **ret
     throttle_init(&as->throttle, key);
     throttle_init(&as->remembered, key);
     as->work = true; /* what the last process left */
+    as->trl_max = AS_TRL_MAX;
     st = as_schema(as->sql, why);
     if (st == ST_OK)
         st = load_counts(as, why);

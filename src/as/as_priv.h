@@ -30,7 +30,8 @@ struct as {
     struct span base_path; /* of the issuer: "" or "/tenant"; within `issuer` */
     int64_t tokens;        /* rows in the token table, revoked ones too */
     int64_t replays;
-    bool work; /* status_work.h: there may be some */
+    bool work;      /* status_work.h: there may be some */
+    size_t trl_max; /* bytes of an answer of /trl: AS_TRL_MAX */
     struct wall_time started;
     int64_t next_purge_ms; /* monotonic: a clock that jumps must not put it off */
     struct throttle throttle;

@@ -8,8 +8,9 @@
 #include <stdio.h>
 #include <strings.h>
 
-#define WAIT_MAX_S  60
-#define ENTRIES_MAX (64 * 1024 * 1024) /* bytes of memory while an answer is made */
+#define WAIT_MAX_S       60
+#define ENTRIES_MAX      (64 * 1024 * 1024) /* bytes of memory while an answer is made */
+#define TOO_LONG_RETRY_S 60
 
 /* RFC 9770 10 */
 enum trl_error { TRL_BAD_VALUE = 0, TRL_BAD_SET = 1, TRL_OUT_OF_BOUND = 2, TRL_FINE = -1 };
@@ -145,6 +146,29 @@ static enum status answer_error(struct call *call, const struct as_wait *w, enum
     log_event(NULL, LOG_INFO, "request_refused", F_STR("path", "/trl"), F_I64("code", 400),
               F_STR("error", titles[error]), F_STR("client_id", w->reader));
     return buf_ok(&out->body) ? ST_OK : reject(&call->why, ST_NO_MEMORY, "RFC 9770 5.1", "out of memory", 0);
+}
+
+/* A part of the list would be taken for all of it. Changes can be asked for still, and less is on it with time. */
+static enum status answer_too_long(struct call *call, const struct as_wait *w)
+{
+    static const char title[] = "The list is longer than an answer may be";
+    struct as_response *out = call->out;
+    struct printer p = { .out = &out->body, .cbor = w->cbor };
+
+    buf_reset(&out->body);
+    out->etag[0] = '\0';
+    print_map(&p, 2);
+    print_name(&p, "title", -1);
+    print_text(&p, title);
+    print_name(&p, w->cbor ? "response-code" : "status", -4);
+    print_number(&p, 503);
+    print_end(&p);
+    out->code = 503;
+    out->retry_after_s = TOO_LONG_RETRY_S;
+    out->content_type = w->cbor ? "application/concise-problem-details+cbor" : "application/problem+json";
+    log_event(NULL, LOG_ERROR, "request_refused", F_STR("path", "/trl"), F_I64("code", 503),
+              F_STR("error", title), F_STR("client_id", w->reader));
+    return ST_OK;
 }
 
 /* ---- what there is to tell ---- */
@@ -284,7 +308,7 @@ static enum status tell(struct call *call, const struct as_wait *w, bool is_rs,
 
     buf_init(&found, ENTRIES_MAX);
     buf_reset(&out->body);
-    out->body.max = AS_TRL_MAX;
+    out->body.max = call->as->trl_max;
     if (w->diff < 0)
         st = status_each_now(call->as->sql, reader, is_rs, call->now.wall, take_entry, &found, &call->why);
     else if (c.first <= c.last)
@@ -295,8 +319,8 @@ static enum status tell(struct call *call, const struct as_wait *w, bool is_rs,
     else if (st == ST_OK)
         print_diff(&p, all, &c);
     buf_done(&found);
-    if (st == ST_OK && !buf_ok(&out->body))
-        st = reject(&call->why, ST_IO, "RFC 9770 13.2", "the list is longer than an answer may be", 0);
+    if (st == ST_TOO_LARGE || (st == ST_OK && !buf_ok(&out->body)))
+        return answer_too_long(call, w);
     out->code = 200;
     out->content_type = w->cbor ? "application/ace-trl+cbor" : "application/ace-trl+json";
     return st;

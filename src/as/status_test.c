@@ -762,6 +762,30 @@ static void work_for_many_tokens_is_done_in_slices_and_by_the_next_process(void 
     assert_non_null(strstr(world_str(s.w, answer, "detail"), world_text(s.w, "%d", TOKENS - STATUS_SLICE)));
 }
 
+static void a_list_too_long_to_answer_is_refused_whole_and_changes_go_on(void **state UNUSED)
+{
+    /* RFC 9770 13.2 */
+    SITE(s);
+
+    for (int i = 0; i < 30; i++)
+        revoke(&s, token(&s, C1, ONE), C1);
+    s.w->as->trl_max = 1000;
+    s.w->accept = "application/ace-trl+json";
+    const struct js *answer = trl(&s, ONE, "");
+    assert_int_equal(s.w->code, 503);
+    assert_string_equal(s.w->content_type, "application/problem+json");
+    assert_true(s.w->retry_after_s > 0);
+    assert_null(js_get(answer, "full_set"));
+    assert_string_equal(s.w->etag, "");
+    s.w->accept = "application/ace-trl+cbor";
+    trl(&s, ONE, "");
+    assert_int_equal(s.w->code, 503);
+    assert_string_equal(s.w->content_type, "application/concise-problem-details+cbor");
+    s.w->accept = NULL;
+    assert_int_equal(js_size(js_get(trl(&s, ONE, "?diff=0&cursor=27"), "diff_set")), 2);
+    assert_int_equal(s.w->code, 200);
+}
+
 static void tokens_of_a_clock_that_was_set_back_are_revoked_like_others(void **state UNUSED)
 {
     enum { TOKENS = STATUS_SLICE + 10 };
@@ -891,6 +915,7 @@ int main(void)
         cmocka_unit_test(preferences_are_read_as_they_are_written),
         cmocka_unit_test(who_is_removed_while_it_waits_is_told_no_more),
         cmocka_unit_test(work_for_many_tokens_is_done_in_slices_and_by_the_next_process),
+        cmocka_unit_test(a_list_too_long_to_answer_is_refused_whole_and_changes_go_on),
         cmocka_unit_test(tokens_of_a_clock_that_was_set_back_are_revoked_like_others),
         cmocka_unit_test(a_change_whose_tokens_cannot_be_told_is_not_made),
         cmocka_unit_test(diffs_add_up_to_the_full_set),
