@@ -34,7 +34,8 @@ static const struct config_setting listener_rows[] = {
     { "tickets", CONFIG_BOOL, L(tickets), .dflt = "true",
       .help = "Let clients resume TLS sessions. On a resumed session a token is proved by challenge and response." },
     { "client_certificate", CONFIG_ENUM, L(client_certificate), .dflt = "none", .choices = certificate_wishes,
-      .help = "Ask clients for a certificate. A token is needed all the same." },
+      .help = "Ask clients for a certificate. A token is needed all the same; one bound to that certificate "
+              "(`x5t#S256`) needs no other proof." },
     { "raw_keys", CONFIG_BOOL, L(raw_keys), .dflt = "true",
       .help = "Serve the key raw beside its certificate, and let clients show a raw public key (RFC 7250) for which "
               "they have put a token on `authz-info`. Not where `client_certificate` is `required`." },

@@ -1,15 +1,36 @@
 """Tokens of other authorization servers, signed by another JOSE implementation as those servers sign by default (RS256), and
-accepted because the settings say how to read them. What is in them is what Keycloak, Hydra and the users of EMQX put there."""
+accepted because the settings say how to read them. What is in them is what Keycloak, Hydra and the users of EMQX put there.
+The settings are those of docs/operate/foreign-servers.md, as they stand there."""
+import hashlib
+import json
+import os
+import re
+import ssl
 import time
 
 import jose_by_hand as jose
 import mqtt5
 import pytest
 from mqtt5 import CONNACK, PUBACK, SUBACK, Client
-from world import node
+from world import ROOT, make_ca, make_client_certificate, node
 
+PAGE = open(os.path.join(ROOT, 'docs', 'operate', 'foreign-servers.md'), encoding='utf-8').read()
 AUDIENCE = 'broker.example'
 POP = jose.Ed25519()
+
+
+def documented(name):
+    """The page's settings for the issuer that has this name in it: what is between braces and brackets of YAML is one line."""
+    entry, = re.findall(r'  - issuer: https://%s\.example.*\n((?:    .*\n)+)' % name, PAGE)
+    pairs = (line.strip().split(': ', 1) for line in entry.splitlines())
+    words = {'true': True}
+    return {k: v[1:-1].split(', ') if v.startswith('[') else words.get(v, v) for k, v in pairs if k != 'jwks_uri'}
+
+
+def shown(name):
+    """The claims the page shows for it, without what differs from one token to the next."""
+    claims, = (json.loads(c) for c in re.findall(r'```json\n(.*?)```', PAGE, re.S) if 'https://%s.example' % name in c)
+    return {k: v for k, v in claims.items() if k not in ('iss', 'iat', 'exp')}
 
 
 @pytest.fixture(scope='module')
@@ -21,13 +42,16 @@ def servers():
 
 
 @pytest.fixture(scope='module')
-def broker(make_broker, servers):
-    settings = {
-        'keycloak': {'scope_claim': 'mqtt', 'client_id_claim': 'azp'},
-        'hydra': {'scope_claim': '/ext/mqtt', 'cnf_claim': '/ext/cnf', 'audience_optional': True},
-        'emqx': {'scope_claim': 'acl', 'scope_form': 'emqx_acl', 'client_id_claim': 'azp', 'audiences': ['emqx']},
-        'pinned': {'jwks_pins': [servers['pinned']['thumbprint']]},
-    }
+def authority(tmp_path_factory):
+    """Of the clients' certificates: folder, certificate, key."""
+    folder = str(tmp_path_factory.mktemp('clients'))
+    return folder, *make_ca(folder)
+
+
+@pytest.fixture(scope='module')
+def broker(make_broker, servers, authority):
+    settings = {name: documented(name) for name in ('keycloak', 'hydra', 'emqx')}
+    settings['pinned'] = {'jwks_pins': [servers['pinned']['thumbprint']]}
     other = node('witness_jose.mjs', {'generate': 'ES256'})
     issuers = []
     for name, server in servers.items():
@@ -36,7 +60,9 @@ def broker(make_broker, servers):
             keys.append(dict(other['public'], kid='other', alg='ES256'))
             server['other'] = other
         issuers.append({'iss': server['iss'], 'jwks': {'keys': keys}, 'settings': settings[name]})
-    return make_broker(audience=AUDIENCE, issuers=issuers)
+    assert 'client_certificate: optional\n' in PAGE
+    return make_broker(audience=AUDIENCE, issuers=issuers,
+                       listener={'client_certificate': 'optional', 'client_ca': authority[1]})
 
 
 def sign(server, name, claims, kid=None, key=None):
@@ -84,6 +110,37 @@ def test_keycloak_with_a_mapper_for_the_scope(broker, servers):
 def test_keycloak_tokens_for_other_ends_are_refused(broker, servers, wrong):
     """TK-1, TK-2, TK-24, TK-54, MT-87"""
     assert connack(broker, sign(servers['keycloak'], 'keycloak', dict(KEYCLOAK, **wrong)))[1].reason == 0x87
+
+
+def with_certificate(broker, files):
+    tls = ssl.create_default_context(cafile=broker.ca)
+    if files:
+        tls.load_cert_chain(*files)
+    return Client(broker.port, broker.ca, tls=tls)
+
+
+def test_a_token_bound_to_a_certificate_needs_that_certificate(broker, servers, authority):
+    """MT-26, RFC 8705 3.1: Keycloak's own binding, over real handshakes; the handshake is the proof"""
+    mine, other = (make_client_certificate(*authority, name) for name in ('mine', 'other'))
+    der = ssl.PEM_cert_to_DER_cert(open(mine[0], encoding='ascii').read())
+    claims = dict(shown('keycloak'), cnf={'x5t#S256': jose.b64(hashlib.sha256(der).digest())})
+    data = mqtt5.prefixed(sign(servers['keycloak'], 'keycloak', claims))
+    for files, reason in ((mine, 0), (other, 0x87), (None, 0x87)):
+        with with_certificate(broker, files) as client:
+            got = client.open('press-7', authentication_method='ace', authentication_data=data)
+            assert got.reason == reason, (files, got)
+            if reason == 0:
+                assert may(client, 'plant/press-7/x') and not may(client, 'plant/press-8/x', 2)
+
+
+def test_the_tokens_shown_are_good(broker, servers):
+    """of each server the page's own example; only keys and times are ours"""
+    for name, topic in (('hydra', 'a/1'), ('emqx', 'up/press-7/1')):
+        claims = shown(name)
+        (claims['ext'] if 'ext' in claims else claims)['cnf'] = CNF
+        client = opened(broker, sign(servers[name], name, claims))
+        assert may(client, topic) and not may(client, 'elsewhere', 2)
+        client.close()
 
 
 def test_hydra_with_claims_below_ext_and_no_audience(broker, servers):

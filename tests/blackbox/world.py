@@ -277,14 +277,23 @@ def make_ca(folder):
 
 
 def make_server_certificate(folder, ca, ca_key):
-    key, cert, request = (os.path.join(folder, n) for n in ('broker.key', 'broker.pem', 'broker.csr'))
-    extensions = os.path.join(folder, 'broker.ext')
+    return _make_certificate(folder, ca, ca_key, 'broker', 'localhost',
+                             'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n')
+
+
+def make_client_certificate(folder, ca, ca_key, name):
+    """(certificate, key) of a client; the files are called after it."""
+    return _make_certificate(folder, ca, ca_key, name, name, 'extendedKeyUsage=clientAuth\n')
+
+
+def _make_certificate(folder, ca, ca_key, name, subject, usage):
+    key, cert, request, extensions = (os.path.join(folder, name + end) for end in ('.key', '.pem', '.csr', '.ext'))
     with open(extensions, 'w', encoding='ascii') as f:
-        f.write('subjectAltName=DNS:localhost,IP:127.0.0.1\nkeyUsage=digitalSignature\nextendedKeyUsage=serverAuth\n')
+        f.write('keyUsage=digitalSignature\n' + usage)
     _openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-out', request,
-             '-subj', '/CN=localhost')
-    _openssl('x509', '-req', '-in', request, '-CA', ca, '-CAkey', ca_key, '-set_serial', '2', '-days', '30', '-out', cert,
-             '-extfile', extensions)
+             '-subj', '/CN=' + subject)
+    _openssl('x509', '-req', '-in', request, '-CA', ca, '-CAkey', ca_key, '-set_serial', str(int.from_bytes(os.urandom(8), 'big')),
+             '-days', '30', '-out', cert, '-extfile', extensions)
     return cert, key
 
 
@@ -294,9 +303,10 @@ def _openssl(*words):
 
 class Broker:
     """A broker with its own folder. `as_server` (an As) is trusted with everything: key set, encrypted tokens and
-    introspection; `issuers` are dicts of iss, jwks (in a file), shared (an oct JWK) and settings. `public` is AIF."""
+    introspection; `issuers` are dicts of iss, jwks (in a file), shared (an oct JWK) and settings. `public` is AIF;
+    `listener` more settings of the one listener."""
 
-    def __init__(self, folder, as_server=None, audience=None, issuers=(), public=(), workers=2, **settings):
+    def __init__(self, folder, as_server=None, audience=None, issuers=(), public=(), workers=2, listener=(), **settings):
         self.dir, self.as_server = folder, as_server
         self.config = os.path.join(folder, 'broker.yaml')
         if as_server is not None:
@@ -306,6 +316,7 @@ class Broker:
             self.ca, ca_key = make_ca(folder)
             self.certificate, self.key = make_server_certificate(folder, self.ca, ca_key)
         self.port, self.audience, self.workers, self.settings = 0, audience, workers, settings
+        self.listener = dict(listener)
         self.public, self.issuers = public, [self._issuer(n, i) for n, i in enumerate(issuers)]
         if as_server is not None:
             self.issuers.append(self._as_issuer(as_server))
@@ -339,8 +350,8 @@ class Broker:
             section, _, key = name.rpartition('.')
             sections.setdefault(section, []).append('%s: %s' % (key, quote(value)))
         lines += sections.pop('', [])
-        lines += ['listeners:', '  - {address: "127.0.0.1", port: %d, certificate: %s, key: %s}' % (
-            self.port, quote(self.certificate), quote(self.key))]
+        listener = dict(address='127.0.0.1', port=self.port, certificate=self.certificate, key=self.key, **self.listener)
+        lines += ['listeners:', '  - {%s}' % ', '.join('%s: %s' % (k, quote(v)) for k, v in listener.items())]
         if self.audience:
             lines += ['audiences: [%s]' % quote(self.audience)]
         if self.issuers:
