@@ -122,10 +122,10 @@ def test_a_wrong_first_packet(broker, name):
             pass
 
 
-def test_mqtt_3_1_1_is_refused_in_its_own_words(broker):
-    """MT-120: return code 1"""
+def test_mqtt_3_1_is_refused_in_its_own_words(broker):
+    """MT-120: return code 1, for a version we do not speak"""
     with Client(broker.port, broker.ca) as client:
-        client.send(mqtt5.packet(1, 0, mqtt5.prefixed('MQTT') + b'\x04\x02\x00\x3c' + mqtt5.prefixed('old')))
+        client.send(mqtt5.packet(1, 0, mqtt5.prefixed('MQIsdp') + b'\x03\x02\x00\x3c' + mqtt5.prefixed('old')))
         client.socket.settimeout(10)
         assert client.socket.recv(16) == b'\x20\x02\x00\x01'
 
