@@ -123,7 +123,7 @@ static enum status raise_sequence(struct token_store *store, const struct receip
 {
     struct sequence *s = find_sequence(store, r->id);
     CLEANUP(buf_done)
-    struct buf record;
+    struct buf record = { 0 };
     uint64_t number;
 
     enum status st;

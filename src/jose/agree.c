@@ -17,7 +17,7 @@ enum status jose_agree(const struct key *mine, const struct key *theirs, const s
                        uint8_t out[AGREED_MAX])
 {
     CLEANUP(buf_wipe)
-    struct buf input;
+    struct buf input = { 0 };
     uint8_t z[ECDH_LEN];
     enum status st = ecdh_p256(mine, theirs, z);
 

@@ -42,7 +42,7 @@ static void check(struct span text)
 static void check_round_trip(struct span plaintext, enum jwe_alg alg, enum jwe_enc enc)
 {
     CLEANUP(buf_done)
-    struct buf text;
+    struct buf text = { 0 };
     CLEANUP(buf_done)
     struct buf plain;
     const struct key *key = fixed_key(alg, enc);
@@ -60,7 +60,7 @@ static void check_round_trip(struct span plaintext, enum jwe_alg alg, enum jwe_e
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     CLEANUP(buf_done)
-    struct buf text;
+    struct buf text = { 0 };
     struct span in = span_of(data, len);
 
     if (len > ROOM / 4)

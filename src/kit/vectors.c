@@ -685,7 +685,7 @@ static void everything(struct out *o)
 int main(int argc, char **argv)
 {
     CLEANUP(buf_done)
-    struct buf file;
+    struct buf file = { 0 };
     struct out o = { 0 };
     struct why why = { "", "", 0 };
     bool write = argc == 3 && strcmp(argv[1], "--write") == 0;

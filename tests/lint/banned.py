@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""What no file of ours may hold: functions without bounds, tabs, trailing blanks, paths of one machine, notes to self."""
+"""What no file of ours may hold: functions without bounds, cleanups of what was never set, tabs, trailing blanks, paths of
+one machine, notes to self."""
 import os
 import re
 import sys
@@ -14,6 +15,9 @@ FUNCTIONS = re.compile(r'(?<![\w.>])(strtok|strtok_r|atoi|atol|atoll|atof|sscanf
                        r'gmtime|localtime|asctime|ctime|strerror_r|setjmp|longjmp)\s*\(')
 NOTES = re.compile(r'\b(' + '|'.join(('TO' + 'DO', 'FIX' + 'ME', 'X' + 'XX', 'HA' + 'CK')) + r')\b')
 MACHINE = re.compile(r'(?<![\w.])(/work/|/home/(?!u/)[a-z]\w*/|/root/|/Users/)')
+
+
+CLEANUP = re.compile(r'\bCLEANUP\(\w+\)\s*(?:const )?(?:struct |enum )?\w+ ([^;]*);')
 
 
 def files():
@@ -34,6 +38,21 @@ def strip_comments(text):
     return re.sub(pattern, lambda m: re.sub(r'[^\n]', ' ', m[0]), text, flags=re.S)
 
 
+def unset_cleanups(text):
+    """Line and name of each CLEANUP variable that a return may reach before anything has set it: compilers do not say."""
+    for match in CLEANUP.finditer(text):
+        body = text[match.end():text.find('\n}\n', match.end())]
+        first_return = re.search(r'\breturn\b', body)
+        declarators = re.sub(r'\([^()]*\)|\{[^{}]*\}', '', re.sub(r'\([^()]*\)', '', match[1]))
+        for declared in declarators.split(','):
+            name = declared.strip().lstrip('*')
+            if '=' in declared or not name.isidentifier():
+                continue
+            first_set = re.search(r'&%s\b|\b%s\s*=' % (name, name), body)
+            if first_set is None or first_return is not None and first_return.start() < first_set.start():
+                yield text.count('\n', 0, match.start()) + 1, name
+
+
 def check(file):
     raw = open(os.path.join(ROOT, file), 'rb').read()
     try:
@@ -43,6 +62,7 @@ def check(file):
     found = []
     tabs_allowed = file == 'Makefile' or file.endswith('.1') or file.endswith('.8') or file == 'package-lock.json'
     code = strip_comments(text).split('\n') if file.endswith(('.c', '.h')) else []
+    found += ['%s:%d: %s may be cleaned up before it is set' % (file, n, name) for n, name in unset_cleanups('\n'.join(code))]
     for number, line in enumerate(text.split('\n'), 1):
         where = '%s:%d: ' % (file, number)
         if '\t' in line and not tabs_allowed:
