@@ -1,10 +1,13 @@
-"""The README's five minutes, typed as they stand: only ports and the one-time code are filled in."""
+"""What the documentation shows works: the README's five minutes, typed as they stand (only ports and the one-time code are
+filled in), and every example of settings."""
+import glob
 import os
 import re
 import socket
 import subprocess
 
-from world import BUILD, ROOT, WAIT
+import pytest
+from world import BUILD, ROOT, WAIT, program
 
 READY = {'symbolon-as': 'until [ -S as/admin.sock ]; do sleep 0.05; done',
          'symbolon-broker': 'until (exec 3<>/dev/tcp/127.0.0.1/%(mqtt)d) 2>/dev/null; do sleep 0.05; done'}
@@ -54,3 +57,24 @@ def test_the_five_minutes_work_as_written(tmp_path):
                           text=True, timeout=4 * WAIT, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'Not authorized' in done.stderr and 'MT-81' in done.stderr
+
+
+def examples():
+    """(where, settings): YAML blocks of the operator's pages, and the file to begin with."""
+    yield 'deploy/symbolon-broker.yaml', open(os.path.join(ROOT, 'deploy', 'symbolon-broker.yaml'), encoding='utf-8').read()
+    for path in sorted(glob.glob(os.path.join(ROOT, 'docs', 'operate', '*.md'))):
+        blocks = re.findall(r'```yaml\n(.*?)```', open(path, encoding='utf-8').read(), re.S)
+        for n, block in enumerate(blocks, 1):
+            yield '%s, block %d' % (os.path.relpath(path, ROOT), n), block
+
+
+@pytest.mark.parametrize('where, settings', examples(), ids=lambda v: v if '\n' not in v else '')
+def test_an_example_of_settings_is_accepted(tmp_path, where, settings):
+    for key, value in (('listeners', '[{certificate: c.pem, key: c.key}]'), ('audiences', '[broker.example]')):
+        if not re.search('^%s:' % key, settings, re.M):
+            settings += '%s: %s\n' % (key, value)
+    config = tmp_path / 'broker.yaml'
+    config.write_text(settings, encoding='utf-8')
+    done = subprocess.run([program('symbolon-broker'), '--config', config, '--check-config'], capture_output=True, text=True,
+                          timeout=WAIT)
+    assert done.returncode == 0, where + '\n' + done.stderr
