@@ -135,7 +135,8 @@ void conn_gone(struct conn *c, const char *reason)
     close_now(c);
 }
 
-void conn_bye(struct conn *c, uint8_t reason_code)
+/* The client said DISCONNECT. */
+static void conn_bye(struct conn *c, uint8_t reason_code)
 {
     struct conn_io *io = c->io;
 

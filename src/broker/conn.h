@@ -70,7 +70,6 @@ void conn_start_timer(struct conn *c, uint32_t ms);
 
 /* The five ways to end. All make it CLOSED at once; its session hears of it in conn_reap(). */
 void conn_gone(struct conn *c, const char *reason);  /* the world said so */
-void conn_bye(struct conn *c, uint8_t reason_code);  /* the client said DISCONNECT */
 void conn_moved_away(struct conn *c, unsigned home); /* to its home shard */
 /* Refused, or ended by us: CONNACK or DISCONNECT with `code`, whichever fits the state (a client of 3.1.1 gets the
  * return code that says the same, or nothing), one log event, close. */

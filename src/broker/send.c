@@ -4,7 +4,10 @@
 
 #include <stdio.h>
 
-struct span reason_text(char text[REASON_TEXT_MAX], const struct why *why)
+#define REASON_TEXT_MAX 256
+
+/* "MT-82: no single sub entry of the scope covers this filter": what goes into a reason string. */
+static struct span reason_text(char text[REASON_TEXT_MAX], const struct why *why)
 {
     int len;
 

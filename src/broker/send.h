@@ -11,10 +11,6 @@
 
 struct conn;
 
-/* "MT-82: no single sub entry of the scope covers this filter": what goes into a reason string. */
-#define REASON_TEXT_MAX 256
-struct span reason_text(char text[REASON_TEXT_MAX], const struct why *why);
-
 /* PUBACK, PUBREC, PUBREL, PUBCOMP; `why` may be NULL. */
 void send_ack(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, uint8_t reason,
               const struct why *why);

@@ -7,7 +7,8 @@
 #define TEXT_MAX    16777216
 #define COLUMNS_MAX 24
 
-void put_clean(struct buf *out, struct span text)
+/* Appends text with control bytes as '?'. */
+static void put_clean(struct buf *out, struct span text)
 {
     for (size_t i = 0; i < text.len; i++)
         put_u8(out, text.p[i] < 0x20 || text.p[i] == 0x7f ? '?' : text.p[i]);

@@ -6,9 +6,6 @@
 #include "base/buf.h"
 #include "codec/json.h"
 
-/* Appends text with control bytes as '?'. */
-void put_clean(struct buf *out, struct span text);
-
 /* "2026-01-02 03:04:05 UTC". */
 void put_time(struct buf *out, int64_t s);
 

@@ -167,36 +167,6 @@ static bool parse_letters(struct parse *p, const char *word)
     return true;
 }
 
-enum option_result options_parse(const struct option_command *command, int argc, char **argv, void *target,
-                                 struct text_list *rest, char *complaint, size_t complaint_cap)
-{
-    struct parse p = { command, target, argc, 1, argv, complaint, complaint_cap };
-    bool options_ended = false;
-
-    for (; p.at < argc; p.at++) {
-        const char *word = argv[p.at];
-        bool help = false;
-        bool ok;
-        if (options_ended || word[0] != '-' || word[1] == '\0') {
-            ok = text_list_add(rest, word) || bad(&p, "%s: out of memory", word);
-        } else if (strcmp(word, "--") == 0) {
-            options_ended = true;
-            continue;
-        } else if (word[1] == '-') {
-            ok = parse_long(&p, word + 2, &help);
-        } else {
-            ok = parse_letters(&p, word + 1);
-        }
-        if (!ok)
-            return OPTION_BAD;
-        if (help) {
-            options_help(command);
-            return OPTION_HELP_SHOWN;
-        }
-    }
-    return OPTION_OK;
-}
-
 #define HELP_COLUMN 30
 #define HELP_WIDTH  100
 
@@ -247,7 +217,7 @@ static void print_row(const struct option_row *row)
     print_wrapped(row->help, HELP_COLUMN, HELP_COLUMN);
 }
 
-void options_help(const struct option_command *command)
+static void options_help(const struct option_command *command)
 {
     printf("usage: %s\n", command->usage);
     if (command->about != NULL) {
@@ -267,4 +237,34 @@ void options_help(const struct option_command *command)
         putchar('\n');
         print_wrapped(command->after, 0, 0);
     }
+}
+
+enum option_result options_parse(const struct option_command *command, int argc, char **argv, void *target,
+                                 struct text_list *rest, char *complaint, size_t complaint_cap)
+{
+    struct parse p = { command, target, argc, 1, argv, complaint, complaint_cap };
+    bool options_ended = false;
+
+    for (; p.at < argc; p.at++) {
+        const char *word = argv[p.at];
+        bool help = false;
+        bool ok;
+        if (options_ended || word[0] != '-' || word[1] == '\0') {
+            ok = text_list_add(rest, word) || bad(&p, "%s: out of memory", word);
+        } else if (strcmp(word, "--") == 0) {
+            options_ended = true;
+            continue;
+        } else if (word[1] == '-') {
+            ok = parse_long(&p, word + 2, &help);
+        } else {
+            ok = parse_letters(&p, word + 1);
+        }
+        if (!ok)
+            return OPTION_BAD;
+        if (help) {
+            options_help(command);
+            return OPTION_HELP_SHOWN;
+        }
+    }
+    return OPTION_OK;
 }

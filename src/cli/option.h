@@ -54,6 +54,4 @@ enum option_result { OPTION_OK, OPTION_HELP_SHOWN, OPTION_BAD };
 enum option_result options_parse(const struct option_command *command, int argc, char **argv, void *target,
                                  struct text_list *rest, char *complaint, size_t complaint_cap);
 
-void options_help(const struct option_command *command);
-
 #endif

@@ -375,19 +375,6 @@ const struct cb *cb_get(const struct cb *map, int64_t key)
     return NULL;
 }
 
-const struct cb *cb_get_text(const struct cb *map, const char *key)
-{
-    struct span found;
-
-    if (!cb_is(map, CB_MAP))
-        return NULL;
-    const struct cbor_pair *pairs = cbor_map_handle(in(map));
-    for (size_t i = 0; i < cb_size(map); i++)
-        if (cb_as_text(out_of(pairs[i].key), &found) && span_eq_str(found, key))
-            return out_of(pairs[i].value);
-    return NULL;
-}
-
 const struct cb *cb_key_at(const struct cb *map, size_t i)
 {
     return cb_is(map, CB_MAP) && i < cb_size(map) ? out_of(cbor_map_handle(in(map))[i].key) : NULL;

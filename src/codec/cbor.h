@@ -43,9 +43,8 @@ bool cb_as_double(const struct cb *cb, double *ret); /* of CB_FLOAT, any width; 
 
 size_t cb_size(const struct cb *cb);                    /* items of an array, entries of a map, else 0 */
 const struct cb *cb_at(const struct cb *arr, size_t i); /* NULL beyond the end, or if `arr` is no array */
-/* The entry under an integer key, or under a text; NULL if it is not there or `map` is no map. */
+/* The entry under an integer key; NULL if it is not there or `map` is no map. */
 const struct cb *cb_get(const struct cb *map, int64_t key);
-const struct cb *cb_get_text(const struct cb *map, const char *key);
 /* The i-th entry of a map, in the order of the bytes; NULL beyond the end, or if `map` is none. */
 const struct cb *cb_key_at(const struct cb *map, size_t i);
 const struct cb *cb_value_at(const struct cb *map, size_t i);

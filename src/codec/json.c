@@ -259,11 +259,6 @@ enum status js_append_str(struct js *arr, struct span text)
     return text_ok(text) ? js_append_take(arr, js_new_str(text)) : ST_MALFORMED;
 }
 
-enum status js_append_i64(struct js *arr, int64_t v)
-{
-    return js_append_take(arr, js_new_i64(v));
-}
-
 static int print_piece(const char *piece, size_t len, void *buf)
 {
     put_bytes(buf, span_of(piece, len));

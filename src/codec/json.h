@@ -57,7 +57,6 @@ enum status js_set_bool(struct js *obj, const char *name, bool v) MUST_CHECK;
 enum status js_set_null(struct js *obj, const char *name) MUST_CHECK;
 enum status js_set_take(struct js *obj, const char *name, struct js *child) MUST_CHECK;
 enum status js_append_str(struct js *arr, struct span text) MUST_CHECK;
-enum status js_append_i64(struct js *arr, int64_t v) MUST_CHECK;
 enum status js_append_take(struct js *arr, struct js *child) MUST_CHECK;
 
 /* Appends the compact text, members in the order they were set. ST_TOO_LARGE when `out` may not take it. */

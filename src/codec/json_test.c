@@ -186,7 +186,7 @@ static void what_is_built_prints_in_order_and_compact(void **state UNUSED)
     assert_int_equal(js_set_str(js, "iss", SPAN("a \"b\"\n/\xc3\xa9")), ST_OK);
     assert_int_equal(js_set_i64(js, "exp", INT64_MIN), ST_OK);
     assert_int_equal(js_append_str(arr, SPAN_NONE), ST_OK);
-    assert_int_equal(js_append_i64(arr, 3), ST_OK);
+    assert_int_equal(js_append_take(arr, js_new_i64(3)), ST_OK);
     assert_int_equal(js_set_take(js, "aud", arr), ST_OK);
     assert_int_equal(js_set_bool(js, "active", true), ST_OK);
     assert_int_equal(js_set_null(js, "nil"), ST_OK);
@@ -212,7 +212,7 @@ static void building_passes_missing_memory_on(void **state UNUSED)
     assert_int_equal(js_set_take(js, "a", NULL), ST_NO_MEMORY);
     assert_int_equal(js_set_take(NULL, "a", js_new_array()), ST_NO_MEMORY);
     assert_int_equal(js_set_i64(NULL, "a", 1), ST_NO_MEMORY);
-    assert_int_equal(js_append_i64(NULL, 1), ST_NO_MEMORY);
+    assert_int_equal(js_append_take(NULL, js_new_i64(1)), ST_NO_MEMORY);
     assert_int_equal(js_print(NULL, &out), ST_NO_MEMORY);
 }
 

@@ -33,11 +33,6 @@ size_t aead_nonce_len(enum aead_alg alg)
     return aead_rules[alg].nonce_len;
 }
 
-size_t aead_tag_len(enum aead_alg alg)
-{
-    return aead_rules[alg].tag_len;
-}
-
 static giovec_t iovec(struct span s)
 {
     return (giovec_t){ .iov_base = (void *)(uintptr_t)s.p, .iov_len = s.len };

@@ -17,9 +17,9 @@ enum aead_alg { AEAD_AES128_GCM, AEAD_AES256_GCM, AEAD_AES128_CBC_HS256, AEAD_AE
 
 size_t aead_key_len(enum aead_alg alg);   /* 16, 32, 32 (MAC key, then cipher key), 16, 16 */
 size_t aead_nonce_len(enum aead_alg alg); /* 12, 12, 16, 13, 13 */
-size_t aead_tag_len(enum aead_alg alg);   /* 16, 16, 16, 16, 8 */
 
-/* Appends the ciphertext to `out` and writes the tag, aead_tag_len() of it. The nonce must never repeat under one key (TK-67). */
+/* Appends the ciphertext to `out` and writes the tag: 8 bytes with AEAD_AES128_CCM_8, else all 16. The nonce must never
+ * repeat under one key (TK-67). */
 enum status aead_seal(enum aead_alg alg, struct span key, struct span nonce, struct span aad, struct span plain,
                       struct buf *out, uint8_t tag[AEAD_TAG_LEN]) MUST_CHECK;
 

@@ -71,7 +71,7 @@ static void sealing_gives_the_published_bytes(void **state UNUSED)
                                    hex_span(&plain), &out, tag),
                          ST_OK);
         assert_hex_equal(out.p, out.len, rows[i].sealed);
-        assert_hex_equal(tag, aead_tag_len(rows[i].alg), rows[i].tag);
+        assert_hex_equal(tag, strlen(rows[i].tag) / 2, rows[i].tag);
     }
 }
 
@@ -121,7 +121,7 @@ static void opening_refuses_tags_and_nonces_of_the_wrong_length(void **state UNU
 
         buf_init(&out, 4096);
         for (size_t len = 0; len <= AEAD_TAG_LEN + 1; len++) { /* TK-62, TK-63: empty, truncated, too long */
-            if (len == aead_tag_len(rows[i].alg))
+            if (len == tag.len)
                 continue;
             assert_int_equal(aead_open(rows[i].alg, hex_span(&key), hex_span(&nonce), SPAN_NONE,
                                        hex_span(&sealed), span_of(tag.bytes, len), &out, &why),

@@ -12,7 +12,6 @@
 #define CLOCK_DIFFERS_S 3600
 #define DAY_S           86400
 #define NAME_MAX_LEN    253 /* of a DNS name */
-#define COMMON_NAME_MAX 256
 
 static void crt_deinitp(gnutls_x509_crt_t *crt)
 {
@@ -273,20 +272,4 @@ enum status x509_public_key(struct span pem_or_der, struct key **ret_key, struct
     st = key_read_spki(span_of(spki.data, spki.size), ret_key, why);
     gnutls_free(spki.data);
     return st;
-}
-
-enum status x509_common_name(struct span pem_or_der, struct buf *out, struct why *why)
-{
-    CLEANUP(crt_deinitp)
-    gnutls_x509_crt_t crt = NULL;
-    uint8_t name[COMMON_NAME_MAX];
-    size_t len = sizeof name;
-
-    enum status st = read_cert(pem_or_der, &crt, why);
-    if (st != ST_OK)
-        return st;
-    if (gnutls_x509_crt_get_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, 0, name, &len) != 0)
-        return reject(why, ST_NOT_FOUND, "RFC 5280 4.1.2.6", "no usable common name in the certificate", 0);
-    put_bytes(out, span_of(name, len));
-    return buf_ok(out) ? ST_OK : reject(why, ST_TOO_LARGE, "max_bytes", "common name larger than allowed", 0);
 }

@@ -39,7 +39,4 @@ enum status x509_thumbprint(struct span pem_or_der, uint8_t out[SHA256_LEN], str
 /* Its public key; ST_UNSUPPORTED when that is neither Ed25519 nor P-256. */
 enum status x509_public_key(struct span pem_or_der, struct key **ret_key, struct why *why) MUST_CHECK;
 
-/* Appends the subject's (first) common name, UTF-8; ST_NOT_FOUND when there is none. */
-enum status x509_common_name(struct span pem_or_der, struct buf *out, struct why *why) MUST_CHECK;
-
 #endif

@@ -46,16 +46,6 @@ bool jwe_key_fits(enum jwe_alg alg, enum jwe_enc enc, const struct key *key)
     return key_kind(key) == KEY_SECRET && key_secret(key).len == base_key_len(alg, enc);
 }
 
-const char *jwe_alg_name(enum jwe_alg alg)
-{
-    return algs[alg].name;
-}
-
-const char *jwe_enc_name(enum jwe_enc enc)
-{
-    return encs[enc].name;
-}
-
 static bool find_alg(struct span name, enum jwe_alg *ret)
 {
     for (enum jwe_alg a = 0; a < JWE_ALGS; a++) {

@@ -34,8 +34,6 @@ void jwe_done(struct jwe *jwe);
 /* Is it a key for this pair: a secret of the right length, or a P-256 key? */
 bool jwe_key_fits(enum jwe_alg alg, enum jwe_enc enc, const struct key *key);
 bool jwe_alg_is_agreement(enum jwe_alg alg); /* to a public key: proves nothing about who made it */
-const char *jwe_alg_name(enum jwe_alg alg);  /* "A256KW" */
-const char *jwe_enc_name(enum jwe_enc enc);
 
 /* Appends the plaintext; nothing on failure. `out` should be wiped by its owner. */
 enum status jwe_decrypt(const struct jwe *jwe, const struct key *key, struct buf *out,

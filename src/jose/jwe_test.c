@@ -43,8 +43,6 @@ static void check_jwe_row(const struct js *row)
     key = row_key(row, &room);
     expected = vector_hex(row, "plaintext_hex", &room);
     assert_int_equal(jwe_parse(text, &jwe, NULL), ST_OK);
-    assert_string_equal(jwe_alg_name(jwe.alg), (const char *)vector_str(row, "alg").p);
-    assert_string_equal(jwe_enc_name(jwe.enc), (const char *)vector_str(row, "enc").p);
     assert_int_equal(jwe_decrypt(&jwe, key, &plain, NULL), ST_OK);
     assert_span_equal(buf_span(&plain), expected);
 

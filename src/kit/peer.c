@@ -324,11 +324,6 @@ struct kit *kit_of(struct peer *p)
     return p->k;
 }
 
-bool peer_open(const struct peer *p)
-{
-    return p != NULL && !p->ended;
-}
-
 /* ---- using it ---- */
 
 void peer_send(struct peer *p, struct span bytes)

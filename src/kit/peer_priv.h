@@ -49,7 +49,6 @@ void peer_send(struct peer *p, struct span bytes);
 /* The next packet, or how the connection ended; waits at most `ms` (0: the kit's patience). Never NULL; valid until the
  * next call. Once decided: GOT_NOTHING at once. */
 const struct received *peer_receive(struct peer *p, int64_t ms);
-bool peer_open(const struct peer *p); /* the end has not been seen */
 /* "CONNACK 0x87 \"the token has expired\"" */
 const char *describe(struct kit *k, const struct received *r);
 

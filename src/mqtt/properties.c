@@ -229,12 +229,6 @@ enum status mqtt_read_properties(struct reader *r, unsigned place, enum mqtt_sid
     return read_entries(&block, place, from, out, why);
 }
 
-enum status mqtt_parse_message_properties(struct span block, struct mqtt_properties *out, struct why *why)
-{
-    struct reader r = reader_make(block, "MQTT5 2.2.2.2");
-    return read_entries(&r, MQTT_PUBLISH, MQTT_FROM_SERVER, out, why);
-}
-
 /* ---- writing ---- */
 
 static bool written_from_raw(const struct property_rule *rule, unsigned place)

@@ -118,9 +118,4 @@ bool mqtt_next_subscription_id(const struct mqtt_properties *p, size_t *at, uint
 /* The first user property of that name. */
 bool mqtt_find_user_property(const struct mqtt_properties *p, struct span name, struct span *ret_value);
 
-/* Reads a block of message properties once more, as stored without its length (see
- * mqtt_put_message_properties()). */
-enum status mqtt_parse_message_properties(struct span block, struct mqtt_properties *out,
-                                          struct why *why) MUST_CHECK;
-
 #endif

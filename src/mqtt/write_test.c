@@ -72,11 +72,12 @@ static void message_properties_travel_and_the_others_stay(void **state UNUSED)
 {
     struct mqtt_properties p = { .payload_format = 1, .topic_alias = 3, .content_type = SPAN("text/plain") },
                            again;
-    struct buf raw, travel;
+    struct buf raw, travel, block;
     struct span value;
 
     buf_init(&raw, 100);
     buf_init(&travel, 100);
+    buf_init(&block, 101);
     mqtt_put_user_property(&raw, SPAN("ace_as_hint"), SPAN("{}"));
     mqtt_put_subscription_id(&raw, 5);
     p.raw = buf_span(&raw);
@@ -86,7 +87,10 @@ static void message_properties_travel_and_the_others_stay(void **state UNUSED)
     mqtt_set(&p, PROP_SUBSCRIPTION_ID);
     mqtt_set(&p, PROP_USER);
     mqtt_put_message_properties(&travel, &p); /* [MQTT-3.3.2-4], [MQTT-3.3.2-17], [MQTT-3.3.2-20] */
-    assert_int_equal(mqtt_parse_message_properties(buf_span(&travel), &again, NULL), ST_OK);
+    put_u8(&block, (uint8_t)travel.len);      /* Property Length */
+    put_bytes(&block, buf_span(&travel));
+    struct reader r = reader_make(buf_span(&block), "MQTT5 2.2.2");
+    assert_int_equal(mqtt_read_properties(&r, MQTT_PUBLISH, MQTT_FROM_SERVER, &again, NULL), ST_OK);
     assert_int_equal(again.has, BIT(PROP_PAYLOAD_FORMAT) | BIT(PROP_CONTENT_TYPE) | BIT(PROP_USER));
     assert_true(span_eq_str(again.content_type, "text/plain"));
     assert_true(mqtt_find_user_property(&again, SPAN("ace_as_hint"), &value));
@@ -94,6 +98,7 @@ static void message_properties_travel_and_the_others_stay(void **state UNUSED)
     assert_false(mqtt_find_user_property(&again, SPAN("other"), &value));
     buf_done(&raw);
     buf_done(&travel);
+    buf_done(&block);
 }
 
 int main(void)

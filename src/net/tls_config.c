@@ -95,7 +95,8 @@ static enum status copy_alpn(struct tls_config *config, const char *const *alpn)
 
 /* -- raw keys --------------------------------------------------------------------------------------------- */
 
-int tls_public_half(gnutls_privkey_t key, gnutls_x509_crt_fmt_t format, gnutls_datum_t *ret_spki)
+/* The public half of a private key, as a SubjectPublicKeyInfo in DER or PEM. */
+static int public_half(gnutls_privkey_t key, gnutls_x509_crt_fmt_t format, gnutls_datum_t *ret_spki)
 {
     gnutls_pubkey_t public_key;
     int rc = gnutls_pubkey_init(&public_key);
@@ -125,7 +126,7 @@ static int read_key(const struct tls_settings *settings, gnutls_datum_t *ret_pem
 static int serve_raw_key(struct tls_config *config, gnutls_privkey_t key, const gnutls_datum_t *pem)
 {
     gnutls_datum_t spki = { NULL, 0 };
-    int rc = tls_public_half(key, GNUTLS_X509_FMT_PEM, &spki);
+    int rc = public_half(key, GNUTLS_X509_FMT_PEM, &spki);
     if (rc == 0)
         rc = gnutls_certificate_set_rawpk_key_mem(config->cred, &spki, pem, GNUTLS_X509_FMT_PEM, NULL,
                                                   GNUTLS_KEY_DIGITAL_SIGNATURE, NULL, 0, 0);
@@ -155,7 +156,7 @@ static int show_raw_key(gnutls_session_t gnutls, const struct gnutls_cert_retr_s
 static int have_raw_key(struct tls_config *config, gnutls_privkey_t *key)
 {
     gnutls_datum_t spki = { NULL, 0 };
-    int rc = tls_public_half(*key, GNUTLS_X509_FMT_DER, &spki);
+    int rc = public_half(*key, GNUTLS_X509_FMT_DER, &spki);
     if (rc == 0)
         rc = gnutls_pcert_import_rawpk_raw(&config->raw_pcert, &spki, GNUTLS_X509_FMT_DER, 0, 0);
     gnutls_free(spki.data);

@@ -55,9 +55,6 @@ struct tls_session {
     struct buf psk_identity, psk_key;         /* server: the last one found; the key stays if it was used */
 };
 
-/* tls_config.c: the public half of a private key in PEM, as a SubjectPublicKeyInfo in DER or PEM. */
-int tls_public_half(gnutls_privkey_t key, gnutls_x509_crt_fmt_t format, gnutls_datum_t *ret_spki);
-
 /* tls_psk.c, the server's side of raw keys and pre-shared keys, and the client's key */
 int tls_known_init(struct tls_config *config);    /* credentials that a server with psk_find needs */
 int tls_known_watch(struct tls_session *session); /* reads the ClientHello before GnuTLS does */

@@ -263,7 +263,8 @@ static void free_shards(struct bench *b)
     }
 }
 
-void bench_restart(struct bench *b)
+/* The same after the caller changed b->settings: sessions and connections are gone. */
+static void bench_restart(struct bench *b)
 {
     free_shards(b);
     free_clients(b);

@@ -91,8 +91,6 @@ struct conn_io {
 };
 
 struct bench *bench_new(unsigned shards);
-/* The same after the caller changed b->settings: sessions and connections are gone. */
-void bench_restart(struct bench *b);
 void bench_free(struct bench *b);
 /* A token store, empty; authz-info on. Before the first connection; NULL: the default limits. */
 void bench_tokens(struct bench *b, const struct token_store_limits *limits);
