@@ -64,7 +64,8 @@ static enum status bad_grant(struct call *call, const char *clause, const char *
     return reject(&call->why, ST_BAD_GRANT, clause, text, 0);
 }
 
-bool refresh_family_of(struct span token, struct arena *arena, struct span *ret_family)
+/* True if `token` has the shape of one; its family in the arena. */
+static bool family_of(struct span token, struct arena *arena, struct span *ret_family)
 {
     struct buf bytes, text;
 
@@ -80,8 +81,9 @@ bool refresh_family_of(struct span token, struct arena *arena, struct span *ret_
     return ok && ret_family->p != NULL;
 }
 
-/* One that was good once: whoever comes second is not the one it was given to, and nobody knows who came first. */
-static enum status end_reused(struct call *call, const struct refresh *r)
+/* With the access tokens that came of it; `event` says why. */
+static enum status end_family(struct call *call, const struct refresh *r, enum log_level level,
+                              const char *event)
 {
     struct sql *sql = call->as->sql;
     int64_t tokens = 0;
@@ -95,8 +97,18 @@ static enum status end_reused(struct call *call, const struct refresh *r)
         sql_rollback(sql);
         return st;
     }
-    log_event(NULL, LOG_WARNING, "refresh_token_reused", F_SPAN("client_id", r->client_id),
-              F_SPAN("family", r->family), F_I64("tokens_revoked", tokens));
+    log_event(NULL, level, event, F_SPAN("client_id", r->client_id), F_SPAN("family", r->family),
+              F_I64("tokens_revoked", tokens));
+    return ST_OK;
+}
+
+/* One that was good once: whoever comes second is not the one it was given to, and nobody knows who came first. */
+static enum status end_reused(struct call *call, const struct refresh *r)
+{
+    enum status st = end_family(call, r, LOG_WARNING, "refresh_token_reused");
+
+    if (st != ST_OK)
+        return st;
     return bad_grant(call, "RFC 9700 4.14", "this refresh token was used before: its family is revoked");
 }
 
@@ -112,7 +124,7 @@ enum status refresh_open(struct call *call, struct span token, struct span clien
     struct read r = { .arena = &call->arena, .refresh = ret };
     struct span family;
 
-    if (!refresh_family_of(token, &call->arena, &family))
+    if (!family_of(token, &call->arena, &family))
         return bad_grant(call, "RFC 6749 5.2", "no refresh token of ours");
     enum status st =
         sql_query(call->as->sql,
@@ -238,32 +250,13 @@ enum status refresh_forget_of_token(struct sql *sql, struct span jti, struct why
                    why, SQL_TEXT(jti));
 }
 
-static enum status end_given_up(struct call *call, const struct refresh *r)
-{
-    struct sql *sql = call->as->sql;
-    int64_t tokens = 0;
-    enum status st = sql_begin(sql, &call->why);
-
-    if (st == ST_OK)
-        st = refresh_revoke(sql, r->family, call->now.wall, &tokens, &call->why);
-    if (st == ST_OK)
-        st = sql_commit(sql, &call->why);
-    if (st != ST_OK) {
-        sql_rollback(sql);
-        return st;
-    }
-    log_event(NULL, LOG_NOTICE, "refresh_token_revoked", F_SPAN("client_id", r->client_id),
-              F_SPAN("family", r->family), F_I64("tokens_revoked", tokens));
-    return ST_OK;
-}
-
 enum status refresh_give_up(struct call *call, struct span token, struct span client_id)
 {
     struct refresh found = { 0 };
     struct read r = { .arena = &call->arena, .refresh = &found };
     struct span family;
 
-    if (!refresh_family_of(token, &call->arena, &family))
+    if (!family_of(token, &call->arena, &family))
         return ST_OK;
     enum status st = sql_query(call->as->sql, "SELECT " COLUMNS " FROM refresh WHERE family = $1", take_row, &r,
                                &call->why, SQL_TEXT(family));
@@ -272,7 +265,7 @@ enum status refresh_give_up(struct call *call, struct span token, struct span cl
     if (!span_eq(found.client_id, client_id))
         return reject(&call->why, ST_UNAUTHORIZED_CLIENT, "RFC 7009 2.1",
                       "the token was issued to another client", 0);
-    return end_given_up(call, &found);
+    return end_family(call, &found, LOG_NOTICE, "refresh_token_revoked");
 }
 
 enum status refresh_purge(struct sql *sql, struct wall_time now, struct why *why)

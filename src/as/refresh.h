@@ -38,9 +38,6 @@ enum status refresh_begin(struct call *call, struct refresh *r, struct buf *out)
 /* The next one; the one opened is worth nothing from now on. */
 enum status refresh_turn(struct call *call, struct refresh *r, struct buf *out) MUST_CHECK;
 
-/* True if `token` has the shape of one; its family in the arena. */
-bool refresh_family_of(struct span token, struct arena *arena, struct span *ret_family);
-
 /* With the live access tokens that came of it. ST_NOT_FOUND. */
 enum status refresh_revoke(struct sql *sql, struct span family, struct wall_time now, int64_t *ret_tokens,
                            struct why *why) MUST_CHECK;
