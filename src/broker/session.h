@@ -47,8 +47,9 @@ struct session {
     struct conn *conn; /* NULL: not connected */
     struct grant *grant;
     uint32_t grant_serial;
-    bool in_tokens;
+    bool in_tokens, in_twins;
     struct table_node token_node; /* in shard->tokens, by the hash of the grant's token */
+    struct table_node twin_node;  /* in shard->twins, by the other name of one that has two */
     struct list status_link;      /* while news of that token is acted on (token_status.c) */
     uint32_t expiry_s;            /* UINT32_MAX: never (MQTT5 3.1.2.11.2) */
     struct timer expiry_timer;

@@ -30,8 +30,8 @@ static void on_purge(struct timer *timer, struct now now)
 
 static enum status make_tables(struct shard *shard)
 {
-    struct table *const tables[] = { &shard->sessions, &shard->subscriptions, &shard->inquiries, &shard->tokens,
-                                     &shard->interests };
+    struct table *const tables[] = { &shard->sessions, &shard->subscriptions, &shard->inquiries,
+                                     &shard->tokens,   &shard->twins,         &shard->interests };
     const struct shard_settings *settings = shard->settings;
     struct hash_key key;
     enum status st;
@@ -134,6 +134,7 @@ void shard_free(struct shard *shard)
     table_done(&shard->subscriptions);
     table_done(&shard->inquiries);
     table_done(&shard->tokens);
+    table_done(&shard->twins);
     table_done(&shard->interests);
     buf_done(&shard->scratch);
     buf_done(&shard->text);

@@ -31,7 +31,7 @@ struct shard {
     struct table sessions;      /* by Client Identifier */
     struct table subscriptions; /* by session and place in the tree */
     struct table inquiries;     /* struct inquiry by request number */
-    struct table tokens;        /* sessions by the hash of the token they rest on: token_status.c */
+    struct table tokens, twins; /* sessions by the names of the token they rest on: token_status.c */
     struct table interests;     /* filters the other shards are being told of */
 
     struct list uploads; /* struct authz_upload waiting for the journal */

@@ -162,15 +162,23 @@ static struct revoked *revoked_find(const struct table *table, const uint8_t has
     return node == NULL ? NULL : CONTAINER_OF(node, struct revoked, node);
 }
 
+/* Its issuer calls it by one of its two names. */
+static const struct revoked *news_of(const struct table *table, const struct token *token)
+{
+    const struct revoked *r = revoked_find(table, token->hash);
+
+    return r == NULL && token->has_twin ? revoked_find(table, token->twin) : r;
+}
+
 bool token_is_revoked(const struct token_store *store, const struct token *token)
 {
-    return revoked_find(&store->revoked, token->hash) != NULL;
+    return news_of(&store->revoked, token) != NULL;
 }
 
 /* By its number, not by time: the threads' clocks are not the same to the millisecond. */
 bool token_is_stale(const struct token_store *store, const struct token *token)
 {
-    const struct revoked *r = revoked_find(&store->changed, token->hash);
+    const struct revoked *r = news_of(&store->changed, token);
 
     return r != NULL && token->news < r->number;
 }

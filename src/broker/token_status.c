@@ -3,22 +3,46 @@
 #include "broker/shard_priv.h"
 #include "broker/token_store.h"
 
-static bool rests_on(const struct table_node *node, const void *hash)
+static bool is_called(const struct table_node *node, const void *hash)
 {
     const struct session *s = CONTAINER_OF(node, struct session, token_node);
 
     return memcmp(s->grant->token->hash, hash, TOKEN_HASH_LEN) == 0;
 }
 
+static bool is_also_called(const struct table_node *node, const void *hash)
+{
+    const struct session *s = CONTAINER_OF(node, struct session, twin_node);
+
+    return memcmp(s->grant->token->twin, hash, TOKEN_HASH_LEN) == 0;
+}
+
+static struct session *find(const struct shard *shard, const uint8_t *hash)
+{
+    struct span name = span_of(hash, TOKEN_HASH_LEN);
+    struct table_node *node = table_find(&shard->tokens, table_hash(&shard->tokens, name), is_called, hash);
+
+    if (node != NULL)
+        return CONTAINER_OF(node, struct session, token_node);
+    node = table_find(&shard->twins, table_hash(&shard->twins, name), is_also_called, hash);
+    return node == NULL ? NULL : CONTAINER_OF(node, struct session, twin_node);
+}
+
 void token_status_index(struct session *s, const struct grant *grant)
 {
-    struct table *tokens = &s->shard->tokens;
+    struct table *tokens = &s->shard->tokens, *twins = &s->shard->twins;
+    const struct token *token = grant == NULL ? NULL : grant->token;
 
     if (s->in_tokens)
         table_remove(tokens, &s->token_node);
-    s->in_tokens = grant != NULL && grant->token != NULL;
+    if (s->in_twins)
+        table_remove(twins, &s->twin_node);
+    s->in_tokens = token != NULL;
+    s->in_twins = token != NULL && token->has_twin;
     if (s->in_tokens)
-        table_insert(tokens, &s->token_node, table_hash(tokens, span_of(grant->token->hash, TOKEN_HASH_LEN)));
+        table_insert(tokens, &s->token_node, table_hash(tokens, span_of(token->hash, TOKEN_HASH_LEN)));
+    if (s->in_twins)
+        table_insert(twins, &s->twin_node, table_hash(twins, span_of(token->twin, TOKEN_HASH_LEN)));
 }
 
 /* The grant is over from now on, whatever its token says: for a session waiting for its client as well. */
@@ -101,15 +125,12 @@ static void swap_grant(struct session *s, struct token *token)
         session_pump(s);
 }
 
-/* Taken out of the table first: a swapped session is found under the same hash again. */
+/* Taken out of the tables first: a swapped session is found under the same hash again. */
 static void take_sessions(struct shard *shard, const uint8_t *hash, struct list *found)
 {
-    uint64_t at = table_hash(&shard->tokens, span_of(hash, TOKEN_HASH_LEN));
-    struct table_node *node;
+    struct session *s;
 
-    while ((node = table_find(&shard->tokens, at, rests_on, hash)) != NULL) {
-        struct session *s = CONTAINER_OF(node, struct session, token_node);
-
+    while ((s = find(shard, hash)) != NULL) {
         token_status_index(s, NULL);
         list_append(found, &s->status_link);
     }
@@ -128,6 +149,8 @@ void token_status_news(struct shard *shard, const uint8_t *hash, struct token *t
         struct session *s = CONTAINER_OF(link, struct session, status_link);
 
         token_status_index(s, s->grant);
+        if (token == NULL && s->grant->token->has_twin)
+            (void)retained_revoke(shard->retained, grant_tag(s->grant)); /* `hash` may be its other name */
         if (token == NULL)
             end_grant(s, why, "token_revoked");
         else
@@ -137,10 +160,9 @@ void token_status_news(struct shard *shard, const uint8_t *hash, struct token *t
 
 struct token *token_status_find(const struct shard *shard, const uint8_t *hash)
 {
-    uint64_t at = table_hash(&shard->tokens, span_of(hash, TOKEN_HASH_LEN));
-    const struct table_node *node = table_find(&shard->tokens, at, rests_on, hash);
+    const struct session *s = find(shard, hash);
 
-    return node == NULL ? NULL : token_ref(CONTAINER_OF(node, struct session, token_node)->grant->token);
+    return s == NULL ? NULL : token_ref(s->grant->token);
 }
 
 void token_status_silence(struct shard *shard, struct span iss, const struct why *why)

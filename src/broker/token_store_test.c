@@ -7,6 +7,7 @@
 #include "crypto/random.h"
 #include "jose/jwks.h"
 #include "token/claims.h"
+#include "token/token_record.h"
 #include "token/verifier.h"
 
 #include <pthread.h>
@@ -444,6 +445,36 @@ struct naive {
     struct token *token; /* the one kept under this key */
 };
 
+/* Which of the two its issuer made, nobody here knows; it may list either. */
+static void a_token_with_two_names_is_revoked_by_either(void **state) /* AF-98 */
+{
+    struct fixture f = begin();
+    struct token *token = make(&f, (struct wish){ 0 }), *again = NULL;
+    struct wall_time until = { .s = WALL + 700 };
+    struct buf record;
+
+    (void)state;
+    token->has_twin = true;
+    memset(token->twin, 0x55, sizeof token->twin);
+    assert_int_equal(token_store_revoke(f.store, token->twin, until), ST_OK);
+    assert_int_equal(accept(&f, token, "AF-98"), ST_BAD_TOKEN);
+    token_store_unrevoke(f.store, token->twin);
+    assert_int_equal(accept(&f, token, NULL), ST_OK);
+    assert_int_equal(token_store_change(f.store, token->twin, until), ST_OK);
+    assert_true(token_store_is_stale(f.store, token));
+    assert_int_equal(accept(&f, token, "RFC 9770"), ST_BAD_TOKEN);
+
+    buf_init(&record, TOKEN_RECORD_MAX);
+    assert_int_equal(token_record_write(token, &record), ST_OK);
+    assert_int_equal(token_record_read(buf_span(&record), &again, NULL), ST_OK);
+    assert_true(again->has_twin);
+    assert_memory_equal(again->twin, token->twin, TOKEN_HASH_LEN);
+    buf_wipe(&record);
+    token_unref(again);
+    token_unref(token);
+    end(&f);
+}
+
 static void one_token_per_key_whatever_comes(void **state) /* MT-33, TK-66, AF-62 */
 {
     struct fixture f = begin();
@@ -722,6 +753,7 @@ int main(void)
         cmocka_unit_test(the_cache_gives_back_what_it_was_given_until_its_end),
         cmocka_unit_test(the_cache_drops_the_least_used),
         cmocka_unit_test(a_revoked_token_is_gone_from_everywhere),
+        cmocka_unit_test(a_token_with_two_names_is_revoked_by_either),
         cmocka_unit_test(one_token_per_key_whatever_comes),
         cmocka_unit_test(an_unused_token_goes_after_a_while_and_a_used_one_stays),
         cmocka_unit_test(a_network_of_ipv6_is_one_source),

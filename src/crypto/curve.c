@@ -143,3 +143,15 @@ bool p256_in_order(const uint8_t v[KEY_PART_LEN])
     static const uint8_t zero[KEY_PART_LEN];
     return memcmp(v, zero, KEY_PART_LEN) != 0 && memcmp(v, p256_n, KEY_PART_LEN) < 0;
 }
+
+void p256_negate(const uint8_t v[KEY_PART_LEN], uint8_t out[KEY_PART_LEN])
+{
+    int borrow = 0;
+
+    for (size_t i = KEY_PART_LEN; i-- > 0;) {
+        int d = p256_n[i] - v[i] - borrow;
+
+        borrow = d < 0;
+        out[i] = (uint8_t)(d & 0xff);
+    }
+}

@@ -22,5 +22,7 @@ bool p256_on_curve(const uint8_t x[KEY_PART_LEN], const uint8_t y[KEY_PART_LEN])
 
 /* 1 <= v < n: what r and s of a signature must be (TK-59). */
 bool p256_in_order(const uint8_t v[KEY_PART_LEN]);
+/* n - v, for such a v. */
+void p256_negate(const uint8_t v[KEY_PART_LEN], uint8_t out[KEY_PART_LEN]);
 
 #endif

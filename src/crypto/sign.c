@@ -152,3 +152,10 @@ enum status sig_check(const struct key *key, enum sig_alg alg, struct span data,
         return reject(why, ST_BAD_CREDENTIAL, "RFC 7515 5.2", "signature does not match", 0);
     return ST_OK;
 }
+
+bool sig_es256_twin(const uint8_t sig[SIG_ES256_LEN], uint8_t twin[SIG_ES256_LEN])
+{
+    memcpy(twin, sig, KEY_PART_LEN);
+    p256_negate(sig + KEY_PART_LEN, twin + KEY_PART_LEN);
+    return memcmp(twin + KEY_PART_LEN, sig + KEY_PART_LEN, KEY_PART_LEN) < 0;
+}

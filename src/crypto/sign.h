@@ -29,4 +29,9 @@ enum status sig_make(const struct key *key, enum sig_alg alg, struct span data,
 enum status sig_check(const struct key *key, enum sig_alg alg, struct span data, struct span sig,
                       struct why *why) MUST_CHECK;
 
+/* An ES256 signature r || s has a twin, r || n - s: whoever has one can make the other, and both verify. True if the
+ * twin is the one with the lesser s. For signatures that sig_check() took. */
+#define SIG_ES256_LEN 64
+bool sig_es256_twin(const uint8_t sig[SIG_ES256_LEN], uint8_t twin[SIG_ES256_LEN]);
+
 #endif

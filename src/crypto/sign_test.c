@@ -152,6 +152,27 @@ static void es256_signatures_have_full_width_parts(void **state UNUSED)
     assert_int_equal(sig_check(key, SIG_ES256, SPAN("x"), span_of(sig, 64), NULL), ST_OK);
 }
 
+/* r | n - s verifies as well as r | s. */
+static void es256_signatures_have_a_twin(void **state UNUSED)
+{
+    CLEANUP(key_unrefp)
+    struct key *key = ec_key();
+    struct span input = span_of_str(es256_input);
+    struct hex published = hex(ES_R ES_S);
+    uint8_t sig[SIG_ES256_LEN], twin[SIG_ES256_LEN], back[SIG_ES256_LEN];
+
+    assert_false(sig_es256_twin(hex_span(&published).p, twin) == sig_es256_twin(twin, back));
+    assert_memory_equal(back, hex_span(&published).p, sizeof back);
+    for (int i = 0; i < 50; i++) {
+        assert_int_equal(sig_make(key, SIG_ES256, input, sig), ST_OK);
+        bool lesser = sig_es256_twin(sig, twin);
+        assert_int_equal(sig_check(key, SIG_ES256, input, span_of(twin, sizeof twin), NULL), ST_OK);
+        assert_memory_not_equal(sig, twin, sizeof sig);
+        assert_true(sig_es256_twin(twin, back) != lesser);
+        assert_memory_equal(sig, back, sizeof sig);
+    }
+}
+
 static void es256_parts_out_of_range_are_refused(void **state UNUSED)
 {
     CLEANUP(key_unrefp)
@@ -330,6 +351,7 @@ int main(void)
         cmocka_unit_test(jose_examples_verify),
         cmocka_unit_test(what_is_signed_verifies_and_every_change_is_refused),
         cmocka_unit_test(es256_signatures_have_full_width_parts),
+        cmocka_unit_test(es256_signatures_have_a_twin),
         cmocka_unit_test(es256_parts_out_of_range_are_refused),
         cmocka_unit_test(der_in_place_of_raw_parts_is_refused),
         cmocka_unit_test(ed25519_s_beyond_the_order_is_refused),

@@ -270,7 +270,9 @@ static enum status make_token(const struct verifier *v, const struct claims_sour
     t->cnf = cnf->key == NULL ? NULL : key_ref(cnf->key);
     if (cnf->how == TOKEN_CNF_X5T)
         memcpy(t->cnf_thumbprint, cnf->x5t, sizeof t->cnf_thumbprint);
-    memcpy(t->hash, source->hash, sizeof t->hash);
+    memcpy(t->hash, source->name.hash, sizeof t->hash);
+    t->has_twin = source->name.has_twin;
+    memcpy(t->twin, source->name.twin, sizeof t->twin);
     st = cnf->key == NULL ? ST_OK : jwk_thumbprint(cnf->key, t->cnf_thumbprint);
     if (st == ST_OK)
         *ret_token = TAKE(t);

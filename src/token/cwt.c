@@ -41,6 +41,13 @@ static enum status check_type(const struct cose *cose, struct why *why)
     return reject(why, ST_BAD_TOKEN, "TK-24", "typ is another kind of message", 0);
 }
 
+static void put_plain(const struct cose *cose, struct span kid, struct buf *out)
+{
+    buf_init(out, cose->protected.len + cose->content.len + cose->signature.len + kid.len + 64);
+    cb_put_tag(out, CWT_TAG);
+    sy_cose_put_plain(cose, kid, out);
+}
+
 /* The tag may be left away and unprotected headers be added by whoever holds a CWT, and it verifies all the same. So that
  * it is one token still, revoked once and for all, it is known by the hash of what its issuer made of it: tags 61 and its
  * own, the kid of the key, the IV. */
@@ -48,11 +55,23 @@ static enum status hash_plain(struct opened *o, const struct cose *cose, const s
 {
     CLEANUP(buf_done)
     struct buf plain;
+    CLEANUP(buf_done)
+    struct buf other;
+    struct cose twin = *cose;
+    uint8_t signature[SIG_ES256_LEN];
+    bool lesser;
 
-    buf_init(&plain, cose->protected.len + cose->content.len + cose->signature.len + choice->kid.len + 64);
-    cb_put_tag(&plain, CWT_TAG);
-    sy_cose_put_plain(cose, choice->kid, &plain);
-    return buf_ok(&plain) ? opened_hash(o, buf_span(&plain)) : ST_NO_MEMORY;
+    buf_init(&other, 0);
+    put_plain(cose, choice->kid, &plain);
+    if (cose->alg != COSE_ES256)
+        return buf_ok(&plain) ? opened_hash(o, buf_span(&plain)) : ST_NO_MEMORY;
+    lesser = sig_es256_twin(cose->signature.p, signature);
+    twin.signature = span_of(signature, sizeof signature);
+    put_plain(&twin, choice->kid, &other);
+    if (!buf_ok(&plain) || !buf_ok(&other))
+        return ST_NO_MEMORY;
+    return lesser ? opened_hash_twins(o, buf_span(&other), buf_span(&plain))
+                  : opened_hash_twins(o, buf_span(&plain), buf_span(&other));
 }
 
 /* As with a JWT: the issuer it names may have a key of this kid that we do not know yet. */

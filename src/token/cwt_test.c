@@ -1,5 +1,6 @@
 /* The layers of CWTs (RFC 8392 7.2) and the attacks of tokens.md section 7 on them, in the forms that COSE gives them. The
  * claims are in cwt_claims_test.c, confirmation keys in cnf_cwt_test.c. */
+#include "crypto/hash.h"
 #include "crypto/test_hex.h"
 #include "token/fixture_cwt_priv.h"
 
@@ -399,6 +400,32 @@ static void tk59_signatures_no_signer_makes_are_refused(void **state)
     assert_text_refused(f, buf_span(&cwt), ST_BAD_TOKEN, "RFC 7515 5.2"); /* TK-60 */
 }
 
+/* As a JWT, and whatever else is done to it. */
+static void mt73_a_cwt_with_the_twin_of_its_signature_is_the_same_token(void **state)
+{
+    const struct fixture *f = *state;
+
+    for (int i = 0; i < 10; i++) {
+        CLEANUP(buf_done)
+        struct buf cwt;
+        CLEANUP(token_unrefp)
+        struct token *a = NULL, *b = NULL;
+        uint8_t twin[SIG_ES256_LEN], hash[TOKEN_HASH_LEN];
+        buf_init(&cwt, ROOM);
+        put_bytes(&cwt, SPAN("\xd8\x3d"));
+        sign_with(f->as_p256, "as-p256", &cwt);
+        assert_int_equal(fixture_verify(f, buf_span(&cwt), &a, NULL), ST_OK);
+        assert_int_equal(sha256(buf_span(&cwt), hash), ST_OK);
+        bool lesser = sig_es256_twin(cwt.p + cwt.len - 64, twin);
+        assert_memory_equal(lesser ? a->twin : a->hash, hash, TOKEN_HASH_LEN);
+        replace_signature(&cwt, span_of(twin, sizeof twin));
+        assert_int_equal(fixture_verify(f, span_cut(buf_span(&cwt), 3, cwt.len), &b, NULL), ST_OK);
+        assert_true(a->has_twin && b->has_twin);
+        assert_memory_equal(a->hash, b->hash, TOKEN_HASH_LEN);
+        assert_memory_equal(a->twin, b->twin, TOKEN_HASH_LEN);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +442,7 @@ int main(void)
         cmocka_unit_test(tk24_typ_is_cwt_or_absent),
         cmocka_unit_test(tk46_keys_in_headers_are_not_looked_at),
         cmocka_unit_test(tk59_signatures_no_signer_makes_are_refused),
+        cmocka_unit_test(mt73_a_cwt_with_the_twin_of_its_signature_is_the_same_token),
     };
     return cmocka_run_group_tests_name("token_cwt", tests, fixture_setup, fixture_teardown);
 }

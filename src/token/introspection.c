@@ -1,5 +1,4 @@
 /* RFC 7662 2.2 with the members of RFC 9200 5.9.2 and RFC 9201 4. */
-#include "crypto/hash.h"
 #include "token/token_priv.h"
 
 #include <strings.h>
@@ -39,7 +38,7 @@ enum status token_from_introspection(struct span body, struct span token, struct
         return reject(why, ST_BAD_TOKEN, "AF-83", "the AS says the token is not active", 0);
     st = check_token_type(js, why);
     if (st == ST_OK)
-        st = sha256(token, source.hash);
+        st = token_name_of(verifier, token, &source.name);
     if (st != ST_OK)
         return st;
     return claims_accept(verifier, &source, js, now, ret_token, why);

@@ -54,6 +54,10 @@ struct token {
     /* What it is known by: SHA-256 of what its issuer made, JWT or reference text or raw CWT (MT-73). Of a CWT, tags and
      * unprotected headers do not count (token/cwt.c), nor does encryption that anybody can add to a JWT. */
     uint8_t hash[TOKEN_HASH_LEN];
+    /* A signature by ES256 has a twin, which anybody can make (crypto/sign.h). Whichever was presented, `hash` is of the
+     * token with the lesser s; the issuer, who may have made the other, may call it by `twin`. */
+    bool has_twin;
+    uint8_t twin[TOKEN_HASH_LEN];
 
     uint32_t skew_s; /* what the verifier tolerates */
     bool by_introspection;

@@ -53,17 +53,27 @@ bool verifier_find_audience(const struct verifier *v, size_t issuer, struct span
 bool verifier_protects_with(const struct verifier *v, const struct key *key);
 const struct verifier_config *verifier_settings(const struct verifier *v); /* the scalar members */
 
+/* What a token is known by: hash and twin of struct token. */
+struct token_name {
+    bool known;
+    bool has_twin;
+    uint8_t hash[TOKEN_HASH_LEN], twin[TOKEN_HASH_LEN];
+};
+
 /* What is known after some layers have been taken off. */
 struct opened {
     size_t issuer; /* VERIFIER_ANY_ISSUER before the first layer */
     bool encrypted;
-    bool nested; /* what came out is a token again */
-    bool hashed; /* by the first layer that not just anybody could have put on */
-    uint8_t hash[TOKEN_HASH_LEN];
+    bool nested;            /* what came out is a token again */
+    struct token_name name; /* by the first layer that not just anybody could have put on */
 };
 
 /* Takes `bytes` for what the token is known by, unless a layer further out was. */
 enum status opened_hash(struct opened *o, struct span bytes) MUST_CHECK;
+/* The same for an ES256 signature: with the lesser s, and with the greater. */
+enum status opened_hash_twins(struct opened *o, struct span lesser, struct span greater) MUST_CHECK;
+/* The name of a token that was not read, but asked about: the one it has when it is read, if it can be. */
+enum status token_name_of(const struct verifier *v, struct span token, struct token_name *ret) MUST_CHECK;
 
 /* All layers must be one issuer's: an inner token of somebody else has not been vouched for by the outer one. */
 enum status opened_by(struct opened *o, size_t issuer, struct why *why) MUST_CHECK;
@@ -80,7 +90,7 @@ enum status cwt_claims_to_js(const struct cb *claims, struct js **ret_js, struct
 struct claims_source {
     size_t issuer;     /* whose key protected them, or who was asked */
     struct span token; /* as received */
-    uint8_t hash[TOKEN_HASH_LEN];
+    struct token_name name;
     enum token_format format;
     bool encrypted; /* some layer was: a secret may stand in the clear inside (TK-55) */
     bool by_introspection;

@@ -7,7 +7,17 @@
 #define RECORD_VERSION 1
 
 /* Which members are there; also the order of the bits. */
-enum record_flag { HAS_EXP, HAS_EXI, HAS_IAT, HAS_NBF, BY_INTROSPECTION, ENCRYPTED, NO_CLOCK, HAS_KEY };
+enum record_flag {
+    HAS_EXP,
+    HAS_EXI,
+    HAS_IAT,
+    HAS_NBF,
+    BY_INTROSPECTION,
+    ENCRYPTED,
+    NO_CLOCK,
+    HAS_KEY,
+    HAS_TWIN
+};
 
 /* ---- writing ---- */
 
@@ -22,7 +32,7 @@ static uint32_t flags_of(const struct token *t)
     return (uint32_t)t->has_exp << HAS_EXP | (uint32_t)t->has_exi << HAS_EXI | (uint32_t)t->has_iat << HAS_IAT |
            (uint32_t)t->has_nbf << HAS_NBF | (uint32_t)t->by_introspection << BY_INTROSPECTION |
            (uint32_t)t->encrypted << ENCRYPTED | (uint32_t)t->no_clock << NO_CLOCK |
-           (uint32_t)(t->cnf != NULL) << HAS_KEY;
+           (uint32_t)(t->cnf != NULL) << HAS_KEY | (uint32_t)t->has_twin << HAS_TWIN;
 }
 
 static void put_key(struct buf *out, const struct key *key)
@@ -61,6 +71,8 @@ enum status token_record_write(const struct token *t, struct buf *out)
     put_u64(out, (uint64_t)t->nbf.s);
     put_bytes(out, span_of(t->cnf_thumbprint, sizeof t->cnf_thumbprint));
     put_bytes(out, span_of(t->hash, sizeof t->hash));
+    if (t->has_twin)
+        put_bytes(out, span_of(t->twin, sizeof t->twin));
     for (size_t i = 0; i < COUNT_OF(texts); i++)
         put_text(out, texts[i]);
     if (t->cnf != NULL)
@@ -79,7 +91,7 @@ struct record {
     uint8_t format, cnf_how;
     uint32_t skew_s;
     int64_t exp, exi, iat, nbf;
-    struct span thumbprint, hash;
+    struct span thumbprint, hash, twin;
     struct span texts[7];
     uint8_t kind;
     struct span first, second; /* of the key */
@@ -111,6 +123,8 @@ static enum status read_all(struct span bytes, struct record *out, struct why *w
     out->nbf = (int64_t)read_u64(&r);
     out->thumbprint = read_bytes(&r, TOKEN_HASH_LEN);
     out->hash = read_bytes(&r, TOKEN_HASH_LEN);
+    if ((out->flags & IN(HAS_TWIN)) != 0)
+        out->twin = read_bytes(&r, TOKEN_HASH_LEN);
     for (size_t i = 0; i < COUNT_OF(out->texts); i++)
         out->texts[i] = read_text(&r);
     if ((out->flags & IN(HAS_KEY)) != 0) {
@@ -177,6 +191,9 @@ static void fill(struct token *t, const struct record *from)
     t->skew_s = from->skew_s;
     memcpy(t->cnf_thumbprint, from->thumbprint.p, TOKEN_HASH_LEN);
     memcpy(t->hash, from->hash.p, TOKEN_HASH_LEN);
+    t->has_twin = (from->flags & IN(HAS_TWIN)) != 0;
+    if (t->has_twin)
+        memcpy(t->twin, from->twin.p, TOKEN_HASH_LEN);
 }
 
 enum status token_record_read(struct span bytes, struct token **ret_token, struct why *why)

@@ -1,4 +1,5 @@
 /* From the bytes a client sent to claims that a configured issuer vouches for (tokens.md section 6, 1 to 6). */
+#include "codec/base64.h"
 #include "crypto/hash.h"
 #include "jose/jwe.h"
 #include "jose/jws.h"
@@ -74,10 +75,42 @@ enum status opened_by(struct opened *o, size_t issuer, struct why *why)
 
 enum status opened_hash(struct opened *o, struct span bytes)
 {
-    enum status st = o->hashed ? ST_OK : sha256(bytes, o->hash);
+    enum status st = o->name.known ? ST_OK : sha256(bytes, o->name.hash);
 
-    o->hashed = o->hashed || st == ST_OK;
+    o->name.known = o->name.known || st == ST_OK;
     return st;
+}
+
+enum status opened_hash_twins(struct opened *o, struct span lesser, struct span greater)
+{
+    enum status st;
+
+    if (o->name.known)
+        return ST_OK;
+    st = sha256(greater, o->name.twin);
+    if (st == ST_OK)
+        st = opened_hash(o, lesser);
+    o->name.has_twin = st == ST_OK;
+    return st;
+}
+
+static enum status hash_jws(struct opened *o, const struct jws *jws, struct span text)
+{
+    uint8_t twin[SIG_ES256_LEN];
+    CLEANUP(buf_done)
+    struct buf other;
+    bool lesser;
+
+    buf_init(&other, text.len);
+    if (jws->alg != SIG_ES256)
+        return opened_hash(o, text);
+    lesser = sig_es256_twin(jws->signature, twin);
+    put_bytes(&other, jws->signing_input);
+    put_u8(&other, '.');
+    base64url_encode(span_of(twin, sizeof twin), &other);
+    if (!buf_ok(&other))
+        return ST_NO_MEMORY;
+    return lesser ? opened_hash_twins(o, buf_span(&other), text) : opened_hash_twins(o, text, buf_span(&other));
 }
 
 /* Issuers may use the same kid, and the one a token names may have a key of that kid that we do not know yet: then
@@ -116,7 +149,7 @@ static enum status open_jws(const struct verifier *v, struct span text, struct o
     if (st == ST_OK)
         st = jws_payload(&jws, out, why);
     if (st == ST_OK)
-        st = opened_hash(o, text);
+        st = hash_jws(o, &jws, text);
     return st;
 }
 
@@ -200,6 +233,28 @@ static enum status open_all(const struct verifier *v, struct span token, bool co
     return reject(why, ST_BAD_TOKEN, "TK-49", "nested more deeply than allowed", 0);
 }
 
+enum status token_name_of(const struct verifier *v, struct span token, struct token_name *ret)
+{
+    CLEANUP(buf_wipe)
+    struct buf text;
+    struct opened o = { .issuer = VERIFIER_ANY_ISSUER };
+    enum token_form form = token_form(token);
+    enum status st = ST_BAD_TOKEN;
+
+    buf_init(&text, verifier_settings(v)->max_bytes);
+    if (form != TOKEN_FORM_REFERENCE && form != TOKEN_FORM_OTHER &&
+        token.len <= verifier_settings(v)->max_bytes)
+        st = open_all(v, token, form == TOKEN_FORM_COSE, &o, &text, NULL);
+    if (st == ST_NO_MEMORY)
+        return st;
+    if (st != ST_OK) {
+        o.name = (struct token_name){ 0 };
+        st = opened_hash(&o, token);
+    }
+    *ret = o.name;
+    return st;
+}
+
 /* What the layers protected, as claims: of a JWT, or of a CWT under the same names. */
 static enum status accept_jwt(const struct verifier *v, struct claims_source *source, struct span text,
                               struct wall_time now, struct token **ret_token, struct why *why)
@@ -258,7 +313,7 @@ enum status token_verify(struct span token, const struct verifier *verifier, str
         return st;
     source.issuer = o.issuer;
     source.encrypted = o.encrypted;
-    memcpy(source.hash, o.hash, sizeof source.hash);
+    source.name = o.name;
     return form == TOKEN_FORM_COSE ? accept_cwt(verifier, &source, buf_span(&text), now, ret_token, why)
                                    : accept_jwt(verifier, &source, buf_span(&text), now, ret_token, why);
 }

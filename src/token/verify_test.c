@@ -1,5 +1,6 @@
 /* A token from its first byte to its last check: what is accepted, in which order it is refused (AF-63), and the
  * attacks of tokens.md section 7 on wrappers and keys. Those on claims are in claims_test.c. */
+#include "crypto/hash.h"
 #include "token/fixture_priv.h"
 
 #include <pthread.h>
@@ -612,6 +613,43 @@ static void one_verifier_serves_many_threads(void **state)
     }
 }
 
+/* The holder of a token signed by ES256 can give it the twin of its signature, and it verifies. It is known by the same
+ * hash, and its issuer's hash of it is one of its two names: or a revoked one would come back, and exi start over. */
+static void mt73_a_token_with_the_twin_of_its_signature_is_the_same_token(void **state)
+{
+    const struct fixture *f = *state;
+    const char *header = "{\"alg\":\"ES256\",\"kid\":\"as-p256\"}";
+
+    for (int i = 0; i < 10; i++) {
+        CLEANUP(buf_done)
+        struct buf text;
+        CLEANUP(buf_done)
+        struct buf other;
+        CLEANUP(jws_done)
+        struct jws jws = { 0 };
+        CLEANUP(token_unrefp)
+        struct token *a = NULL, *b = NULL;
+        uint8_t twin[SIG_ES256_LEN], hash[TOKEN_HASH_LEN];
+        buf_init(&text, ROOM);
+        buf_init(&other, ROOM);
+        fixture_sign_claims(header, NO_CHANGE, f->as_p256, &text);
+        assert_int_equal(jws_parse(buf_span(&text), &jws, NULL), ST_OK);
+        bool lesser = sig_es256_twin(jws.signature, twin);
+        put_bytes(&other, jws.signing_input);
+        put_u8(&other, '.');
+        base64url_encode(span_of(twin, sizeof twin), &other);
+        assert_int_equal(fixture_verify(f, buf_span(&text), &a, NULL), ST_OK);
+        assert_int_equal(fixture_verify(f, buf_span(&other), &b, NULL), ST_OK);
+        assert_memory_equal(a->hash, b->hash, TOKEN_HASH_LEN);
+        assert_true(a->has_twin && b->has_twin);
+        assert_memory_equal(a->twin, b->twin, TOKEN_HASH_LEN);
+        assert_int_equal(sha256(buf_span(&text), hash), ST_OK);
+        assert_memory_equal(lesser ? a->twin : a->hash, hash, TOKEN_HASH_LEN);
+        assert_int_equal(sha256(buf_span(&other), hash), ST_OK);
+        assert_memory_equal(lesser ? a->hash : a->twin, hash, TOKEN_HASH_LEN);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -638,6 +676,7 @@ int main(void)
         cmocka_unit_test(tk50_claims_that_are_not_one_json_object_are_refused),
         cmocka_unit_test(tk51_tokens_in_another_spelling_are_refused),
         cmocka_unit_test(any_changed_bit_is_refused),
+        cmocka_unit_test(mt73_a_token_with_the_twin_of_its_signature_is_the_same_token),
         cmocka_unit_test(tk63_a_truncated_mac_is_refused),
         cmocka_unit_test(tk68_every_wrong_mac_byte_gets_the_same_answer),
         cmocka_unit_test(mt36_what_is_no_token_is_malformed),

@@ -562,6 +562,32 @@ static void answer_challenge(struct conn_io *c, const struct holder *h)
     buf_done(&data);
 }
 
+/* Of a token signed by ES256 the issuer may list the other name (crypto/sign.h). */
+static void a_session_is_found_by_either_name_of_its_token(void **state) /* RFC 9770 13.6 */
+{
+    struct bench *b = bench_new(2);
+    struct holder h = holder_new(b, ALL);
+    struct conn_io *c = connect_holder(b, &h, (struct connect_wish){ .id = "c" });
+    struct token *token = describe(b, &h, ALL, h.key), *found;
+    uint8_t twin[TOKEN_HASH_LEN];
+    unsigned home = shard_home(&b->settings, b->count, SPAN("c"));
+
+    (void)state;
+    memset(twin, 0x55, sizeof twin);
+    token->has_twin = true;
+    memcpy(token->twin, twin, sizeof twin);
+    tell_all(b, h.hash, token);
+    expect_alive(c);
+    found = shard_find_token(b->shard[home], twin);
+    assert_ptr_equal(found, token);
+    token_unref(found);
+    tell_all(b, twin, NULL);
+    (void)expect_disconnect(c, MQTT_NOT_AUTHORIZED);
+    token_unref(token);
+    holder_done(&h);
+    bench_free(b);
+}
+
 /* Between the token and its proof: the news finds no session yet, and the proof finds the token revoked. */
 static void a_token_revoked_while_it_is_being_proved_is_refused(void **state)
 {
@@ -683,6 +709,7 @@ int main(void)
         cmocka_unit_test(a_message_in_flight_is_judged_by_the_grant_when_it_is_delivered),
         cmocka_unit_test(a_message_waiting_for_room_is_judged_again),
         cmocka_unit_test(a_subscription_under_way_is_lost_like_any_other),
+        cmocka_unit_test(a_session_is_found_by_either_name_of_its_token),
         cmocka_unit_test(a_token_revoked_while_it_is_being_proved_is_refused),
         cmocka_unit_test(a_token_changed_while_it_is_being_proved_is_refused_and_asked_about),
         cmocka_unit_test(a_revoked_token_does_not_come_back),
