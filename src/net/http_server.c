@@ -43,6 +43,7 @@ struct http_server {
     int64_t patience_ms;
     struct list waiting; /* struct http_later, not answered yet */
     unsigned waiting_count, waiting_max, waiting_per_address;
+    bool ending; /* the handler's world may be gone */
 };
 
 /* libmicrohttpd closes connections on which nothing moves; one on which a byte moves now and then it would keep for ever.
@@ -94,10 +95,9 @@ struct span http_request_query(const struct http_request *request, const char *n
     const char *value = NULL;
     size_t len = 0;
     if (MHD_lookup_connection_value_n(x->connection, MHD_GET_ARGUMENT_KIND, name, strlen(name), &value, &len) !=
-            MHD_YES ||
-        value == NULL)
+        MHD_YES)
         return SPAN_NONE;
-    return span_of(value, len);
+    return value != NULL ? span_of(value, len) : SPAN(""); /* "?name", without "=" */
 }
 
 void http_reply_header(struct http_reply *reply, const char *static_name, const char *value)
@@ -151,11 +151,19 @@ static void reply_done(struct http_reply *reply)
         free(reply->headers[i].value);
 }
 
+static enum MHD_Result send_code(struct MHD_Connection *connection, int code)
+{
+    struct http_reply reply = { .code = code };
+    return send_reply(connection, &reply);
+}
+
 static void later_start(struct http_later *later);
 
 static enum MHD_Result answer(struct http_server *server, struct MHD_Connection *connection, const char *url,
                               const char *method, struct gathering *gathering)
 {
+    if (server->ending)
+        return send_code(connection, MHD_HTTP_SERVICE_UNAVAILABLE);
     struct exchange exchange = { server, connection, gathering };
     struct http_request request = { .method = span_of_str(method),
                                     .path = span_of_str(url),
@@ -191,12 +199,6 @@ static bool announced_too_large(const struct http_server *server, struct MHD_Con
     const char *text = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
     char *end = NULL;
     return text != NULL && strtoull(text, &end, 10) > server->max_body + MAX_DISCARD;
-}
-
-static enum MHD_Result send_code(struct MHD_Connection *connection, int code)
-{
-    struct http_reply reply = { .code = code };
-    return send_reply(connection, &reply);
 }
 
 static void later_free(struct http_later *later)
@@ -642,6 +644,7 @@ enum status http_server_new(struct loop *loop, const struct http_server_settings
 /* libmicrohttpd must not be stopped while connections are suspended. */
 static void end_waiting(struct http_server *server)
 {
+    server->ending = true;
     LIST_EACH_SAFE (link, &server->waiting)
         later_give_up(CONTAINER_OF(link, struct http_later, link));
     for (int i = 0; i < LAST_RUNS; i++)

@@ -66,7 +66,8 @@ struct http_server;
 enum status http_server_new(struct loop *loop, const struct http_server_settings *settings,
                             http_handler_fn *handler, void *ctx, struct http_server **ret_server,
                             struct why *why) MUST_CHECK;
-/* Stops at once; connections are closed, after a try to write what was sent with http_later_send(). NULL is fine. */
+/* Stops at once; connections are closed, after a try to write what was sent with http_later_send(). The handler is not
+ * called any more. NULL is fine. */
 void http_server_free(struct http_server *server);
 size_t http_server_waiting(const struct http_server *server);
 uint16_t http_server_port(const struct http_server *server);

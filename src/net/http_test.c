@@ -288,16 +288,22 @@ static void a_server_that_never_answers_is_a_timeout(void **state)
     world_done(&w);
 }
 
-/* What a plain server says to these bytes, up to when it closes. */
-static void raw_exchange(struct world *w, const char *request, char *answer, size_t cap)
+static int raw_connect(const struct world *w)
 {
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    struct mono_time until = mono_plus_ms(now_read().mono, PATIENCE_MS);
-    size_t len = 0;
-    ssize_t n = -1;
     to.sin_port = htons(http_server_port(w->server));
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+/* What a plain server says to these bytes, up to when it closes. */
+static void raw_exchange(struct world *w, const char *request, char *answer, size_t cap)
+{
+    struct mono_time until = mono_plus_ms(now_read().mono, PATIENCE_MS);
+    size_t len = 0;
+    ssize_t n = -1;
+    int fd = raw_connect(w);
     assert_int_equal(send(fd, request, strlen(request), 0), strlen(request));
     while (n != 0 && len < cap - 1) {
         if (now_read().mono.ms > until.ms)
@@ -537,6 +543,22 @@ static void what_was_answered_before_the_server_ends_arrives(void **state)
     world_done(&w);
 }
 
+static void a_request_behind_one_that_waited_is_not_handled_at_the_end(void **state)
+{
+    static const char two[] = "GET /later HTTP/1.1\r\nHost: x\r\n\r\nGET /later HTTP/1.1\r\nHost: x\r\n\r\n";
+    struct world w;
+    (void)state;
+    world_init(&w, false);
+    int fd = raw_connect(&w);
+    assert_int_equal(send(fd, two, sizeof two - 1, 0), sizeof two - 1);
+    turns_until(&w, &w.later_count, 1);
+    send_later(&w, 0, "goodbye");
+    http_server_free(TAKE(w.server));
+    assert_int_equal(w.seen.requests, 1);
+    close(fd);
+    world_done(&w);
+}
+
 struct patient {
     struct timer timer;
     struct world *w;
@@ -605,6 +627,7 @@ int main(void)
         cmocka_unit_test(whoever_hangs_up_is_not_answered),
         cmocka_unit_test(so_many_wait_and_no_more),
         cmocka_unit_test(what_was_answered_before_the_server_ends_arrives),
+        cmocka_unit_test(a_request_behind_one_that_waited_is_not_handled_at_the_end),
         cmocka_unit_test(waiting_is_not_a_request_that_takes_too_long),
     };
     return cmocka_run_group_tests(tests, make_certs, drop_certs);
