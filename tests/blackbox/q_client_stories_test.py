@@ -306,6 +306,17 @@ def test_a_refresh_token_brings_the_next_token_for_the_same_key(site, machine, s
         site.server.admin('rs.set', rs_id=AUDIENCE, refresh=False)
 
 
+def test_a_refreshed_token_is_for_the_broker_that_was_named_before(site, machine):
+    """RFC 9201 3.2: a server that says rs_cnf once, and not again with the next token"""
+    m, answer = machine(), dict(GOOD, refresh_token='r', rs_cnf={'x5t#S256': 'A' * 43})
+    with FakeAs(lambda url: None, answer) as fake:
+        assert m.cli('token', 'get', *m.broker, *m.me, '--as', fake.url).returncode == 0
+        m.age(expires_in=-1, life=100)
+        del answer['rs_cnf']
+        done = m.pub('--as', fake.url)
+        assert done.returncode == UNTRUSTED and '(refresh)' in done.stderr, done.stderr
+
+
 # ---- where the proof is in the handshake ----
 
 def test_a_broker_that_forgot_the_token_is_told_it_again(as_server, make_broker, tmp_path):

@@ -208,6 +208,9 @@ def test_curl_reads_it_in_both_forms(site):
     assert code == 200 and headers['content-type'] == 'application/ace-trl+cbor'
     code, headers, body = curl(site.ca, '--user', user, site.url + '/trl?cursor=1')
     assert code == 400 and json.loads(body)['ace-trl-error'] == {'error-id': 1}
+    for query, error in (('?diff', 0), ('?diff=', 0), ('?diff=0&cursor', 0), ('?cursor', 1)):  # RFC 9770 5.3
+        code, headers, body = curl(site.ca, '--user', user, site.url + '/trl' + query)
+        assert code == 400 and json.loads(body)['ace-trl-error']['error-id'] == error, (query, body)
     code, headers, _ = curl(site.ca, site.url + '/trl')
     assert code == 401 and 'www-authenticate' in headers
     code, _, body = curl(site.ca, site.url + '/.well-known/oauth-authorization-server')
