@@ -121,10 +121,7 @@ static enum status take_code(void *ctx, const struct sql_row *row)
     struct enrollment e = borrow(row);
     struct span *texts[] = { &e.id, &e.client_id, &e.groups, &e.name, &e.default_audience };
 
-    for (size_t i = 0; i < COUNT_OF(texts); i++) {
-        *texts[i] = texts[i]->len > 0 ? arena_copy(take->arena, *texts[i]) : SPAN_NONE;
-    }
-    if (e.id.p == NULL || e.groups.p == NULL)
+    if (!arena_keep(take->arena, texts, COUNT_OF(texts)))
         return ST_NO_MEMORY;
     *take->code = e;
     take->found = true;

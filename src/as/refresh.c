@@ -45,15 +45,8 @@ static enum status take_row(void *ctx, const struct sql_row *row)
     struct span *texts[] = { &f.family, &f.hash,    &f.client_id, &f.rs_id,   &f.scope,
                              &f.cnf,    &f.cnf_kid, &f.cnf_x5t,   &f.pop_kid, &f.profile };
 
-    for (size_t i = 0; i < COUNT_OF(texts); i++) {
-        if (texts[i]->len == 0) {
-            *texts[i] = SPAN_NONE;
-            continue;
-        }
-        *texts[i] = arena_copy(r->arena, *texts[i]);
-        if (texts[i]->p == NULL)
-            return ST_NO_MEMORY;
-    }
+    if (!arena_keep(r->arena, texts, COUNT_OF(texts)))
+        return ST_NO_MEMORY;
     *r->refresh = f;
     r->rows++;
     return ST_OK;

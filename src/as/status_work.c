@@ -212,12 +212,10 @@ static enum status take_work(void *ctx, const struct sql_row *row)
     struct span *texts[] = { &w->job.client_id, &w->job.rs_id, &w->job.group, &w->job.jwk, &w->place.jti };
 
     w->id = sql_i64(row, 0);
-    for (size_t i = 0; i < COUNT_OF(texts); i++) {
-        struct span text = sql_bytes(row, i + 1);
-        *texts[i] = text.len > 0 ? arena_copy(&w->arena, text) : SPAN_NONE;
-        if (text.len > 0 && texts[i]->p == NULL)
-            return ST_NO_MEMORY;
-    }
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        *texts[i] = sql_bytes(row, i + 1);
+    if (!arena_keep(&w->arena, texts, COUNT_OF(texts)))
+        return ST_NO_MEMORY;
     w->job.revoke = sql_i64(row, 6) != 0;
     w->job.bound = (enum status_bound)sql_i64(row, 7);
     w->issued_until = sql_i64(row, 8);

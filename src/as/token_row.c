@@ -67,15 +67,8 @@ static enum status take_row(void *ctx, const struct sql_row *row)
                              &t.format,  &t.scope,   &t.cnf,       &t.pop_kid, &t.cnonce,
                              &t.cnf_kid, &t.cnf_x5t, &t.profile,   &t.family,  &t.trl_hash };
 
-    for (size_t i = 0; i < COUNT_OF(texts); i++) {
-        if (texts[i]->len == 0) {
-            *texts[i] = SPAN_NONE;
-            continue;
-        }
-        *texts[i] = arena_copy(r->arena, *texts[i]);
-        if (texts[i]->p == NULL)
-            return ST_NO_MEMORY;
-    }
+    if (!arena_keep(r->arena, texts, COUNT_OF(texts)))
+        return ST_NO_MEMORY;
     *r->row = t;
     r->rows++;
     return ST_OK;

@@ -62,3 +62,17 @@ struct span arena_copy(struct arena *a, struct span s)
     char *copy = arena_str(a, s);
     return copy == NULL ? SPAN_NONE : span_of(copy, s.len);
 }
+
+bool arena_keep(struct arena *a, struct span *const texts[], size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (texts[i]->len == 0) {
+            *texts[i] = SPAN_NONE;
+            continue;
+        }
+        *texts[i] = arena_copy(a, *texts[i]);
+        if (texts[i]->p == NULL)
+            return false;
+    }
+    return true;
+}

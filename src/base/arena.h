@@ -18,5 +18,7 @@ void arena_done(struct arena *a); /* frees everything; also right for CLEANUP */
 void *arena_alloc(struct arena *a, size_t len) MUST_CHECK;
 char *arena_str(struct arena *a, struct span s) MUST_CHECK; /* NUL-terminated copy */
 struct span arena_copy(struct arena *a, struct span s);     /* .p is NULL when refused */
+/* Every one of `texts` becomes its copy, an empty one SPAN_NONE. False when one is refused. */
+bool arena_keep(struct arena *a, struct span *const texts[], size_t count) MUST_CHECK;
 
 #endif
