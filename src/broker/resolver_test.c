@@ -16,9 +16,10 @@
 /* cmocka wants the three above first */
 #include <cmocka.h>
 
-#define PATIENCE_MS 20000
-#define ISSUER      "https://as.example"
-#define AUDIENCE    "broker.example"
+#include "net/test_wait.h"
+
+#define ISSUER   "https://as.example"
+#define AUDIENCE "broker.example"
 
 static struct test_cert_files files;
 static char secret_file[128], jwks_file[128];
@@ -174,16 +175,6 @@ static void world_done(struct world *w)
     token_unref(w->token);
 }
 
-#define WAIT_FOR(w, cond)                                                     \
-    do {                                                                      \
-        struct mono_time until_ = mono_plus_ms(now_read().mono, PATIENCE_MS); \
-        while (!(cond)) {                                                     \
-            if (now_read().mono.ms > until_.ms)                               \
-                fail_msg("waited in vain for: %s", #cond);                    \
-            loop_turn((w)->loop);                                             \
-        }                                                                     \
-    } while (0)
-
 /* -- signing keys --- */
 
 static void keys_are_fetched_at_the_start_and_published(void **state)
@@ -193,7 +184,7 @@ static void keys_are_fetched_at_the_start_and_published(void **state)
     world_init(&w);
     world_start(&w);
     resolver_start(w.resolver);
-    WAIT_FOR(&w, w.published == 1);
+    WAIT_FOR(w.loop, w.published == 1);
     assert_int_equal(w.jwks_asked, 1);
     world_done(&w);
 }
@@ -207,13 +198,13 @@ static void all_who_miss_a_key_share_one_fetch_and_the_next_has_to_wait(void **s
     for (int i = 0; i < 5; i++)
         resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w);
     assert_int_equal(w.answers, 0);
-    WAIT_FOR(&w, w.answers == 5);
+    WAIT_FOR(w.loop, w.answers == 5);
     assert_int_equal(w.st, ST_OK);
     assert_int_equal(w.jwks_asked, 1);
     assert_int_equal(w.published, 1);
     resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w); /* within jwks_min_interval */
     assert_int_equal(w.answers, 5);
-    WAIT_FOR(&w, w.answers == 6);
+    WAIT_FOR(w.loop, w.answers == 6);
     assert_int_equal(w.st, ST_OK);
     assert_int_equal(w.jwks_asked, 1);
     world_done(&w);
@@ -227,9 +218,9 @@ static void a_key_made_after_the_fetch_at_the_start_is_asked_for_at_once(void **
     world_init(&w);
     world_start(&w);
     resolver_start(w.resolver);
-    WAIT_FOR(&w, w.published == 1);
+    WAIT_FOR(w.loop, w.published == 1);
     resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w);
-    WAIT_FOR(&w, w.answers == 1);
+    WAIT_FOR(w.loop, w.answers == 1);
     assert_int_equal(w.st, ST_OK);
     assert_int_equal(w.jwks_asked, 2);
     world_done(&w);
@@ -243,7 +234,7 @@ static void keys_that_cannot_be_fetched_leave_the_door_closed(void **state)
     w.code = 500;
     world_start(&w);
     resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w);
-    WAIT_FOR(&w, w.answers == 1);
+    WAIT_FOR(w.loop, w.answers == 1);
     assert_int_equal(w.st, ST_UNREACHABLE);
     assert_int_equal(w.published, 0);
     world_done(&w);
@@ -257,7 +248,7 @@ static void keys_from_somebody_else_are_not_taken(void **state) /* MT-3 */
     w.as.ca = files.stranger_ca;
     world_start(&w);
     resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w);
-    WAIT_FOR(&w, w.answers == 1);
+    WAIT_FOR(w.loop, w.answers == 1);
     assert_int_equal(w.st, ST_UNREACHABLE);
     assert_int_equal(w.jwks_asked, 0);
     world_done(&w);
@@ -271,7 +262,7 @@ static void what_is_no_key_set_is_not_taken(void **state) /* RFC 7517 5 */
     (void)snprintf(w.jwks, sizeof w.jwks, "{\"keys\":\"none\"}");
     world_start(&w);
     resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w);
-    WAIT_FOR(&w, w.answers == 1);
+    WAIT_FOR(w.loop, w.answers == 1);
     assert_int_equal(w.st, ST_UNREACHABLE);
     assert_int_equal(w.published, 0);
     world_done(&w);
@@ -285,10 +276,10 @@ static void a_reload_keeps_fetched_keys_and_reads_files_again(void **state)
     world_init(&w);
     world_start(&w);
     resolver_start(w.resolver);
-    WAIT_FOR(&w, w.published == 1);
+    WAIT_FOR(w.loop, w.published == 1);
     assert_int_equal(resolver_reload(w.resolver, &why), ST_OK);
     assert_int_equal(w.published, 2);
-    WAIT_FOR(&w, w.published == 3); /* and are fetched again */
+    WAIT_FOR(w.loop, w.published == 3); /* and are fetched again */
     assert_int_equal(w.jwks_asked, 2);
     w.as.jwks_uri = NULL;
     w.as.jwks_file = jwks_file; /* which does not exist */
@@ -306,18 +297,18 @@ static void keys_are_fetched_again_only_if_they_changed(void **state) /* RFC 911
     w.etag = "\"v1\"";
     world_start(&w);
     resolver_start(w.resolver);
-    WAIT_FOR(&w, w.published == 1);
+    WAIT_FOR(w.loop, w.published == 1);
     assert_string_equal(w.if_none_match, "");
     resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w);
-    WAIT_FOR(&w, w.answers == 1);
+    WAIT_FOR(w.loop, w.answers == 1);
     assert_int_equal(w.st, ST_OK); /* as fresh as can be */
     assert_string_equal(w.if_none_match, "\"v1\"");
     assert_int_equal(w.jwks_asked, 2);
     assert_int_equal(w.published, 1);
     w.etag = "\"v2\"";
     resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w);
-    WAIT_FOR(&w, w.published == 2);
-    WAIT_FOR(&w, w.answers == 2);
+    WAIT_FOR(w.loop, w.published == 2);
+    WAIT_FOR(w.loop, w.answers == 2);
     world_done(&w);
 }
 
@@ -333,9 +324,9 @@ static void a_server_may_ask_for_its_keys_to_be_fetched_sooner(void **state) /* 
         w.cache_control = soon[i];
         world_start(&w);
         resolver_start(w.resolver);
-        WAIT_FOR(&w, w.published == 1);
+        WAIT_FOR(w.loop, w.published == 1);
         struct mono_time first = now_read().mono;
-        WAIT_FOR(&w, w.published == 2);
+        WAIT_FOR(w.loop, w.published == 2);
         assert_true(now_read().mono.ms - first.ms > 800);
         world_done(&w);
     }
@@ -361,14 +352,14 @@ static void only_pinned_keys_are_taken(void **state) /* RFC 7638, TK-44 */
     (void)snprintf(w.jwks, sizeof w.jwks, "{\"keys\":[%s]}", one);
     world_start(&w);
     resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w);
-    WAIT_FOR(&w, w.answers == 1);
+    WAIT_FOR(w.loop, w.answers == 1);
     assert_int_equal(w.st, ST_UNREACHABLE);
     assert_string_equal(w.why.clause, "jwks_pins");
     assert_int_equal(w.published, 0);
     w.config.jwks_min_interval_ms = 0;
     (void)snprintf(w.jwks, sizeof w.jwks, "{\"keys\":[%s,%s]}", one, two);
     resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w);
-    WAIT_FOR(&w, w.published == 1);
+    WAIT_FOR(w.loop, w.published == 1);
     assert_int_equal(w.keys, 1);
     world_done(&w);
 }
@@ -383,7 +374,7 @@ static void a_server_with_another_key_than_the_pinned_one_is_not_asked(void **st
     world_start(&w);
     resolver_ask(w.resolver, RESOLVE_KEYS, SPAN("a.b.c"), on_answer, &w);
     resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
-    WAIT_FOR(&w, w.answers == 2);
+    WAIT_FOR(w.loop, w.answers == 2);
     assert_int_equal(w.st, ST_UNREACHABLE);
     assert_int_equal(w.jwks_asked + w.introspections, 0);
     world_done(&w);
@@ -401,12 +392,12 @@ static void an_issuer_may_call_us_by_a_name_of_its_own(void **state) /* AF-63 */
     w.as.audiences = (struct config_strings){ names, 1 };
     world_start(&w);
     resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
-    WAIT_FOR(&w, w.answers == 1);
+    WAIT_FOR(w.loop, w.answers == 1);
     assert_int_equal(w.st, ST_BAD_TOKEN); /* the common name is not that one's */
     char *at = strstr(w.introspection, AUDIENCE);
     memcpy(at, name, strlen(AUDIENCE));
     resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
-    WAIT_FOR(&w, w.answers == 2);
+    WAIT_FOR(w.loop, w.answers == 2);
     assert_int_equal(w.st, ST_OK);
     world_done(&w);
 }
@@ -438,7 +429,7 @@ static void answers_that_are_wrong_in_any_way_are_no_token(void **state) /* TK-6
         int before = w.answers;
         (void)snprintf(w.introspection, sizeof w.introspection, "%s", bad[i]);
         resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
-        WAIT_FOR(&w, w.answers == before + 1);
+        WAIT_FOR(w.loop, w.answers == before + 1);
         assert_int_not_equal(w.st, ST_OK);
         assert_null(w.token);
     }
@@ -453,7 +444,7 @@ static void an_answer_without_end_is_cut_off(void **state) /* TK-65 */
     w.huge = true;
     world_start(&w);
     resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
-    WAIT_FOR(&w, w.answers == 1);
+    WAIT_FOR(w.loop, w.answers == 1);
     assert_int_equal(w.st, ST_UNREACHABLE);
     world_done(&w);
 }
@@ -467,7 +458,7 @@ static void an_answer_that_does_not_come_is_waited_for_only_so_long(void **state
     w.silent = true;
     world_start(&w);
     resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
-    WAIT_FOR(&w, w.answers == 1);
+    WAIT_FOR(w.loop, w.answers == 1);
     assert_int_equal(w.st, ST_UNREACHABLE);
     world_done(&w);
 }
@@ -480,7 +471,7 @@ static void a_reference_is_looked_up_with_our_credentials(void **state) /* RFC 7
     world_start(&w);
     resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("ref+token/1="), on_answer, &w);
     assert_int_equal(w.answers, 0); /* never inside the call */
-    WAIT_FOR(&w, w.answers == 1);
+    WAIT_FOR(w.loop, w.answers == 1);
     assert_int_equal(w.st, ST_OK);
     assert_non_null(w.token);
     assert_true(w.token->by_introspection);
@@ -498,7 +489,7 @@ static void a_cwt_is_asked_about_as_text(void **state) /* AF-80 */
     world_init(&w);
     world_start(&w);
     resolver_ask(w.resolver, RESOLVE_INTROSPECT, span_of("\xd8\x3d\xd2\x84\x43\xa1", 6), on_answer, &w);
-    WAIT_FOR(&w, w.answers == 1);
+    WAIT_FOR(w.loop, w.answers == 1);
     assert_string_equal(w.introspection_body, "token=2D3ShEOh");
     world_done(&w);
 }
@@ -511,7 +502,7 @@ static void an_inactive_token_is_refused(void **state) /* AF-83 */
     (void)snprintf(w.introspection, sizeof w.introspection, "{\"active\":false}");
     world_start(&w);
     resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("gone"), on_answer, &w);
-    WAIT_FOR(&w, w.answers == 1);
+    WAIT_FOR(w.loop, w.answers == 1);
     assert_int_equal(w.st, ST_BAD_TOKEN);
     assert_null(w.token);
     world_done(&w);
@@ -528,18 +519,18 @@ static void no_usable_answer_is_no_token(void **state) /* MT-66 */
         int before = w.answers;
         w.code = codes[i];
         resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
-        WAIT_FOR(&w, w.answers == before + 1);
+        WAIT_FOR(w.loop, w.answers == before + 1);
         assert_int_equal(w.st, ST_UNREACHABLE);
         assert_null(w.token);
     }
     w.code = 200;
     (void)snprintf(w.introspection, sizeof w.introspection, "<html>");
     resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
-    WAIT_FOR(&w, w.answers == (int)COUNT_OF(codes) + 1);
+    WAIT_FOR(w.loop, w.answers == (int)COUNT_OF(codes) + 1);
     assert_int_not_equal(w.st, ST_OK);
     http_server_free(TAKE(w.server)); /* nobody there at all */
     resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
-    WAIT_FOR(&w, w.answers == (int)COUNT_OF(codes) + 2);
+    WAIT_FOR(w.loop, w.answers == (int)COUNT_OF(codes) + 2);
     assert_int_equal(w.st, ST_UNREACHABLE);
     world_done(&w);
 }
@@ -552,7 +543,7 @@ static void too_many_waiting_are_refused_and_the_others_served(void **state)
     world_start(&w);
     for (int i = 0; i < 8; i++) /* two asked, three waiting */
         resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
-    WAIT_FOR(&w, w.answers == 8);
+    WAIT_FOR(w.loop, w.answers == 8);
     assert_int_equal(w.refused, 3);
     assert_int_equal(w.introspections, 5);
     world_done(&w);

@@ -13,9 +13,10 @@
 /* cmocka wants those above first */
 #include <cmocka.h>
 
-#define PATIENCE_MS 20000
-#define ONE         "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB"
-#define TWO         "AQICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC"
+#include "net/test_wait.h"
+
+#define ONE "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB"
+#define TWO "AQICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC"
 
 static struct test_cert_files files;
 
@@ -161,16 +162,6 @@ static void world_done(struct world *w)
     loop_free(w->loop);
 }
 
-#define WAIT_FOR(w, cond)                                                     \
-    do {                                                                      \
-        struct mono_time until_ = mono_plus_ms(now_read().mono, PATIENCE_MS); \
-        while (!(cond)) {                                                     \
-            if (now_read().mono.ms > until_.ms)                               \
-                fail_msg("waited in vain for: %s", #cond);                    \
-            loop_turn((w)->loop);                                             \
-        }                                                                     \
-    } while (0)
-
 static void turn_for(struct world *w, int64_t ms)
 {
     struct mono_time until = mono_plus_ms(now_read().mono, ms);
@@ -187,7 +178,7 @@ static void the_whole_list_comes_first_and_then_what_is_new_at_once(void **state
     world_init(&w);
     w.full = "{\"full_set\":[\"" ONE "\"],\"cursor\":41}";
     world_start(&w);
-    WAIT_FOR(&w, w.later != NULL);
+    WAIT_FOR(w.loop, w.later != NULL);
     assert_int_equal(w.news, 1);
     assert_true(w.last_full);
     assert_int_equal(w.last, 1);
@@ -197,14 +188,14 @@ static void the_whole_list_comes_first_and_then_what_is_new_at_once(void **state
     assert_string_equal(w.authorization, "Basic YnJva2VyOnNlY3JldA==");
     struct mono_time pushed = now_read().mono;
     push(&w, 200, "{\"diff_set\":[[[],[\"" TWO "\"]]],\"cursor\":42,\"more\":false,\"changed\":[\"" ONE "\"]}");
-    WAIT_FOR(&w, w.news == 2);
+    WAIT_FOR(w.loop, w.news == 2);
     assert_true(now_read().mono.ms - pushed.ms < 1000);
     assert_int_equal(w.last, 2);
     assert_int_equal(w.changed, 1);
-    WAIT_FOR(&w, w.later != NULL);
+    WAIT_FOR(w.loop, w.later != NULL);
     assert_string_equal(w.query, "42");
     push(&w, 200, "{\"diff_set\":[[[\"" TWO "\"],[]]],\"cursor\":43,\"more\":false}");
-    WAIT_FOR(&w, w.removed == 1);
+    WAIT_FOR(w.loop, w.removed == 1);
     assert_int_equal(w.fulls, 1);
     world_done(&w);
 }
@@ -215,9 +206,9 @@ static void more_than_fits_is_fetched_at_once(void **state) /* RFC 9770 9.2 */
     (void)state;
     world_init(&w);
     world_start(&w);
-    WAIT_FOR(&w, w.later != NULL);
+    WAIT_FOR(w.loop, w.later != NULL);
     push(&w, 200, "{\"diff_set\":[[[],[\"" ONE "\"]]],\"cursor\":5,\"more\":true}");
-    WAIT_FOR(&w, w.later != NULL);
+    WAIT_FOR(w.loop, w.later != NULL);
     assert_string_equal(w.query, "5");
     assert_int_equal(w.diffs, 2);
     world_done(&w);
@@ -233,14 +224,14 @@ static void a_list_without_history_is_followed_by_its_etag(void **state) /* RFC 
     w.etag = "\"v1\"";
     w.settings.poll_ms = PATIENCE_MS; /* for servers that hold nothing; this one does */
     world_start(&w);
-    WAIT_FOR(&w, w.later != NULL);
+    WAIT_FOR(w.loop, w.later != NULL);
     assert_string_equal(w.if_none_match, "\"v1\"");
     assert_string_equal(w.prefer, "wait=30");
     struct mono_time pushed = now_read().mono;
     push(&w, 200, "{\"full_set\":[\"" ONE "\"],\"cursor\":0}");
-    WAIT_FOR(&w, w.news == 2);
+    WAIT_FOR(w.loop, w.news == 2);
     assert_int_equal(w.last, 1);
-    WAIT_FOR(&w, w.later != NULL);
+    WAIT_FOR(w.loop, w.later != NULL);
     assert_true(now_read().mono.ms - pushed.ms < 1500); /* what comes right behind is heard in time too */
     assert_string_equal(w.query, "0");
     world_done(&w);
@@ -252,14 +243,14 @@ static void where_the_place_is_lost_the_whole_list_is_read_again(void **state) /
     (void)state;
     world_init(&w);
     world_start(&w);
-    WAIT_FOR(&w, w.later != NULL);
+    WAIT_FOR(w.loop, w.later != NULL);
     push(&w, 200, "{\"diff_set\":[],\"cursor\":null,\"more\":true}");
-    WAIT_FOR(&w, w.fulls == 2);
-    WAIT_FOR(&w, w.later != NULL);
+    WAIT_FOR(w.loop, w.fulls == 2);
+    WAIT_FOR(w.loop, w.later != NULL);
     push(&w, 400,
          "{\"ace-trl-error\":{\"error-id\":2}}"); /* a cursor it never gave: a server restored from a copy */
-    WAIT_FOR(&w, w.fulls == 3);
-    WAIT_FOR(&w, w.later != NULL);
+    WAIT_FOR(w.loop, w.fulls == 3);
+    WAIT_FOR(w.loop, w.later != NULL);
     world_done(&w);
 }
 
@@ -282,7 +273,7 @@ static void no_server_makes_us_ask_without_end(void **state)
         w.full = servers[i].full;
         w.diff = servers[i].diff;
         world_start(&w);
-        WAIT_FOR(&w, w.fulls + w.diffs >= 3);
+        WAIT_FOR(w.loop, w.fulls + w.diffs >= 3);
         turn_for(&w, 400);
         assert_in_range(w.fulls + w.diffs, 3, 25);
         assert_int_equal(w.lost, 0);
@@ -298,11 +289,11 @@ static void a_server_that_can_hold_no_more_is_asked_now_and_then(void **state)
     world_init(&w);
     w.crowded = true;
     world_start(&w);
-    WAIT_FOR(&w, w.diffs >= 4);
+    WAIT_FOR(w.loop, w.diffs >= 4);
     assert_int_equal(w.reached, 1);
     assert_int_equal(w.lost, 0);
     w.diff = "{\"diff_set\":[[[],[\"" ONE "\"]]],\"cursor\":2,\"more\":false}";
-    WAIT_FOR(&w, w.revoked >= 1);
+    WAIT_FOR(w.loop, w.revoked >= 1);
     assert_int_equal(w.lost, 0);
     world_done(&w);
 }
@@ -315,20 +306,20 @@ static void a_server_that_goes_away_is_found_again(void **state)
     (void)state;
     world_init(&w);
     world_start(&w);
-    WAIT_FOR(&w, w.later != NULL);
+    WAIT_FOR(w.loop, w.later != NULL);
     http_server_free(w.server);
     w.server = NULL;
-    WAIT_FOR(&w, w.lost == 1);
+    WAIT_FOR(w.loop, w.lost == 1);
     int asked = w.diffs;
     serve_again(&w);
-    WAIT_FOR(&w, w.diffs > asked); /* from where it was: nothing is missed */
+    WAIT_FOR(w.loop, w.diffs > asked); /* from where it was: nothing is missed */
     assert_string_equal(w.query, "1");
     assert_string_equal(w.prefer, ""); /* at once: that it is there again is news */
-    WAIT_FOR(&w, w.reached == 2);
-    WAIT_FOR(&w, w.later != NULL);
+    WAIT_FOR(w.loop, w.reached == 2);
+    WAIT_FOR(w.loop, w.later != NULL);
     assert_string_equal(w.prefer, "wait=30");
     push(&w, 200, "{\"diff_set\":[[[],[\"" ONE "\"]]],\"cursor\":2,\"more\":false}");
-    WAIT_FOR(&w, w.revoked == 1);
+    WAIT_FOR(w.loop, w.revoked == 1);
     assert_int_equal(w.reached, 2);
     assert_int_equal(w.lost, 1);
     world_done(&w);
@@ -348,14 +339,14 @@ static void bad_answers_change_nothing_and_are_asked_for_less_and_less(void **st
         w.code = bad[i].code;
         w.full = bad[i].body;
         world_start(&w);
-        WAIT_FOR(&w, w.fulls >= 2);
+        WAIT_FOR(w.loop, w.fulls >= 2);
         turn_for(&w, 400);
         assert_in_range(w.fulls, 2, 8); /* 40, 80, 160, 320 ms, or half of that */
         assert_int_equal(w.news, 0);
         assert_int_equal(w.reached, 0);
         w.code = 200;
         w.full = "{\"full_set\":[],\"cursor\":1}";
-        WAIT_FOR(&w, w.reached == 1);
+        WAIT_FOR(w.loop, w.reached == 1);
         world_done(&w);
     }
 }
@@ -385,7 +376,7 @@ static void a_list_beyond_the_limit_is_not_read(void **state)
     world_init(&w);
     w.full = huge;
     world_start(&w);
-    WAIT_FOR(&w, w.fulls >= 1);
+    WAIT_FOR(w.loop, w.fulls >= 1);
     turn_for(&w, 100);
     assert_int_equal(w.news, 0);
     world_done(&w);

@@ -21,10 +21,11 @@
 /* cmocka wants those above first */
 #include <cmocka.h>
 
-#define WORKERS     3
-#define PATIENCE_MS 20000
-#define ISSUER      "https://as.example"
-#define AUDIENCE    "broker.example"
+#include "net/test_wait.h"
+
+#define WORKERS  3
+#define ISSUER   "https://as.example"
+#define AUDIENCE "broker.example"
 
 static struct test_cert_files files;
 static char secret_file[128];
@@ -152,16 +153,6 @@ static void world_done(struct world *w)
     buf_done(&w->full);
 }
 
-#define WAIT_FOR(w, cond)                                                     \
-    do {                                                                      \
-        struct mono_time until_ = mono_plus_ms(now_read().mono, PATIENCE_MS); \
-        while (!(cond)) {                                                     \
-            if (now_read().mono.ms > until_.ms)                               \
-                fail_msg("waited in vain for: %s", #cond);                    \
-            loop_turn((w)->loop);                                             \
-        }                                                                     \
-    } while (0)
-
 /* Hash number n: n in every byte. */
 static const uint8_t *hash_of(uint8_t n)
 {
@@ -214,15 +205,15 @@ static void what_the_list_says_is_in_the_store_at_once(void **state) /* RFC 9770
     put_hash(&w.full, 2);
     put_str(&w.full, "]}");
     start_broker(&w);
-    WAIT_FOR(&w, w.later != NULL);
+    WAIT_FOR(w.loop, w.later != NULL);
     assert_true(token_store_is_revoked(w.store, hash_of(1)));
     assert_false(token_store_is_revoked(w.store, hash_of(2)));
     assert_true(is_changed(&w, hash_of(2)));
     push(&w, "{\"diff_set\":[[[],[%]]],\"cursor\":2,\"more\":false,\"changed\":[%,%]}",
          (const uint8_t[]){ 3, 4, 5 });
-    WAIT_FOR(&w, token_store_is_revoked(w.store, hash_of(3)));
-    WAIT_FOR(&w, is_changed(&w, hash_of(5)));
-    WAIT_FOR(&w, w.later != NULL);
+    WAIT_FOR(w.loop, token_store_is_revoked(w.store, hash_of(3)));
+    WAIT_FOR(w.loop, is_changed(&w, hash_of(5)));
+    WAIT_FOR(w.loop, w.later != NULL);
     assert_int_equal(w.introspections, 0); /* no session rests on any of them */
     world_done(&w);
 }
@@ -235,11 +226,11 @@ static void what_left_the_list_stays_revoked_for_a_while(void **state) /* RFC 97
     (void)state;
     world_init(&w);
     start_broker(&w);
-    WAIT_FOR(&w, w.later != NULL);
+    WAIT_FOR(w.loop, w.later != NULL);
     push(&w, "{\"diff_set\":[[[],[%,%]]],\"cursor\":2,\"more\":false}", (const uint8_t[]){ 1, 2 });
-    WAIT_FOR(&w, w.later != NULL);
+    WAIT_FOR(w.loop, w.later != NULL);
     push(&w, "{\"diff_set\":[[[%,%],[]]],\"cursor\":3,\"more\":false}", (const uint8_t[]){ 1, 9 });
-    WAIT_FOR(&w, w.later != NULL);
+    WAIT_FOR(w.loop, w.later != NULL);
     now = loop_now(w.loop);
     now.wall.s += 1800;
     token_store_purge(w.store, now);
@@ -292,13 +283,13 @@ static void an_issuer_that_is_not_heard_is_suspended_until_it_is(void **state) /
     w.config.revocation_wait_s = 1; /* asked again, and so heard, in time */
     start_broker(&w);
     token = some_token(&w);
-    WAIT_FOR(&w, w.later != NULL);
+    WAIT_FOR(w.loop, w.later != NULL);
     assert_true(is_accepted(&w, token));
     http_server_free(w.server);
     w.server = NULL;
-    WAIT_FOR(&w, !is_accepted(&w, token));
+    WAIT_FOR(w.loop, !is_accepted(&w, token));
     serve_again(&w);
-    WAIT_FOR(&w, is_accepted(&w, token));
+    WAIT_FOR(w.loop, is_accepted(&w, token));
     world_done(&w);
 }
 
@@ -309,7 +300,7 @@ static void a_broker_may_stop_in_the_middle_of_it(void **state)
         uint8_t numbers[40];
         world_init(&w);
         start_broker(&w);
-        WAIT_FOR(&w, w.later != NULL);
+        WAIT_FOR(w.loop, w.later != NULL);
         for (unsigned i = 0; i < sizeof numbers; i++)
             numbers[i] = (uint8_t)(i + 1);
         push(&w,
@@ -317,7 +308,7 @@ static void a_broker_may_stop_in_the_middle_of_it(void **state)
              ",%,%,%,%,%,"
              "%,%,%,%,%,%,%,%,%,%,%,%,%,%,%]}",
              numbers);
-        WAIT_FOR(&w, is_changed(&w, hash_of(40)));
+        WAIT_FOR(w.loop, is_changed(&w, hash_of(40)));
         for (int i = 0; i < turns; i++)
             loop_turn(w.loop);
         world_done(&w);

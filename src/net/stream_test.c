@@ -16,8 +16,9 @@
 /* cmocka wants the three above first */
 #include <cmocka.h>
 
-#define PATIENCE_MS 20000
-#define BUF_MAX     (64u * 1024 * 1024)
+#include "net/test_wait.h"
+
+#define BUF_MAX (64u * 1024 * 1024)
 
 static struct test_certs certs;
 
@@ -129,17 +130,6 @@ static void connect_ends(struct world *w)
     assert_int_equal(stream_new(w->loop, fds[0], &w->a_settings, &events, &w->a, &w->a.stream, NULL), ST_OK);
     assert_int_equal(stream_new(w->loop, fds[1], &w->b_settings, &events, &w->b, &w->b.stream, NULL), ST_OK);
 }
-
-/* Turns the loop until the condition holds; a test that waits in vain fails. */
-#define WAIT_FOR(loop, cond)                                                  \
-    do {                                                                      \
-        struct mono_time until_ = mono_plus_ms(now_read().mono, PATIENCE_MS); \
-        while (!(cond)) {                                                     \
-            if (now_read().mono.ms > until_.ms)                               \
-                fail_msg("waited in vain for: %s", #cond);                    \
-            loop_turn(loop);                                                  \
-        }                                                                     \
-    } while (0)
 
 static void fill(uint8_t *p, size_t len)
 {
