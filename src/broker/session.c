@@ -28,10 +28,35 @@ static void on_expiry(struct timer *timer, struct now now)
     session_end(s);
 }
 
+/* At once, if there is one. */
+static void publish_will(struct session *s)
+{
+    CLEANUP(message_unrefp)
+    struct message *m = NULL;
+    struct message_parts parts;
+
+    timer_stop(&s->shard->timers, &s->will_timer);
+    if (s->will == NULL)
+        return;
+    parts = will_parts(s->will, s->number, s->shard->now);
+    if (parts.retain)
+        retained_bound(s, &parts);
+    if (message_new(&parts, &m) == ST_OK) {
+        log_event(s->shard->log, LOG_INFO, "will_published", F_SPAN("client_id", session_client_id(s)),
+                  F_SPAN("topic", message_topic(m)));
+        STATS_INC(&s->shard->stats, wills_published);
+        route_publish(s->shard, m);
+    } else {
+        STATS_INC(&s->shard->stats, dropped_no_memory);
+    }
+    will_free(s->will);
+    s->will = NULL;
+}
+
 static void on_will_delay(struct timer *timer, struct now now)
 {
     (void)now;
-    session_publish_will(CONTAINER_OF(timer, struct session, will_timer));
+    publish_will(CONTAINER_OF(timer, struct session, will_timer));
 }
 
 static void on_grant_end(struct timer *timer, struct now now)
@@ -81,7 +106,7 @@ void session_end(struct session *s)
 
     ASSERT(s->conn == NULL);
     ASSERT(!s->match.active);
-    session_publish_will(s);
+    publish_will(s);
     LIST_EACH_SAFE (it, &s->subscriptions)
         subscription_free(CONTAINER_OF(it, struct subscription, link));
     subscribe_forget_session(s);
@@ -196,30 +221,6 @@ enum status session_renew_grant(struct session *s, struct grant *grant, uint32_t
     return ST_OK;
 }
 
-void session_publish_will(struct session *s)
-{
-    CLEANUP(message_unrefp)
-    struct message *m = NULL;
-    struct message_parts parts;
-
-    timer_stop(&s->shard->timers, &s->will_timer);
-    if (s->will == NULL)
-        return;
-    parts = will_parts(s->will, s->number, s->shard->now);
-    if (parts.retain)
-        retained_bound(s, &parts);
-    if (message_new(&parts, &m) == ST_OK) {
-        log_event(s->shard->log, LOG_INFO, "will_published", F_SPAN("client_id", session_client_id(s)),
-                  F_SPAN("topic", message_topic(m)));
-        STATS_INC(&s->shard->stats, wills_published);
-        route_publish(s->shard, m);
-    } else {
-        STATS_INC(&s->shard->stats, dropped_no_memory);
-    }
-    will_free(s->will);
-    s->will = NULL;
-}
-
 void session_detach(struct session *s, bool with_will)
 {
     struct shard *shard = s->shard;
@@ -236,7 +237,7 @@ void session_detach(struct session *s, bool with_will)
         return;
     }
     if (s->will != NULL && will_delay_s(s->will) == 0)
-        session_publish_will(s);
+        publish_will(s);
     else if (s->will != NULL && will_delay_s(s->will) < s->expiry_s)
         timer_start(&shard->timers, &s->will_timer,
                     mono_plus_ms(shard->now.mono, (int64_t)will_delay_s(s->will) * MS_PER_S));

@@ -96,8 +96,6 @@ void session_detach(struct session *s, bool with_will);
 /* A connection is there again: expiry and delayed Will are called off. */
 void session_attach(struct session *s, struct conn *conn);
 
-void session_publish_will(struct session *s); /* at once, if there is one */
-
 /* ---- subscriptions (subscription.c) ---- */
 
 struct subscription *subscription_find(const struct session *s, struct topic_filter filter);

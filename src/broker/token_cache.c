@@ -71,6 +71,14 @@ static void set_end(const struct token_store *store, struct cached *c, struct no
         c->until_ms = now.mono.ms + (int64_t)store->limits.introspection_s * MS_PER_S;
 }
 
+static void cache_forget(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN])
+{
+    struct cached *c = find(store, hash);
+
+    if (c != NULL)
+        cached_drop(store, c);
+}
+
 void token_store_remember(struct token_store *store, const struct token *token, struct now now)
 {
     size_t bytes = weigh(token);
@@ -84,9 +92,7 @@ void token_store_remember(struct token_store *store, const struct token *token, 
         store_unlock(store);
         return;
     }
-    c = find(store, token->hash);
-    if (c != NULL)
-        cached_drop(store, c);
+    cache_forget(store, token->hash);
     while (store->cached.count >= store->limits.max_cached ||
            store->cached_bytes + bytes > store->limits.max_cached_bytes)
         cached_drop(store, CONTAINER_OF(store->cache_order.next, struct cached, link));
@@ -100,21 +106,6 @@ void token_store_remember(struct token_store *store, const struct token *token, 
         list_append(&store->cache_order, &c->link);
         store->cached_bytes += bytes;
     }
-    store_unlock(store);
-}
-
-void cache_forget(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN])
-{
-    struct cached *c = find(store, hash);
-
-    if (c != NULL)
-        cached_drop(store, c);
-}
-
-void token_store_forget(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN])
-{
-    store_lock(store);
-    cache_forget(store, hash);
     store_unlock(store);
 }
 

@@ -110,9 +110,7 @@ void token_store_used(struct token_store *store, const struct token *token, stru
 struct token *token_store_lookup(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN], struct now now);
 /* Until its end, or for introspection_s. Best effort. */
 void token_store_remember(struct token_store *store, const struct token *token, struct now now);
-void token_store_forget(struct token_store *store,
-                        const uint8_t hash[TOKEN_HASH_LEN]); /* news of it: ask again */
-void token_store_forget_all(struct token_store *store);      /* keys or settings changed */
+void token_store_forget_all(struct token_store *store); /* keys or settings changed */
 
 /* ---- cnonce ---- */
 

@@ -136,7 +136,6 @@ bool kept_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], s
 
 /* token_cache.c */
 void cache_purge(struct token_store *store, struct now now);
-void cache_forget(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN]);
 void cache_done(struct token_store *store);
 bool token_is_revoked(const struct token_store *store, const struct token *token);
 bool token_is_stale(const struct token_store *store, const struct token *token);
