@@ -13,7 +13,6 @@ struct token_journal {
     struct sql *sql;
     struct token_store *store;
     struct token_change *pending; /* taken from the store, not committed yet; oldest first */
-    struct token_change **end;
 };
 
 /* WITHOUT ROWID: the key is the row. */
@@ -65,11 +64,19 @@ static enum status read_all(struct token_journal *journal, struct now now, struc
                                read_row, &reading, why);
 
     journal->pending = reading.dropped;
-    for (journal->end = &journal->pending; *journal->end != NULL;)
-        journal->end = &(*journal->end)->next;
     if (st == ST_OK)
         log_event(NULL, LOG_INFO, "token_state_read", F_I64("rows", reading.restored));
     return st;
+}
+
+static void forget_pending(struct token_journal *journal)
+{
+    struct token_change *c;
+
+    while ((c = journal->pending) != NULL) {
+        journal->pending = c->next;
+        token_change_free(c);
+    }
 }
 
 /* ---- opening ---- */
@@ -111,7 +118,6 @@ enum status token_journal_new(const char *folder, struct token_store *store, voi
     if (journal == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     journal->store = store;
-    journal->end = &journal->pending;
     if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
         free(journal);
         return reject(why, ST_IO, "state_dir", "the folder is not there and cannot be made", 0);
@@ -122,7 +128,8 @@ enum status token_journal_new(const char *folder, struct token_store *store, voi
     }
     token_store_set_journal(store, wake, ctx);
     st = open_file(journal, path, now, why);
-    if (st == ST_IO && access(path, R_OK | W_OK) == 0) { /* it is there and ours, so it is broken */
+    if (st == ST_INTERNAL) { /* damaged; when it is locked, or the disk full, it is not the file's fault */
+        forget_pending(journal);
         sql_close(TAKE(journal->sql));
         if (set_aside(path, why))
             st = open_file(journal, path, now, why);
@@ -165,25 +172,11 @@ static enum status write_all(struct token_journal *journal, struct why *why)
     return st;
 }
 
-static void forget_pending(struct token_journal *journal)
-{
-    struct token_change *c;
-
-    while ((c = journal->pending) != NULL) {
-        journal->pending = c->next;
-        token_change_free(c);
-    }
-    journal->end = &journal->pending;
-}
-
-enum status token_journal_write(struct token_journal *journal, struct why *why)
+static enum status write_pending(struct token_journal *journal, struct why *why)
 {
     uint64_t last = 0;
     enum status st;
 
-    *journal->end = token_store_take_changes(journal->store);
-    while (*journal->end != NULL)
-        journal->end = &(*journal->end)->next;
     if (journal->pending == NULL)
         return ST_OK;
     for (const struct token_change *c = journal->pending; c != NULL; c = c->next)
@@ -195,6 +188,17 @@ enum status token_journal_write(struct token_journal *journal, struct why *why)
     if (last > 0)
         token_store_committed(journal->store, last);
     return ST_OK;
+}
+
+/* While what was taken before could not be written, no more is: the store counts what waits, and refuses in the end. */
+enum status token_journal_write(struct token_journal *journal, struct why *why)
+{
+    enum status st = write_pending(journal, why);
+
+    if (st != ST_OK)
+        return st;
+    journal->pending = token_store_take_changes(journal->store);
+    return write_pending(journal, why);
 }
 
 void token_journal_free(struct token_journal *journal)

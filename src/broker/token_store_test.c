@@ -6,6 +6,7 @@
 #include "crypto/hash.h"
 #include "crypto/random.h"
 #include "jose/jwks.h"
+#include "store/sql.h"
 #include "token/claims.h"
 #include "token/token_record.h"
 #include "token/verifier.h"
@@ -15,6 +16,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 /* cmocka wants those above first */
 #include <cmocka.h>
@@ -691,6 +693,62 @@ static void a_damaged_file_is_set_aside(void **state)
     end(&f);
 }
 
+/* A folder in its place stands for all that hinders us, and is no fault of the file: a disk that is full, another process
+ * at work on it. What was revoked must not be forgotten for that. */
+static void a_file_that_cannot_be_opened_now_is_left_alone(void **state)
+{
+    struct fixture f = begin();
+    char folder[] = "/tmp/token-journal-XXXXXX", path[128];
+    struct token_journal *journal = NULL;
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(path, sizeof path, "%s/tokens.db", folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(token_journal_new(folder, f.store, wake, NULL, f.now, &journal, NULL), ST_IO);
+    assert_int_equal(rmdir(path), 0);
+    remove_folder(folder);
+    end(&f);
+}
+
+/* MT-40: what waits for the disk is bounded, too; and all of it is there when the disk is. */
+static void a_disk_that_fails_is_waited_for_without_end_but_not_without_bounds(void **state)
+{
+    enum { WAITING = 65536 }; /* what the store lets wait */
+    struct fixture f = begin();
+    char folder[] = "/tmp/token-journal-XXXXXX", path[128];
+    struct token_journal *journal;
+    struct token *token = make(&f, (struct wish){ .life_s = 3000 });
+    struct token_kept kept;
+    struct sql *sql = NULL;
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    journal = open_journal(&f, folder);
+    (void)snprintf(path, sizeof path, "%s/tokens.db", folder);
+    assert_int_equal(sql_open(path, 0, &sql, NULL), ST_OK);
+    assert_int_equal(sql_run(sql, "ALTER TABLE token_state RENAME TO away", NULL, NULL), ST_OK);
+    for (uint32_t i = 0; i < WAITING + 5000; i++) {
+        uint8_t hash[TOKEN_HASH_LEN] = { (uint8_t)i, (uint8_t)(i >> 8), (uint8_t)(i >> 16), 1 };
+
+        assert_int_equal(token_store_revoke(f.store, hash, (struct wall_time){ .s = WALL + 3000 }), ST_OK);
+        if (i % 30000 == 0)
+            assert_int_equal(token_journal_write(journal, NULL), ST_IO);
+    }
+    assert_int_equal(token_store_keep(f.store, token, SPAN("a"), f.now, &kept, NULL), ST_QUOTA);
+    assert_int_equal(sql_run(sql, "ALTER TABLE away RENAME TO token_state", NULL, NULL), ST_OK);
+    assert_int_equal(token_journal_write(journal, NULL), ST_OK);
+    assert_int_equal(token_store_keep(f.store, token, SPAN("a"), f.now, &kept, NULL), ST_OK);
+    assert_false(token_store_is_committed(f.store, kept.change));
+    assert_int_equal(token_journal_write(journal, NULL), ST_OK);
+    assert_true(token_store_is_committed(f.store, kept.change));
+    sql_close(sql);
+    token_journal_free(journal);
+    token_unref(token);
+    remove_folder(folder);
+    end(&f);
+}
+
 /* ---- threads ---- */
 
 struct worker {
@@ -759,6 +817,8 @@ int main(void)
         cmocka_unit_test(a_network_of_ipv6_is_one_source),
         cmocka_unit_test(what_was_written_down_is_there_after_a_restart),
         cmocka_unit_test(a_damaged_file_is_set_aside),
+        cmocka_unit_test(a_file_that_cannot_be_opened_now_is_left_alone),
+        cmocka_unit_test(a_disk_that_fails_is_waited_for_without_end_but_not_without_bounds),
         cmocka_unit_test(several_threads_share_it),
     };
 

@@ -40,6 +40,8 @@ static enum status failed(struct sqlite *s, int rc, struct why *why)
     log_event(NULL, LOG_WARNING, "store_error", F_I64("code", rc), F_STR("text", sqlite3_errmsg(s->db)));
     if (primary == SQLITE_BUSY || primary == SQLITE_LOCKED)
         return reject(why, ST_IO, "store", "the database is locked by another process", 0);
+    if (primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB)
+        return reject(why, ST_INTERNAL, "store", "the file is damaged, or no database", 0);
     if (primary == SQLITE_FULL)
         return reject(why, ST_IO, "store", "the disk is full", 0);
     return reject(why, ST_IO, "store", "the database refused", 0);
