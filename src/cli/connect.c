@@ -391,6 +391,14 @@ void session_log(struct session *s, const char *fmt, ...)
     fprintf(stderr, "%s: %s\n", s->command, text == NULL ? "out of memory" : text);
 }
 
+void session_log_connected(struct session *s, const struct symbolon_connected *connected)
+{
+    bool named = connected->client_id[0] != '\0';
+
+    session_log(s, "connected%s%s%s%s", named ? " as " : "", connected->client_id,
+                connected->tls == NULL ? "" : " over ", connected->tls == NULL ? "" : connected->tls);
+}
+
 void session_note(struct session *s, int exit_code)
 {
     if (s->exit_code == EXIT_DONE)

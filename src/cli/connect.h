@@ -83,6 +83,9 @@ void session_done(struct session *s);
 /* --debug output: the `log` event of every command. */
 void session_log(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* The same about a new connection: under which name (MQTT 3.1.1 tells none that the broker gave) and over what. */
+void session_log_connected(struct session *s, const struct symbolon_connected *connected);
+
 /* Reads what --scope gave into AIF as JSON text: one JSON array, or any number of "pub:FILTER", "sub:FILTER",
  * "pub,sub:FILTER". Heap text in *ret_json; NULL if the list is empty. */
 bool scope_of_options(const struct text_list *scope, char **ret_json, char *complaint, size_t complaint_cap);

@@ -94,8 +94,7 @@ static void on_connected(void *arg, const struct symbolon_connected *connected)
 {
     struct pub *p = arg;
 
-    session_log(&p->session, "connected as %s%s%s", connected->client_id,
-                connected->tls == NULL ? "" : " over ", connected->tls == NULL ? "" : connected->tls);
+    session_log_connected(&p->session, connected);
     if (p->options->message.lines) {
         if (!line_reader_start(p->session.loop, on_line, p, &p->reader))
             session_finish(&p->session, EXIT_FAILED);

@@ -102,8 +102,7 @@ static void on_connected(void *arg, const struct symbolon_connected *connected)
 {
     struct sub *s = arg;
 
-    session_log(&s->session, "connected as %s%s%s", connected->client_id,
-                connected->tls == NULL ? "" : " over ", connected->tls == NULL ? "" : connected->tls);
+    session_log_connected(&s->session, connected);
     s->was_connected = true;
     subscribe(s);
 }

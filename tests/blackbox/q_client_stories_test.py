@@ -240,6 +240,14 @@ def test_a_token_without_the_nonce_that_a_broker_wants_is_fetched_once_more(cloc
     assert done.returncode == 0 and 'from the cache' in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize('mode', ['rpk', 'psk', 'psk-kid'])
+def test_a_key_proved_by_tls_has_the_nonce_in_its_token_too(clockless, tmp_path, mode):
+    """MT-23, MT-27, MT-28, AF-17: no CONNACK speaks of a nonce once TLS has failed, so the hints are asked for first"""
+    m = Machine(clockless, tmp_path, 'm%d' % next(numbers), audience='clockless.example')
+    done = m.pub('--trust-as', clockless.server.url, '--pop', mode, '--no-cache')
+    assert done.returncode == 0, done.stderr
+
+
 # ---- forms ----
 
 @pytest.mark.parametrize('secret', [False, True])
