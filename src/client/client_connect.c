@@ -173,7 +173,8 @@ static enum symbolon_status make_auth_data(struct symbolon_client *c, struct buf
     if (st != SYMBOLON_OK)
         return st;
     struct symbolon_bytes bytes = bytes_of_span(buf_span(&token));
-    if (c->o.ace == SYMBOLON_ACE_CHALLENGE || tls_resumed(stream_tls(c->stream))) { /* MT-61 */
+    c->proved = c->o.ace != SYMBOLON_ACE_CHALLENGE && !tls_resumed(stream_tls(c->stream)); /* MT-61 */
+    if (!c->proved) {
         st = symbolon_ace_connect_challenge(bytes, room, SYMBOLON_ACE_AUTH_DATA_MAX, &len, error);
     } else {
         st = exporter_value(c, exporter, error);
@@ -389,6 +390,9 @@ static void engine_challenge(void *ctx, struct span challenge)
         st = error_set(&error, SYMBOLON_NO_MEMORY, "", "out of memory");
     else if (c->token.access_token == NULL)
         st = error_set(&error, SYMBOLON_PROTOCOL, "RFC 9431 2.2.4.2.2", "a challenge, though we sent no token");
+    else if (c->state == CLIENT_CONNECTING && c->proved) /* it could be another broker's, passed on */
+        st = error_set(&error, SYMBOLON_PROTOCOL, "RFC 9431 2.2.4.2.2 (MT-59)",
+                       "a challenge, though we sent the proof that is bound to this connection");
     else
         st = symbolon_ace_answer(bytes_of_span(challenge), client_pop_key(c), NULL, c->o.answer_layout, room,
                                  256, &len, &error);

@@ -61,6 +61,7 @@ struct symbolon_client {
     bool token_uploaded;         /* the broker knows it from authz-info */
     bool cnonce_used;            /* during this attempt a token was made for a nonce that a refusal brought */
     bool refreshing;             /* the request under way is for a refresh */
+    bool proved;                 /* in this connection's CONNECT: a challenge is not due (MT-59) */
     char *as_url;                /* learned from hints; these four on the heap */
     char *audience;
     char *scope;

@@ -4,12 +4,15 @@ import http.server
 import itertools
 import json
 import os
+import socket
+import ssl
 import stat
 import subprocess
 import threading
 import time
 
 import jose_by_hand as jose
+import mqtt5
 import pytest
 import world
 from world import WAIT, Daemon, program, run_cli
@@ -323,6 +326,50 @@ def test_a_refreshed_token_is_for_the_broker_that_was_named_before(site, machine
         del answer['rs_cnf']
         done = m.pub('--as', fake.url)
         assert done.returncode == UNTRUSTED and '(refresh)' in done.stderr, done.stderr
+
+
+# ---- brokers that want more than they should ----
+
+class FakeBroker:
+    """Takes one connection, sends `answers` behind its CONNECT, and keeps what comes back."""
+
+    def __init__(self, site, answers):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(site.certificate, site.key)
+        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.port, self.answers, self.got = self.listener.getsockname()[1], answers, b''
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _serve(self):
+        with self.context.wrap_socket(self.listener.accept()[0], server_side=True) as tls:
+            tls.settimeout(WAIT)
+            tls.recv(65536)
+            tls.sendall(self.answers)
+            try:
+                while more := tls.recv(65536):
+                    self.got += more
+            except OSError:
+                pass
+
+    def end(self):
+        self.thread.join(WAIT)
+        self.listener.close()
+        return self.got
+
+
+@pytest.mark.parametrize('mode,answered', [('exporter', False), ('challenge', True)])
+def test_a_challenge_behind_a_proof_is_not_answered(site, machine, mode, answered):
+    """MT-59, MT-61: a broker that had it answered could pass another broker's challenge on, and be the client there"""
+    m = machine()
+    data = bytes([0x18]) + mqtt5.properties(authentication_method='ace', authentication_data=b'8 bytes.')
+    broker = FakeBroker(site, bytes([mqtt5.AUTH << 4]) + mqtt5.varint(len(data)) + data)
+    m.broker = ['-h', 'localhost', '-p', str(broker.port), '--cafile', site.ca]
+    words = ['--as', site.server.url, '--pop', mode, '-W', '2']
+    done = m.pub(*words)
+    got = broker.end()
+    assert done.returncode != 0
+    assert (got[0] >> 4 == mqtt5.AUTH) == answered, (got, done.stderr)
 
 
 # ---- where the proof is in the handshake ----
