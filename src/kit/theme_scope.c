@@ -243,6 +243,101 @@ static void wildcard_available(struct kit *k)
                                                         : "no");
 }
 
+/* ---- filters of a scope that are wide, odd, or none ---- */
+
+#define LONGEST_FILTER 36000 /* base64url twice, and still a token of less than 64 KiB */
+
+/* clang-format off */
+/* "~/" stands for the root of the run. Who takes the token opens by it what it says and nothing else. */
+static const struct { const char *id, *filter; size_t times; const char *open, *closed[3]; } odd_rows[] = {
+    { "B-621", "#",             1,   "~/a",  { "$SYS/#", "$SYS/broker", "$share/g/$SYS/#" } },
+    { "B-622", "+/#",           1,   "~/a",  { "$SYS/#", "$SYS/broker", "$share/g/$SYS/#" } },
+    { "B-623", "$SYS/#",        1,   NULL,   { "#", "+/#", "~/a" } },
+    { "B-624", "$share/g/~/#",  1,   NULL,   { "#", "~/#", "~/a" } },
+    { "B-625", "~//a",          1,   "~//a", { "~/a", "~/+/a", "~/#" } },
+    { "B-626", "/",             1,   NULL,   { "+/+", "#", "~/a" } },
+    { "B-627", "a/",            199, NULL,   { "a/#", "#", "~/a" } },
+    { "B-628", "+/",            199, NULL,   { "+/#", "#", "~/a" } },
+    { "B-629", "x",             LONGEST_FILTER, NULL, { "x", "#", "~/a" } },
+};
+
+static const struct { const char *id, *filter; } no_filters[] = {
+    { "B-631", "" },         { "B-632", "~/\xff" },   { "B-633", "~/\xed\xa0\x80" }, { "B-634", "~/\\u0000" },
+    { "B-635", "~/\\ud800" }, { "B-636", "$share/g" }, { "B-637", "~/a#" },
+};
+/* clang-format on */
+
+static const char *with_root(struct kit *k, const char *filter)
+{
+    const char *at = strchr(filter, '~');
+
+    return at == NULL ? filter : text(k, "%.*s%s", (int)(at - filter), filter, under_root(k, at + 2));
+}
+
+static struct span odd_token(struct kit *k, const char *filter)
+{
+    return token_for(k, k->pop[POP_ED25519], text(k, "[[\"%s\",[\"sub\"]]]", filter));
+}
+
+/* NULL if the token was refused, which is right for any scope that somebody does not want to understand. */
+static struct peer *open_if_taken(struct kit *k, struct span token)
+{
+    struct peer *p = peer_new(k, NULL);
+
+    if (p == NULL)
+        return NULL;
+    struct mqtt_connect c = connect_ace(k, layout_b(k, token));
+    say_connect(p, &c);
+    const struct received *r = peer_receive(p, 0);
+    if (going(k) && r->got == GOT_PACKET && r->frame.type == MQTT_CONNACK && r->reason == MQTT_NOT_AUTHORIZED) {
+        saw(k, "%s", describe(k, r));
+        (void)expect_end(p);
+        return NULL;
+    }
+    peer_close(p);
+    return open_by_challenge(k, token, k->pop[POP_ED25519]);
+}
+
+static void asks(struct peer *p, const char *filter, bool allowed)
+{
+    struct kit *k = kit_of(p);
+
+    say_subscribe(p, with_root(k, filter), 0);
+    const struct received *r = expect(p, MQTT_SUBACK);
+    if (r == NULL)
+        return;
+    bool granted = r->suback.reasons.len == 1 && r->suback.reasons.p[0] < 0x80;
+    if (granted != allowed)
+        fail(k, "the holder asked for \"%s\" and was %s", with_root(k, filter), granted ? "let" : "refused");
+}
+
+static void odd_filter(struct kit *k)
+{
+    size_t i = 0;
+
+    while (i < COUNT_OF(odd_rows) && strcmp(odd_rows[i].id, k->current->id) != 0)
+        i++;
+    ASSERT(i < COUNT_OF(odd_rows));
+    struct span filter = repeated(k, with_root(k, odd_rows[i].filter), odd_rows[i].times);
+    const char *last = odd_rows[i].times == 199 ? (odd_rows[i].filter[0] == '+' ? "+" : "a") : "";
+    struct peer *p = open_if_taken(k, odd_token(k, text(k, "%.*s%s", SPAN_FMT(filter), last)));
+    if (p == NULL)
+        return;
+    if (odd_rows[i].open != NULL)
+        asks(p, odd_rows[i].open, true);
+    for (size_t n = 0; n < COUNT_OF(odd_rows[i].closed) && going(k); n++)
+        asks(p, odd_rows[i].closed[n], false);
+    if (going(k) && expect_alive(p))
+        saw(k, "taken, and opens nothing else");
+}
+
+static void no_filter(struct kit *k)
+{
+    for (size_t i = 0; i < COUNT_OF(no_filters); i++)
+        if (strcmp(no_filters[i].id, k->current->id) == 0)
+            must_refuse_token(k, odd_token(k, with_root(k, no_filters[i].filter)), k->pop[POP_ED25519]);
+}
+
 /* clang-format off */
 static const struct kit_case cases[] = {
     { "B-601", "RFC 9431 3.1; MT-80 MT-81", "a PUBLISH inside the scope is accepted, also the parent level of #", NEED_MINT, POLITE, publish_allowed },
@@ -261,6 +356,22 @@ static const struct kit_case cases[] = {
     { "B-614", "RFC 9431 2.3; MT-83", "a token without scope grants nothing", NEED_MINT, POLITE, no_scope },
     { "B-615", "RFC 9431 3.2; MT-98", "nothing outside the scope is forwarded", NEED_MINT, POLITE, not_delivered },
     { "B-616", "RFC 9431 2.3; MT-85", "CONNACK says whether there are wildcards", NEED_TOKEN, POLITE, wildcard_available },
+    { "B-621", "RFC 9431 2.3, 3.3; MT-82", "a token for # opens no topic that begins with $", NEED_MINT, RUDE, odd_filter },
+    { "B-622", "RFC 9431 2.3, 3.3; MT-82", "a token for +/# opens no topic that begins with $", NEED_MINT, RUDE, odd_filter },
+    { "B-623", "RFC 9431 2.3, 3.3; MT-82", "a token for $SYS/# opens nothing else", NEED_MINT, RUDE, odd_filter },
+    { "B-624", "RFC 9431 2.3, 3.3; MT-82 MT-87", "a token for a shared filter opens nothing else", NEED_MINT, RUDE, odd_filter },
+    { "B-625", "RFC 9431 2.3, 3.3; MT-82", "a token for a filter with an empty level opens nothing else", NEED_MINT, RUDE, odd_filter },
+    { "B-626", "RFC 9431 2.3, 3.3; MT-82", "a token for two empty levels opens nothing else", NEED_MINT, RUDE, odd_filter },
+    { "B-627", "RFC 9431 2.3, 3.3; MT-82", "a token for 200 levels opens nothing else", NEED_MINT, RUDE, odd_filter },
+    { "B-628", "RFC 9431 2.3, 3.3; MT-82", "a token for 200 times + opens nothing else", NEED_MINT, RUDE, odd_filter },
+    { "B-629", "RFC 9431 2.3, 3.3; MT-82", "a token for a filter as long as a token can hold opens nothing else", NEED_MINT, RUDE, odd_filter },
+    { "B-631", "RFC 9431 2.3; MT-87", "a token for an empty filter", NEED_MINT, RUDE, no_filter },
+    { "B-632", "RFC 9431 2.3; MT-87 TK-50", "a token for a filter that is no UTF-8", NEED_MINT, RUDE, no_filter },
+    { "B-633", "RFC 9431 2.3; MT-87 TK-50", "a token for a filter with a surrogate", NEED_MINT, RUDE, no_filter },
+    { "B-634", "RFC 9431 2.3; MT-87", "a token for a filter with U+0000", NEED_MINT, RUDE, no_filter },
+    { "B-635", "RFC 9431 2.3; MT-87 TK-50", "a token for a filter with half of an escaped pair", NEED_MINT, RUDE, no_filter },
+    { "B-636", "RFC 9431 2.3; MT-87", "a token for a shared filter without a filter", NEED_MINT, RUDE, no_filter },
+    { "B-637", "RFC 9431 2.3; MT-87", "a token for a filter with # inside a level", NEED_MINT, RUDE, no_filter },
 };
 /* clang-format on */
 

@@ -10,7 +10,7 @@ import re
 import pytest
 from world import BUILD, WAIT, As, Daemon, program, run_cli
 
-BROKER_CASES = 353
+BROKER_CASES = 369
 AS_CASES = 46
 GROWTH_KIB = 1024 * (4 if 'san' in BUILD else 1)  # of noise: caches, the allocator's own habits
 
