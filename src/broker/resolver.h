@@ -1,10 +1,10 @@
 /* broker/resolver.h - asks authorization servers what the broker cannot decide by itself: their signing keys
  * (JWKS) and what a reference token stands for (introspection, RFC 7662). Never blocks a worker, and fails closed:
  * no answer, no token.
- * Keys:    fetched at the start, every jwks_interval (sooner if the server says max-age), conditionally by ETag, and when a token names an unknown key, then at most once in
- *          jwks_min_interval per server; everybody who asks meanwhile shares that one fetch. Each new set makes a new
- *          verifier, handed to `publish`. Keys once fetched stay in use while the server cannot be reached. Where jwks_pins are
- *          set, no other key is taken from the set.
+ * Keys:    fetched at the start, every jwks_interval (sooner if the server says max-age), conditionally by ETag, and
+ *          when a token names an unknown key, then at most once in jwks_min_interval per server; everybody who asks
+ *          meanwhile shares that one fetch. Each new set makes a new verifier, handed to `publish`. Keys once fetched
+ *          stay in use while the server cannot be reached. Where jwks_pins are set, no other key is taken from the set.
  * Introspection: at most as_max_concurrent at a time, as_max_waiting behind them, each within as_timeout; several
  *          servers with introspection are asked in order until one knows the token.
  * Threads: one, its loop's. */
@@ -17,11 +17,6 @@
 struct resolver;
 struct token;
 struct verifier;
-
-/* The verifier that the settings alone give: audiences, issuers, keys from files, none fetched yet. NULL in
- * *ret_verifier when no authorization server is configured. Reads files. */
-enum status resolver_first_verifier(const struct broker_config *config, struct verifier **ret_verifier,
-                                    struct why *why) MUST_CHECK;
 
 /* `publish` gets each new verifier (lent). `config` must outlive the resolver. Reads the client secrets. */
 enum status resolver_new(struct loop *loop, const struct broker_config *config, struct verifier *verifier,

@@ -1,6 +1,7 @@
 /* The resolver against an authorization server of the test's own, over HTTPS, on one loop. */
 #include "broker/resolver.h"
 
+#include "broker/issuers.h"
 #include "codec/json.h"
 #include "jose/jwk.h"
 #include "net/file.h"
@@ -162,7 +163,7 @@ static void world_init(struct world *w)
 
 static void world_start(struct world *w)
 {
-    assert_int_equal(resolver_first_verifier(&w->config, &w->first, NULL), ST_OK);
+    assert_int_equal(issuers_verifier(&w->config, &w->first, NULL), ST_OK);
     assert_int_equal(resolver_new(w->loop, &w->config, w->first, on_publish, w, &w->resolver, NULL), ST_OK);
 }
 

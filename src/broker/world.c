@@ -1,5 +1,6 @@
 #include "broker/world.h"
 
+#include "broker/issuers.h"
 #include "broker/resolver.h"
 #include "broker/worker.h"
 #include "broker/world_status.h"
@@ -324,7 +325,7 @@ static enum status world_fill(struct world *world, struct why *why)
     if (st == ST_OK)
         st = world_tokens_new(config, world->control, tokens_stored, world, &world->tokens, why);
     if (st == ST_OK)
-        st = resolver_first_verifier(config, &world->verifier, why);
+        st = issuers_verifier(config, &world->verifier, why);
     if (st == ST_OK && world->verifier != NULL)
         st = resolver_new(world->control, config, world->verifier, publish_verifier, world, &world->resolver,
                           why);

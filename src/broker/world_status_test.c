@@ -3,6 +3,7 @@
 #include "broker/world_status.h"
 
 #include "base/log.h"
+#include "broker/issuers.h"
 #include "broker/token_store.h"
 #include "codec/base64.h"
 #include "codec/json.h"
@@ -96,7 +97,7 @@ static void start_broker(struct world *w)
     shard_settings_init(&w->shard);
     w->shard.tokens = w->store;
     w->common = (struct worker_common){ .count = WORKERS, .settings = &w->shard, .handshake_ms = 10000 };
-    assert_int_equal(resolver_first_verifier(&w->config, &w->verifier, NULL), ST_OK);
+    assert_int_equal(issuers_verifier(&w->config, &w->verifier, NULL), ST_OK);
     assert_int_equal(resolver_new(w->loop, &w->config, w->verifier, no_verifier, w, &w->resolver, NULL), ST_OK);
     for (unsigned i = 0; i < WORKERS; i++)
         assert_int_equal(worker_new(&w->common, i, w->verifier, NULL), ST_OK);
