@@ -297,7 +297,7 @@ static void wrong_then_right(struct kit *k)
 
 static void too_late(struct kit *k)
 {
-    struct asked a = ask(k);
+    struct asked late = ask(k), a = ask(k);
 
     if (!going(k))
         return;
@@ -306,6 +306,12 @@ static void too_late(struct kit *k)
         saw(k, "given up in time");
     else if (going(k) && r->got != GOT_END)
         fail(k, "the connection was not given up: %s", describe(k, r));
+    /* The other one was asked before, so its time is over as well. */
+    answer(&late, answer_d9(k, late.nonce, right(k, &late)));
+    r = peer_receive(late.p, 0);
+    if (going(k))
+        (void)check(k, r->got != GOT_PACKET || r->frame.type != MQTT_CONNACK || r->reason >= 0x80,
+                    "the right answer came after the time limit and was taken");
 }
 
 static void another_method(struct kit *k)
@@ -368,7 +374,7 @@ static const struct kit_case cases[] = {
     { "B-328", "RFC 9431 2.2.4.2.2; MT-58", "an answer of 65535 bytes is refused", NEED_TOKEN, RUDE, large_answer },
     { "B-331", "RFC 9431 2.2.4.2.2; MT-62", "a challenge answered twice ends the connection", NEED_TOKEN, RUDE, answered_twice },
     { "B-332", "RFC 9431 2.2.4.2.2; MT-62", "after a wrong answer the right one comes too late", NEED_TOKEN, RUDE, wrong_then_right },
-    { "B-333", "RFC 9431 2.2.4.2.2; MT-62", "a challenge nobody answers is given up", NEED_TOKEN | NEED_AUTH_TIMEOUT, RUDE, too_late },
+    { "B-333", "RFC 9431 2.2.4.2.2; MT-62", "a challenge nobody answers is given up, and an answer after that is not taken", NEED_TOKEN | NEED_AUTH_TIMEOUT, RUDE, too_late },
     { "B-334", "RFC 9431 2.2.4.2; MQTT5 [MQTT-4.12.0-4]; MT-58", "AUTH with another method is refused", NEED_TOKEN, RUDE, another_method },
     { "B-335", "RFC 9431 2.2.4.2; MQTT5 3.15.2.2.2; MT-58", "AUTH without a method is refused", NEED_TOKEN, RUDE, no_method },
     { "B-336", "RFC 9431 4; MT-102", "AUTH 0x19 does not answer a challenge", NEED_TOKEN, RUDE, reauthentication_instead },
