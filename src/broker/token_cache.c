@@ -270,14 +270,22 @@ void token_store_unrevoke(struct token_store *store, const uint8_t hash[TOKEN_HA
     store_unlock(store);
 }
 
-bool token_store_is_revoked(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN])
+struct wall_time token_store_revoked_until(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN])
 {
-    bool is;
+    const struct revoked *r;
+    struct wall_time until = { 0 };
 
     store_lock(store);
-    is = revoked_find(&store->revoked, hash) != NULL;
+    r = revoked_find(&store->revoked, hash);
+    if (r != NULL)
+        until.s = r->until_s;
     store_unlock(store);
-    return is;
+    return until;
+}
+
+bool token_store_is_revoked(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN])
+{
+    return token_store_revoked_until(store, hash).s != 0;
 }
 
 void revoked_purge(struct token_store *store, struct now now)

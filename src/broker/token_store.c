@@ -174,7 +174,8 @@ enum status store_change(struct token_store *store, enum token_change_kind kind,
     change->number = *ret_number = ++store->last_change;
     *store->end_change = change;
     store->end_change = &change->next;
-    store->change_count++;
+    if (!change->gone && kind != TOKEN_REVOKED) /* those are as many as the limits of their tables allow */
+        store->change_count++;
     store->wake_wanted = true;
     return ST_OK;
 }

@@ -128,6 +128,8 @@ enum status token_store_revoke(struct token_store *store, const uint8_t hash[TOK
 /* The issuer took it back: the hash is no longer on its list. */
 void token_store_unrevoke(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN]);
 bool token_store_is_revoked(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN]);
+/* As given to token_store_revoke(); 0: it is not revoked. */
+struct wall_time token_store_revoked_until(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN]);
 
 /* The issuer now permits less than the token says: what is cached or kept of it is forgotten, and from now on only
  * introspection tells what it is worth. Not written down: the issuer lists them all when asked anew. */

@@ -15,7 +15,7 @@
 
 #define RATE_BUCKETS        4096
 #define SEQUENCES_MAX       256   /* pairs of issuer and name of ours */
-#define CHANGES_MAX         65536 /* not taken by the journal yet: the disk is stuck */
+#define CHANGES_MAX         65536 /* tokens and receipts not taken by the journal yet: the disk is stuck */
 #define TOKEN_MIN_REVOKED_S 60
 
 struct source {

@@ -11,7 +11,8 @@
 
 #define RETRY_MS      1000
 #define BATCH         4096         /* hashes in one message to a worker */
-#define LISTED_S      (30 * 86400) /* the list is read whole every day: what stands on it is renewed */
+#define LISTED_S      (30 * 86400) /* the list is read whole every day: what stands on it is renewed, ... */
+#define RENEWED_S     (10 * 86400) /* ... though not every day, for each is written down */
 #define REMOVED_S     3600         /* more than any difference of clocks that is tolerated */
 #define ASK_TRIES     4            /* introspections of one changed token: over 7 seconds */
 #define ASK_AT_ONCE   32
@@ -279,10 +280,12 @@ static void take_revoked(struct followed *f, const struct buf *hashes)
     struct buf news;
     buf_init(&news, hashes->len);
     for (size_t i = 0; s->tokens != NULL && i < status_answer_count(hashes); i++) {
-        bool known = token_store_is_revoked(s->tokens, hash_at(hashes, i));
-        enum status st = token_store_revoke(s->tokens, hash_at(hashes, i), later(s, LISTED_S));
+        struct wall_time known_until = token_store_revoked_until(s->tokens, hash_at(hashes, i));
+        enum status st = known_until.s >= later(s, LISTED_S - RENEWED_S).s
+                             ? ST_OK
+                             : token_store_revoke(s->tokens, hash_at(hashes, i), later(s, LISTED_S));
         worst = st == ST_OK ? worst : st;
-        if (!known)
+        if (known_until.s == 0)
             put_bytes(&news, span_of(hash_at(hashes, i), TOKEN_HASH_LEN));
     }
     not_stored(f, worst);
