@@ -1,5 +1,5 @@
-/* Queries and header fields of /trl, from an asker that has shown who it is: a line each of diff, cursor, Prefer, Accept and
- * If-None-Match. Whatever they are, the answer is whole: 200, 304, 400, or to be waited for. */
+/* Queries and header fields of /trl, from an asker that has shown who it is: a line each of diff, cursor, Prefer, Accept
+ * and If-None-Match. Whatever they are, the answer is whole: 200, 304, 400, or to be waited for. */
 #include "as/world_test.h"
 #include "codec/base64.h"
 #include "codec/cbor.h"

@@ -167,8 +167,9 @@ struct conn *shard_accept(struct shard *shard, struct conn_io *io, struct span p
  * together with what comes next. 0 after conn_close() or conn_move() was called. */
 size_t shard_input(struct shard *shard, struct conn *conn, struct span input, struct now now);
 /* Called from inside a TLS handshake, before shard_accept(), on the shard of the worker that accepted it: appends
- * the key that a pre-shared key identity stands for (MT-27, MT-28; up to TLS_PSK_IDENTITY_MAX of any bytes) to `key`. False: not
- * known to us, or no token behind it that is valid now; the handshake then goes on without (certificate) or fails. */
+ * the key that a pre-shared key identity stands for (MT-27, MT-28; up to TLS_PSK_IDENTITY_MAX of any bytes) to `key`.
+ * False: not known to us, or no token behind it that is valid now; the handshake then goes on without (certificate) or
+ * fails. */
 bool shard_psk_key(struct shard *shard, struct span identity, struct now now, struct buf *key);
 /* The peer or the network ended it; the connection is forgotten. `reason` is for the log, static. */
 void shard_closed(struct shard *shard, struct conn *conn, const char *reason, struct now now);
@@ -202,7 +203,7 @@ struct token *shard_find_token(const struct shard *shard, const uint8_t hash[32]
 void shard_advance(struct shard *shard, struct now now);
 int64_t shard_wait_ms(const struct shard *shard, struct now now); /* -1: nothing to wait for */
 
-/* DISCONNECT 0x8B to everybody, connections closed, sessions kept (they are in memory only, for now). */
+/* DISCONNECT 0x8B to everybody, connections closed, sessions kept (in memory). */
 void shard_stop(struct shard *shard, struct now now);
 
 /* A snapshot; may be called from any thread. */

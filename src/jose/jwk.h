@@ -1,5 +1,6 @@
 /* jose/jwk.h - keys as JSON: JWK (RFC 7517, 7518 §6, 8037) and its thumbprint (RFC 7638).
- * Spoken: "OKP" Ed25519, "EC" P-256, "oct"; "RSA" public keys, of issuers. Anything else is ST_UNSUPPORTED, so that a set can skip it.
+ * Spoken: "OKP" Ed25519, "EC" P-256, "oct"; "RSA" public keys, of issuers. Anything else is ST_UNSUPPORTED, so that a
+ * set can skip it.
  * Ownership: `struct jwk` holds one reference to its key, dropped by jwk_done(); `kid` and `alg` are borrowed
  *            from the JSON value it was parsed from and live as long as that.
  * Failure:   ST_MALFORMED (not a JWK), ST_UNSUPPORTED (a kind we do not speak), ST_BAD_POP_KEY (a key that its

@@ -1,11 +1,13 @@
 /* jose/jws.h - signed text: JWS in compact serialization (RFC 7515; TK-23).
  * jws_parse() takes the three parts apart and reads the header strictly, but believes nothing; jws_check()
  * verifies; only then should jws_payload() be looked at.
- * Header: "alg" must be HS256, ES256, EdDSA or its newer name Ed25519 ("none" in any case is refused, TK-40); "crit" is refused, since
- * no extension is understood (TK-47); "b64" likewise; jwk, jku, x5u, x5c are never used (TK-46). Ownership:
- * `struct jws` owns its header; every span in it is borrowed from that or from the text. Failure: ST_MALFORMED
- * (not a JWS), ST_UNSUPPORTED (algorithm or extension not spoken), ST_BAD_TOKEN (the signature, or an algorithm
- * that is not this key's). Threads:   one. */
+ * Header:    "alg" must be HS256, ES256, EdDSA or its newer name Ed25519, or, of others only, RS256 or PS256 ("none" in
+ *            any case is refused, TK-40); "crit" is refused, since no extension is understood (TK-47); "b64" likewise;
+ *            jwk, jku, x5u, x5c are never used (TK-46).
+ * Ownership: `struct jws` owns its header; every span in it is borrowed from that or from the text.
+ * Failure:   ST_MALFORMED (not a JWS), ST_UNSUPPORTED (algorithm or extension not spoken), ST_BAD_TOKEN (the signature,
+ *            or an algorithm that is not this key's).
+ * Threads:   one. */
 #ifndef SYMBOLON_JOSE_JWS_H
 #define SYMBOLON_JOSE_JWS_H
 

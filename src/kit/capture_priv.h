@@ -1,6 +1,7 @@
 /* kit/capture_priv.h - what the kit sent and received, as a pcapng file that Wireshark opens and reads in clear.
  * The kit knows its own bytes, so nothing is sniffed: TCP and IP headers are made up around them (client 10.0.0.1,
- * server 10.0.0.2 port 8883, which tells Wireshark that it is MQTT), and the TLS secrets go into a Decryption Secrets Block in front.
+ * server 10.0.0.2 port 8883, which tells Wireshark that it is MQTT), and the TLS secrets go into a Decryption
+ * Secrets Block in front.
  * All functions take NULL and then do nothing. Format: draft-ietf-opsawg-pcapng. */
 #ifndef SYMBOLON_KIT_CAPTURE_PRIV_H
 #define SYMBOLON_KIT_CAPTURE_PRIV_H

@@ -85,8 +85,8 @@ const struct received *expect_message(struct peer *p, const char *topic, const c
 void must_refuse_token(struct kit *k, struct span token, const struct key *key);
 void must_accept_token(struct kit *k, struct span token, const struct key *key);
 
-/* A token that ends in two to three seconds, by the broker's clock and tolerance; and the wait for what follows: DISCONNECT 0x87, or
- * at least no answer any more. */
+/* A token that ends in two to three seconds, by the broker's clock and tolerance; and the wait for what
+ * follows: DISCONNECT 0x87, or at least no answer any more. */
 struct span short_token(struct kit *k, const struct key *key, const char *aif_json);
 void wait_expiry(struct kit *k, struct peer *p);
 

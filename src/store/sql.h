@@ -1,7 +1,9 @@
-/* store/sql.h - rows in tables: what the authorization server keeps. SQLite stands behind it now; the interface
- * is small enough, and the statements plain enough ($1, $2, ... as placeholders), for PostgreSQL to do so too.
+/* store/sql.h - rows in tables: what the authorization server keeps, and the broker of tokens. SQLite stands
+ * behind it now; the interface is small enough, and the statements plain enough ($1, $2, ... as placeholders), for
+ * PostgreSQL to do so too.
  * Errors:    ST_IO (with SQLite's own words in the log, not in `why`), ST_EXISTS when a UNIQUE or PRIMARY KEY
- *            rule was broken, ST_NO_MEMORY; ST_INTERNAL when the file is damaged. After ST_IO inside a transaction roll back.
+ *            rule was broken, ST_NO_MEMORY; ST_INTERNAL when the file is damaged. After ST_IO inside a
+ *            transaction roll back.
  * Ownership: sql_close(NULL) does nothing. Statements are kept prepared, found again by the address of their
  *            text: give literals.
  * Threads:   a connection belongs to one thread.

@@ -45,7 +45,8 @@ enum status auth_data_parse_answer(struct span data, size_t pop_len, struct auth
 /* Layout C. ST_MALFORMED unless it is exactly 8 bytes. */
 enum status auth_data_parse_challenge(struct span data, struct span *ret_nonce, struct why *why) MUST_CHECK;
 
-/* Client side. `pop` empty: layout B. ST_MALFORMED without a token, ST_TOO_LARGE if it does not fit MQTT Binary Data (65535 bytes). */
+/* Client side. `pop` empty: layout B. ST_MALFORMED without a token, ST_TOO_LARGE if it does not fit MQTT Binary
+ * Data (65535 bytes). */
 enum status auth_data_write_connect(struct span token, struct span pop, struct buf *out) MUST_CHECK;
 enum status auth_data_write_answer(struct span client_nonce, struct span pop, bool draft06,
                                    struct buf *out) MUST_CHECK;

@@ -77,8 +77,8 @@ enum status token_bind_key(const struct token *token, const struct key *key,
                            struct token **ret_token) MUST_CHECK;
 
 /* When it ends for a receiver that saw it at `first_seen`: the earlier of exp and first_seen + exi; a token that comes
- * after its exp, but within skew_s, lives until exp + skew_s, as token_verify() sees it. Without a clock, first_seen + (exp - iat) instead of the former.
- * False if it has neither (only when the verifier is configured to take such tokens). */
+ * after its exp, but within skew_s, lives until exp + skew_s, as token_verify() sees it. Without a clock, first_seen +
+ * (exp - iat) instead of the former. False if it has neither (only when the verifier is configured to take such tokens). */
 bool token_end(const struct token *token, struct wall_time first_seen, struct wall_time *ret_end);
 
 /* exi tokens: cti = rs_id | 8-byte big-endian sequence number, and jti = base64url of that (AF-76, AF-77). */

@@ -68,7 +68,7 @@ class Reader(Daemon):
 
 
 def test_a_secured_message_with_five_commands(site, tmp_path):
-    """Issue 2: init, start, register and enroll are done; what a new machine needs is enroll and pub"""
+    """init, start, register and enroll are done; what a new machine needs is enroll and pub"""
     env = {'HOME': str(tmp_path), 'XDG_CONFIG_HOME': str(tmp_path / 'c'), 'XDG_CACHE_HOME': str(tmp_path / 'd')}
     socket = {'SYMBOLON_AS_SOCKET': site.server.socket_path}
     commands = [
