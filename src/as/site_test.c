@@ -10,7 +10,7 @@
 
 #define HASH_TEXT_MAX 64
 
-const char *const site_names[4] = { "c1", "c2", "one", "two" };
+static const char *const names[] = { "c1", "c2", "one", "two" };
 
 void site_allow(struct site *s, const char *subject, const char *filter, int64_t *ret_id)
 {
@@ -21,7 +21,7 @@ void site_allow(struct site *s, const char *subject, const char *filter, int64_t
             world_admin(s->w, world_text(s->w,
                                          "{\"cmd\":\"policy.allow\",\"subject\":\"%s\",\"audience\":\"%s\","
                                          "\"filter\":\"%s\",\"permissions\":[\"pub\",\"sub\"]}",
-                                         subject, site_names[i], filter));
+                                         subject, names[i], filter));
         if (i == 2 && ret_id != NULL)
             assert_true(js_get_i64(js_get(answer, "policy"), "id", ret_id));
     }
@@ -37,14 +37,14 @@ void site_open(struct site *s)
                                   world_admin(w, world_text(w,
                                                             "{\"cmd\":\"client.add\",\"client_id\":\"%s\","
                                                             "\"groups\":[%s]}",
-                                                            site_names[i], i == 0 ? "\"g\"" : "")),
+                                                            names[i], i == 0 ? "\"g\"" : "")),
                                   "client_secret");
     for (size_t i = 2; i < 4; i++)
         s->secrets[i] = world_str(w,
                                   world_admin(w, world_text(w,
                                                             "{\"cmd\":\"rs.add\",\"audience\":\"%s\","
                                                             "\"token_format\":\"reference\"}",
-                                                            site_names[i])),
+                                                            names[i])),
                                   "rs_secret");
     site_allow(s, "any", "d/${client_id}/#", NULL);
     site_allow(s, "any", "shared/#", &s->rule_shared);
@@ -61,7 +61,7 @@ void site_act_as(struct site *s, int who)
 
     buf_init(&b, 512);
     put_str(&b, "Basic ");
-    base64_encode(span_of_str(world_text(s->w, "%s:%s", site_names[who], s->secrets[who])), &b);
+    base64_encode(span_of_str(world_text(s->w, "%s:%s", names[who], s->secrets[who])), &b);
     s->w->authorization = span_of_str(world_text(s->w, "%.*s", SPAN_FMT(buf_span(&b))));
     buf_done(&b);
 }
@@ -72,7 +72,7 @@ const char *site_token(struct site *s, int client, int rs)
     const struct js *answer =
         world_post(s->w, "/token",
                    world_text(s->w, "{\"client_id\":\"%s\",\"client_secret\":\"%s\",\"audience\":\"%s\"}",
-                              site_names[client], s->secrets[client], site_names[rs]));
+                              names[client], s->secrets[client], names[rs]));
     assert_int_equal(s->w->code, 200);
     return world_str(s->w, answer, "access_token");
 }
@@ -129,8 +129,8 @@ bool site_more_of(const struct js *answer)
 /* The last token of `client`. */
 const char *site_jti(struct site *s, int client)
 {
-    const struct js *list = world_admin(
-        s->w, world_text(s->w, "{\"cmd\":\"token.list\",\"client_id\":\"%s\"}", site_names[client]));
+    const struct js *list =
+        world_admin(s->w, world_text(s->w, "{\"cmd\":\"token.list\",\"client_id\":\"%s\"}", names[client]));
     const struct js *tokens = js_get(list, "tokens");
 
     assert_true(js_size(tokens) > 0);
@@ -141,7 +141,7 @@ void site_revoke(struct site *s, const char *token_text, int client)
 {
     world_post(s->w, "/revoke",
                world_text(s->w, "{\"client_id\":\"%s\",\"client_secret\":\"%s\",\"token\":\"%s\"}",
-                          site_names[client], s->secrets[client], token_text));
+                          names[client], s->secrets[client], token_text));
     assert_int_equal(s->w->code, 200);
 }
 

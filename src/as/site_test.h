@@ -12,7 +12,6 @@ struct site {
     int64_t rule_shared;
 };
 enum { C1, C2, ONE, TWO };
-extern const char *const site_names[4];
 
 void site_open(struct site *s);
 void site_close(struct site *s);

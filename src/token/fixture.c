@@ -53,7 +53,7 @@ void fixture_config_done(struct fixture_config *c)
         jwks_unref(c->issuers[i].jwks);
 }
 
-void fixture_init(struct fixture *f)
+static void fixture_init(struct fixture *f)
 {
     CLEANUP(fixture_config_done)
     struct fixture_config c;
@@ -69,7 +69,7 @@ void fixture_init(struct fixture *f)
     assert_int_equal(verifier_new(&c.config, &f->verifier, NULL), ST_OK);
 }
 
-void fixture_done(struct fixture *f)
+static void fixture_done(struct fixture *f)
 {
     struct key *const keys[] = { f->as, f->as_two, f->as_p256, f->mac, f->shared, f->shared_two };
 

@@ -35,8 +35,6 @@ struct change {
 #define CHANGES(...) ((const struct change[]){ __VA_ARGS__, { NULL, NULL } })
 #define NO_CHANGE    ((const struct change[]){ { NULL, NULL } })
 
-void fixture_init(struct fixture *f);
-void fixture_done(struct fixture *f);
 /* One for a group of tests: *state is a struct fixture. */
 int fixture_setup(void **state);
 int fixture_teardown(void **state);
