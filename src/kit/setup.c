@@ -172,9 +172,14 @@ static void words(const struct kit_setup *s, struct buf *out)
             "  broker.yaml      all of that as settings of symbolon-broker; add `listeners`\n\n"
             "Any other broker must be told: tokens of issuer %s for audience %s, keys in jwks.json,\n"
             "encrypted ones under shared.jwk; %s/other with other-jwks.json; and, if it can,\n"
-            "the topic kit-public for everybody. Then:\n\n"
-            "  symbolon conformance broker HOST --dir %s --auth-timeout 3000\n",
-            s->dir, s->issuer, s->audience, s->issuer, s->dir);
+            "the topic kit-public for everybody.\n",
+            s->dir, s->issuer, s->audience, s->issuer);
+    if (s->as_port > 0)
+        put_fmt(out, "While the kit runs, it answers introspection as broker.yaml says, on port %u.\n",
+                s->as_port);
+    else
+        put_str(out, "Without --as-port the cases about introspection will not apply.\n");
+    put_fmt(out, "Then:\n\n  symbolon conformance broker HOST --dir %s --auth-timeout 3000\n", s->dir);
 }
 
 enum status kit_setup(const struct kit_setup *s, struct buf *text, struct why *why)

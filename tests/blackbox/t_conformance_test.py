@@ -131,6 +131,11 @@ def test_without_keys_most_cases_do_not_apply_and_none_fails(site, tmp_path):
     assert report['summary']['pass'] >= 15 and report['summary']['not_applicable'] > 200
 
 
+def test_setup_says_which_cases_it_makes_nothing_for(site, tmp_path):
+    without = run_cli('conformance', 'setup', str(tmp_path / 'kit')).stdout
+    assert '--as-port' in without and '--as-port' not in site.words and 'introspection' in site.words
+
+
 def test_nobody_there_is_no_pass(tmp_path):
     done = run_cli('conformance', 'broker', '127.0.0.1', '-p', str(free_port()), '--only', 'B-101', '--insecure')
     assert done.returncode != 0 and 'ERROR' in done.stdout
