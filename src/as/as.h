@@ -68,6 +68,7 @@ struct as_wait {
     int64_t cursor;
     bool has_cursor;
     bool cbor;
+    bool is_rs; /* the reader */
 };
 
 struct as_response {

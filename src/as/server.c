@@ -20,6 +20,7 @@
 #define PER_ADDRESS      256 /* connections of one address; a site behind one router fits */
 #define HOLD_PER_ADDRESS 128 /* of them: requests that wait for news */
 #define HOLD_RETRY_S     5
+#define CLIENTS_SHARE    4 /* of all connections: held requests of clients, half of those that may be held */
 
 struct as_server {
     struct loop *loop;
@@ -213,7 +214,10 @@ static enum status open_core(struct as_server *server, struct why *why)
         .env = { .random = random_for_env },
     };
     enum status st = as_new(&parts, loop_now(server->loop), &server->as, why);
-    return st == ST_OK ? waiting_new(server->loop, server->as, copy_answer, &server->waiting, why) : st;
+    return st == ST_OK ? waiting_new(server->loop, server->as, copy_answer,
+                                     (size_t)server->settings->https_max_connections / CLIENTS_SHARE,
+                                     &server->waiting, why)
+                       : st;
 }
 
 /* It is read at the start only. Without the file there is nothing to log in with. */

@@ -345,6 +345,7 @@ static enum status begin(struct call *call, const struct principal *asker)
 
     if (st != ST_OK)
         return st;
+    w.is_rs = asker->kind == PRINCIPAL_RS;
     ASSERT(asker->id.len < sizeof w.reader);
     memcpy(w.reader, asker->id.p, asker->id.len);
     enum trl_error error = read_query(call, &w);

@@ -9,6 +9,7 @@ struct waiting {
     struct as *as;
     waiting_send_fn *send;
     struct list waiters;
+    size_t clients, clients_max; /* of them, who is no resource server */
     struct loop_hook hook;
     struct timer look_again;
     int64_t seen;      /* as_status_version() when all were looked at */
@@ -26,6 +27,7 @@ struct waiter {
 static void waiter_free(struct waiter *w)
 {
     timer_stop(loop_timers(w->waiting->loop), &w->patience);
+    w->waiting->clients -= !w->wait.is_rs;
     list_remove(&w->link);
     free(w);
 }
@@ -87,8 +89,8 @@ static bool on_turn_end(struct loop_hook *hook, struct now now)
     return more;
 }
 
-enum status waiting_new(struct loop *loop, struct as *as, waiting_send_fn *send, struct waiting **ret_waiting,
-                        struct why *why)
+enum status waiting_new(struct loop *loop, struct as *as, waiting_send_fn *send, size_t clients_max,
+                        struct waiting **ret_waiting, struct why *why)
 {
     struct waiting *waiting = calloc(1, sizeof *waiting);
 
@@ -97,6 +99,7 @@ enum status waiting_new(struct loop *loop, struct as *as, waiting_send_fn *send,
     waiting->loop = loop;
     waiting->as = as;
     waiting->send = send;
+    waiting->clients_max = clients_max;
     waiting->hook.turn_end = on_turn_end;
     list_init(&waiting->waiters);
     timer_init(&waiting->look_again, on_look_again);
@@ -116,20 +119,20 @@ void waiting_free(struct waiting *waiting)
     free(waiting);
 }
 
-static bool reader_has_room(const struct waiting *waiting, const char *reader)
+static bool has_room(const struct waiting *waiting, const struct as_wait *wait)
 {
     size_t count = 0;
 
     LIST_EACH (link, &waiting->waiters)
-        count += strcmp(CONTAINER_OF(link, struct waiter, link)->wait.reader, reader) == 0;
-    return count < WAITING_PER_READER;
+        count += strcmp(CONTAINER_OF(link, struct waiter, link)->wait.reader, wait->reader) == 0;
+    return count < WAITING_PER_READER && (wait->is_rs || waiting->clients < waiting->clients_max);
 }
 
 bool waiting_hold(struct waiting *waiting, const struct http_request *request, const struct as_wait *wait)
 {
     struct waiter *w = NULL;
 
-    if (!reader_has_room(waiting, wait->reader))
+    if (!has_room(waiting, wait))
         return false;
     w = calloc(1, sizeof *w);
     if (w == NULL)
@@ -144,6 +147,7 @@ bool waiting_hold(struct waiting *waiting, const struct http_request *request, c
         waiting->seen = as_status_version(waiting->as);
     w->waiting = waiting;
     w->wait = *wait;
+    waiting->clients += !wait->is_rs;
     timer_init(&w->patience, on_patience);
     timer_start(loop_timers(waiting->loop), &w->patience,
                 mono_plus_ms(loop_now(waiting->loop).mono, wait->wait_s * MS_PER_S));

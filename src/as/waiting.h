@@ -13,8 +13,9 @@
 typedef void waiting_send_fn(const struct as_response *from, struct http_reply *to);
 
 struct waiting;
-enum status waiting_new(struct loop *loop, struct as *as, waiting_send_fn *send, struct waiting **ret_waiting,
-                        struct why *why) MUST_CHECK;
+/* Of clients at most `clients_max` are kept: there may be many, and resource servers need to be told in time. */
+enum status waiting_new(struct loop *loop, struct as *as, waiting_send_fn *send, size_t clients_max,
+                        struct waiting **ret_waiting, struct why *why) MUST_CHECK;
 /* Answers everybody with what there is. NULL is fine. */
 void waiting_free(struct waiting *waiting);
 

@@ -360,7 +360,7 @@ class FakeBroker:
 
 @pytest.mark.parametrize('mode,answered', [('exporter', False), ('challenge', True)])
 def test_a_challenge_behind_a_proof_is_not_answered(site, machine, mode, answered):
-    """MT-59, MT-61: a broker that had it answered could pass another broker's challenge on, and be the client there"""
+    """RFC 9431 2.2.4.2.2: a broker that had it answered could pass another broker's challenge on, and be the client there"""
     m = machine()
     data = bytes([0x18]) + mqtt5.properties(authentication_method='ace', authentication_data=b'8 bytes.')
     broker = FakeBroker(site, bytes([mqtt5.AUTH << 4]) + mqtt5.varint(len(data)) + data)

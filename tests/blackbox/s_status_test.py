@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from world import WAIT, curl, run_cli
+from world import WAIT, As, curl, run_cli
 
 SOON = 1.0  # seconds from the command's answer to the broker's; measured are milliseconds
 BROKERS = 50
@@ -195,6 +195,21 @@ def test_one_that_waits_too_often_is_told_to_come_again(site):
     finally:
         for poll in polls:
             poll.hang_up()
+
+
+def test_clients_that_wait_leave_room_for_resource_servers(tmp_path):
+    server = As(str(tmp_path), **{'https.max_connections': 40})
+    try:
+        rs, clients = server.add_rs('rs'), [server.add_client('c%d' % i) for i in range(3)]
+        polls = [Poll(server, clients[i % 3], '?diff=0') for i in range(10)]
+        assert all(Poll(server, client, '?diff=0').result().code == 429 for client in clients)
+        polls += [Poll(server, rs, '?diff=0') for _ in range(10)]
+        time.sleep(0.2)
+        assert all(poll.waits() for poll in polls)
+        for poll in polls:
+            poll.hang_up()
+    finally:
+        server.daemon.stop()
 
 
 def test_curl_reads_it_in_both_forms(site):
