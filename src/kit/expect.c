@@ -231,6 +231,21 @@ const struct received *expect_message(struct peer *p, const char *topic, const c
     return NULL;
 }
 
+const struct received *receive_behind_challenge(struct peer *p, const struct key *key)
+{
+    struct kit *k = kit_of(p);
+    const struct received *r = peer_receive(p, 0);
+
+    if (r->got == GOT_PACKET && r->frame.type == MQTT_AUTH &&
+        r->auth.properties.auth_data.len == ACE_NONCE_LEN) {
+        struct span nonce = fill_random(k, ACE_NONCE_LEN);
+        struct span pop = proof(k, key, joined(k, r->auth.properties.auth_data, nonce));
+        say_auth(p, MQTT_CONTINUE_AUTHENTICATION, answer_d9(k, nonce, pop));
+        r = peer_receive(p, 0);
+    }
+    return r;
+}
+
 void must_refuse_token(struct kit *k, struct span token, const struct key *key)
 {
     struct peer *p = peer_new(k, NULL);
@@ -239,15 +254,7 @@ void must_refuse_token(struct kit *k, struct span token, const struct key *key)
         return;
     struct mqtt_connect c = connect_ace(k, layout_b(k, token));
     say_connect(p, &c);
-    const struct received *r = peer_receive(p, 0);
-    if (r->got == GOT_PACKET && r->frame.type == MQTT_AUTH &&
-        r->auth.properties.auth_data.len == ACE_NONCE_LEN) {
-        /* Allowed: the token may be judged after the proof. */
-        struct span nonce = fill_random(k, ACE_NONCE_LEN);
-        struct span pop = proof(k, key, joined(k, r->auth.properties.auth_data, nonce));
-        say_auth(p, MQTT_CONTINUE_AUTHENTICATION, answer_d9(k, nonce, pop));
-        r = peer_receive(p, 0);
-    }
+    const struct received *r = receive_behind_challenge(p, key);
     bool refused = r->got == GOT_PACKET && r->frame.type == MQTT_CONNACK && r->reason >= 0x80;
     if (refused && r->reason != MQTT_BAD_AUTHENTICATION_METHOD) {
         saw(k, "%s", describe(k, r));

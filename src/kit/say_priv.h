@@ -81,6 +81,9 @@ bool subscribed(struct peer *p, const char *filter, uint8_t qos); /* SUBSCRIBE a
 void expect_suback(struct peer *p, uint8_t code);                 /* one code */
 /* PUBLISH with this topic and payload is the next thing. */
 const struct received *expect_message(struct peer *p, const char *topic, const char *payload);
+/* What comes next, behind a challenge answered with `key` if the broker gives one: it may judge the token after the
+ * proof. */
+const struct received *receive_behind_challenge(struct peer *p, const struct key *key);
 /* A token that is presented must be refused with 0x87 by challenge: before or after the answer. */
 void must_refuse_token(struct kit *k, struct span token, const struct key *key);
 void must_accept_token(struct kit *k, struct span token, const struct key *key);

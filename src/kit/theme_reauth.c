@@ -177,14 +177,7 @@ static void cut_after(struct kit *k, struct span token, const struct key *key)
     say_auth(p, MQTT_REAUTHENTICATE, layout_b(k, token));
     if (!going(k))
         return;
-    const struct received *r = peer_receive(p, 0);
-    if (r->got == GOT_PACKET && r->frame.type == MQTT_AUTH &&
-        r->auth.properties.auth_data.len == ACE_NONCE_LEN) {
-        struct span nonce = fill_random(k, ACE_NONCE_LEN);
-        struct span pop = proof(k, key, joined(k, r->auth.properties.auth_data, nonce));
-        say_auth(p, MQTT_CONTINUE_AUTHENTICATION, answer_d9(k, nonce, pop));
-        r = peer_receive(p, 0);
-    }
+    const struct received *r = receive_behind_challenge(p, key);
     if (r->got == GOT_PACKET && r->frame.type == MQTT_DISCONNECT && r->reason == MQTT_NOT_AUTHORIZED) {
         saw(k, "%s", describe(k, r));
         (void)expect_end(p);

@@ -50,11 +50,11 @@ static void not_published_on_disconnect(struct kit *k)
     (void)expect_alive(reader);
 }
 
-static void outside_the_scope(struct kit *k)
+static void refused_with(struct kit *k, const char *topic, const char *rights)
 {
-    struct mqtt_connect c = with_will(k, under_root(k, "elsewhere"));
+    struct mqtt_connect c = with_will(k, under_root(k, topic));
     struct span token =
-        token_for(k, k->pop[POP_ED25519], text(k, "[[\"%s\",[\"pub\"]]]", under_root(k, "in/#")));
+        token_for(k, k->pop[POP_ED25519], text(k, "[[\"%s\",[\"%s\"]]]", under_root(k, "in/#"), rights));
     struct peer *p = peer_new(k, NULL);
 
     if (p == NULL)
@@ -64,18 +64,14 @@ static void outside_the_scope(struct kit *k)
     (void)expect_refused(p);
 }
 
+static void outside_the_scope(struct kit *k)
+{
+    refused_with(k, "elsewhere", "pub");
+}
+
 static void sub_is_not_enough(struct kit *k)
 {
-    struct mqtt_connect c = with_will(k, under_root(k, "in/a"));
-    struct span token =
-        token_for(k, k->pop[POP_ED25519], text(k, "[[\"%s\",[\"sub\"]]]", under_root(k, "in/#")));
-    struct peer *p = peer_new(k, NULL);
-
-    if (p == NULL)
-        return;
-    c.properties.auth_data = layout_a(k, token, proof(k, k->pop[POP_ED25519], exporter_of(p)));
-    say_connect(p, &c);
-    (void)expect_refused(p);
+    refused_with(k, "in/a", "sub");
 }
 
 static void published_after_an_offence(struct kit *k)
