@@ -113,6 +113,7 @@ static const struct as_command commands[] = {
         { ARG_YES,      "refresh",       "refresh",      "tokens for it come with a refresh token" },
         { ARG_NO,       "no-refresh",    "refresh",      "no refresh tokens any more" },
         { ARG_YES,      "exi",           "exi",          "life counted from first receipt" },
+        { ARG_NO,       "no-exi",        "exi",          "life up to a time of the calendar again" },
         { ARG_FILE,     "certificate",   "certificate",  "file with its TLS certificate (PEM)" },
         { ARG_JSON,     "rs-jwk",        "rs_jwk",       "file with its public key as JWK" } } },
     { "rs rotate-secret", "rs.rotate-secret", "give it new introspection credentials", { { ARG_WORD, "RS", "rs_id", NULL } } },

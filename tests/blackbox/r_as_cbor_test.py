@@ -225,6 +225,8 @@ def test_the_command_line_registers_and_shows_all_of_it(site):
     assert command('refresh', 'revoke', family['family'])['tokens_revoked'] == 1
     assert command('refresh', 'list', '--client', 'cli-1')['families'] == []
     assert command('rs', 'set', 'cli.example', '--no-refresh', '--format', 'jwt')['rs']['refresh'] is False
+    assert command('rs', 'set', 'cli.example', '--exi')['rs']['exi'] is True
+    assert command('rs', 'set', 'cli.example', '--no-exi')['rs']['exi'] is False
     assert command('client', 'set', 'cli-1', '--no-refresh')['client']['refresh'] is False
 
 
