@@ -2,8 +2,6 @@
  * AF-66). What is done with kept tokens: known_test.c. */
 #include "harness.h"
 
-#include "jose/jwk.h"
-
 #include <stdio.h>
 
 #define ALL "[[\"a/#\",[\"pub\",\"sub\"]]]"
@@ -317,28 +315,6 @@ static void a_payload_of_64_kib_is_no_token(void **state) /* MT-37 */
 
 /* ---- references ---- */
 
-/* Introspection as the AS would answer. */
-static struct token *introspected(struct bench *b, const struct key *key, const char *text)
-{
-    struct token *token = NULL;
-    CLEANUP(js_unrefp)
-    struct js *jwk = NULL;
-    CLEANUP(buf_done)
-    struct buf body;
-
-    buf_init(&body, 4096);
-    assert_int_equal(jwk_print(key, SPAN_NONE, NULL, false, &jwk), ST_OK);
-    put_fmt(&body,
-            "{\"active\":true,\"aud\":\"" BENCH_AUD "\",\"exp\":%lld,\"scope\":" ALL ",\"cnf\":{\"jwk\":",
-            (long long)b->now.wall.s + 600);
-    assert_int_equal(js_print(jwk, &body), ST_OK);
-    put_str(&body, "}}");
-    assert_int_equal(token_from_introspection(buf_span(&body), span_of_str(text), SPAN(BENCH_ISS), b->verifier,
-                                              b->now.wall, &token, NULL),
-                     ST_OK);
-    return token;
-}
-
 static void answer(struct bench *b, enum status st, struct token *token)
 {
     struct why why = { 0 };
@@ -361,7 +337,7 @@ static void a_reference_is_looked_up_before_the_answer(void **state) /* MT-34, A
     client_ping(c); /* not read before that is done */
     expect_nothing(c);
     f.b->asked_by = c->at;
-    answer(f.b, ST_OK, introspected(f.b, f.key, "reference-1"));
+    answer(f.b, ST_OK, token_introspected(f.b, SPAN("reference-1"), f.key, ALL));
     (void)expect_ack(c, MQTT_PUBACK, 1, MQTT_SUCCESS);
     {
         struct mqtt_frame frame;
@@ -389,7 +365,7 @@ static void a_silent_as_ends_the_wait(void **state) /* AF-64, MT-35 */
     client_leave_token(c, SPAN("reference-1"), 1, 1);
     bench_advance(f.b, 10100);
     (void)expect_ack(c, MQTT_PUBACK, 1, MQTT_NOT_AUTHORIZED);
-    answer(f.b, ST_OK, introspected(f.b, f.key, "reference-1")); /* too late */
+    answer(f.b, ST_OK, token_introspected(f.b, SPAN("reference-1"), f.key, ALL)); /* too late */
     expect_nothing(c);
     assert_int_equal(kept(f.b), 0);
     client_leave_token(c, buf_span(&f.token), 1, 2);
@@ -405,7 +381,7 @@ static void who_leaves_while_the_as_is_asked_costs_nothing(void **state) /* AF-6
     (void)state;
     client_leave_token(c, SPAN("reference-1"), 1, 1);
     client_drop(c);
-    answer(f.b, ST_OK, introspected(f.b, f.key, "reference-1"));
+    answer(f.b, ST_OK, token_introspected(f.b, SPAN("reference-1"), f.key, ALL));
     assert_int_equal(kept(f.b), 0);
     assert_int_equal(STAT(f.b, connections), 0);
     end(&f);

@@ -5,7 +5,6 @@
 #include "broker/token_store.h"
 #include "codec/json.h"
 #include "crypto/hash.h"
-#include "jose/jwk.h"
 
 #include <stdlib.h>
 
@@ -153,29 +152,6 @@ static void mt78b_no_session_lives_longer_than_the_administrator_wants(void **st
     holder_done(&h);
 }
 
-static struct token *introspected(const struct holder *h, struct span reference)
-{
-    struct bench *b = h->b;
-    struct token *token = NULL;
-    CLEANUP(js_unrefp)
-    struct js *jwk = NULL;
-    CLEANUP(buf_done)
-    struct buf body;
-
-    buf_init(&body, 4096);
-    assert_int_equal(jwk_print(h->key, SPAN_NONE, NULL, false, &jwk), ST_OK);
-    put_fmt(&body,
-            "{\"active\":true,\"aud\":\"" BENCH_AUD "\",\"exp\":%lld,\"sub\":\"c\",\"scope\":" ALL
-            ",\"cnf\":{\"jwk\":",
-            (long long)b->now.wall.s + 600);
-    assert_int_equal(js_print(jwk, &body), ST_OK);
-    put_str(&body, "}}");
-    assert_int_equal(token_from_introspection(buf_span(&body), reference, SPAN(BENCH_ISS), b->verifier,
-                                              b->now.wall, &token, NULL),
-                     ST_OK);
-    return token;
-}
-
 static void answer(struct bench *b, struct token *token)
 {
     shard_token_resolved(b->shard[b->asked_by], b->asked, ST_OK, token, (struct why){ 0 }, b->now);
@@ -196,7 +172,7 @@ static void mt78c_the_same_token_is_not_introspected_again_and_another_is(void *
     bench_tokens(b, &limits);
     c = come(&h, SPAN("reference-1"), wish);
     expect_nothing(c);
-    answer(b, introspected(&h, SPAN("reference-1")));
+    answer(b, token_introspected(b, SPAN("reference-1"), h.key, ALL));
     (void)expect_connack(c, MQTT_SUCCESS);
     assert_true(log_has(b, "client_connected", "token=first"));
     asked = b->asked;
@@ -211,7 +187,7 @@ static void mt78c_the_same_token_is_not_introspected_again_and_another_is(void *
     c = come(&h, SPAN("reference-2"), wish);
     expect_nothing(c);
     assert_int_not_equal(b->asked, asked);
-    answer(b, introspected(&h, SPAN("reference-2")));
+    answer(b, token_introspected(b, SPAN("reference-2"), h.key, ALL));
     assert_true(expect_connack(c, MQTT_SUCCESS).session_present);
     assert_true(log_has(b, "client_connected", "token=replaced"));
     client_drop(c);

@@ -138,6 +138,9 @@ struct token_wish {
 };
 /* Appends it to `out`. A secret key gives an encrypted token. */
 void token_make(struct bench *b, const struct token_wish *wish, struct buf *out);
+/* What its server says of it when asked (RFC 7662): for "c", with this key and scope, valid for ten minutes. */
+struct token *token_introspected(const struct bench *b, struct span text, const struct key *key,
+                                 const char *scope);
 
 /* ---- clients ---- */
 

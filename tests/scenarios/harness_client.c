@@ -1,6 +1,8 @@
 /* The clients of a bench: tokens, packets out, packets in. */
 #include "harness.h"
 
+#include "jose/jwk.h"
+
 #include "jose/jws.h"
 
 #include "codec/base64.h"
@@ -98,6 +100,29 @@ void token_make(struct bench *b, const struct token_wish *wish, struct buf *out)
     }
     more_claims(b, wish, &claims, &jti);
     issue(b, wish, &claims, out);
+}
+
+struct token *token_introspected(const struct bench *b, struct span text, const struct key *key,
+                                 const char *scope)
+{
+    struct token *token = NULL;
+    CLEANUP(js_unrefp)
+    struct js *jwk = NULL;
+    CLEANUP(buf_done)
+    struct buf body;
+
+    buf_init(&body, 4096);
+    assert_int_equal(jwk_print(key, SPAN_NONE, NULL, false, &jwk), ST_OK);
+    put_fmt(&body,
+            "{\"active\":true,\"aud\":\"" BENCH_AUD
+            "\",\"exp\":%lld,\"sub\":\"c\",\"scope\":%s,\"cnf\":{\"jwk\":",
+            (long long)b->now.wall.s + 600, scope);
+    assert_int_equal(js_print(jwk, &body), ST_OK);
+    put_str(&body, "}}");
+    assert_int_equal(token_from_introspection(buf_span(&body), text, SPAN(BENCH_ISS), b->verifier, b->now.wall,
+                                              &token, NULL),
+                     ST_OK);
+    return token;
 }
 
 /* ---- clients: sending ---- */
