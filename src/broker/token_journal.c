@@ -104,7 +104,7 @@ static bool set_aside(const char *path, const struct why *why)
         done = (rename(from, to) == 0 || i > 0) && done;
     }
     if (done)
-        log_event(NULL, LOG_ERROR, "token_state_damaged", F_STR("file", path), F_WHY(ST_IO, *why));
+        log_event(NULL, LOG_ERROR, "token_state_damaged", F_STR("file", path), F_WHY(ST_INTERNAL, *why));
     return done;
 }
 
