@@ -68,7 +68,8 @@ static enum status cwt_header(const struct cose *cose, struct js **ret)
 static enum status cwt_look(struct span bytes, struct jwt_look *out, struct why *why)
 {
     static const uint8_t cwt_tag[] = { 0xd8, 61 }; /* RFC 8392 6 */
-    struct cose cose;
+    CLEANUP(sy_cose_done)
+    struct cose cose = { 0 };
 
     if (span_starts_with(bytes, span_of(cwt_tag, sizeof cwt_tag)))
         bytes = span_cut(bytes, sizeof cwt_tag, bytes.len);
@@ -81,7 +82,6 @@ static enum status cwt_look(struct span bytes, struct jwt_look *out, struct why 
         st = ace_from_cbor(ACE_INTROSPECTION_RESPONSE, cose.content, JWT_TEXT_MAX, &out->claims, why);
     if (st == ST_OK && out->claims != NULL)
         st = open_scope(out->claims);
-    sy_cose_done(&cose);
     if (st != ST_OK)
         jwt_look_done(out);
     return st;

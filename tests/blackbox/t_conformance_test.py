@@ -78,8 +78,15 @@ def test_every_case_for_brokers_applies_and_passes(first):
 
 def test_hostile_cases_leave_nothing_behind(site, first, tmp_path):
     """MT-40; RFC 9431 8: memory is back to where it was"""
+    if sanitized():
+        pytest.skip('what is freed waits in the quarantine of the sanitizer, which looks for leaks itself')
     again = site.run(str(tmp_path / 'again.json'), *[w for t in hostile_themes(first) for w in ('--only', t)])
     assert again['memory_after_kib'] - again['memory_before_kib'] < GROWTH_KIB, again['summary']
+
+
+def sanitized():
+    with open(program('symbolon-broker'), 'rb') as f:
+        return re.search(rb'__[at]san_init', f.read()) is not None
 
 
 def hostile_themes(report):
