@@ -108,6 +108,18 @@ def test_a_token_encrypted_by_jose_with_a_secret_inside(broker, shared, alg, enc
     assert got.reason == 0, got
 
 
+def test_a_secret_encrypted_by_jose_inside_a_signed_token(broker, pair, shared):
+    """RFC 7800 3.3, MT-14: cnf with jwe; readable by the broker only, so it may travel in a token that is only signed"""
+    secret = bytes(range(64, 96))
+    header = {'alg': 'A256KW', 'enc': 'A256GCM', 'kid': shared['kid']}
+    jwk = {'kty': 'oct', 'k': jose.b64(secret)}
+    for key, reason in ((shared, 0), (dict(shared, k=jose.b64(bytes(32))), 0x87)):
+        inner = node('witness_jose.mjs', {'encrypt': jwk, 'key': key, 'header': header})['token']
+        token = node('witness_jose.mjs', {'key': pair['private'], 'make': {
+            'claims': claims(jose.Ed25519(), cnf={'jwe': inner}), 'header': {'alg': 'EdDSA', 'typ': 'JWT', 'kid': pair['kid']}}})
+        assert connack(broker, token['token'], SecretKey(secret)).reason == reason
+
+
 def test_compressed_jwe_is_refused(broker, shared):
     """TK-62"""
     token = node('witness_jose.mjs', {'encrypt': claims(jose.Ed25519()), 'key': shared,

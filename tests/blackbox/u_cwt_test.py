@@ -75,6 +75,15 @@ def test_a_foreign_encrypted_cwt_carries_a_symmetric_key(broker, alg, secret, ki
     assert connack(broker, token, SecretKey(bytes(32))).reason == 0x87
 
 
+def test_a_foreign_signed_cwt_hides_a_symmetric_key(broker, es256):
+    """MT-14, TK-5: Encrypted_COSE_Key, readable by the broker only, in a CWT that is only signed"""
+    pop = bytes(range(70, 102))
+    for secret, reason in ((SHARED, 0), (bytes(32), 0x87)):
+        body = claims({'kty': 'oct', 'k': jose.b64(pop)}, hide={'k': jose.b64(secret), 'kid': 'cose-shared'})
+        token = make('sign1', 'ES256', es256['private'], 'cose-1', body)
+        assert connack(broker, token, SecretKey(pop)).reason == reason
+
+
 def test_foreign_cwts_that_should_not_pass_do_not(broker, es256):
     """TK-42, TK-44, TK-52, TK-54, TK-55: each refused with 0x87, and the next good one still passes"""
     key, private = jose.Ed25519(), es256['private']

@@ -17,10 +17,16 @@ function coseKey(jwk) {
   return new Map([[1, 2], [-1, 1], [-2, bytes(jwk.x)], [-3, bytes(jwk.y)]]);
 }
 
+// RFC 8747 3.3: the COSE_Key in a COSE_Encrypt0 of its own
+async function encryptedKey(jwk, under) {
+  const headers = { p: { alg: 'A256GCM' }, u: { kid: under.kid } };
+  return cbor.decodeFirst(await cose.encrypt.create(headers, cbor.encode(coseKey(jwk)), { key: bytes(under.k) }));
+}
+
 // RFC 8392 3.1, RFC 8747 3.1, RFC 9200 8.14, RFC 9431 2.3: the scope is AIF in CBOR inside a byte string
-function claimsSet(c) {
+async function claimsSet(c) {
   const map = new Map([[1, c.iss], [3, c.aud], [4, c.exp], [6, c.iat], [7, Buffer.from(c.cti)]]);
-  map.set(8, new Map([[1, coseKey(c.jwk)]]));
+  map.set(8, new Map([c.hide === undefined ? [1, coseKey(c.jwk)] : [2, await encryptedKey(c.jwk, c.hide)]]));
   map.set(9, cbor.encode(c.scope));
   map.set(38, 3);
   return cbor.encode(map);
@@ -28,7 +34,7 @@ function claimsSet(c) {
 
 async function make() {
   const headers = { p: { alg: job.alg }, u: job.kid === undefined ? {} : { kid: job.kid } };
-  const payload = claimsSet(job.claims);
+  const payload = await claimsSet(job.claims);
   let message;
   if (job.make === 'sign1') message = await cose.sign.create(headers, payload, { key: { d: bytes(job.key.d) } });
   if (job.make === 'mac0') message = await cose.mac.create(headers, payload, { key: bytes(job.key.k) });
