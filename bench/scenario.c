@@ -9,6 +9,7 @@
 #define DRAIN_LIMIT_NS (5 * SECOND_NS)
 #define TURN_NS        (SECOND_NS / 20)
 #define OPENING_MAX    32 /* handshakes at once */
+#define PEERS_MAX      1000000
 #define SETTLE_NS      (3 * SECOND_NS)
 
 struct reading take_reading(const struct bench *bench)
@@ -55,7 +56,7 @@ void open_peers(struct bench *bench, struct peer **peers, size_t count)
 
 static void open_all(struct bench *bench, struct peer *peers, size_t count)
 {
-    struct peer **each = calloc(count, sizeof(struct peer *));
+    struct peer **each = count > PEERS_MAX ? NULL : calloc(count, sizeof(struct peer *));
 
     if (each == NULL)
         die("out of memory");
