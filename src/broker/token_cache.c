@@ -259,17 +259,6 @@ static void revoked_drop(struct token_store *store, struct table_node *node)
     free(r);
 }
 
-void token_store_unrevoke(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN])
-{
-    struct table_node *node;
-
-    store_lock(store);
-    node = store_find(&store->revoked, hash, revoked_is);
-    if (node != NULL)
-        revoked_drop(store, node);
-    store_unlock(store);
-}
-
 struct wall_time token_store_revoked_until(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN])
 {
     const struct revoked *r;

@@ -125,8 +125,6 @@ enum status token_store_cnonce(struct token_store *store, struct now now,
  */
 enum status token_store_revoke(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN],
                                struct wall_time until) MUST_CHECK;
-/* The issuer took it back: the hash is no longer on its list. */
-void token_store_unrevoke(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN]);
 bool token_store_is_revoked(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN]);
 /* As given to token_store_revoke(); 0: it is not revoked. */
 struct wall_time token_store_revoked_until(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN]);

@@ -279,13 +279,12 @@ static void a_token_with_two_names_is_revoked_by_either(void **state) /* AF-98 *
     (void)state;
     token->has_twin = true;
     memset(token->twin, 0x55, sizeof token->twin);
-    assert_int_equal(token_store_revoke(f.store, token->twin, until), ST_OK);
-    assert_int_equal(fixture_accept(&f, token, "AF-98"), ST_BAD_TOKEN);
-    token_store_unrevoke(f.store, token->twin);
     assert_int_equal(fixture_accept(&f, token, NULL), ST_OK);
     assert_int_equal(token_store_change(f.store, token->twin, until), ST_OK);
     assert_true(token_store_is_stale(f.store, token));
     assert_int_equal(fixture_accept(&f, token, "RFC 9770"), ST_BAD_TOKEN);
+    assert_int_equal(token_store_revoke(f.store, token->twin, until), ST_OK);
+    assert_int_equal(fixture_accept(&f, token, "AF-98"), ST_BAD_TOKEN);
 
     buf_init(&record, TOKEN_RECORD_MAX);
     assert_int_equal(token_record_write(token, &record), ST_OK);
