@@ -429,15 +429,12 @@ static void with_psks_at_hand_certificates_and_tickets_go_on(void **state)
         struct known known = { SPAN("me"), PSK, 0 };
         struct tls_variant v = all_at_once(versions[i]);
         struct tls_pair p;
-        struct buf heard, ticket;
+        struct buf ticket;
         v.psk_ctx = &known;
         tls_pair_init(&p, &v);
         tls_join(&p);
         assert_works(&p);
-        buf_init(&heard, BUF_MAX);
-        buf_init(&ticket, 65536);
-        (void)tls_hear(&p.client, &p.server, &heard);
-        assert_true(tls_resumption_data(p.client.session, &ticket));
+        assert_true(tls_take_ticket(&p, &ticket));
         v.expect.resume = buf_span(&ticket);
         tls_again(&p, &v.expect);
         assert_works(&p);
@@ -446,7 +443,6 @@ static void with_psks_at_hand_certificates_and_tickets_go_on(void **state)
         assert_int_equal(known.asked, 0); /* a ticket is no identity */
         assert_int_equal(tls_peer_psk_key(p.server.session).len, 0);
         tls_pair_done(&p);
-        buf_done(&heard);
         buf_wipe(&ticket);
     }
 }
@@ -460,16 +456,12 @@ static void a_session_with_a_psk_gets_no_ticket(void **state)
         struct known known = { SPAN("me"), PSK, 0 };
         struct tls_variant v = with_psk(versions[i], &known, known.identity, PSK);
         struct tls_pair p;
-        struct buf heard, ticket;
+        struct buf ticket;
         tls_pair_init(&p, &v);
         tls_join(&p);
         assert_works(&p);
-        buf_init(&heard, BUF_MAX);
-        buf_init(&ticket, 65536);
-        (void)tls_hear(&p.client, &p.server, &heard);
-        assert_false(tls_resumption_data(p.client.session, &ticket));
+        assert_false(tls_take_ticket(&p, &ticket));
         tls_pair_done(&p);
-        buf_done(&heard);
         buf_wipe(&ticket);
     }
 }
@@ -482,17 +474,14 @@ static void a_resumed_session_keeps_its_raw_key_and_says_that_it_was_resumed(voi
             struct tls_variant v = all_at_once(versions[i]);
             struct tls_pair p;
             struct pem own;
-            struct buf heard, ticket;
+            struct buf ticket;
             pem_make(&own, kinds[k]);
             v.client.raw_keys = true;
             v.client.key_pem = buf_span(&own.private);
             tls_pair_init(&p, &v);
             tls_join(&p);
             assert_works(&p);
-            buf_init(&heard, BUF_MAX);
-            buf_init(&ticket, 65536);
-            (void)tls_hear(&p.client, &p.server, &heard);
-            assert_true(tls_resumption_data(p.client.session, &ticket));
+            assert_true(tls_take_ticket(&p, &ticket));
             v.expect.resume = buf_span(&ticket);
             tls_again(&p, &v.expect);
             assert_works(&p);
@@ -501,7 +490,6 @@ static void a_resumed_session_keeps_its_raw_key_and_says_that_it_was_resumed(voi
             assert_true(span_eq(tls_peer_raw_key(p.server.session), buf_span(&own.spki)));
             tls_pair_done(&p);
             pem_done(&own);
-            buf_done(&heard);
             buf_wipe(&ticket);
         }
 }

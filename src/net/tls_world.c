@@ -1,5 +1,7 @@
 #include "net/tls_world.h"
 
+#define TICKET_MAX 65536
+
 struct tls_variant tls_usual(const struct test_certs *certs)
 {
     return (struct tls_variant){
@@ -85,4 +87,15 @@ void tls_again(struct tls_pair *p, const struct tls_expect *expect)
     assert_int_equal(tls_session_new_server(p->server.config, &p->server.session, NULL), ST_OK);
     tls_session_set_psk_ctx(p->server.session, p->psk_ctx);
     tls_join(p);
+}
+
+bool tls_take_ticket(struct tls_pair *p, struct buf *ticket)
+{
+    struct buf heard;
+
+    buf_init(&heard, TICKET_MAX);
+    buf_init(ticket, TICKET_MAX);
+    (void)tls_hear(&p->client, &p->server, &heard);
+    buf_done(&heard);
+    return tls_resumption_data(p->client.session, ticket);
 }

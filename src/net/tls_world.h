@@ -47,6 +47,9 @@ bool tls_up(const struct tls_pair *p);
 void tls_say(struct tls_side *from, struct span plain);
 /* Everything there is to read at `to`, in one buffer; the result that ended it. */
 enum tls_result tls_hear(struct tls_side *to, struct tls_side *from, struct buf *heard);
+/* What the client was given to resume with, into `ticket`, which is set up here; false if nothing. A ticket of TLS 1.3 comes
+ * after the handshake: it is listened for. */
+bool tls_take_ticket(struct tls_pair *p, struct buf *ticket);
 /* A second session with the same configurations; the client's may resume (expect->resume). */
 void tls_again(struct tls_pair *p, const struct tls_expect *expect);
 
