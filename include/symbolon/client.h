@@ -69,6 +69,8 @@ struct symbolon_message {
     const struct symbolon_user_property *user_properties;                 /* may be NULL */
     size_t user_property_count;
     uint16_t packet_id; /* received, QoS 1 and 2 */
+    uint64_t
+        handle; /* received, with options.manual_ack: for symbolon_client_ack(); 0: nothing to acknowledge */
 };
 
 struct symbolon_subscription {
@@ -77,6 +79,22 @@ struct symbolon_subscription {
     bool no_local;
     bool retain_as_published;
     uint8_t retain_handling; /* 0 send retained, 1 only if new, 2 never (MQTT5 3.8.3.1) */
+};
+
+/* What one SUBSCRIBE or UNSUBSCRIBE says beside its filters (MQTT 5). */
+struct symbolon_request {
+    uint32_t subscription_id; /* 1 to 268435455; 0: none. Comes back with every message (SUBSCRIBE only) */
+    const struct symbolon_user_property *user_properties;
+    size_t user_property_count;
+};
+
+/* What DISCONNECT says (MQTT 5; of 3.1.1 only whether it is sent at all: for reason code 0x00). */
+struct symbolon_goodbye {
+    uint8_t reason_code; /* 0x00 normal, 0x04 normal but publish the Will, >= 0x80 errors of clients */
+    bool has_session_expiry;
+    uint32_t session_expiry_s; /* not from 0 in CONNECT to something else (MQTT5 3.14.2.2.2) */
+    const struct symbolon_user_property *user_properties;
+    size_t user_property_count;
 };
 
 /* ---- client ---- */
@@ -106,6 +124,15 @@ struct symbolon_connected {
     uint16_t keep_alive_s;
     const char *tls;            /* "TLS1.3 ...", NULL without TLS */
     int64_t token_expires_at_s; /* 0 without a token */
+    /* what CONNACK says of the broker (MQTT5 3.2.2.3); in 3.1.1 the values that mean no limit */
+    uint16_t receive_maximum;
+    uint8_t maximum_qos;
+    bool retain_available, wildcard_available, subscription_id_available, shared_available;
+    uint32_t maximum_packet_size;
+    uint16_t topic_alias_maximum;
+    struct symbolon_bytes response_information, server_reference, reason_string; /* p NULL: not there */
+    const struct symbolon_user_property *user_properties;
+    size_t user_property_count;
 };
 
 struct symbolon_events {
@@ -183,6 +210,10 @@ struct symbolon_client_options {
     /* behind what the first version of this struct had */
     enum symbolon_mqtt_version mqtt_version;
     bool as_cbor; /* ask the AS in CBOR (application/ace+cbor) instead of JSON */
+
+    /* behind what the second version had */
+    bool
+        manual_ack; /* received QoS 1 and 2 messages are acknowledged by symbolon_client_ack(), not on delivery */
 };
 
 #define SYMBOLON_CLIENT_OPTIONS_INIT                          \
@@ -206,6 +237,11 @@ enum symbolon_status symbolon_client_start(struct symbolon_client *client,
  * left, then `disconnected` with retry_ms -1. Also ends a pending reconnect. */
 void symbolon_client_disconnect(struct symbolon_client *client, uint8_t reason_code);
 
+/* The same with all that DISCONNECT can say. SYMBOLON_INVALID changes nothing. */
+enum symbolon_status symbolon_client_disconnect_with(struct symbolon_client *client,
+                                                     const struct symbolon_goodbye *goodbye,
+                                                     struct symbolon_error *error) SYMBOLON_MUST_CHECK;
+
 /* Takes a message (copied). While not connected it is queued. *ret_id (may be NULL) names it in `published`. */
 enum symbolon_status symbolon_client_publish(struct symbolon_client *client,
                                              const struct symbolon_message *message, uint64_t *ret_id,
@@ -217,9 +253,26 @@ enum symbolon_status symbolon_client_subscribe(struct symbolon_client *client,
                                                const struct symbolon_subscription *subscriptions, size_t count,
                                                uint64_t *ret_id,
                                                struct symbolon_error *error) SYMBOLON_MUST_CHECK;
+/* The same with properties; `request` may be NULL. */
+enum symbolon_status symbolon_client_subscribe_with(struct symbolon_client *client,
+                                                    const struct symbolon_subscription *subscriptions,
+                                                    size_t count, const struct symbolon_request *request,
+                                                    uint64_t *ret_id,
+                                                    struct symbolon_error *error) SYMBOLON_MUST_CHECK;
+enum symbolon_status symbolon_client_unsubscribe_with(struct symbolon_client *client,
+                                                      const char *const *filters, size_t count,
+                                                      const struct symbolon_request *request, uint64_t *ret_id,
+                                                      struct symbolon_error *error) SYMBOLON_MUST_CHECK;
 enum symbolon_status symbolon_client_unsubscribe(struct symbolon_client *client, const char *const *filters,
                                                  size_t count, uint64_t *ret_id,
                                                  struct symbolon_error *error) SYMBOLON_MUST_CHECK;
+
+/* With options.manual_ack: the message with this handle is taken care of (reason 0x00), or refused (>= 0x80, MQTT 5
+ * only). Any order, any time, also while disconnected: acknowledgements leave in the order in which the messages came,
+ * and a message that a continued session brings again is not delivered twice. Until then it counts to receive_maximum.
+ * SYMBOLON_NOT_FOUND: the session ended meanwhile, and the broker may deliver the message anew. */
+enum symbolon_status symbolon_client_ack(struct symbolon_client *client, uint64_t handle, uint8_t reason_code,
+                                         struct symbolon_error *error) SYMBOLON_MUST_CHECK;
 
 /* Asks for `flushed` once the broker has processed all we sent so far: a PINGREQ behind it. This is how the
  * acceptance of QoS 0 messages is known: a refused one makes the broker DISCONNECT before PINGRESP (MT-97). */

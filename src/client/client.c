@@ -206,6 +206,7 @@ static enum symbolon_status make_engine(struct symbolon_client *c, struct symbol
         .max_packet_size = o->max_packet_size,
         .max_inflight = o->max_inflight,
         .max_queue = o->max_queue,
+        .manual_ack = o->manual_ack,
     };
     enum symbolon_status st = make_will(c, o->will, &s, error);
 
@@ -280,9 +281,10 @@ static enum symbolon_status take_options(struct symbolon_client *c,
                                          struct symbolon_error *error)
 {
     const size_t first = offsetof(struct symbolon_client_options, mqtt_version);
+    const size_t second = offsetof(struct symbolon_client_options, store_dir);
     const bool old = options->struct_size == first;
 
-    if (!old && options->struct_size != sizeof *options)
+    if (!old && options->struct_size != sizeof *options && options->struct_size != second)
         return invalid(error, "struct_size", "made for another version of the library");
     memcpy(&c->o, options, options->struct_size);
     c->o.key = NULL;
@@ -604,6 +606,15 @@ enum symbolon_status symbolon_client_unsubscribe(struct symbolon_client *c, cons
                                                  size_t count, uint64_t *ret_id, struct symbolon_error *error)
 {
     enum symbolon_status st = engine_unsubscribe(&c->engine, filters, count, client_now(c), ret_id, error);
+
+    client_rearm(c);
+    return st;
+}
+
+enum symbolon_status symbolon_client_ack(struct symbolon_client *c, uint64_t handle, uint8_t reason_code,
+                                         struct symbolon_error *error)
+{
+    enum symbolon_status st = engine_ack(&c->engine, handle, reason_code, client_now(c), error);
 
     client_rearm(c);
     return st;

@@ -421,6 +421,7 @@ static void engine_message(void *ctx, const struct mqtt_publish *publish)
     struct symbolon_message message;
 
     message_of_publish(publish, user, USER_PROPERTIES_MAX, &message);
+    message.handle = engine_handle(&c->engine);
     if (c->events.message != NULL)
         c->events.message(c->o.arg, &message);
 }

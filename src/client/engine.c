@@ -17,12 +17,16 @@ void engine_init(struct engine *e, const struct engine_settings *settings, const
     list_init(&e->queued);
     list_init(&e->in_flight);
     list_init(&e->requests);
+    for (size_t q = 0; q < COUNT_OF(e->incoming); q++)
+        list_init(&e->incoming[q]);
 }
 
 void engine_done(struct engine *e)
 {
     publish_done(e);
     requests_done(e);
+    receive_forget(e);
+    packet_ids_clear(&e->used);
     free(e->assigned_client_id);
     buf_wipe(&e->out);
 }
@@ -114,9 +118,8 @@ uint16_t engine_take_packet_id(struct engine *e)
 {
     for (int i = 0; i < UINT16_MAX; i++) {
         e->last_packet_id = e->last_packet_id == UINT16_MAX ? 1 : (uint16_t)(e->last_packet_id + 1);
-        if (!bit_get(e->ids_used, e->last_packet_id)) {
-            bit_set(e->ids_used, e->last_packet_id);
-            return e->last_packet_id;
+        if (!packet_ids_has(&e->used, e->last_packet_id)) {
+            return packet_ids_add(&e->used, e->last_packet_id) ? e->last_packet_id : 0;
         }
     }
     return 0;
@@ -124,7 +127,7 @@ uint16_t engine_take_packet_id(struct engine *e)
 
 void engine_give_packet_id(struct engine *e, uint16_t packet_id)
 {
-    bit_clear(e->ids_used, packet_id);
+    packet_ids_remove(&e->used, packet_id);
 }
 
 /* ---- CONNECT and CONNACK ---- */
@@ -445,6 +448,7 @@ void engine_lost(struct engine *e, const struct symbolon_error *why, struct now 
     e->state = ENGINE_IDLE;
     buf_reset(&e->out);
     e->pings_out = 0;
+    receive_lost(e);
     requests_fail(e, why);
     end_flush(e, why);
 }

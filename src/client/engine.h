@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/list.h"
+#include "client/packet_ids.h"
 #include "mqtt/packet.h"
 #include "symbolon/client.h"
 
@@ -39,6 +40,7 @@ struct engine_settings {
     bool has_will;
     struct mqtt_will will;
     struct span will_user_properties; /* encoded entries */
+    bool manual_ack; /* QoS 1 and 2 from the broker are acknowledged by engine_ack(), not on delivery */
 };
 
 struct engine_events {
@@ -51,14 +53,13 @@ struct engine_events {
     /* AUTH 0x18: answer with engine_auth(). AUTH 0x00 in an open session: re-authenticated. */
     void (*challenge)(void *ctx, struct span auth_data);
     void (*reauthenticated)(void *ctx);
+    /* With manual_ack and QoS 1 or 2, engine_handle() names it while this runs. */
     void (*message)(void *ctx, const struct mqtt_publish *publish);
     void (*published)(void *ctx, uint64_t id, const struct symbolon_error *result);
     void (*subscribed)(void *ctx, uint64_t id, struct span codes, const struct symbolon_error *result);
     void (*unsubscribed)(void *ctx, uint64_t id, struct span codes, const struct symbolon_error *result);
     void (*flushed)(void *ctx, const struct symbolon_error *result);
 };
-
-#define PACKET_ID_BYTES (65536 / 8)
 
 struct engine {
     struct engine_settings settings;
@@ -89,9 +90,12 @@ struct engine {
     size_t request_count;
     uint16_t last_packet_id;
     uint64_t last_id;
-    uint8_t ids_used[PACKET_ID_BYTES];     /* ours */
-    uint8_t ids_received[PACKET_ID_BYTES]; /* the broker's QoS 2 messages we have and it has not released */
-    size_t received_count;
+    struct packet_ids used;     /* ours */
+    struct packet_ids received; /* the broker's QoS 2 messages we have and it has not released */
+    struct packet_ids unacked;  /* the broker's messages that wait for engine_ack() */
+    struct packet_ids here;     /* the broker's messages unfinished on this connection: its Receive Maximum */
+    struct list incoming[2];    /* struct incoming: unacked messages of QoS 1 and QoS 2 */
+    uint64_t last_handle, message_handle;
 };
 
 void engine_init(struct engine *e, const struct engine_settings *settings, const struct engine_events *events,
@@ -126,6 +130,19 @@ enum symbolon_status engine_subscribe(struct engine *e, const struct symbolon_su
 enum symbolon_status engine_unsubscribe(struct engine *e, const char *const *filters, size_t count,
                                         struct now now, uint64_t *ret_id, struct symbolon_error *error);
 enum symbolon_status engine_flush(struct engine *e, struct now now, struct symbolon_error *error);
+
+/* Of the message being delivered, for engine_ack(); 0: it needs none. */
+static inline uint64_t engine_handle(const struct engine *e)
+{
+    return e->message_handle;
+}
+
+/* With manual_ack: the application has taken the message, or refuses it (`reason` >= 0x80, MQTT5 only; it then counts as
+ * finished for the broker, too). Any order, any time, also while disconnected or inside `message`: what goes out keeps
+ * the order of arrival [MQTT-4.6.0-2, -3], and what a continued session brings again is not delivered twice.
+ * SYMBOLON_NOT_FOUND: the session ended meanwhile; the broker may deliver the message to a later one. */
+enum symbolon_status engine_ack(struct engine *e, uint64_t handle, uint8_t reason, struct now now,
+                                struct symbolon_error *error);
 
 /* AUTH: 0x18 answers a challenge, 0x19 starts a re-authentication (only in ENGINE_OPEN). Not in MQTT 3.1.1. */
 void engine_auth(struct engine *e, uint8_t reason, struct span auth_data, struct now now);

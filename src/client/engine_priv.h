@@ -21,30 +21,21 @@ uint16_t engine_take_packet_id(struct engine *e);
 void engine_give_packet_id(struct engine *e, uint16_t packet_id);
 
 /* engine_publish.c */
-void publish_pump(struct engine *e);                         /* sends what the broker's quota allows */
-void publish_resume(struct engine *e, bool session_present); /* after CONNACK */
-void publish_received(struct engine *e, const struct mqtt_frame *frame);
+void publish_pump(struct engine *e);                                  /* sends what the broker's quota allows */
+void publish_resume(struct engine *e, bool session_present);          /* after CONNACK */
 void publish_acked(struct engine *e, const struct mqtt_frame *frame); /* PUBACK, PUBREC, PUBREL, PUBCOMP */
 void publish_done(struct engine *e);
+
+/* engine_receive.c */
+void publish_received(struct engine *e, const struct mqtt_frame *frame);
+void publish_released(struct engine *e, const struct mqtt_ack *pubrel);
+bool engine_own_received(struct engine *e, uint16_t packet_id); /* a QoS 2 message is ours now; false: ended */
+void receive_lost(struct engine *e);                            /* with the connection */
+void receive_forget(struct engine *e);                          /* with the session, or the engine */
 
 /* engine_subscribe.c */
 void request_answered(struct engine *e, const struct mqtt_frame *frame);
 void requests_fail(struct engine *e, const struct symbolon_error *why);
 void requests_done(struct engine *e);
-
-static inline bool bit_get(const uint8_t *bits, uint16_t i)
-{
-    return (bits[i / 8] >> (i % 8) & 1) != 0;
-}
-
-static inline void bit_set(uint8_t *bits, uint16_t i)
-{
-    bits[i / 8] |= (uint8_t)(1u << (i % 8));
-}
-
-static inline void bit_clear(uint8_t *bits, uint16_t i)
-{
-    bits[i / 8] &= (uint8_t) ~(1u << (i % 8));
-}
 
 #endif

@@ -209,8 +209,7 @@ static void start_over(struct engine *e)
         struct outgoing *o = outgoing_of(link);
         report(e, o, o->state == OUT_RELEASED ? &ok : &unknown);
     }
-    memset(e->ids_received, 0, sizeof e->ids_received);
-    e->received_count = 0;
+    receive_forget(e);
 }
 
 void publish_resume(struct engine *e, bool session_present)
@@ -302,25 +301,6 @@ static void got_pubcomp(struct engine *e, const struct mqtt_ack *ack)
     finish(e, o, &result);
 }
 
-/* ---- receiving ---- */
-
-static void put_ack(struct engine *e, enum mqtt_packet_type type, uint16_t packet_id, uint8_t reason)
-{
-    mqtt_write_ack(&e->out, e->settings.version,
-                   &(struct mqtt_ack){ .type = type, .packet_id = packet_id, .reason = reason });
-}
-
-static void got_pubrel(struct engine *e, const struct mqtt_ack *ack)
-{
-    bool known = bit_get(e->ids_received, ack->packet_id);
-
-    if (known) {
-        bit_clear(e->ids_received, ack->packet_id);
-        e->received_count--;
-    }
-    put_ack(e, MQTT_PUBCOMP, ack->packet_id, known ? MQTT_SUCCESS : MQTT_PACKET_ID_NOT_FOUND);
-}
-
 void publish_acked(struct engine *e, const struct mqtt_frame *frame)
 {
     struct mqtt_ack ack;
@@ -339,53 +319,12 @@ void publish_acked(struct engine *e, const struct mqtt_frame *frame)
         got_pubrec(e, &ack);
         break;
     case MQTT_PUBREL:
-        got_pubrel(e, &ack);
+        publish_released(e, &ack);
         break;
     default:
         got_pubcomp(e, &ack);
     }
     publish_pump(e);
-}
-
-static void got_qos2(struct engine *e, const struct mqtt_publish *publish)
-{
-    if (bit_get(e->ids_received, publish->packet_id)) { /* again: we have it (MQTT5 4.3.3) */
-        put_ack(e, MQTT_PUBREC, publish->packet_id, MQTT_SUCCESS);
-        return;
-    }
-    if (e->received_count >= e->settings.receive_maximum) {
-        struct symbolon_error error;
-        error_set(&error, SYMBOLON_PROTOCOL, "MQTT5 [MQTT-3.3.4-9]",
-                  "the broker sent more unfinished messages than our Receive Maximum");
-        engine_fail(e, MQTT_RECEIVE_MAXIMUM_EXCEEDED, &error);
-        return;
-    }
-    bit_set(e->ids_received, publish->packet_id);
-    e->received_count++;
-    put_ack(e, MQTT_PUBREC, publish->packet_id, MQTT_SUCCESS);
-    e->events->message(e->ctx, publish);
-}
-
-void publish_received(struct engine *e, const struct mqtt_frame *frame)
-{
-    struct mqtt_publish publish;
-    struct why why = { 0 };
-    enum status st = mqtt_read_publish(frame, e->settings.version, &publish, &why);
-
-    if (st == ST_OK && mqtt_has(&publish.properties, PROP_TOPIC_ALIAS))
-        st = reject(&why, ST_PROTOCOL, "MQTT5 [MQTT-3.1.2-26]", "a topic alias, though our maximum is 0", 0);
-    if (st != ST_OK) {
-        engine_fail_why(e, st, &why);
-        return;
-    }
-    if (publish.qos == 2) {
-        got_qos2(e, &publish);
-        return;
-    }
-    /* Gathered first, so that it precedes a DISCONNECT made by the callback; it leaves with the next sending. */
-    if (publish.qos == 1)
-        put_ack(e, MQTT_PUBACK, publish.packet_id, MQTT_SUCCESS);
-    e->events->message(e->ctx, &publish);
 }
 
 void message_of_publish(const struct mqtt_publish *publish, struct symbolon_user_property *user,
