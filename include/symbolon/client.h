@@ -210,10 +210,20 @@ struct symbolon_client_options {
     /* behind what the first version of this struct had */
     enum symbolon_mqtt_version mqtt_version;
     bool as_cbor; /* ask the AS in CBOR (application/ace+cbor) instead of JSON */
+    const char
+        *ws_path; /* MQTT over WebSocket at this path ("/mqtt"); port 0 is then 443, or 80; NULL: plain MQTT */
 
     /* behind what the second version had */
     bool
         manual_ack; /* received QoS 1 and 2 messages are acknowledged by symbolon_client_ack(), not on delivery */
+    const char *cert_file, *key_file; /* PEM: who we are in the TLS handshake; NULL: nobody */
+    struct symbolon_bytes
+        pin; /* SHA-256 of the broker's certificate (DER): it alone is trusted; p NULL: none */
+    /* We pass on other people's messages: QoS and RETAIN are lowered to what the broker takes instead of failing, and a
+     * QoS 2 message that a broker had not confirmed when it lost the session is sent again. */
+    bool relay;
+    bool
+        bridge; /* MQTT 3.1.1: protocol level 0x84, by which mosquitto knows bridges and sends them nothing back */
 };
 
 #define SYMBOLON_CLIENT_OPTIONS_INIT                          \
@@ -246,6 +256,11 @@ enum symbolon_status symbolon_client_disconnect_with(struct symbolon_client *cli
 enum symbolon_status symbolon_client_publish(struct symbolon_client *client,
                                              const struct symbolon_message *message, uint64_t *ret_id,
                                              struct symbolon_error *error) SYMBOLON_MUST_CHECK;
+
+/* From the next attempt on, connect there: for brokers with several addresses. May be called in `disconnected`. */
+enum symbolon_status symbolon_client_set_address(struct symbolon_client *client, const char *host,
+                                                 uint16_t port,
+                                                 struct symbolon_error *error) SYMBOLON_MUST_CHECK;
 
 /* Only while connected (SYMBOLON_CLOSED otherwise): call it from `connected`, unless session_present says that
  * the broker still knows them. */

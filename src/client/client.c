@@ -87,9 +87,10 @@ static bool keep_list(struct symbolon_client *c, const char *const **list)
 
 static bool keep_all(struct symbolon_client *c)
 {
-    const char **texts[] = { &c->o.host,     &c->o.ca_file,    &c->o.client_id,        &c->o.user_name,
-                             &c->o.token,    &c->o.as_url,     &c->o.as_ca_file,       &c->o.as_client_id,
-                             &c->o.audience, &c->o.scope_json, &c->o.as_client_secret, &c->o.token_cache_dir };
+    const char **texts[] = { &c->o.host,      &c->o.ca_file,    &c->o.client_id,        &c->o.user_name,
+                             &c->o.token,     &c->o.as_url,     &c->o.as_ca_file,       &c->o.as_client_id,
+                             &c->o.audience,  &c->o.scope_json, &c->o.as_client_secret, &c->o.token_cache_dir,
+                             &c->o.cert_file, &c->o.key_file };
 
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         bool wanted = *texts[i] != NULL;
@@ -97,7 +98,7 @@ static bool keep_all(struct symbolon_client *c)
         if (wanted && *texts[i] == NULL)
             return false;
     }
-    return keep_list(c, &c->o.trusted_as) && keep_bytes(c, &c->o.password);
+    return keep_list(c, &c->o.trusted_as) && keep_bytes(c, &c->o.password) && keep_bytes(c, &c->o.pin);
 }
 
 #define DEFAULT(member, value) \
@@ -131,6 +132,10 @@ static enum symbolon_status check_options(const struct symbolon_client_options *
         return invalid(error, "MQTT3 [MQTT-3.1.3-7]", "a session to continue needs a Client Identifier");
     if (o->host == NULL || o->host[0] == '\0')
         return invalid(error, "host", "no broker named");
+    if ((o->cert_file == NULL) != (o->key_file == NULL))
+        return invalid(error, "cert_file", "a certificate needs its key, and a key its certificate");
+    if (o->pin.p != NULL && o->pin.len != TLS_PIN_LEN)
+        return invalid(error, "pin", "a pin is the 32 bytes of a SHA-256");
     if (o->ace == SYMBOLON_ACE_OFF)
         return SYMBOLON_OK;
     if (o->no_tls)
@@ -207,6 +212,8 @@ static enum symbolon_status make_engine(struct symbolon_client *c, struct symbol
         .max_inflight = o->max_inflight,
         .max_queue = o->max_queue,
         .manual_ack = o->manual_ack,
+        .relay = o->relay,
+        .bridge = o->bridge,
     };
     enum symbolon_status st = make_will(c, o->will, &s, error);
 
@@ -218,7 +225,9 @@ static enum symbolon_status make_engine(struct symbolon_client *c, struct symbol
 static enum symbolon_status make_tls(struct symbolon_client *c, struct symbolon_error *error)
 {
     static const char *const alpn[] = { "mqtt", NULL }; /* MT-6 */
-    struct tls_settings settings = { .ca_file = c->o.ca_file, .alpn = alpn };
+    struct tls_settings settings = {
+        .ca_file = c->o.ca_file, .cert_file = c->o.cert_file, .key_file = c->o.key_file, .alpn = alpn
+    };
     CLEANUP(buf_wipe)
     struct buf pem = { .max = KEY_PEM_MAX };
     struct why why = { 0 };
@@ -229,6 +238,7 @@ static enum symbolon_status make_tls(struct symbolon_client *c, struct symbolon_
     if (st == ST_OK && c->o.ace == SYMBOLON_ACE_RPK) {
         st = key_write_pem(key_inside(c->o.key), true, &pem);
         settings.raw_keys = true;
+        settings.cert_file = settings.key_file = NULL;
         settings.key_pem = buf_span(&pem);
         if (st == ST_OK)
             st = tls_config_new_client(&settings, &c->tls_raw, &why);
@@ -281,7 +291,7 @@ static enum symbolon_status take_options(struct symbolon_client *c,
                                          struct symbolon_error *error)
 {
     const size_t first = offsetof(struct symbolon_client_options, mqtt_version);
-    const size_t second = offsetof(struct symbolon_client_options, store_dir);
+    const size_t second = offsetof(struct symbolon_client_options, cert_file);
     const bool old = options->struct_size == first;
 
     if (!old && options->struct_size != sizeof *options && options->struct_size != second)
@@ -363,6 +373,7 @@ void symbolon_client_free(struct symbolon_client *c)
     buf_done(&c->spki);
     symbolon_key_unref(c->o.key);
     buf_done(&c->will_properties);
+    free(c->other_host);
     arena_done(&c->strings);
     free(c);
 }
@@ -590,6 +601,19 @@ enum symbolon_status symbolon_client_publish(struct symbolon_client *c, const st
 
     client_rearm(c);
     return st;
+}
+
+enum symbolon_status symbolon_client_set_address(struct symbolon_client *c, const char *host, uint16_t port,
+                                                 struct symbolon_error *error)
+{
+    char *copy = strdup(host);
+
+    if (copy == NULL)
+        return error_set(error, SYMBOLON_NO_MEMORY, "", "out of memory");
+    free(c->other_host);
+    c->o.host = c->other_host = copy;
+    c->o.port = port != 0 ? port : c->o.no_tls ? PORT_PLAIN : PORT_TLS;
+    return SYMBOLON_OK;
 }
 
 enum symbolon_status symbolon_client_subscribe(struct symbolon_client *c,

@@ -111,7 +111,7 @@ bool client_open_stream(struct symbolon_client *c, bool known, const struct stre
         .host = c->o.host,
         .port = c->o.port,
         .tls = known && c->tls_raw != NULL ? c->tls_raw : c->tls,
-        .expect = { .any_name = c->o.insecure, .pin = c->token.has_rs_x5t ? c->token.rs_x5t : NULL },
+        .expect = { .any_name = c->o.insecure, .pin = c->token.has_rs_x5t ? c->token.rs_x5t : c->o.pin.p },
         .connect_ms = c->o.connect_timeout_ms,
         .stream = { .handshake_ms = c->o.connect_timeout_ms,
                     .unread_max = (size_t)c->o.max_packet_size + 65536,

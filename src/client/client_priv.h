@@ -36,6 +36,7 @@ struct symbolon_client {
     struct symbolon_client_options o; /* its strings live in `strings` */
     struct symbolon_events events;
     struct arena strings;
+    char *other_host; /* of symbolon_client_set_address() */
     struct buf will_properties;
     enum client_state state;
     struct engine engine;

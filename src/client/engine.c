@@ -179,6 +179,7 @@ void engine_connect(struct engine *e, struct span auth_data, struct now now)
     const struct engine_settings *s = &e->settings;
     struct mqtt_connect connect = {
         .version = s->version,
+        .bridge = s->bridge,
         .clean_start = clean_start(e),
         .has_will = s->has_will,
         .has_user_name = !s->ace && s->user_name != NULL,

@@ -76,6 +76,14 @@ static void send_first_time(struct engine *e, struct outgoing *o, uint32_t life_
     report(e, o, &ok);
 }
 
+/* Who wrote the message cannot be asked: better with less than not at all. */
+static void lower(const struct engine *e, struct outgoing *o)
+{
+    if (o->qos > e->broker_max_qos)
+        o->qos = e->broker_max_qos;
+    o->retain = o->retain && e->broker_retain;
+}
+
 static void send_queued(struct engine *e)
 {
     struct symbolon_error error;
@@ -92,6 +100,8 @@ static void send_queued(struct engine *e)
             return;
         list_remove(&o->link);
         e->queued_count--;
+        if (e->settings.relay)
+            lower(e, o);
         if (!outgoing_life(o, e->now.mono, &life_s)) {
             error_set(&error, SYMBOLON_TIMEOUT, "MQTT5 3.3.2.3.3",
                       "the message expired before it could be sent");
@@ -188,7 +198,7 @@ static void start_over(struct engine *e)
         struct outgoing *o = outgoing_of(link);
         e->in_flight_count--;
         engine_give_packet_id(e, o->packet_id);
-        if (o->qos == 1) {
+        if (o->qos == 1 || (e->settings.relay && o->state == OUT_SENT)) {
             o->state = OUT_QUEUED;
             o->dup = false;
             list_append(&again, link);

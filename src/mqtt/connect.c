@@ -154,7 +154,7 @@ void mqtt_write_connect(struct buf *out, const struct mqtt_connect *connect)
     bool v5 = connect->version != MQTT_3_1_1;
 
     put_prefixed16(out, SPAN("MQTT"));
-    put_u8(out, v5 ? MQTT_5 : MQTT_3_1_1);
+    put_u8(out, v5 ? MQTT_5 : (uint8_t)(MQTT_3_1_1 | (connect->bridge ? 0x80 : 0)));
     put_u8(out, connect_flags(connect));
     put_u16(out, connect->keep_alive_s);
     if (v5)

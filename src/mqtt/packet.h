@@ -29,6 +29,7 @@ struct mqtt_will {
 
 struct mqtt_connect {
     enum mqtt_version version;
+    bool bridge; /* writing MQTT_3_1_1 only: level 0x84, by which bridges make themselves known to mosquitto */
     bool clean_start;
     bool has_will;
     bool has_user_name;
