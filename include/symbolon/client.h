@@ -69,8 +69,11 @@ struct symbolon_message {
     const struct symbolon_user_property *user_properties;                 /* may be NULL */
     size_t user_property_count;
     uint16_t packet_id; /* received, QoS 1 and 2 */
-    uint64_t
-        handle; /* received, with options.manual_ack: for symbolon_client_ack(); 0: nothing to acknowledge */
+    /* received */
+    uint64_t handle; /* with options.manual_ack: for symbolon_client_ack(); 0: nothing to acknowledge */
+    const uint32_t *subscription_ids; /* of the subscriptions it matched */
+    size_t subscription_id_count;
+    uint16_t topic_alias; /* what stood in the packet; `topic` is filled in all the same */
 };
 
 struct symbolon_subscription {
@@ -214,16 +217,35 @@ struct symbolon_client_options {
         *ws_path; /* MQTT over WebSocket at this path ("/mqtt"); port 0 is then 443, or 80; NULL: plain MQTT */
 
     /* behind what the second version had */
-    bool
-        manual_ack; /* received QoS 1 and 2 messages are acknowledged by symbolon_client_ack(), not on delivery */
-    const char *cert_file, *key_file; /* PEM: who we are in the TLS handshake; NULL: nobody */
-    struct symbolon_bytes
-        pin; /* SHA-256 of the broker's certificate (DER): it alone is trusted; p NULL: none */
-    /* We pass on other people's messages: QoS and RETAIN are lowered to what the broker takes instead of failing, and a
-     * QoS 2 message that a broker had not confirmed when it lost the session is sent again. */
-    bool relay;
-    bool
-        bridge; /* MQTT 3.1.1: protocol level 0x84, by which mosquitto knows bridges and sends them nothing back */
+    /* Folder (made with mode 0700 if missing) where unfinished QoS 1 and 2 messages survive the process: what
+     * symbolon_client_publish() has accepted is sent by the next client with the same folder and client_id, if this
+     * one dies, and the QoS 2 identifiers of received messages are kept. One client at a time. Needs a client_id, and
+     * a session that outlives the connection (session_expiry_s, or keep_session in 3.1.1) for QoS 2 to stay exactly
+     * once. A damaged file is set aside as *.damaged-N, which `log` says at level 0. NULL: memory only. */
+    const char *store_dir;
+    size_t store_max_bytes; /* 0: 64 MiB; a publish beyond is refused with SYMBOLON_QUEUE_FULL */
+    /* false: what is accepted survives the death of the process; true: a power cut, too (an fsync each time) */
+    bool store_fsync;
+    /* Received QoS 1 and 2 messages are acknowledged by symbolon_client_ack(), not on delivery. */
+    bool manual_ack;
+    /* Subscriptions the broker granted are made again when it has lost the session (Session Present 0); `subscribed`
+     * then comes with id 0. */
+    bool resubscribe;
+    /* A QoS 2 message whose handshake was cut off by the broker losing the session is sent again, as a new message,
+     * which may make it arrive twice. false: `published` says SYMBOLON_CLOSED, and it may not have arrived. */
+    bool resend_qos2;
+    /* Go where the broker sends us (reason codes 0x9C for now, 0x9D for good) if it names a server, "host" or
+     * "host:port"; same TLS rules. false: such a refusal is like any other. */
+    bool follow_server_reference;
+    uint32_t reconnect_attempts;  /* in a row without success, then give up; 0: no end */
+    uint16_t topic_alias_maximum; /* aliases the broker may use towards us; 0: none */
+    uint16_t topic_aliases;       /* aliases we use at most, as far as the broker lets us; 0: none */
+    bool request_response_info;   /* ask for symbolon_connected.response_information (MQTT5 3.1.2.11.6) */
+    bool no_problem_info;         /* ask the broker to leave out reason strings (MQTT5 3.1.2.11.7) */
+    const struct symbolon_user_property *connect_properties; /* user properties of CONNECT */
+    size_t connect_property_count;
+    const char *bind_address; /* of our end of the connection; NULL: any */
+    const char *ws_path;      /* MQTT over WebSocket at this path ("/mqtt"); NULL: plain MQTT */
 };
 
 #define SYMBOLON_CLIENT_OPTIONS_INIT                          \
