@@ -19,6 +19,9 @@
     X( BAD_TOPIC,      0x90,   "invalid_request",           400, "topic name not acceptable"               )  \
     X( BAD_FILTER,     0x8F,   "invalid_request",           400, "topic filter not acceptable"             )  \
     X( BAD_TOPIC_ALIAS,0x94,   "invalid_request",           400, "topic alias 0 or beyond the maximum"     )  \
+    X( NO_RETAIN,      0x9A,   "invalid_request",           400, "retained messages are not kept here"     )  \
+    X( BAD_QOS,        0x9B,   "invalid_request",           400, "a QoS beyond what is offered here"       )  \
+    X( ELSEWHERE,      0x9C,   "temporarily_unavailable",   503, "another server is to be used"            )  \
     X( BAD_AUTH_METHOD,0x8C,   "invalid_request",           400, "authentication method not spoken here"   )  \
     X( BAD_CREDENTIAL, 0x87,   "invalid_client",            401, "credential unknown or wrong"             )  \
     X( BAD_TOKEN,      0x87,   "invalid_token",             401, "token not acceptable"                    )  \

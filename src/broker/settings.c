@@ -5,6 +5,11 @@ void shard_settings_init(struct shard_settings *s)
 {
     *s = (struct shard_settings){
         .accept_v3 = true,
+        .maximum_qos = 2,
+        .retain_available = true,
+        .wildcard_subscriptions = true,
+        .subscription_identifiers = true,
+        .sys_interval_s = 10,
         .max_connections = 100000,
         .max_sessions = 200000,
         .connect_timeout_ms = 10000,
@@ -17,6 +22,7 @@ void shard_settings_init(struct shard_settings *s)
         .max_packet_bytes = 1024 * 1024,
         .receive_maximum = 256,
         .topic_alias_maximum = 32,
+        .topic_aliases_out = 32,
         .max_inflight = 256,
         .max_queue_messages = 10000,
         .max_queue_bytes = 32 * 1024 * 1024,

@@ -1,5 +1,6 @@
 #include "broker/settings_file.h"
 
+#include "broker/response_info.h"
 #include "broker/topic_tree.h"
 #include "codec/base64.h"
 #include "jose/jwk.h"
@@ -13,6 +14,7 @@ static const char *const losses[] = { "drop", "disconnect", NULL };
 static const char *const claim_forms[] = { "aif", "emqx_acl", NULL };
 static const char *const clocks[] = { "trusted", "untrusted", NULL };
 static const char *const resume_losses[] = { "drop", "new", NULL };
+static const char *const v3_keep_alives[] = { "own", "refuse", NULL };
 static const char *const certificate_wishes[] = { "none", "optional", "required", NULL };
 
 /* clang-format off */
@@ -126,6 +128,20 @@ static const struct config_setting rows[] = {
       .help = "`none`: sessions and retained messages live in memory and end with the process." },
     { "mqtt_3_1_1", CONFIG_BOOL, S(mqtt_3_1_1), .dflt = "true",
       .help = "Serve clients of MQTT 3.1.1 besides those of MQTT 5, on the same listeners." },
+    { "maximum_qos", CONFIG_INT, S(maximum_qos), .dflt = "2", .max = 2,
+      .help = "The highest QoS offered: a publication or a Will beyond it is refused, a subscription gets it instead of a higher one." },
+    { "retain_available", CONFIG_BOOL, S(retain_available), .dflt = "true",
+      .help = "Keep retained messages. If not, a publication or a Will that is to be retained is refused." },
+    { "wildcard_subscriptions", CONFIG_BOOL, S(wildcard_subscriptions), .dflt = "true",
+      .help = "Take topic filters with `+` and `#`." },
+    { "subscription_identifiers", CONFIG_BOOL, S(subscription_identifiers), .dflt = "true",
+      .help = "Take subscriptions with an identifier that then comes with their messages." },
+    { "response_topic_prefix", CONFIG_STRING, S(response_topic_prefix), .example = "replies/${client_id}/",
+      .help = "Told as Response Information to clients of MQTT 5 that ask for it and may subscribe to all that begins so: where answers to their requests can go. `${client_id}` is the Client Identifier; one with `/`, `+` or `#` in it is told nothing. By default nobody is." },
+    { "server_reference", CONFIG_STRING, S(server_reference), .example = "broker2.example:8883",
+      .help = "Where clients of MQTT 5 are sent (reason code 0x9C, Server Reference) when this broker shuts down or has no room for another session." },
+    { "sys_interval", CONFIG_DURATION_S, S(sys_interval_s), .dflt = "10s", .max = 86400,
+      .help = "How often what has changed is published under `$SYS`; 0: never. To read it a client needs a token, or a public topic, that names `$SYS/...`; `#` does not." },
     { "state_dir", CONFIG_PATH, S(state_dir), .example = "/var/lib/symbolon-broker",
       .help = "Folder for what must survive a restart: tokens published to `authz-info` with their keys, first receipts, revocations. It should be this server's alone. Without it all that is in memory only." },
     { "user", CONFIG_STRING, S(user),
@@ -241,7 +257,9 @@ static const struct config_setting rows[] = {
     { "limits.auth_timeout", CONFIG_DURATION_MS, S(auth_timeout_ms), .dflt = "10s", .min = 100, .max = 600000,
       .help = "Time for the answer to a challenge, and for a token to be looked up." },
     { "limits.keep_alive", CONFIG_DURATION_S, S(keep_alive_max_s), .dflt = "1h", .max = 65535,
-      .help = "The longest Keep Alive; a client that asks for more, or for none, gets this. 0: no cap. Clients of MQTT 3.1.1 cannot be told and keep their own." },
+      .help = "The longest Keep Alive; a client that asks for more, or for none, gets this. 0: no cap. Clients of MQTT 3.1.1 cannot be told: see `limits.keep_alive_v3`." },
+    { "limits.keep_alive_v3", CONFIG_ENUM, S(keep_alive_v3), .dflt = "own", .choices = v3_keep_alives,
+      .help = "What becomes of a client of MQTT 3.1.1 whose Keep Alive is beyond `limits.keep_alive`: it keeps its `own`, or is `refuse`d (return code 2, as mosquitto does)." },
     { "limits.packet", CONFIG_SIZE, S(max_packet_bytes), .dflt = "1m", .min = 1024, .max = 268435460,
       .help = "Maximum Packet Size announced to clients." },
     { "limits.connect_packet", CONFIG_SIZE, S(max_connect_bytes), .dflt = "128k", .min = 1024, .max = 16777216,
@@ -250,6 +268,8 @@ static const struct config_setting rows[] = {
       .unit = "messages", .help = "QoS 1 and 2 publications of one client in flight." },
     { "limits.topic_aliases", CONFIG_INT, S(topic_alias_maximum), .dflt = "32", .max = 65535, .unit = "aliases",
       .help = "Topic Alias Maximum announced to clients." },
+    { "limits.topic_aliases_out", CONFIG_INT, S(topic_aliases_out), .dflt = "32", .max = 65535, .unit = "aliases",
+      .help = "Topic aliases used towards one client, where it takes as many; 0: none." },
     { "limits.filters_per_packet", CONFIG_INT, S(max_filters), .dflt = "1024", .min = 1, .max = 65535,
       .unit = "filters", .help = "Topic filters in one SUBSCRIBE." },
     { "limits.topic_levels", CONFIG_INT, S(max_topic_levels), .dflt = "200", .min = 1, .max = TOPIC_TREE_MAX_LEVELS,
@@ -257,8 +277,8 @@ static const struct config_setting rows[] = {
     { "limits.output", CONFIG_SIZE, S(max_output_bytes), .dflt = "1m", .min = 65536, .max = 1073741824,
       .help = "Bytes a client may be behind with reading before QoS 0 messages to it are dropped." },
 
-    { "retained.max_messages", CONFIG_INT, S(retained_max_messages), .dflt = "100000", .max = 100000000,
-      .unit = "messages", .help = "Retained messages altogether." },
+    { "retained.max_messages", CONFIG_INT, S(retained_max_messages), .dflt = "100000", .min = 1, .max = 100000000,
+      .unit = "messages", .help = "Retained messages altogether. For none at all: `retain_available`." },
     { "retained.keep_after_token", CONFIG_BOOL, S(retained_keep_after_token), .dflt = "false",
       .help = "Keep retained messages when the token they were published on ends or is revoked. RFC 9431 drops them." },
     { "retained.max_bytes", CONFIG_SIZE, S(retained_max_bytes), .dflt = "256m", .max = 1099511627776,
@@ -362,12 +382,25 @@ static void check_public_topic(const struct public_topic_config *topic, size_t i
     scope_unref(scope);
 }
 
+static void check_mqtt(const struct broker_config *c, struct buf *problem)
+{
+    struct why why;
+
+    if (c->response_topic_prefix != NULL &&
+        response_info_check(span_of_str(c->response_topic_prefix), &why) != ST_OK)
+        put_fmt(problem, "response_topic_prefix: %s (%s)\n", why.text, why.clause);
+    if (c->server_reference != NULL &&
+        (*c->server_reference == '\0' || strlen(c->server_reference) > UINT16_MAX))
+        put_str(problem, "server_reference: empty, or too long for MQTT\n");
+}
+
 static enum status check(const void *settings, struct buf *problem)
 {
     const struct broker_config *c = settings;
     const struct public_topic_config *topics = c->public_topics.items;
     size_t before = problem->len;
 
+    check_mqtt(c, problem);
     for (size_t i = 0; i < c->listeners.count; i++)
         check_listener(listener_config_at(c, i), i, problem);
     for (size_t i = 0; i < c->authorization_servers.count; i++)
@@ -411,6 +444,18 @@ static int64_t share(int64_t total, unsigned workers)
     return (total + workers - 1) / workers;
 }
 
+static void fill_mqtt(const struct broker_config *c, struct shard_settings *out)
+{
+    out->accept_v3 = c->mqtt_3_1_1;
+    out->maximum_qos = (uint8_t)c->maximum_qos;
+    out->retain_available = c->retain_available;
+    out->wildcard_subscriptions = c->wildcard_subscriptions;
+    out->subscription_identifiers = c->subscription_identifiers;
+    out->response_prefix = c->response_topic_prefix != NULL ? span_of_str(c->response_topic_prefix) : SPAN_NONE;
+    out->server_reference = c->server_reference != NULL ? span_of_str(c->server_reference) : SPAN_NONE;
+    out->sys_interval_s = (uint32_t)c->sys_interval_s;
+}
+
 static void fill_limits(const struct broker_config *c, unsigned workers, struct shard_settings *out)
 {
     out->max_connections = (uint32_t)share(c->max_connections, workers);
@@ -418,6 +463,7 @@ static void fill_limits(const struct broker_config *c, unsigned workers, struct 
     out->connect_timeout_ms = (uint32_t)c->connect_timeout_ms;
     out->auth_timeout_ms = (uint32_t)c->auth_timeout_ms;
     out->max_keep_alive_s = (uint16_t)c->keep_alive_max_s;
+    out->refuse_v3_keep_alive = c->keep_alive_v3 == 1;
     out->session_continuation = c->session_continuation;
     out->resume_whole = c->session_lost_subscriptions == 1;
     out->max_session_expiry_s = (uint32_t)c->session_max_expiry_s;
@@ -427,6 +473,7 @@ static void fill_limits(const struct broker_config *c, unsigned workers, struct 
     out->max_packet_bytes = (uint32_t)c->max_packet_bytes;
     out->receive_maximum = (uint16_t)c->receive_maximum;
     out->topic_alias_maximum = (uint16_t)c->topic_alias_maximum;
+    out->topic_aliases_out = (uint16_t)c->topic_aliases_out;
     out->max_inflight = (uint16_t)c->session_max_inflight;
     out->max_queue_messages = (uint32_t)c->session_max_queue_messages;
     out->max_queue_bytes = c->session_max_queue_bytes;
@@ -462,7 +509,6 @@ static void fill_ace(const struct broker_config *c, unsigned workers, struct sha
     out->stored_tokens = c->stored_tokens;
     out->send_cnonce = c->token_clock == TOKEN_CLOCK_UNTRUSTED;
     out->v5_user_name = c->v5_user_name;
-    out->accept_v3 = c->mqtt_3_1_1;
 }
 
 void broker_config_token_limits(const struct broker_config *c, struct token_store_limits *out)
@@ -505,6 +551,7 @@ enum status broker_config_shard_settings(const struct broker_config *c, unsigned
                                          struct shard_settings *out, struct scope **ret_public, struct why *why)
 {
     shard_settings_init(out);
+    fill_mqtt(c, out);
     fill_limits(c, workers, out);
     fill_ace(c, workers, out);
     enum status st = public_scope(c->public_topics.items, c->public_topics.count, ret_public, why);

@@ -68,6 +68,10 @@ struct broker_config {
     int64_t statistics_interval_s;
 
     bool mqtt_3_1_1;
+    int64_t maximum_qos;
+    bool retain_available, wildcard_subscriptions, subscription_identifiers;
+    char *response_topic_prefix, *server_reference;
+    int64_t sys_interval_s;
     bool hints, reauth_needs_challenge, hide_topics, check_client_id_owner, v5_user_name;
     char *hint_scope;
     int lost_subscriptions; /* 0 drop, 1 disconnect */
@@ -80,7 +84,9 @@ struct broker_config {
     int64_t session_max_retained_backlog;
 
     int64_t max_connections, max_sessions, connect_timeout_ms, auth_timeout_ms, handshake_timeout_ms;
-    int64_t keep_alive_max_s, receive_maximum, topic_alias_maximum, max_filters, max_topic_levels;
+    int64_t keep_alive_max_s, receive_maximum, topic_alias_maximum, topic_aliases_out, max_filters,
+        max_topic_levels;
+    int keep_alive_v3; /* 0 own, 1 refuse */
     size_t max_packet_bytes, max_connect_bytes, max_output_bytes;
 
     int64_t retained_max_messages;

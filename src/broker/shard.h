@@ -90,6 +90,9 @@ struct shard_world {
      * call. NULL when neither introspection nor key fetching is configured. */
     void (*resolve)(void *ctx, enum resolve_kind kind, uint64_t request, struct span token);
     enum status (*random)(void *ctx, void *buf, size_t len);
+    /* What all shards have counted, added up, and the bytes malloc() has given out (0: not known), for $SYS. NULL: this
+     * shard's counters are all there are. */
+    void (*totals)(void *ctx, struct stats *sum, uint64_t *ret_heap_bytes);
 };
 
 /* Every limit a shard obeys. Written before the shards are made, then read by all; must outlive them. */
@@ -98,12 +101,24 @@ struct shard_settings {
 
     bool accept_v3; /* MQTT 3.1.1 besides 5 (MT-120) */
 
+    /* What is offered of MQTT, and said so in CONNACK where less than all (MQTT5 3.2.2.3) */
+    uint8_t maximum_qos; /* of publications taken and of subscriptions granted: 0 to 2 */
+    bool retain_available;
+    bool wildcard_subscriptions;
+    bool subscription_identifiers;
+    struct span response_prefix;  /* Response Information, with ${client_id} in it; empty: none */
+    struct span server_reference; /* where clients are sent instead of being dismissed; empty: nowhere */
+    uint32_t sys_interval_s;      /* how often $SYS is published; 0: never */
+    const char *version;          /* for $SYS/broker/version; NULL: not said */
+
     uint32_t max_connections; /* per shard, as are all of these unless said otherwise */
     uint32_t max_sessions;
     uint32_t connect_timeout_ms; /* from accept to CONNECT */
     uint32_t auth_timeout_ms;    /* from challenge to answer, and for a token resolution */
 
     uint16_t max_keep_alive_s; /* a client asking for more, or for none, gets this; 0: no cap */
+    bool
+        refuse_v3_keep_alive; /* beyond the cap a client of 3.1.1, which cannot be told, is refused; else keeps its own */
     bool
         resume_whole; /* a session whose subscriptions the new token does not all cover is not continued (MT-78 d) */
     bool session_continuation;     /* false: every session ends with its connection (D-25) */
@@ -114,6 +129,7 @@ struct shard_settings {
     uint32_t max_packet_bytes;    /* announced as Maximum Packet Size */
     uint16_t receive_maximum;     /* announced: QoS 1 and 2 publications from one client in flight */
     uint16_t topic_alias_maximum; /* announced; 0: none */
+    uint16_t topic_aliases_out;   /* to one client, where it takes as many; 0: none */
     uint16_t max_inflight;        /* to one client, <= 32768; the client's Receive Maximum caps it further */
     uint32_t max_queue_messages;  /* per session, waiting and in flight */
     size_t max_queue_bytes;       /* per session */

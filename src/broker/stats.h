@@ -15,12 +15,21 @@
     X( sessions,                 GAUGE,   "sessions, connected or not"                                    )  \
     X( subscriptions,            GAUGE,   "subscriptions"                                                 )  \
     X( retained_messages,        GAUGE,   "retained messages stored"                                      )  \
+    X( shared_subscriptions,     GAUGE,   "shared subscriptions, counted as subscriptions too"            )  \
     X( queued_messages,          GAUGE,   "messages waiting for or in flight to clients"                  )  \
+    X( queued_bytes,             GAUGE,   "bytes of these"                                                )  \
+    X( retained_bytes,           GAUGE,   "bytes of retained messages and what finds them"                )  \
     X( connections_accepted,     COUNTER, "network connections accepted"                                  )  \
     X( connections_moved,        COUNTER, "connections handed to their home worker"                       )  \
     X( messages_in,              COUNTER, "application messages accepted"                                 )  \
     X( messages_out,             COUNTER, "application messages sent, resends not counted"                )  \
+    X( packets_in,               COUNTER, "MQTT packets received"                                         )  \
+    X( packets_out,              COUNTER, "MQTT packets sent"                                             )  \
     X( bytes_in,                 COUNTER, "bytes of MQTT packets received"                                )  \
+    X( bytes_out,                COUNTER, "bytes of MQTT packets sent"                                    )  \
+    X( payload_in,               COUNTER, "bytes of payload in application messages accepted"             )  \
+    X( payload_out,              COUNTER, "bytes of payload in application messages sent"                 )  \
+    X( connects_in,              COUNTER, "CONNECT packets received"                                      )  \
     X( dropped_output_full,      COUNTER, "QoS 0 messages dropped: the subscriber does not read"          )  \
     X( dropped_queue_full,       COUNTER, "messages dropped: max_queue_*, or a worker that is far behind"  )  \
     X( dropped_too_large,        COUNTER, "messages dropped: larger than the subscriber's packet limit"   )  \
@@ -36,6 +45,9 @@
     X( tokens_revoked,           COUNTER, "sessions whose token was revoked, or whose issuer was silent too long" )  \
     X( tokens_changed,           COUNTER, "sessions whose permissions the issuer changed"                 )  \
     X( sessions_taken_over,      COUNTER, "connections ended by a newer one of the same client"           )  \
+    X( sessions_expired,         COUNTER, "sessions ended without their client having come back in time"  )  \
+    X( aliases_told,             COUNTER, "topic aliases given to clients"                                )  \
+    X( aliases_used,             COUNTER, "application messages sent with an alias in place of the topic"  )  \
     X( wills_published,          COUNTER, "Will messages published"                                       )  \
     X( keep_alive_timeouts,      COUNTER, "connections ended for silence"                                 )
 /* clang-format on */
@@ -46,6 +58,20 @@ struct stats {
 #undef STATS_FIELD
     _Atomic uint64_t refusals[STATUSES]; /* by status: connections, packets and topics refused */
 };
+
+/* Adds a snapshot to a sum that nobody else has. */
+static inline void stats_sum(struct stats *sum, const struct stats *more)
+{
+#define STATS_SUM(name, kind, help)                                                                \
+    atomic_fetch_add_explicit(&sum->name, atomic_load_explicit(&more->name, memory_order_relaxed), \
+                              memory_order_relaxed);
+    STATS_LIST(STATS_SUM)
+#undef STATS_SUM
+    for (int i = 0; i < STATUSES; i++)
+        atomic_fetch_add_explicit(&sum->refusals[i],
+                                  atomic_load_explicit(&more->refusals[i], memory_order_relaxed),
+                                  memory_order_relaxed);
+}
 
 #define STATS_ADD(s, name, n)                                                                       \
     atomic_store_explicit(&(s)->name, atomic_load_explicit(&(s)->name, memory_order_relaxed) + (n), \
