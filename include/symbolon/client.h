@@ -213,10 +213,10 @@ struct symbolon_client_options {
     /* behind what the first version of this struct had */
     enum symbolon_mqtt_version mqtt_version;
     bool as_cbor; /* ask the AS in CBOR (application/ace+cbor) instead of JSON */
-    const char
-        *ws_path; /* MQTT over WebSocket at this path ("/mqtt"); port 0 is then 443, or 80; NULL: plain MQTT */
 
     /* behind what the second version had */
+    /* MQTT over WebSocket at this path ("/mqtt"); port 0 is then 443, or 80; NULL: plain MQTT */
+    const char *ws_path;
     /* Folder (made with mode 0700 if missing) where unfinished QoS 1 and 2 messages survive the process: what
      * symbolon_client_publish() has accepted is sent by the next client with the same folder and client_id, if this
      * one dies, and the QoS 2 identifiers of received messages are kept. One client at a time. Needs a client_id, and
@@ -244,8 +244,15 @@ struct symbolon_client_options {
     bool no_problem_info;         /* ask the broker to leave out reason strings (MQTT5 3.1.2.11.7) */
     const struct symbolon_user_property *connect_properties; /* user properties of CONNECT */
     size_t connect_property_count;
-    const char *bind_address; /* of our end of the connection; NULL: any */
-    const char *ws_path;      /* MQTT over WebSocket at this path ("/mqtt"); NULL: plain MQTT */
+    const char *bind_address;         /* of our end of the connection; NULL: any */
+    const char *cert_file, *key_file; /* PEM: who we are in the TLS handshake; NULL: nobody */
+    struct symbolon_bytes
+        pin; /* SHA-256 of the broker's certificate (DER): it alone is trusted; p NULL: none */
+    /* We pass on other people's messages: QoS and RETAIN are lowered to what the broker takes instead of failing, and
+     * resend_qos2 is implied. */
+    bool relay;
+    /* MQTT 3.1.1: protocol level 0x84, by which mosquitto knows bridges and sends them nothing back. */
+    bool bridge;
 };
 
 #define SYMBOLON_CLIENT_OPTIONS_INIT                          \

@@ -291,7 +291,7 @@ static enum symbolon_status take_options(struct symbolon_client *c,
                                          struct symbolon_error *error)
 {
     const size_t first = offsetof(struct symbolon_client_options, mqtt_version);
-    const size_t second = offsetof(struct symbolon_client_options, cert_file);
+    const size_t second = offsetof(struct symbolon_client_options, ws_path);
     const bool old = options->struct_size == first;
 
     if (!old && options->struct_size != sizeof *options && options->struct_size != second)
