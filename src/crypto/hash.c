@@ -9,6 +9,11 @@ enum status sha256(struct span data, uint8_t out[SHA256_LEN])
     return gnutls_hash_fast(GNUTLS_DIG_SHA256, data.p, data.len, out) == 0 ? ST_OK : ST_INTERNAL;
 }
 
+enum status sha1(struct span data, uint8_t out[SHA1_LEN])
+{
+    return gnutls_hash_fast(GNUTLS_DIG_SHA1, data.p, data.len, out) == 0 ? ST_OK : ST_INTERNAL;
+}
+
 enum status hmac_sha256(struct span key, struct span data, uint8_t out[SHA256_LEN])
 {
     int rc = gnutls_hmac_fast(GNUTLS_MAC_SHA256, key.p, key.len, data.p, data.len, out);

@@ -7,8 +7,11 @@
 #include "base/status.h"
 
 #define SHA256_LEN 32
+#define SHA1_LEN   20
 
 enum status sha256(struct span data, uint8_t out[SHA256_LEN]) MUST_CHECK;
+/* For Sec-WebSocket-Accept (RFC 6455 4.2.2), which protects nothing, and for nothing else. */
+enum status sha1(struct span data, uint8_t out[SHA1_LEN]) MUST_CHECK;
 enum status hmac_sha256(struct span key, struct span data, uint8_t out[SHA256_LEN]) MUST_CHECK;
 
 /* Extract, then expand. out_len at most 255 * 32. An empty salt stands for 32 zero bytes (RFC 5869 2.2). */

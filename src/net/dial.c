@@ -206,29 +206,39 @@ static enum status make_tls(const struct dial_settings *settings, struct tls_ses
     return tls_session_new_client(settings->tls, &expect, ret, why);
 }
 
+static enum status make_ws(const struct dial_settings *settings, struct ws **ret, struct why *why)
+{
+    const struct ws_client_settings client = {
+        .host = settings->host, .port = settings->port, .tls = settings->tls != NULL, .path = settings->ws_path
+    };
+    return settings->ws_path == NULL ? ST_OK : ws_new_client(&client, ret, why);
+}
+
 enum status dial(struct loop *loop, const struct dial_settings *settings, const struct stream_events *events,
                  void *ctx, struct stream **ret_stream, struct why *why)
 {
     struct stream_settings for_stream = settings->stream;
     struct stream *stream;
     for_stream.tls = NULL;
-    enum status st = make_tls(settings, &for_stream.tls, why);
-    if (st != ST_OK)
-        return st;
+    for_stream.ws = NULL;
     struct dialing *d = calloc(1, sizeof *d);
-    if (d == NULL) {
-        tls_session_free(for_stream.tls);
+    if (d == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
-    }
     d->loop = loop;
     d->fd = -1;
     timer_init(&d->timer, on_timer);
     d->deadline = mono_plus_ms(now_read().mono, settings->connect_ms != 0 ? settings->connect_ms : CONNECT_MS);
-    st = dialing_start(d, settings, why);
+    enum status st = make_tls(settings, &for_stream.tls, why);
     if (st == ST_OK)
+        st = make_ws(settings, &for_stream.ws, why);
+    if (st == ST_OK)
+        st = dialing_start(d, settings, why);
+    if (st == ST_OK) {
         st = stream_new_connecting(loop, &for_stream, events, ctx, &stream, why);
-    else
+    } else {
         tls_session_free(for_stream.tls);
+        ws_free(for_stream.ws);
+    }
     if (st != ST_OK) {
         dialing_free(d);
         return st;

@@ -12,8 +12,9 @@ struct dial_settings {
     uint16_t port;
     struct tls_config *tls;        /* a client configuration (a reference is taken), or NULL for plain TCP */
     struct tls_expect expect;      /* .host NULL: the host above */
+    const char *ws_path;           /* upgrade to WebSocket at this path; NULL: do not */
     int64_t connect_ms;            /* for DNS and TCP, each address getting a fair part; 0: 10 s */
-    struct stream_settings stream; /* .tls is ignored */
+    struct stream_settings stream; /* .tls and .ws are ignored */
 };
 
 enum status dial(struct loop *loop, const struct dial_settings *settings, const struct stream_events *events,

@@ -158,6 +158,7 @@ static void free_memory(struct loop *loop)
     while (loop->spare_count > 0)
         buf_done(&loop->spares[--loop->spare_count]);
     buf_done(&loop->cipher);
+    buf_done(&loop->framed);
     if (loop->plain_bytes != NULL)
         explicit_bzero(loop->plain_bytes, LOOP_PLAIN_BYTES);
     free(loop->plain_bytes);
@@ -172,7 +173,8 @@ enum status loop_new(struct loop **ret_loop, struct why *why)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     loop->read_bytes = malloc(LOOP_READ_BYTES);
     loop->plain_bytes = malloc(LOOP_PLAIN_BYTES);
-    buf_init(&loop->cipher, SIZE_MAX / 2); /* the backlog limit of each stream bounds it */
+    buf_init(&loop->cipher, SIZE_MAX / 2); /* the backlog limit of each stream bounds both */
+    buf_init(&loop->framed, SIZE_MAX / 2);
     if (loop->read_bytes == NULL || loop->plain_bytes == NULL) {
         free_memory(loop);
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);

@@ -43,6 +43,7 @@ struct loop {
     uint8_t *read_bytes;  /* LOOP_READ_BYTES, as received */
     uint8_t *plain_bytes; /* LOOP_PLAIN_BYTES, decrypted */
     struct buf cipher;    /* encrypted, about to be written */
+    struct buf framed;    /* in WebSocket frames, about to be encrypted */
 
     struct buf spares[LOOP_SPARES]; /* empty gather buffers */
     size_t spare_count;

@@ -39,8 +39,8 @@ bool stream_wants_input(const struct stream *s)
 {
     if (s->eof)
         return false;
-    return s->state == STREAM_HANDSHAKING || s->state == STREAM_FLUSHING || s->state == STREAM_LINGERING ||
-           (s->state == STREAM_OPEN && !s->paused);
+    return s->state == STREAM_HANDSHAKING || s->state == STREAM_UPGRADING || s->state == STREAM_FLUSHING ||
+           s->state == STREAM_LINGERING || (s->state == STREAM_OPEN && !s->paused && !s->ended);
 }
 
 void stream_poll_update(struct stream *s)
@@ -101,6 +101,7 @@ static void stream_free(struct stream *s)
     if (s->fd >= 0)
         close(s->fd);
     tls_session_free(s->tls);
+    ws_free(s->ws);
     buf_done(&s->gather);
     buf_done(&s->pending);
     buf_wipe(&s->unread);
@@ -121,8 +122,7 @@ void stream_begin_close(struct stream *s, enum status st, struct why why)
     s->paused = false;
     s->moving = false;
     timer_start(&s->loop->wheel, &s->timer, mono_plus_ms(s->loop->now.mono, s->linger_ms));
-    if (!list_linked(&s->in_dirty))
-        list_append(&s->loop->dirty, &s->in_dirty);
+    stream_dirty(s);
     stream_poll_update(s);
 }
 
@@ -134,6 +134,8 @@ static void on_timer(struct timer *timer, struct now now)
         stream_die(s, ST_IO, stream_why("connection", "the peer is gone"));
     else if (s->state == STREAM_HANDSHAKING)
         stream_die(s, ST_TIMEOUT, stream_why("handshake_timeout", "the TLS handshake took too long"));
+    else if (s->state == STREAM_UPGRADING)
+        stream_die(s, ST_TIMEOUT, stream_why("handshake_timeout", "the upgrade to WebSocket took too long"));
     else
         stream_die(s, ST_OK, JUST_CLOSED);
 }
@@ -166,8 +168,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     }
     if ((events & UV_WRITABLE) != 0 && s->pending.len > 0) {
         stream_write_pending(s);
-        if (s->state != STREAM_DEAD && s->pending.len == 0 && !list_linked(&s->in_dirty))
-            list_append(&s->loop->dirty, &s->in_dirty); /* what gathered meanwhile, and stream_poll_update() */
+        if (s->state != STREAM_DEAD && s->pending.len == 0)
+            stream_dirty(s); /* what gathered meanwhile, and stream_poll_update() */
     }
     if ((events & UV_READABLE) != 0 && stream_wants_input(s) && !s->moving)
         (void)stream_read(s);
@@ -186,7 +188,7 @@ void stream_resume(struct stream *s)
     if (!s->paused)
         return;
     s->paused = false;
-    if ((s->unread.len > 0 || s->eof) && s->state == STREAM_OPEN) {
+    if ((s->unread.len > 0 || s->ended) && s->state == STREAM_OPEN) {
         s->due_unread = true;
         loop_chore(s->loop, &s->chore);
     }
@@ -205,9 +207,8 @@ static void arrive(struct loop_task *task)
         stream_die(s, ST_NO_MEMORY, stream_why("memory", "out of memory"));
         return;
     }
-    if (stream_backlog(s) > 0)
-        list_append(&s->loop->dirty, &s->in_dirty);
-    if (s->unread.len > 0 || s->eof) {
+    stream_dirty(s); /* output that came along */
+    if (s->unread.len > 0 || s->ended) {
         s->due_unread = true;
         loop_chore(s->loop, &s->chore);
     }
@@ -273,12 +274,14 @@ enum status stream_new_connecting(struct loop *loop, const struct stream_setting
     struct stream *s = calloc(1, sizeof *s);
     if (s == NULL) {
         tls_session_free(settings->tls);
+        ws_free(settings->ws);
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     }
     s->loop = loop;
     s->fd = -1;
     s->state = STREAM_CONNECTING;
     s->tls = settings->tls;
+    s->ws = settings->ws;
     s->events = events;
     s->ctx = ctx;
     s->unread_max = or_default(settings->unread_max, UNREAD_MAX);
@@ -299,6 +302,25 @@ enum status stream_new_connecting(struct loop *loop, const struct stream_setting
     return ST_OK;
 }
 
+void stream_now_open(struct stream *s)
+{
+    s->state = STREAM_OPEN;
+    timer_stop(&s->loop->wheel, &s->timer);
+    stream_dirty(s);
+    if (s->events->on_ready != NULL)
+        s->events->on_ready(s->ctx);
+}
+
+void stream_secured(struct stream *s)
+{
+    if (s->ws == NULL) {
+        stream_now_open(s);
+        return;
+    }
+    s->state = STREAM_UPGRADING;
+    stream_dirty(s); /* a client's request */
+}
+
 void stream_connected(struct stream *s, int fd)
 {
     int on = 1;
@@ -310,15 +332,17 @@ void stream_connected(struct stream *s, int fd)
         stream_die(s, ST_NO_MEMORY, stream_why("memory", "out of memory"));
         return;
     }
-    if (s->tls == NULL) {
+    if (s->tls != NULL || s->ws != NULL)
+        timer_start(&s->loop->wheel, &s->timer, mono_plus_ms(s->loop->now.mono, s->handshake_ms));
+    if (s->tls == NULL && s->ws == NULL) {
         s->state = STREAM_OPEN;
         s->due_ready = true;
         loop_chore(s->loop, &s->chore);
-        if (s->gather.len > 0 && !list_linked(&s->in_dirty))
-            list_append(&s->loop->dirty, &s->in_dirty);
+        stream_dirty(s);
+    } else if (s->tls == NULL) {
+        stream_secured(s);
     } else {
         s->state = STREAM_HANDSHAKING;
-        timer_start(&s->loop->wheel, &s->timer, mono_plus_ms(s->loop->now.mono, s->handshake_ms));
         struct tls_io io = { SPAN_NONE, &s->loop->cipher };
         stream_take_handshake(s, &io); /* a client's first flight */
     }
@@ -366,6 +390,11 @@ struct loop *stream_loop(const struct stream *s)
 struct tls_session *stream_tls(const struct stream *s)
 {
     return s->tls;
+}
+
+const struct ws *stream_ws(const struct stream *s)
+{
+    return s->ws;
 }
 
 void stream_set_ctx(struct stream *s, const struct stream_events *events, void *ctx)

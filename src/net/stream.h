@@ -12,12 +12,13 @@
 #include "base/status.h"
 #include "net/loop.h"
 #include "net/tls.h"
+#include "net/ws.h"
 
 struct stream;
 
 /* A constant table, which must outlive the stream. */
 struct stream_events {
-    /* TLS is up (a plain stream: at once, but not inside stream_new()). May be NULL. */
+    /* TLS is up, and WebSocket where there is one (a plain stream: at once, but not inside stream_new()). May be NULL. */
     void (*on_ready)(void *ctx);
     /* Returns how many bytes were used up. The rest comes again together with the next bytes, or after
      * stream_resume(). Not called while paused, nor once stream_close() was called. */
@@ -32,7 +33,8 @@ struct stream_events {
 
 struct stream_settings {
     struct tls_session *tls; /* taken, even on failure; NULL: plain */
-    int64_t handshake_ms;    /* 0: 10 s */
+    struct ws *ws;           /* taken, even on failure; NULL: bytes go as they are */
+    int64_t handshake_ms;    /* for TLS and the upgrade to WebSocket together; 0: 10 s */
     size_t unread_max;       /* on_data() may leave at most this many bytes; 0: 256 KiB */
     size_t high_water;       /* backlog at which stream_congested() turns true; 0: 256 KiB */
     size_t flush_at;         /* gathered bytes that leave before the turn ends; 0: 128 KiB; SIZE_MAX: never */
@@ -57,7 +59,7 @@ bool stream_congested(const struct stream *stream);
 void stream_pause(struct stream *stream);  /* no more on_data(), no more reading */
 void stream_resume(struct stream *stream); /* bytes left over are handed in again at the end of this turn */
 
-/* Flushes, says goodbye (close_notify, FIN), waits for the peer's end within linger_ms, then on_closed(). */
+/* Flushes, says goodbye (Close, close_notify, FIN), waits for the peer's end within linger_ms, then on_closed(). */
 void stream_close(struct stream *stream);
 /* Closes at once, for the reason given; on_closed() follows before the turn ends. */
 void stream_abort(struct stream *stream, enum status st, struct why why);
@@ -70,6 +72,7 @@ void stream_move(struct stream *stream, struct loop *to);
 
 struct loop *stream_loop(const struct stream *stream);
 struct tls_session *stream_tls(const struct stream *stream); /* NULL: plain */
+const struct ws *stream_ws(const struct stream *stream);     /* NULL: none */
 void stream_set_ctx(struct stream *stream, const struct stream_events *events, void *ctx);
 
 #endif

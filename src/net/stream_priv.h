@@ -1,11 +1,13 @@
 /* net/stream_priv.h - the inside of a stream, for dial.c.
  *
- *   CONNECTING -> HANDSHAKING -> OPEN -> FLUSHING -> LINGERING -> DEAD      (any state may go to DEAD)
+ *   CONNECTING -> HANDSHAKING -> UPGRADING -> OPEN -> FLUSHING -> LINGERING -> DEAD      (any state may go to DEAD)
  *
  * CONNECTING   no descriptor yet (dial only); what is sent is gathered
  * HANDSHAKING  TLS only; what is sent is gathered; `timer` bounds it
+ * UPGRADING    WebSocket only, behind TLS or not; what is sent is gathered; `timer` bounds both together
  * OPEN         data both ways
- * FLUSHING     stream_close() was called or the peer closed: output leaves, input is thrown away; `timer` bounds it
+ * FLUSHING     stream_close() was called or the peer closed: output leaves, input is thrown away; `timer` bounds it.
+ *              A WebSocket's Close is the last of the output
  * LINGERING    everything written and FIN sent; waiting for the peer's end, so that it can still read our last
  *              packet (a close with unread input would send RST, and the peer's kernel could drop that packet)
  * DEAD         polling stopped; on_closed() comes at the end of the turn, then the memory goes */
@@ -18,6 +20,7 @@
 enum stream_state {
     STREAM_CONNECTING,
     STREAM_HANDSHAKING,
+    STREAM_UPGRADING,
     STREAM_OPEN,
     STREAM_FLUSHING,
     STREAM_LINGERING,
@@ -38,9 +41,11 @@ struct stream {
     bool moving;
     bool due_ready;  /* chore: on_ready() */
     bool due_unread; /* chore: hand in what was left over */
+    bool ended;      /* the peer sends no more data: eof, or Close of a WebSocket */
     bool eof;        /* peer's end seen */
     bool broken;     /* writing failed: output is thrown away, what the peer sent before is still read */
     struct tls_session *tls;
+    struct ws *ws;
     const struct stream_events *events;
     void *ctx;
     struct buf gather;  /* plaintext of this turn, or what waits behind `pending` */
@@ -83,6 +88,11 @@ bool stream_wants_input(const struct stream *stream);
  * is writable again. */
 void stream_write_cipher(struct stream *stream);
 void stream_write_pending(struct stream *stream);
+void stream_dirty(struct stream *stream); /* there is, or may be, something to flush at the end of the turn */
+
+/* TLS, if any, is up: to UPGRADING or OPEN. */
+void stream_secured(struct stream *stream);
+void stream_now_open(struct stream *stream);
 
 /* stream_read.c */
 bool stream_read(struct stream *stream); /* false when there was nothing to read */

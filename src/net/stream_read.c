@@ -49,7 +49,7 @@ void stream_deliver_unread(struct stream *s)
         buf_done(&s->unread);
     else if (s->state == STREAM_OPEN && !s->paused && !s->moving && s->unread.len > s->unread_max)
         stream_die(s, ST_TOO_LARGE, stream_why("unread_max", "more unread bytes than allowed"));
-    if (s->eof && may_deliver(s))
+    if (s->ended && may_deliver(s))
         act_on_end(s);
 }
 
@@ -80,7 +80,7 @@ static void take_in(struct stream *s, struct span fresh)
  * the end waits behind it. */
 static void peer_ended(struct stream *s, enum status st, struct why why)
 {
-    s->eof = true;
+    s->ended = true;
     if (s->state == STREAM_LINGERING) {
         stream_die(s, ST_OK, JUST_CLOSED);
     } else if (s->state == STREAM_OPEN) {
@@ -88,13 +88,14 @@ static void peer_ended(struct stream *s, enum status st, struct why why)
         s->end_why = why;
         if (!s->moving && !(s->paused && s->unread.len > 0))
             act_on_end(s);
-    } else if (s->state == STREAM_HANDSHAKING) {
+    } else if (s->state == STREAM_HANDSHAKING || s->state == STREAM_UPGRADING) {
         stream_die(s, ST_IO, why);
     }
 }
 
 static void take_eof(struct stream *s)
 {
+    s->eof = true;
     if (s->tls == NULL)
         peer_ended(s, ST_OK, stream_why("connection", "closed by the peer"));
     else
@@ -104,10 +105,61 @@ static void take_eof(struct stream *s)
 static void take_tls_end(struct stream *s, enum tls_result result, struct why why)
 {
     stream_write_cipher(s); /* an alert, perhaps */
-    if (result == TLS_CLOSED)
+    if (result == TLS_CLOSED) {
+        s->eof = true;
+        peer_ended(s, ST_OK, stream_why("connection", "closed by the peer"));
+    } else {
+        stream_begin_close(s, tls_failure(s->tls), why);
+    }
+}
+
+/* -- WebSocket, between what comes from below and take_in() ----------------------------------------------- */
+
+static void upgrade(struct stream *s, struct span *bytes)
+{
+    struct why why = { 0 };
+    enum ws_result result = ws_upgrade(s->ws, bytes, &why);
+    stream_dirty(s); /* an answer, perhaps */
+    if (result == WS_OK)
+        stream_now_open(s);
+    else if (result == WS_FAILED)
+        stream_begin_close(s, ws_failure(s->ws), why);
+}
+
+static void take_frames(struct stream *s, struct span bytes)
+{
+    uint8_t *room = s->loop->plain_bytes + LOOP_PLAIN_FRONT; /* often the bytes are there already */
+    struct why why = { 0 };
+    size_t len = 0;
+    enum ws_result result = ws_read(s->ws, bytes, room, &len, &why);
+    if (ws_has_output(s->ws))
+        stream_dirty(s);
+    if (len > 0)
+        take_in(s, span_of(room, len));
+    if (s->state != STREAM_OPEN || result == WS_OK)
+        return;
+    if (result == WS_CLOSED)
         peer_ended(s, ST_OK, stream_why("connection", "closed by the peer"));
     else
-        stream_begin_close(s, tls_failure(s->tls), why);
+        stream_begin_close(s, ws_failure(s->ws), why);
+}
+
+/* Bytes as the peer meant them, TLS taken off. */
+static void take_bytes(struct stream *s, struct span bytes)
+{
+    if (s->ws == NULL) {
+        take_in(s, bytes);
+        return;
+    }
+    if (s->state == STREAM_UPGRADING)
+        upgrade(s, &bytes);
+    if (s->state == STREAM_OPEN && bytes.len > 0)
+        take_frames(s, bytes);
+}
+
+static bool takes_bytes(const struct stream *s)
+{
+    return (s->state == STREAM_OPEN || s->state == STREAM_UPGRADING) && !s->ended;
 }
 
 /* Everything received is decrypted at once, so that GnuTLS holds at most one partial record. */
@@ -120,7 +172,7 @@ static void take_ciphertext(struct stream *s, struct tls_io *io)
         size_t len = 0;
         enum tls_result result = tls_read(s->tls, io, room, LOOP_PLAIN_BYTES - LOOP_PLAIN_FRONT, &len, &why);
         stream_write_cipher(s);
-        if (s->state != STREAM_OPEN)
+        if (!takes_bytes(s))
             return;
         if (result == TLS_WANT_INPUT)
             return;
@@ -128,20 +180,10 @@ static void take_ciphertext(struct stream *s, struct tls_io *io)
             take_tls_end(s, result, why);
             return;
         }
-        take_in(s, span_of(room, len));
-        if (s->state != STREAM_OPEN)
+        take_bytes(s, span_of(room, len));
+        if (!takes_bytes(s))
             return;
     }
-}
-
-static void now_open(struct stream *s)
-{
-    s->state = STREAM_OPEN;
-    timer_stop(&s->loop->wheel, &s->timer);
-    if (s->gather.len > 0 && !list_linked(&s->in_dirty))
-        list_append(&s->loop->dirty, &s->in_dirty);
-    if (s->events->on_ready != NULL)
-        s->events->on_ready(s->ctx);
 }
 
 void stream_take_handshake(struct stream *s, struct tls_io *io)
@@ -154,7 +196,7 @@ void stream_take_handshake(struct stream *s, struct tls_io *io)
     }
     stream_write_cipher(s);
     if (result == TLS_OK && s->state == STREAM_HANDSHAKING)
-        now_open(s);
+        stream_secured(s);
 }
 
 /* False when there was nothing to read. */
@@ -174,10 +216,12 @@ bool stream_read(struct stream *s)
     struct tls_io io = { span_of(s->loop->read_bytes, (size_t)n), &s->loop->cipher };
     if (s->state == STREAM_HANDSHAKING)
         stream_take_handshake(s, &io);
-    if (s->state != STREAM_OPEN)
+    if (!takes_bytes(s))
         return true; /* FLUSHING, LINGERING: thrown away */
     if (s->tls != NULL) {
         take_ciphertext(s, &io);
+    } else if (s->ws != NULL) {
+        take_bytes(s, io.in);
     } else if (s->unread.len > 0 && s->unread.len <= LOOP_PLAIN_FRONT) {
         memcpy(s->loop->plain_bytes + LOOP_PLAIN_FRONT, io.in.p, io.in.len);
         take_in(s, span_of(s->loop->plain_bytes + LOOP_PLAIN_FRONT, io.in.len));

@@ -83,23 +83,56 @@ static bool may_write_data(const struct stream *s)
            (s->state == STREAM_FLUSHING && (s->tls == NULL || tls_established(s->tls)));
 }
 
-static void write_gather(struct stream *s)
+static void write_plain(struct stream *s, struct span plain)
 {
     if (s->tls == NULL) {
-        write_out(s, buf_span(&s->gather));
+        write_out(s, plain);
     } else {
         struct tls_io io = { SPAN_NONE, &s->loop->cipher };
         struct why why;
-        enum status st = tls_write(s->tls, &io, buf_span(&s->gather), &why);
+        enum status st = tls_write(s->tls, &io, plain, &why);
         stream_write_cipher(s);
         if (st != ST_OK)
             stream_die(s, st, why);
     }
+}
+
+/* What the connection itself has to say, and `payload` in a frame. */
+static void write_framed(struct stream *s, struct span payload)
+{
+    struct buf *framed = &s->loop->framed;
+    enum status st = ws_write(s->ws, payload, framed);
+    if (st == ST_OK)
+        write_plain(s, buf_span(framed));
+    else
+        stream_die(s, st, stream_why("memory", "out of memory"));
+    if (framed->cap > CIPHER_KEEP)
+        buf_done(framed);
+    buf_reset(framed);
+}
+
+static void write_gather(struct stream *s)
+{
+    if (s->ws != NULL)
+        write_framed(s, buf_span(&s->gather));
+    else
+        write_plain(s, buf_span(&s->gather));
     loop_give_spare(s->loop, &s->gather);
+}
+
+/* A request, its answer, a Pong: none of it gathers, and some of it is due before data may be written. */
+static void write_ws_output(struct stream *s)
+{
+    if (s->ws != NULL && ws_has_output(s->ws) && (s->tls == NULL || tls_established(s->tls)))
+        write_framed(s, SPAN_NONE);
 }
 
 static void finish_close(struct stream *s)
 {
+    if (s->ws != NULL) {
+        ws_close(s->ws);
+        write_ws_output(s);
+    }
     if (s->tls != NULL) {
         struct tls_io io = { SPAN_NONE, &s->loop->cipher };
         tls_close(s->tls, &io);
@@ -121,6 +154,8 @@ static void flush(struct stream *s)
     list_remove(&s->in_dirty);
     if (s->pending.len == 0 && s->gather.len > 0 && may_write_data(s))
         write_gather(s);
+    if (s->pending.len == 0 && s->state >= STREAM_UPGRADING && s->state <= STREAM_FLUSHING)
+        write_ws_output(s);
     if (s->state == STREAM_FLUSHING && s->pending.len == 0)
         finish_close(s);
     stream_poll_update(s);
@@ -129,6 +164,12 @@ static void flush(struct stream *s)
         if (s->events->on_drained != NULL)
             s->events->on_drained(s->ctx);
     }
+}
+
+void stream_dirty(struct stream *s)
+{
+    if (!list_linked(&s->in_dirty))
+        list_append(&s->loop->dirty, &s->in_dirty);
 }
 
 void streams_flush(struct loop *loop)
@@ -161,8 +202,7 @@ uint8_t *stream_append(struct stream *s, size_t len)
         return NULL;
     }
     buf_added(&s->gather, len);
-    if (!list_linked(&s->in_dirty))
-        list_append(&s->loop->dirty, &s->in_dirty);
+    stream_dirty(s);
     if (stream_backlog(s) > s->high_water)
         s->congested = true;
     return room;

@@ -38,6 +38,7 @@ DOORS = {
     'jansson.h': r'codec/.*',
     'cbor.h': r'codec/.*',
     'uv.h': r'net/.*',
+    'wslay/': r'net/.*',
     'microhttpd.h': r'net/.*',
     'curl/': r'net/.*',
     'arpa/inet.h': r'net/.*|crypto/x509\.c|.*_test\.c',  # crypto/x509.c: addresses in certificates
