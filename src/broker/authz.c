@@ -51,6 +51,8 @@ static enum status may_publish(const struct authz *az, struct topic_name topic, 
 {
     if (span_eq_str(topic.s, AUTHZ_INFO_TOPIC))
         return reject(why, ST_DENIED, "MT-30", "tokens cannot be published here", 0);
+    if (topic_is_reserved(topic.s)) /* whatever a token says */
+        return reject(why, ST_BAD_TOPIC, "MQTT5 4.7.2", "topics that begin with $ are the broker's own", 0);
     if (own_scope(az) != NULL && scope_may_publish(own_scope(az), topic))
         return ST_OK;
     if (az->public_scope != NULL && scope_may_publish(az->public_scope, topic))

@@ -38,7 +38,7 @@ static inline bool topic_too_deep(struct span topic, uint32_t max_levels)
     return topic.len >= max_levels && topic_level_count(topic) > max_levels;
 }
 
-/* MT-81; `cache` may be NULL. */
+/* MT-81; `cache` may be NULL. A topic that begins with $ is nobody's to publish to, nor to leave a Will for. */
 enum status authz_publish(const struct authz *az, struct topic_name topic, struct authz_cache *cache,
                           struct why *why) MUST_CHECK;
 enum status authz_will(const struct authz *az, struct topic_name topic, struct why *why) MUST_CHECK;

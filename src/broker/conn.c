@@ -166,6 +166,12 @@ static uint8_t disconnect_code(uint8_t code)
                                                                         : (uint8_t)MQTT_UNSPECIFIED_ERROR;
 }
 
+/* Nor the other way round: 0x8B of a broker that stops. */
+static uint8_t connack_code(uint8_t code)
+{
+    return mqtt_reason_allowed(MQTT_CONNACK, MQTT_FROM_SERVER, code) ? code : (uint8_t)MQTT_SERVER_UNAVAILABLE;
+}
+
 void conn_refuse(struct conn *c, uint8_t code, enum status st, const struct why *why, const char *event)
 {
     struct conn_io *io = c->io;
@@ -174,6 +180,8 @@ void conn_refuse(struct conn *c, uint8_t code, enum status st, const struct why 
         return;
     if (c->state == CONN_OPEN)
         code = disconnect_code(code);
+    else
+        code = connack_code(code);
     if (c->state == CONN_OPEN)
         send_disconnect(c, code, why);
     else if (c->connect_seen)

@@ -45,6 +45,7 @@ struct conn {
     size_t connect_len;
     uint32_t max_packet_bytes; /* what the client takes */
     uint16_t receive_maximum;
+    uint16_t topic_alias_maximum; /* of the client: how many it takes from us; 0: none */
     uint32_t asked_expiry_s; /* Session Expiry Interval of the CONNECT; without Clean Session: UINT32_MAX */
     bool problem_info;
     bool moved;

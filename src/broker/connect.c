@@ -2,6 +2,7 @@
 #include "broker/connect.h"
 
 #include "broker/known.h"
+#include "broker/response_info.h"
 #include "broker/send.h"
 #include "broker/shard_priv.h"
 #include "broker/token_store.h"
@@ -72,14 +73,45 @@ static void set_limits(const struct conn *c, struct mqtt_properties *p)
     mqtt_set(p, PROP_MAXIMUM_PACKET_SIZE);
     p->topic_alias_maximum = settings->topic_alias_maximum;
     mqtt_set(p, PROP_TOPIC_ALIAS_MAXIMUM);
-    p->wildcard_available = 1; /* MT-85, D-35 */
+    p->wildcard_available = settings->wildcard_subscriptions; /* MT-85, D-35 */
     mqtt_set(p, PROP_WILDCARD_AVAILABLE);
+    if (!settings->subscription_identifiers) {
+        p->subscription_id_available = 0;
+        mqtt_set(p, PROP_SUBSCRIPTION_ID_AVAILABLE);
+    }
+    if (settings->maximum_qos < 2) { /* MQTT5 [MQTT-3.2.2-9] */
+        p->maximum_qos = settings->maximum_qos;
+        mqtt_set(p, PROP_MAXIMUM_QOS);
+    }
     p->shared_available = 0;
     mqtt_set(p, PROP_SHARED_AVAILABLE);
-    if (settings->max_retained_messages == 0) {
+    if (!settings->retain_available) {
         p->retain_available = 0;
         mqtt_set(p, PROP_RETAIN_AVAILABLE);
     }
+}
+
+/* MQTT5 3.2.2.3.15: told to whom it is of use, in `text`. */
+static void put_response_info(const struct conn *c, const struct mqtt_connect *connect, struct buf *text,
+                              struct mqtt_properties *p)
+{
+    struct span prefix = c->shard->settings->response_prefix;
+    struct authz az = conn_authz(c);
+    struct topic_filter below;
+    size_t len;
+
+    if (prefix.len == 0 || !mqtt_has(&connect->properties, PROP_REQUEST_RESPONSE_INFO) ||
+        connect->properties.request_response_info == 0) /* MQTT5 [MQTT-3.1.2-28] */
+        return;
+    if (!response_info_put(prefix, session_client_id(c->session), text))
+        return;
+    len = text->len;
+    put_str(text, "#");
+    if (!buf_ok(text) || topic_filter_parse(buf_span(text), &below, NULL) != ST_OK ||
+        authz_subscribe(&az, below, NULL) != ST_OK)
+        return;
+    p->response_info = span_of(text->p, len);
+    mqtt_set(p, PROP_RESPONSE_INFO);
 }
 
 static void send_acceptance(struct conn *c, const struct mqtt_connect *connect, bool session_present)
@@ -88,8 +120,12 @@ static void send_acceptance(struct conn *c, const struct mqtt_connect *connect, 
     struct mqtt_connack connack = { .session_present = session_present, .reason = MQTT_SUCCESS };
     struct mqtt_properties *p = &connack.properties;
     uint16_t max_keep_alive_s = c->shard->settings->max_keep_alive_s;
+    CLEANUP(buf_done)
+    struct buf response_info;
 
+    buf_init(&response_info, UINT16_MAX);
     set_limits(c, p);
+    put_response_info(c, connect, &response_info, p);
     if (s->expiry_s != c->asked_expiry_s) { /* MQTT5 [MQTT-3.2.2-10]... what we use instead */
         p->session_expiry_s = s->expiry_s;
         mqtt_set(p, PROP_SESSION_EXPIRY);
@@ -227,8 +263,10 @@ static enum status take_will(const struct conn *c, const struct mqtt_connect *co
         return ST_OK;
     if (topic_too_deep(connect->will.topic.s, c->shard->settings->max_topic_levels))
         return reject(why, ST_BAD_TOPIC, "max_topic_levels", "the Will topic has too many levels", 0);
-    if (connect->will.retain && c->shard->settings->max_retained_messages == 0)
-        return reject(why, ST_UNSUPPORTED, "MQTT5 [MQTT-3.2.2-13]", "retained messages are not available", 0);
+    if (connect->will.qos > c->shard->settings->maximum_qos)
+        return reject(why, ST_BAD_QOS, "MQTT5 [MQTT-3.2.2-12]", "the QoS of the Will is beyond Maximum QoS", 0);
+    if (connect->will.retain && !c->shard->settings->retain_available)
+        return reject(why, ST_NO_RETAIN, "MQTT5 [MQTT-3.2.2-13]", "retained messages are not available", 0);
     st = authz_will(&az, connect->will.topic, why);
     if (st != ST_OK)
         return st;
@@ -237,12 +275,26 @@ static enum status take_will(const struct conn *c, const struct mqtt_connect *co
     return ST_OK;
 }
 
+/* It cannot be told of another value than its own (MQTT311 [MQTT-3.1.2-24]), so it keeps that or is refused. */
+static enum status check_v3_keep_alive(const struct conn *c, uint16_t asked_s, struct why *why)
+{
+    const struct shard_settings *settings = c->shard->settings;
+    uint16_t cap_s = settings->max_keep_alive_s;
+
+    if (c->version == MQTT_5 || !settings->refuse_v3_keep_alive || cap_s == 0)
+        return ST_OK;
+    if (asked_s > 0 && asked_s <= cap_s)
+        return ST_OK;
+    return reject(why, ST_BAD_CLIENT_ID, "limits.keep_alive_v3", "the keep alive is beyond limits.keep_alive",
+                  0);
+}
+
 static void set_keep_alive(struct conn *c, uint16_t asked_s)
 {
     uint16_t cap_s = c->shard->settings->max_keep_alive_s;
     uint32_t s = asked_s;
 
-    if (c->version != MQTT_5) /* it cannot be told of another value than its own (MQTT311 [MQTT-3.1.2-24]) */
+    if (c->version != MQTT_5)
         cap_s = 0;
     if (cap_s > 0 && (s == 0 || s > cap_s))
         s = cap_s;
@@ -264,7 +316,9 @@ static enum status open_session(struct conn *c, const struct mqtt_connect *conne
         return st;
     if (c->visitor)
         grant_limit(grant, c->shard->now, c->shard->settings->visit_ms);
-    st = take_will(c, connect, grant, &will, why);
+    st = check_v3_keep_alive(c, connect->keep_alive_s, why);
+    if (st == ST_OK)
+        st = take_will(c, connect, grant, &will, why);
     if (st == ST_OK)
         st = find_session(c, connect, grant, &s, &present, why);
     if (st != ST_OK) {
@@ -312,6 +366,7 @@ static void keep_wishes(struct conn *c, const struct mqtt_connect *connect)
     c->problem_info = mqtt_request_problem_info(p);
     c->max_packet_bytes = mqtt_maximum_packet_size(p);
     c->receive_maximum = mqtt_receive_maximum(p);
+    c->topic_alias_maximum = mqtt_has(p, PROP_TOPIC_ALIAS_MAXIMUM) ? p->topic_alias_maximum : 0;
     c->asked_expiry_s = mqtt_has(p, PROP_SESSION_EXPIRY) ? p->session_expiry_s : 0;
     if (c->version != MQTT_5 && !connect->clean_start)
         c->asked_expiry_s = UINT32_MAX; /* MQTT311 3.1.2.4: no end but the administrator's (MT-77) */

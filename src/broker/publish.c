@@ -119,8 +119,10 @@ static enum status check(struct conn *c, struct mqtt_publish *p, struct why *why
 
     if (st != ST_OK)
         return st;
-    if (p->retain && settings->max_retained_messages == 0)
-        return reject(why, ST_UNSUPPORTED, "MQTT5 [MQTT-3.2.2-14]", "retained messages are not available", 0);
+    if (p->qos > settings->maximum_qos)
+        return reject(why, ST_BAD_QOS, "MQTT5 [MQTT-3.2.2-11]", "the QoS is beyond Maximum QoS", 0);
+    if (p->retain && !settings->retain_available)
+        return reject(why, ST_NO_RETAIN, "MQTT5 [MQTT-3.2.2-14]", "retained messages are not available", 0);
     return ST_OK;
 }
 
@@ -144,9 +146,7 @@ void on_publish(struct conn *c, const struct mqtt_frame *frame)
     if (st == ST_OK)
         st = check(c, &p, &why);
     if (st != ST_OK) {
-        uint8_t code = st == ST_UNSUPPORTED ? MQTT_RETAIN_NOT_SUPPORTED : status_mqtt5_code(st);
-
-        conn_refuse(c, code, st, &why, "packet_refused");
+        conn_fail(c, st, &why);
         return;
     }
     if (p.qos == 2 && id_set_has(&c->session->received, p.packet_id)) { /* passed on already: [MQTT-4.3.3-10] */

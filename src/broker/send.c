@@ -55,6 +55,17 @@ static void explain(const struct conn *c, struct mqtt_properties *p, char text[R
         mqtt_set(p, PROP_REASON_STRING);
 }
 
+/* Where to go instead: MQTT5 4.11. */
+static void refer(const struct conn *c, struct mqtt_properties *p, uint8_t reason)
+{
+    struct span reference = c->shard->settings->server_reference;
+
+    if (reason != MQTT_USE_ANOTHER_SERVER || reference.len == 0)
+        return;
+    p->server_reference = reference;
+    mqtt_set(p, PROP_SERVER_REFERENCE);
+}
+
 static void unexplain(struct mqtt_properties *p)
 {
     p->has &= ~(UINT64_C(1) << PROP_REASON_STRING);
@@ -111,6 +122,7 @@ void send_connack(struct conn *c, struct mqtt_connack *connack, const struct why
         send_connack3(c, connack);
         return;
     }
+    refer(c, &connack->properties, connack->reason);
     explain(c, &connack->properties, text, why);
     mqtt_write_connack(scratch(c), MQTT_5, connack);
     if (send_scratch(c))
@@ -131,6 +143,7 @@ void send_disconnect(struct conn *c, uint8_t reason, const struct why *why)
 
     if (c->version != MQTT_5) /* only clients send it there */
         return;
+    refer(c, &d.properties, reason);
     explain(c, &d.properties, text, why);
     mqtt_write_disconnect(scratch(c), MQTT_5, &d);
     if (send_scratch(c))

@@ -77,7 +77,8 @@ enum status session_new(struct shard *shard, struct span client_id, struct sessi
     struct session *s;
 
     if (shard->sessions.count >= shard->settings->max_sessions)
-        return reject(why, ST_QUOTA, "max_sessions", "this broker holds no more sessions", 0);
+        return reject(why, shard->settings->server_reference.len > 0 ? ST_ELSEWHERE : ST_QUOTA, "max_sessions",
+                      "this broker holds no more sessions", 0);
     s = calloc(1, sizeof *s + client_id.len + 1);
     if (s == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);

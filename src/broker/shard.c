@@ -303,15 +303,16 @@ int64_t shard_wait_ms(const struct shard *shard, struct now now)
 
 void shard_stop(struct shard *shard, struct now now)
 {
+    uint8_t code =
+        shard->settings->server_reference.len > 0 ? MQTT_USE_ANOTHER_SERVER : MQTT_SERVER_SHUTTING_DOWN;
     struct why why;
 
     see_clock(shard, now);
     LIST_EACH_SAFE (it, &shard->conns) {
         struct conn *c = CONTAINER_OF(it, struct conn, link);
 
-        conn_refuse(c, MQTT_SERVER_SHUTTING_DOWN,
-                    reject(&why, ST_UNREACHABLE, "MQTT5 3.14.2.1", "the broker is shutting down", 0), &why,
-                    "client_dismissed");
+        conn_refuse(c, code, reject(&why, ST_UNREACHABLE, "MQTT5 3.14.2.1", "the broker is shutting down", 0),
+                    &why, "client_dismissed");
     }
     leave(shard);
 }

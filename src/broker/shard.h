@@ -219,7 +219,8 @@ struct token *shard_find_token(const struct shard *shard, const uint8_t hash[32]
 void shard_advance(struct shard *shard, struct now now);
 int64_t shard_wait_ms(const struct shard *shard, struct now now); /* -1: nothing to wait for */
 
-/* DISCONNECT 0x8B to everybody, connections closed, sessions kept (in memory). */
+/* DISCONNECT 0x8B to everybody, or 0x9C with the Server Reference there is; connections closed, sessions kept (in
+ * memory). */
 void shard_stop(struct shard *shard, struct now now);
 
 /* A snapshot; may be called from any thread. */

@@ -329,7 +329,8 @@ static void on_known(struct shard *shard, struct interest_waiter *waiter, bool o
     op_answered(op);
 }
 
-static enum status check_filter(struct conn *c, struct topic_filter filter, uint8_t *ret_code, struct why *why)
+static enum status check_filter(struct conn *c, struct topic_filter filter, uint32_t subscription_id,
+                                uint8_t *ret_code, struct why *why)
 {
     const struct shard_settings *settings = c->shard->settings;
     struct authz az = conn_authz(c);
@@ -338,6 +339,14 @@ static enum status check_filter(struct conn *c, struct topic_filter filter, uint
     if (topic_filter_is_shared(filter)) {
         *ret_code = MQTT_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED;
         return reject(why, ST_UNSUPPORTED, "MQTT5 3.2.2.3.13", "shared subscriptions are not available", 0);
+    }
+    if (!settings->wildcard_subscriptions && topic_filter_has_wildcard(filter)) {
+        *ret_code = MQTT_WILDCARDS_NOT_SUPPORTED;
+        return reject(why, ST_UNSUPPORTED, "MQTT5 3.2.2.3.11", "wildcards are not available", 0);
+    }
+    if (!settings->subscription_identifiers && subscription_id != 0) {
+        *ret_code = MQTT_SUBSCRIPTION_IDS_NOT_SUPPORTED;
+        return reject(why, ST_UNSUPPORTED, "MQTT5 3.2.2.3.12", "subscription identifiers are not available", 0);
     }
     if (topic_too_deep(filter.s, settings->max_topic_levels)) {
         *ret_code = MQTT_TOPIC_FILTER_INVALID;
@@ -380,7 +389,7 @@ static void start_filter(struct op_filter *f, const struct mqtt_subscription *wa
     struct subscribe_op *op = f->op;
     struct why why = { 0 };
     uint8_t code;
-    enum status st = check_filter(op->conn, want->filter, &code, &why);
+    enum status st = check_filter(op->conn, want->filter, op->subscription_id, &code, &why);
 
     if (st == ST_OK) {
         st = put_filter(f, want, &why);
@@ -414,6 +423,8 @@ static void start_filters(struct subscribe_op *op, const struct mqtt_subscribe *
         f->op = op;
         f->filter = want.filter.s;
         f->waiter.known = on_known;
+        if (want.qos > op->shard->settings->maximum_qos) /* MQTT5 [MQTT-3.2.2-10] */
+            want.qos = op->shard->settings->maximum_qos;
         if (i < op->shard->settings->max_subscribe_filters)
             start_filter(f, &want);
         else

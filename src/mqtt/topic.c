@@ -33,11 +33,6 @@ static bool level_is(struct span level, char wildcard)
     return level.len == 1 && level.p[0] == wildcard;
 }
 
-static bool starts_with_dollar(struct span s)
-{
-    return s.len > 0 && s.p[0] == '$';
-}
-
 static bool starts_with_wildcard(struct span s)
 {
     return s.len > 0 && (s.p[0] == '+' || s.p[0] == '#');
@@ -146,7 +141,7 @@ bool topic_matches(struct topic_filter filter, struct topic_name name)
     struct topic_levels f = topic_levels(filter.s), n = topic_levels(name.s);
     struct span wanted, level;
 
-    if (starts_with_dollar(name.s) && starts_with_wildcard(filter.s)) /* [MQTT-4.7.2-1] */
+    if (topic_is_reserved(name.s) && starts_with_wildcard(filter.s)) /* [MQTT-4.7.2-1] */
         return false;
     while (topic_level_next(&f, &wanted)) {
         if (level_is(wanted, '#')) /* the parent level too: "a/#" matches "a" (4.7.1.2) */
@@ -171,7 +166,7 @@ bool topic_filter_covers(struct topic_filter outer, struct topic_filter inner)
     struct span share_name, o, i;
 
     topic_filter_unshare(inner, &share_name, &inner);
-    if (starts_with_dollar(inner.s) && starts_with_wildcard(outer.s))
+    if (topic_is_reserved(inner.s) && starts_with_wildcard(outer.s))
         return false;
     struct topic_levels os = topic_levels(outer.s), is = topic_levels(inner.s);
     for (bool first = true;; first = false) {
@@ -233,8 +228,8 @@ bool topic_filter_intersect(struct topic_filter a, struct topic_filter b, struct
 {
     size_t start = out->len;
 
-    if ((starts_with_dollar(a.s) && starts_with_wildcard(b.s)) ||
-        (starts_with_dollar(b.s) && starts_with_wildcard(a.s)))
+    if ((topic_is_reserved(a.s) && starts_with_wildcard(b.s)) ||
+        (topic_is_reserved(b.s) && starts_with_wildcard(a.s)))
         return false;
     /* "+" and "/#" leave the empty topic, which is none: MQTT5 [MQTT-4.7.3-1] */
     if (intersect_levels(a, b, out) && (out->len > start || !buf_ok(out)))

@@ -46,6 +46,12 @@ struct topic_levels topic_levels(struct span s);
 bool topic_level_next(struct topic_levels *l, struct span *ret_level);
 size_t topic_level_count(struct span s); /* 1 for a topic without '/' */
 
+/* Begins with $: the server's own (MQTT5 4.7.2). */
+static inline bool topic_is_reserved(struct span topic)
+{
+    return topic.len > 0 && topic.p[0] == '$';
+}
+
 /* A topic that starts with $ is not matched by a filter that starts with a wildcard (MQTT5 [MQTT-4.7.2-1]). */
 bool topic_matches(struct topic_filter filter, struct topic_name name);
 

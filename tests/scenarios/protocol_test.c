@@ -316,7 +316,7 @@ static void retained_messages_can_be_switched_off(void **state)
     struct conn_io *c = client_new(f->b);
     struct mqtt_connack ack;
 
-    f->b->settings.max_retained_messages = 0;
+    f->b->settings.retain_available = false;
     client_connect(c, &(struct connect_wish){ .id = "r", .scope = ALL });
     ack = expect_connack(c, MQTT_SUCCESS);
     assert_true(mqtt_has(&ack.properties, PROP_RETAIN_AVAILABLE));
