@@ -19,6 +19,8 @@
 #define RECONNECT_MAX_MS 60000
 #define PORT_TLS         8883
 #define PORT_PLAIN       1883
+#define PORT_WSS         443
+#define PORT_WS          80
 #define SPKI_MAX         1024
 
 struct now client_now(const struct symbolon_client *c)
@@ -90,7 +92,7 @@ static bool keep_all(struct symbolon_client *c)
     const char **texts[] = { &c->o.host,      &c->o.ca_file,    &c->o.client_id,        &c->o.user_name,
                              &c->o.token,     &c->o.as_url,     &c->o.as_ca_file,       &c->o.as_client_id,
                              &c->o.audience,  &c->o.scope_json, &c->o.as_client_secret, &c->o.token_cache_dir,
-                             &c->o.cert_file, &c->o.key_file };
+                             &c->o.cert_file, &c->o.key_file,   &c->o.ws_path };
 
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         bool wanted = *texts[i] != NULL;
@@ -105,9 +107,16 @@ static bool keep_all(struct symbolon_client *c)
     if (o->member == 0)        \
     o->member = (value)
 
+static uint16_t default_port(const struct symbolon_client_options *o)
+{
+    if (o->ws_path != NULL)
+        return o->no_tls ? PORT_WS : PORT_WSS;
+    return o->no_tls ? PORT_PLAIN : PORT_TLS;
+}
+
 static void fill_defaults(struct symbolon_client_options *o)
 {
-    DEFAULT(port, o->no_tls ? PORT_PLAIN : PORT_TLS);
+    DEFAULT(port, default_port(o));
     DEFAULT(connect_timeout_ms, CONNECT_MS);
     DEFAULT(keep_alive_s, KEEP_ALIVE_S);
     DEFAULT(receive_maximum, RECEIVE_MAXIMUM);
@@ -224,10 +233,12 @@ static enum symbolon_status make_engine(struct symbolon_client *c, struct symbol
 
 static enum symbolon_status make_tls(struct symbolon_client *c, struct symbolon_error *error)
 {
-    static const char *const alpn[] = { "mqtt", NULL }; /* MT-6 */
-    struct tls_settings settings = {
-        .ca_file = c->o.ca_file, .cert_file = c->o.cert_file, .key_file = c->o.key_file, .alpn = alpn
-    };
+    static const char *const mqtt[] = { "mqtt", NULL }; /* MT-6 */
+    static const char *const http[] = { "http/1.1", NULL };
+    struct tls_settings settings = { .ca_file = c->o.ca_file,
+                                     .cert_file = c->o.cert_file,
+                                     .key_file = c->o.key_file,
+                                     .alpn = c->o.ws_path != NULL ? http : mqtt };
     CLEANUP(buf_wipe)
     struct buf pem = { .max = KEY_PEM_MAX };
     struct why why = { 0 };
@@ -612,7 +623,7 @@ enum symbolon_status symbolon_client_set_address(struct symbolon_client *c, cons
         return error_set(error, SYMBOLON_NO_MEMORY, "", "out of memory");
     free(c->other_host);
     c->o.host = c->other_host = copy;
-    c->o.port = port != 0 ? port : c->o.no_tls ? PORT_PLAIN : PORT_TLS;
+    c->o.port = port != 0 ? port : default_port(&c->o);
     return SYMBOLON_OK;
 }
 

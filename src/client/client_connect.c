@@ -112,6 +112,7 @@ bool client_open_stream(struct symbolon_client *c, bool known, const struct stre
         .port = c->o.port,
         .tls = known && c->tls_raw != NULL ? c->tls_raw : c->tls,
         .expect = { .any_name = c->o.insecure, .pin = c->token.has_rs_x5t ? c->token.rs_x5t : c->o.pin.p },
+        .ws_path = c->o.ws_path,
         .connect_ms = c->o.connect_timeout_ms,
         .stream = { .handshake_ms = c->o.connect_timeout_ms,
                     .unread_max = (size_t)c->o.max_packet_size + 65536,
@@ -123,7 +124,8 @@ bool client_open_stream(struct symbolon_client *c, bool known, const struct stre
     enum symbolon_status ready =
         psk ? expect_psk(c, &settings.expect, &error) : expect_key(c, &settings.expect, &error);
 
-    client_say(c, 4, "connecting to %s port %u%s%s", c->o.host, c->o.port, c->tls == NULL ? " without TLS" : "",
+    client_say(c, 4, "connecting to %s port %u%s%s%s", c->o.host, c->o.port,
+               c->o.ws_path != NULL ? " by WebSocket" : "", c->tls == NULL ? " without TLS" : "",
                psk                           ? ", with a pre-shared key"
                : known && c->tls_raw != NULL ? ", with a raw public key"
                                              : "");
