@@ -49,6 +49,8 @@ static inline enum status any_packet_body(struct any_packet *p, struct why *why)
     case MQTT_DISCONNECT:
         return mqtt_read_disconnect(f, p->version, &p->u.disconnect, why);
     case MQTT_AUTH:
+        if (p->version != MQTT_5) /* conn.c does the same: the type is reserved there */
+            return reject(why, ST_PROTOCOL, "MQTT311 2.2.1", "packet type 15 is reserved", 0);
         return mqtt_read_auth(f, &p->u.auth, why);
     default:
         ASSERT(false);

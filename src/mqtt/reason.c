@@ -24,7 +24,7 @@ static const struct reason_rule reasons[] = {
         "Subscribed; messages arrive exactly once." },
     [0x04] = { "Disconnect with Will Message",           DISCONNECT,                        0,
         "The client leaves and wants its Will published." },
-    [0x10] = { "No matching subscribers",                PUBACK_PUBREC,                     PUBACK_PUBREC,
+    [0x10] = { "No matching subscribers",                0,                                 PUBACK_PUBREC,
         "The message was accepted, but nobody subscribes to its topic." },
     [0x11] = { "No subscription existed",                0,                                 IN(MQTT_UNSUBACK),
         "There was no such subscription to remove." },
