@@ -4,6 +4,7 @@
 #include "broker/topic_tree.h"
 #include "codec/base64.h"
 #include "jose/jwk.h"
+#include "net/ws.h"
 #include "scope/scope.h"
 
 #include <stdlib.h>
@@ -15,13 +16,14 @@ static const char *const claim_forms[] = { "aif", "emqx_acl", NULL };
 static const char *const clocks[] = { "trusted", "untrusted", NULL };
 static const char *const resume_losses[] = { "drop", "new", NULL };
 static const char *const v3_keep_alives[] = { "own", "refuse", NULL };
+static const char *const transports[] = { "tcp", "websocket", NULL };
 static const char *const certificate_wishes[] = { "none", "optional", "required", NULL };
 
 /* clang-format off */
 #define L(member) AT(struct listener_config, member)
 static const struct config_setting listener_rows[] = {
     { "name", CONFIG_STRING, L(name),
-      .help = "How the log and the ports file call it; by default `mqtts` with TLS and `mqtt` without." },
+      .help = "How the log and the ports file call it; by default `mqtts` with TLS and `mqtt` without, `wss` and `ws` for WebSocket." },
     { "address", CONFIG_STRING, L(address), .dflt = "0.0.0.0",
       .help = "IPv4 or IPv6 address to listen on; `::` takes both." },
     { "port", CONFIG_INT, L(port), .dflt = "8883", .min = 0, .max = 65535,
@@ -46,6 +48,12 @@ static const struct config_setting listener_rows[] = {
               "`kid` after it was put on `authz-info`. Not where `client_certificate` is `required`." },
     { "client_ca", CONFIG_PATH, L(client_ca), .flags = CONFIG_LIVE,
       .help = "PEM file with the authorities that vouch for client certificates." },
+    { "transport", CONFIG_ENUM, L(transport), .dflt = "tcp", .choices = transports,
+      .help = "What carries MQTT behind TLS: the connection itself, or WebSocket, for web pages and through proxies." },
+    { "path", CONFIG_STRING, L(path), .dflt = WS_PATH,
+      .help = "With `websocket`: the path clients ask for; the rest of their URL does not matter." },
+    { "origins", CONFIG_STRINGS, L(origins), .max = 256,
+      .help = "With `websocket`: web pages that may connect, as browsers name them, such as `https://www.example`; `*` is any. By default none; clients that are no browsers name no origin and are not asked." },
     { NULL },
 };
 
@@ -299,6 +307,30 @@ static bool is_https(const char *uri)
     return uri == NULL || span_starts_with(span_of_str(uri), SPAN("https://"));
 }
 
+/* A browser sends scheme, host, and the port if it is not the usual one (RFC 6454 6.2): "https://www.example/" would
+ * never match, and somebody would then write "*". "null" is what pages in files and sandboxes have. */
+static bool is_origin(struct span s)
+{
+    size_t scheme = span_find(s, ':', 0);
+    struct span host = span_cut(s, scheme + 3, s.len);
+    if (span_eq_str(s, "*") || span_eq_str(s, "null"))
+        return true;
+    return scheme > 0 && span_starts_with(span_cut(s, scheme, 3), SPAN("://")) && host.len > 0 &&
+           span_find(host, '/', 0) == host.len;
+}
+
+static void check_websocket(const struct listener_config *l, size_t i, struct buf *problem)
+{
+    if (l->path[0] != '/' || strchr(l->path, '?') != NULL)
+        put_fmt(problem, "listeners[%zu]: `path` begins with '/' and holds no '?', unlike %s\n", i, l->path);
+    if (l->transport != TRANSPORT_WEBSOCKET && l->origins.count > 0)
+        put_fmt(problem, "listeners[%zu]: `origins` means something with `transport: websocket` only\n", i);
+    for (size_t k = 0; k < l->origins.count; k++)
+        if (!is_origin(span_of_str(l->origins.items[k])))
+            put_fmt(problem, "listeners[%zu]: origins[%zu] is not of the form https://HOST or https://HOST:PORT\n",
+                    i, k);
+}
+
 static void check_listener(const struct listener_config *l, size_t i, struct buf *problem)
 {
     if (l->tls && (l->certificate == NULL || l->key == NULL))
@@ -306,6 +338,7 @@ static void check_listener(const struct listener_config *l, size_t i, struct buf
     if (!l->tls && !is_loopback(l->address))
         put_fmt(problem, "listeners[%zu]: without TLS only a loopback address is allowed, not %s\n", i,
                 l->address);
+    check_websocket(l, i, problem);
     if (l->client_certificate != CLIENT_CERTIFICATE_NONE && l->client_ca == NULL)
         put_fmt(problem, "listeners[%zu]: `client_certificate` needs `client_ca`\n", i);
 }
@@ -434,6 +467,8 @@ const char *listener_config_name(const struct listener_config *l)
 {
     if (l->name != NULL)
         return l->name;
+    if (l->transport == TRANSPORT_WEBSOCKET)
+        return l->tls ? "wss" : "ws";
     return l->tls ? "mqtts" : "mqtt";
 }
 

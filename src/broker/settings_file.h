@@ -10,10 +10,12 @@
 
 enum client_certificate { CLIENT_CERTIFICATE_NONE, CLIENT_CERTIFICATE_OPTIONAL, CLIENT_CERTIFICATE_REQUIRED };
 
+enum transport { TRANSPORT_TCP, TRANSPORT_WEBSOCKET };
+
 enum token_clock { TOKEN_CLOCK_TRUSTED, TOKEN_CLOCK_UNTRUSTED };
 
 struct listener_config {
-    char *name; /* in the log and the ports file; NULL: "mqtts" or "mqtt" */
+    char *name; /* in the log and the ports file; NULL: "mqtts" or "mqtt", "wss" or "ws" */
     char *address;
     int64_t port;
     bool tls;
@@ -22,6 +24,9 @@ struct listener_config {
     char *certificate, *key;
     char *client_ca;
     int client_certificate; /* enum client_certificate */
+    int transport;          /* enum transport */
+    char *path;
+    struct config_strings origins;
 };
 
 struct public_topic_config {

@@ -361,7 +361,8 @@ enum status worker_new(struct worker_common *common, unsigned index, struct veri
     return ST_OK;
 }
 
-enum status worker_listen(struct worker *w, int fd, struct tls_config *tls, struct why *why)
+enum status worker_listen(struct worker *w, int fd, struct tls_config *tls, const struct ws_server_settings *ws,
+                          struct why *why)
 {
     struct worker_listener *l = &w->listeners[w->listener_count];
     if (w->listener_count == WORKER_MAX_LISTENERS) {
@@ -373,6 +374,7 @@ enum status worker_listen(struct worker *w, int fd, struct tls_config *tls, stru
         return st;
     l->worker = w;
     l->tls = tls == NULL ? NULL : tls_config_ref(tls);
+    l->ws = ws;
     w->listener_count++;
     return ST_OK;
 }

@@ -13,6 +13,7 @@
 #include "broker/shard.h"
 #include "broker/topic_tree.h"
 #include "net/tls.h"
+#include "net/ws.h"
 
 #define WORKER_MAX_LISTENERS 16
 
@@ -33,8 +34,9 @@ struct worker_common {
 
 enum status worker_new(struct worker_common *common, unsigned index, struct verifier *verifier,
                        struct why *why) MUST_CHECK;
-/* Takes the listening socket. `tls` NULL: plain. At most WORKER_MAX_LISTENERS; they are numbered in order. */
-enum status worker_listen(struct worker *worker, int fd, struct tls_config *tls, struct why *why) MUST_CHECK;
+/* Takes the listening socket. `tls` NULL: plain; `ws`, borrowed and to outlive the worker: WebSocket. At most WORKER_MAX_LISTENERS; they are numbered in order. */
+enum status worker_listen(struct worker *worker, int fd, struct tls_config *tls,
+                          const struct ws_server_settings *ws, struct why *why) MUST_CHECK;
 enum status worker_start(struct worker *worker, struct why *why) MUST_CHECK;
 
 /* For tls_settings.psk_find of the listeners: asks the shard that the connection was accepted for. */

@@ -68,10 +68,14 @@ static void on_closed(void *ctx, enum status st, const struct why *why)
 {
     struct conn_io *io = ctx;
     const struct tls_session *tls = stream_tls(io->stream);
+    const struct ws *ws = stream_ws(io->stream);
     if (io->conn != NULL)
         shard_closed(io->worker->shard, TAKE(io->conn), why->text, now_of(io));
     else if (st != ST_OK && tls != NULL && !tls_established(tls))
         log_event(&io->worker->log, LOG_INFO, "tls_refused", F_STR("peer", io->peer.address), F_WHY(st, *why));
+    else if (st != ST_OK && ws != NULL && !ws_upgraded(ws))
+        log_event(&io->worker->log, LOG_INFO, "websocket_refused", F_STR("peer", io->peer.address),
+                  F_WHY(st, *why));
     if (io->move_to == NULL)
         leave_worker(io);
     else
@@ -102,14 +106,18 @@ static enum status open_stream(struct worker_listener *l, int fd, struct conn_io
         .high_water = settings->max_output_bytes - 1,
         .backlog_max = 2 * settings->max_output_bytes + 2 * (size_t)settings->max_packet_bytes,
     };
-    if (l->tls != NULL) {
-        enum status st = tls_session_new_server(l->tls, &how.tls, why);
-        if (st != ST_OK) {
-            close(fd);
-            return st;
-        }
-        tls_session_set_psk_ctx(how.tls, io);
+    enum status st = ST_OK;
+    if (l->tls != NULL)
+        st = tls_session_new_server(l->tls, &how.tls, why);
+    if (st == ST_OK && l->ws != NULL)
+        st = ws_new_server(l->ws, &how.ws, why);
+    if (st != ST_OK) {
+        tls_session_free(how.tls);
+        close(fd);
+        return st;
     }
+    if (how.tls != NULL)
+        tls_session_set_psk_ctx(how.tls, io);
     return stream_new(l->worker->loop, fd, &how, &stream_events, io, &io->stream, why);
 }
 

@@ -14,6 +14,7 @@ struct worker_listener {
     struct worker *worker;
     struct listener *listener;
     struct tls_config *tls;
+    const struct ws_server_settings *ws; /* NULL: plain MQTT */
 };
 
 /* Messages held back until the turn's data are all posted, oldest first. */

@@ -42,7 +42,7 @@ static void world_init(struct world *w)
         int fd;
         assert_int_equal(worker_new(&w->common, i, NULL, NULL), ST_OK);
         assert_int_equal(listener_socket(&where, &fd, &where.port, NULL), ST_OK);
-        assert_int_equal(worker_listen(w->common.workers[i], fd, NULL, NULL), ST_OK);
+        assert_int_equal(worker_listen(w->common.workers[i], fd, NULL, NULL, NULL), ST_OK);
     }
     w->port = where.port;
     for (unsigned i = 0; i < WORKERS; i++)

@@ -28,6 +28,7 @@ struct world {
     struct worker_common common;
     struct timer statistics; /* the next event of that name */
     uint16_t ports[WORKER_MAX_LISTENERS];
+    struct ws_server_settings ws[WORKER_MAX_LISTENERS];
 };
 
 /* A question of a worker on its way to the resolver and back. */
@@ -105,11 +106,12 @@ static void tokens_stored(void *ctx)
 
 static enum status tls_for(const struct listener_config *l, struct tls_config **ret, struct why *why)
 {
-    static const char *const alpn[] = { "mqtt", NULL }; /* MT-6 */
+    static const char *const mqtt[] = { "mqtt", NULL }; /* MT-6 */
+    static const char *const http[] = { "http/1.1", NULL };
     struct tls_settings settings = { .cert_file = l->certificate,
                                      .key_file = l->key,
                                      .ca_file = l->client_ca,
-                                     .alpn = alpn,
+                                     .alpn = l->transport == TRANSPORT_WEBSOCKET ? http : mqtt,
                                      .no_tickets = !l->tickets };
     *ret = NULL;
     if (!l->tls)
@@ -145,7 +147,11 @@ static enum status listen_on(struct world *world, size_t i, struct why *why)
     struct listener_settings settings = { .address = l->address, .port = (uint16_t)l->port, .share = true };
     CLEANUP(tls_config_unrefp)
     struct tls_config *tls = NULL;
+    const struct ws_server_settings *ws = l->transport == TRANSPORT_WEBSOCKET ? &world->ws[i] : NULL;
 
+    world->ws[i] = (struct ws_server_settings){ .path = l->path,
+                                                .origins = (const char *const *)l->origins.items,
+                                                .origin_count = l->origins.count };
     enum status st = tls_for(l, &tls, why);
     if (st == ST_OK)
         st = check_free(&settings, why);
@@ -153,13 +159,13 @@ static enum status listen_on(struct world *world, size_t i, struct why *why)
         int fd;
         st = listener_socket(&settings, &fd, &settings.port, why); /* port 0: the first one's for all */
         if (st == ST_OK)
-            st = worker_listen(world->common.workers[k], fd, tls, why);
+            st = worker_listen(world->common.workers[k], fd, tls, ws, why);
     }
     world->ports[i] = settings.port;
     if (st == ST_OK)
         log_event(NULL, LOG_NOTICE, "listening", F_STR("name", listener_config_name(l)),
                   F_STR("address", l->address), F_I64("port", settings.port),
-                  F_STR("tls", l->tls ? "yes" : "no"));
+                  F_STR("tls", l->tls ? "yes" : "no"), F_STR("transport", ws != NULL ? "websocket" : "tcp"));
     else
         log_event(NULL, LOG_ERROR, "cannot_listen", F_STR("name", listener_config_name(l)),
                   F_STR("address", l->address), F_I64("port", l->port),
