@@ -162,9 +162,12 @@ struct connect_wish {
     uint16_t receive_maximum;
     uint32_t max_packet_bytes;
     bool no_problem_info;
+    uint16_t topic_alias_maximum;
+    bool wants_response_info;
     const char *will_topic;
     const char *will_payload;
     uint32_t will_delay_s;
+    uint32_t will_expiry_s; /* 0: none */
     uint8_t will_qos;
     bool will_retain;
     /* what to do wrong */

@@ -189,6 +189,10 @@ static void write_will(const struct connect_wish *wish, struct mqtt_connect *con
     connect->will.payload = span_of_str(wish->will_payload == NULL ? "gone" : wish->will_payload);
     connect->will.qos = wish->will_qos;
     connect->will.retain = wish->will_retain;
+    if (wish->will_expiry_s > 0 && !wish->v3) {
+        connect->will.properties.message_expiry_s = wish->will_expiry_s;
+        mqtt_set(&connect->will.properties, PROP_MESSAGE_EXPIRY);
+    }
     if (wish->will_delay_s > 0 && !wish->v3) {
         connect->will.properties.will_delay_s = wish->will_delay_s;
         mqtt_set(&connect->will.properties, PROP_WILL_DELAY);
@@ -210,6 +214,14 @@ static void write_wishes(const struct connect_wish *wish, struct mqtt_properties
     if (wish->max_packet_bytes > 0) {
         p->maximum_packet_size = wish->max_packet_bytes;
         mqtt_set(p, PROP_MAXIMUM_PACKET_SIZE);
+    }
+    if (wish->topic_alias_maximum > 0) {
+        p->topic_alias_maximum = wish->topic_alias_maximum;
+        mqtt_set(p, PROP_TOPIC_ALIAS_MAXIMUM);
+    }
+    if (wish->wants_response_info) {
+        p->request_response_info = 1;
+        mqtt_set(p, PROP_REQUEST_RESPONSE_INFO);
     }
     if (wish->no_problem_info) {
         p->request_problem_info = 0;
