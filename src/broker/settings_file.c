@@ -327,8 +327,9 @@ static void check_websocket(const struct listener_config *l, size_t i, struct bu
         put_fmt(problem, "listeners[%zu]: `origins` means something with `transport: websocket` only\n", i);
     for (size_t k = 0; k < l->origins.count; k++)
         if (!is_origin(span_of_str(l->origins.items[k])))
-            put_fmt(problem, "listeners[%zu]: origins[%zu] is not of the form https://HOST or https://HOST:PORT\n",
-                    i, k);
+            put_fmt(problem,
+                    "listeners[%zu]: origins[%zu] is not of the form https://HOST or https://HOST:PORT\n", i,
+                    k);
 }
 
 static void check_listener(const struct listener_config *l, size_t i, struct buf *problem)

@@ -2,6 +2,7 @@
 
 #include "client/private_file.h"
 #include "codec/json.h"
+#include "net/ws.h"
 #include "token/ace_cbor.h"
 #include "token/verifier.h"
 
@@ -33,6 +34,8 @@ const struct option_row broker_rows[] = {
     { 0,   "cafile",         OPTION_TEXT,   AT(ca_file),        "FILE",  "PEM certificates to trust (default: the profile's, else the system's)" },
     { 0,   "insecure",       OPTION_FLAG,   AT(insecure),       NULL,    "accept a certificate with another name than HOST; for tests only" },
     { 0,   "no-tls",         OPTION_FLAG,   AT(no_tls),         NULL,    "plain TCP; with --no-ace only" },
+    { 0,   "ws",             OPTION_FLAG,   AT(ws),             NULL,    "MQTT over WebSocket; the default port is then 443, or 80 with --no-tls" },
+    { 0,   "ws-path",        OPTION_TEXT,   AT(ws_path),        "PATH",  "where the broker expects it (default /mqtt); means --ws" },
     { 'W', "timeout",        OPTION_NUMBER, AT(timeout_s),      "S",     "give up after S seconds in all (exit status 27)", 1, 4000000 },
     { 'd', "debug",          OPTION_FLAG,   AT(debug),          NULL,    "say on standard error what is going on; never tokens or keys" },
     { 0,   "quiet",          OPTION_FLAG,   AT(quiet),          NULL,    "no complaints; the exit status says it all" },
@@ -308,7 +311,10 @@ static void broker_options(const struct session *s, struct symbolon_client_optio
     bool of_profile = c->host == NULL || (s->profile.host != NULL && strcmp(c->host, s->profile.host) == 0);
 
     o->host = c->host != NULL ? c->host : s->profile.host != NULL ? s->profile.host : "localhost";
-    o->port = (uint16_t)(c->port != 0 ? c->port : of_profile && !c->no_tls ? s->profile.port : 0);
+    if (c->ws || c->ws_path != NULL)
+        o->ws_path = c->ws_path != NULL ? c->ws_path : WS_PATH;
+    bool usual = !c->no_tls && o->ws_path == NULL; /* the profile's port is the one for this */
+    o->port = (uint16_t)(c->port != 0 ? c->port : of_profile && usual ? s->profile.port : 0);
     o->no_tls = c->no_tls;
     o->ca_file = OR_PROFILE(c->ca_file, s->profile.ca_file);
     o->insecure = c->insecure;

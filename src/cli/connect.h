@@ -24,6 +24,8 @@ struct connect_options {
     const char *ca_file;
     bool insecure;
     bool no_tls;
+    bool ws;
+    const char *ws_path;
     int64_t timeout_s;
     bool debug;
     bool quiet;
