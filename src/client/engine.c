@@ -14,9 +14,10 @@ void engine_init(struct engine *e, const struct engine_settings *settings, const
     if (e->settings.version != MQTT_3_1_1)
         e->settings.version = MQTT_5;
     buf_init(&e->out, OUT_MAX);
-    list_init(&e->queued);
-    list_init(&e->in_flight);
-    list_init(&e->requests);
+    e->last_packet_id = settings->first_packet_id == 0 ? 0 : (uint16_t)(settings->first_packet_id - 1);
+    struct list *lists[] = { &e->queued, &e->again, &e->in_flight, &e->released, &e->requests, &e->kept };
+    for (size_t i = 0; i < COUNT_OF(lists); i++)
+        list_init(lists[i]);
     for (size_t q = 0; q < COUNT_OF(e->incoming); q++)
         list_init(&e->incoming[q]);
 }
@@ -26,6 +27,7 @@ void engine_done(struct engine *e)
     publish_done(e);
     requests_done(e);
     receive_forget(e);
+    alias_forget(e);
     packet_ids_clear(&e->used);
     free(e->assigned_client_id);
     buf_wipe(&e->out);
@@ -42,8 +44,54 @@ size_t engine_pending(const struct engine *e)
            (e->flush_after > 0 || e->flush_wanted ? 1 : 0);
 }
 
+/* ---- the store ---- */
+
+void engine_note(struct engine *e, enum store_change what, uint64_t id, uint16_t packet_id)
+{
+    const struct engine_settings *s = &e->settings;
+
+    if (s->store != NULL && !e->store_broken && s->store->note(s->store_ctx, what, id, packet_id) != ST_OK)
+        e->store_broken = true;
+}
+
+enum symbolon_status engine_store_error(struct symbolon_error *error)
+{
+    return error_set(error, SYMBOLON_IO, "store_dir",
+                     "the message store cannot be written: nothing is sent that could not be remembered");
+}
+
+static bool written_down(struct engine *e)
+{
+    const struct engine_settings *s = &e->settings;
+
+    if (s->store != NULL && !e->store_broken && s->store->commit(s->store_ctx) != ST_OK)
+        e->store_broken = true;
+    return !e->store_broken;
+}
+
+void engine_restore_session(struct engine *e)
+{
+    e->had_session = true;
+}
+
+/* ---- output ---- */
+
+void engine_out_of_memory(struct engine *e)
+{
+    struct symbolon_error error;
+
+    error_set(&error, SYMBOLON_NO_MEMORY, "", "out of memory");
+    engine_fail(e, MQTT_UNSPECIFIED_ERROR, &error);
+}
+
 void engine_send(struct engine *e)
 {
+    if (!written_down(e)) {
+        struct symbolon_error error;
+        engine_store_error(&error);
+        engine_fail(e, MQTT_UNSPECIFIED_ERROR, &error);
+        return;
+    }
     if (!buf_ok(&e->out)) {
         struct symbolon_error error;
         buf_reset(&e->out);
@@ -93,6 +141,8 @@ void engine_fail(struct engine *e, uint8_t disconnect_code, const struct symbolo
 {
     if (e->state != ENGINE_OPEN && e->state != ENGINE_AWAIT_CONNACK)
         return;
+    if (!written_down(e))
+        buf_reset(&e->out);
     /* Before CONNACK a client may send nothing but DISCONNECT or an answering AUTH (MT-54): this is one. */
     put_disconnect(e, disconnect_code);
     if (buf_ok(&e->out) && e->out.len > 0)
@@ -144,11 +194,22 @@ static void connect_properties(const struct engine *e, struct span auth_data, st
         .session_expiry_s = s->session_expiry_s,
         .receive_maximum = s->receive_maximum,
         .maximum_packet_size = s->max_packet_size,
+        .topic_alias_maximum = s->topic_alias_maximum,
+        .request_response_info = 1,
+        .raw = s->connect_properties,
     };
     mqtt_set(p, PROP_RECEIVE_MAXIMUM);
     mqtt_set(p, PROP_MAXIMUM_PACKET_SIZE);
     if (s->session_expiry_s > 0)
         mqtt_set(p, PROP_SESSION_EXPIRY);
+    if (s->topic_alias_maximum > 0)
+        mqtt_set(p, PROP_TOPIC_ALIAS_MAXIMUM);
+    if (s->request_response_info)
+        mqtt_set(p, PROP_REQUEST_RESPONSE_INFO);
+    if (s->no_problem_info)
+        mqtt_set(p, PROP_REQUEST_PROBLEM_INFO); /* 0 */
+    if (s->connect_properties.len > 0)
+        mqtt_set(p, PROP_USER);
     if (s->ace) {
         p->auth_method = SPAN(SYMBOLON_ACE_METHOD);
         mqtt_set(p, PROP_AUTH_METHOD);
@@ -208,11 +269,16 @@ static void take_limits(struct engine *e, const struct mqtt_properties *p)
 
     if (quota > e->settings.max_inflight)
         quota = e->settings.max_inflight;
-    e->send_quota = quota < QUOTA_MAX ? quota : QUOTA_MAX;
+    e->send_quota_max = quota < QUOTA_MAX ? quota : QUOTA_MAX;
     e->broker_max_packet = mqtt_maximum_packet_size(p);
     e->broker_max_qos = mqtt_maximum_qos(p);
     e->broker_retain = !mqtt_has(p, PROP_RETAIN_AVAILABLE) || p->retain_available != 0;
-    if (mqtt_has(p, PROP_SERVER_KEEP_ALIVE))
+    e->broker_wildcard = !mqtt_has(p, PROP_WILDCARD_AVAILABLE) || p->wildcard_available != 0;
+    e->broker_subscription_id =
+        !is_v3(e) && (!mqtt_has(p, PROP_SUBSCRIPTION_ID_AVAILABLE) || p->subscription_id_available != 0);
+    e->broker_shared = !mqtt_has(p, PROP_SHARED_AVAILABLE) || p->shared_available != 0;
+    alias_take_maximum(e, mqtt_has(p, PROP_TOPIC_ALIAS_MAXIMUM) ? p->topic_alias_maximum : 0);
+    if (mqtt_has(p, PROP_SERVER_KEEP_ALIVE)) /* [MQTT-3.1.2-21], [MQTT-3.2.2-21] */
         e->keep_alive_s = p->server_keep_alive_s;
 }
 
@@ -227,9 +293,7 @@ static void accepted(struct engine *e, const struct mqtt_connack *connack)
     if (mqtt_has(p, PROP_ASSIGNED_CLIENT_ID) && engine_client_id(e)[0] == '\0') {
         e->assigned_client_id = span_dup_str(p->assigned_client_id);
         if (e->assigned_client_id == NULL) {
-            struct symbolon_error error;
-            error_set(&error, SYMBOLON_NO_MEMORY, "", "out of memory");
-            engine_fail(e, MQTT_UNSPECIFIED_ERROR, &error);
+            engine_out_of_memory(e);
             return;
         }
     }
@@ -238,6 +302,7 @@ static void accepted(struct engine *e, const struct mqtt_connack *connack)
     e->had_session = true;
     publish_resume(e, connack->session_present);
     e->events->connected(e->ctx, connack);
+    requests_resume(e, connack->session_present);
     publish_pump(e);
 }
 
@@ -450,6 +515,7 @@ void engine_lost(struct engine *e, const struct symbolon_error *why, struct now 
     buf_reset(&e->out);
     e->pings_out = 0;
     receive_lost(e);
+    alias_forget(e);
     requests_fail(e, why);
     end_flush(e, why);
 }
@@ -535,4 +601,39 @@ void engine_disconnect(struct engine *e, uint8_t reason, struct now now)
     put_disconnect(e, reason);
     engine_send(e);
     e->state = ENGINE_ENDED;
+}
+
+enum symbolon_status engine_disconnect_with(struct engine *e, const struct symbolon_goodbye *goodbye,
+                                            struct now now, struct symbolon_error *error)
+{
+    CLEANUP(buf_done)
+    struct buf user = { .max = USER_PROPERTIES_BYTES };
+    struct mqtt_disconnect d = { .reason = goodbye->reason_code };
+
+    if (goodbye->has_session_expiry && goodbye->session_expiry_s > 0 && e->settings.session_expiry_s == 0)
+        return error_set(error, SYMBOLON_INVALID, "MQTT5 3.14.2.2.2",
+                         "a session that was to end with the connection cannot be made to live longer");
+    enum symbolon_status st =
+        user_properties_encode(goodbye->user_properties, goodbye->user_property_count, &user, error);
+    if (st != SYMBOLON_OK)
+        return st;
+    if (goodbye->reason_code != MQTT_SUCCESS && goodbye->reason_code != MQTT_DISCONNECT_WITH_WILL &&
+        goodbye->reason_code < MQTT_UNSPECIFIED_ERROR)
+        return error_set(error, SYMBOLON_INVALID, "MQTT5 3.14.2.1", "no reason code of DISCONNECT");
+    e->now = now;
+    if (is_v3(e) || !connected_or_trying(e)) {
+        engine_disconnect(e, goodbye->reason_code, now);
+        return SYMBOLON_OK;
+    }
+    if (goodbye->has_session_expiry) {
+        d.properties.session_expiry_s = goodbye->session_expiry_s;
+        mqtt_set(&d.properties, PROP_SESSION_EXPIRY);
+    }
+    d.properties.raw = buf_span(&user);
+    if (user.len > 0)
+        mqtt_set(&d.properties, PROP_USER);
+    mqtt_write_disconnect(&e->out, MQTT_5, &d);
+    engine_send(e);
+    e->state = ENGINE_ENDED;
+    return SYMBOLON_OK;
 }
