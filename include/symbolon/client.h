@@ -253,6 +253,10 @@ struct symbolon_client_options {
     bool relay;
     /* MQTT 3.1.1: protocol level 0x84, by which mosquitto knows bridges and sends them nothing back. */
     bool bridge;
+    const char *server_name; /* the name the broker's certificate must carry; NULL: host */
+    /* Instead of dialling host and port: gives a connected, non-blocking stream socket, which the client takes; -1: not
+     * now. Called on the loop's thread with `arg`. Without TLS only (no_tls). */
+    int (*open_socket)(void *arg);
 };
 
 #define SYMBOLON_CLIENT_OPTIONS_INIT                          \

@@ -92,7 +92,7 @@ static bool keep_all(struct symbolon_client *c)
     const char **texts[] = { &c->o.host,      &c->o.ca_file,    &c->o.client_id,        &c->o.user_name,
                              &c->o.token,     &c->o.as_url,     &c->o.as_ca_file,       &c->o.as_client_id,
                              &c->o.audience,  &c->o.scope_json, &c->o.as_client_secret, &c->o.token_cache_dir,
-                             &c->o.cert_file, &c->o.key_file,   &c->o.ws_path };
+                             &c->o.cert_file, &c->o.key_file,   &c->o.ws_path,          &c->o.server_name };
 
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         bool wanted = *texts[i] != NULL;
@@ -145,6 +145,8 @@ static enum symbolon_status check_options(const struct symbolon_client_options *
         return invalid(error, "cert_file", "a certificate needs its key, and a key its certificate");
     if (o->pin.p != NULL && o->pin.len != TLS_PIN_LEN)
         return invalid(error, "pin", "a pin is the 32 bytes of a SHA-256");
+    if (o->open_socket != NULL && (!o->no_tls || o->ws_path != NULL))
+        return invalid(error, "open_socket", "a socket given is used as it is");
     if (o->ace == SYMBOLON_ACE_OFF)
         return SYMBOLON_OK;
     if (o->no_tls)
@@ -627,11 +629,31 @@ enum symbolon_status symbolon_client_set_address(struct symbolon_client *c, cons
     return SYMBOLON_OK;
 }
 
+enum symbolon_status symbolon_client_subscribe_with(struct symbolon_client *c,
+                                                    const struct symbolon_subscription *subscriptions,
+                                                    size_t count, const struct symbolon_request *request,
+                                                    uint64_t *ret_id, struct symbolon_error *error)
+{
+    enum symbolon_status st =
+        engine_subscribe(&c->engine, subscriptions, count, request, client_now(c), ret_id, error);
+
+    client_rearm(c);
+    return st;
+}
+
 enum symbolon_status symbolon_client_subscribe(struct symbolon_client *c,
                                                const struct symbolon_subscription *subscriptions, size_t count,
                                                uint64_t *ret_id, struct symbolon_error *error)
 {
-    enum symbolon_status st = engine_subscribe(&c->engine, subscriptions, count, client_now(c), ret_id, error);
+    return symbolon_client_subscribe_with(c, subscriptions, count, NULL, ret_id, error);
+}
+
+enum symbolon_status symbolon_client_unsubscribe_with(struct symbolon_client *c, const char *const *filters,
+                                                      size_t count, const struct symbolon_request *request,
+                                                      uint64_t *ret_id, struct symbolon_error *error)
+{
+    enum symbolon_status st =
+        engine_unsubscribe(&c->engine, filters, count, request, client_now(c), ret_id, error);
 
     client_rearm(c);
     return st;
@@ -640,10 +662,7 @@ enum symbolon_status symbolon_client_subscribe(struct symbolon_client *c,
 enum symbolon_status symbolon_client_unsubscribe(struct symbolon_client *c, const char *const *filters,
                                                  size_t count, uint64_t *ret_id, struct symbolon_error *error)
 {
-    enum symbolon_status st = engine_unsubscribe(&c->engine, filters, count, client_now(c), ret_id, error);
-
-    client_rearm(c);
-    return st;
+    return symbolon_client_unsubscribe_with(c, filters, count, NULL, ret_id, error);
 }
 
 enum symbolon_status symbolon_client_ack(struct symbolon_client *c, uint64_t handle, uint8_t reason_code,

@@ -105,13 +105,26 @@ static enum symbolon_status expect_psk(struct symbolon_client *c, struct tls_exp
     return st;
 }
 
+static enum status open_or_dial(struct symbolon_client *c, const struct dial_settings *settings,
+                                const struct stream_events *events, struct why *why)
+{
+    if (c->o.open_socket == NULL)
+        return dial(c->loop->loop, settings, events, c, &c->stream, why);
+    int fd = c->o.open_socket(c->o.arg);
+    if (fd < 0)
+        return reject(why, ST_UNREACHABLE, "open_socket", "no connection to be had now", 0);
+    return stream_new(c->loop->loop, fd, &settings->stream, events, c, &c->stream, why);
+}
+
 bool client_open_stream(struct symbolon_client *c, bool known, const struct stream_events *events)
 {
     struct dial_settings settings = {
         .host = c->o.host,
         .port = c->o.port,
         .tls = known && c->tls_raw != NULL ? c->tls_raw : c->tls,
-        .expect = { .any_name = c->o.insecure, .pin = c->token.has_rs_x5t ? c->token.rs_x5t : c->o.pin.p },
+        .expect = { .host = c->o.server_name,
+                    .any_name = c->o.insecure,
+                    .pin = c->token.has_rs_x5t ? c->token.rs_x5t : c->o.pin.p },
         .ws_path = c->o.ws_path,
         .connect_ms = c->o.connect_timeout_ms,
         .stream = { .handshake_ms = c->o.connect_timeout_ms,
@@ -130,7 +143,7 @@ bool client_open_stream(struct symbolon_client *c, bool known, const struct stre
                : known && c->tls_raw != NULL ? ", with a raw public key"
                                              : "");
     if (ready == SYMBOLON_OK) {
-        enum status st = dial(c->loop->loop, &settings, events, c, &c->stream, &why);
+        enum status st = open_or_dial(c, &settings, events, &why);
         if (st != ST_OK) {
             c->stream = NULL;
             ready = error_from(&error, st, &why);

@@ -1,5 +1,4 @@
 #include "client/error_priv.h"
-#include "client/loop_inside.h"
 #include "client/loop_priv.h"
 
 #include <stdlib.h>
@@ -48,11 +47,6 @@ void symbolon_loop_free(struct symbolon_loop *loop)
     if (loop->loop != NULL)
         loop_free(loop->loop);
     free(loop);
-}
-
-struct loop *loop_inside(struct symbolon_loop *loop)
-{
-    return loop->loop;
 }
 
 void symbolon_loop_run(struct symbolon_loop *loop)
