@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/list.h"
+#include "client/engine_store.h"
 #include "client/packet_ids.h"
 #include "mqtt/packet.h"
 #include "symbolon/client.h"
@@ -43,6 +44,13 @@ struct engine_settings {
     bool relay;                       /* symbolon_client_options.relay */
     bool bridge;                      /* MQTT_3_1_1: mqtt_connect.bridge */
     bool manual_ack; /* QoS 1 and 2 from the broker are acknowledged by engine_ack(), not on delivery */
+    bool resubscribe, resend_qos2; /* symbolon_client_options has them, and the next five, too */
+    uint16_t topic_alias_maximum, topic_aliases;
+    bool request_response_info, no_problem_info;
+    struct span connect_properties; /* encoded user properties */
+    uint16_t first_packet_id; /* 0: 1. Random where a session may be continued whose state we do not have */
+    const struct engine_store *store; /* NULL: memory only */
+    void *store_ctx;
 };
 
 struct engine_events {
@@ -73,10 +81,14 @@ struct engine {
 
     /* of this connection */
     uint16_t keep_alive_s;
-    uint16_t send_quota; /* Receive Maximum of the broker, and max_inflight */
+    uint16_t send_quota,
+        send_quota_max; /* left; of the broker's Receive Maximum, and max_inflight (MQTT5 4.9) */
     uint32_t broker_max_packet;
     uint8_t broker_max_qos;
-    bool broker_retain;
+    bool broker_retain, broker_wildcard, broker_subscription_id, broker_shared;
+    struct alias_topic *alias_in, *alias_out; /* topics by alias - 1; NULL: none yet */
+    size_t alias_in_bytes, alias_out_max;
+    uint64_t alias_uses;
     bool reauthenticating;
     struct mono_time last_sent, ping_sent;
     size_t pings_out;   /* PINGREQ without PINGRESP */
@@ -86,9 +98,10 @@ struct engine {
     /* of the session */
     char *assigned_client_id;
     bool had_session;
-    struct list queued, in_flight; /* struct outgoing; in_flight in the order of sending */
-    size_t queued_count, in_flight_count;
+    struct list queued, again, in_flight, released; /* struct outgoing: see engine_publish.c */
+    size_t queued_count, in_flight_count;           /* of queued; of the other three */
     struct list requests; /* struct request: SUBSCRIBE and UNSUBSCRIBE without answer */
+    struct list kept;     /* struct kept: what the broker granted, for resubscribe */
     size_t request_count;
     uint16_t last_packet_id;
     uint64_t last_id;
@@ -98,11 +111,18 @@ struct engine {
     struct packet_ids here;     /* the broker's messages unfinished on this connection: its Receive Maximum */
     struct list incoming[2];    /* struct incoming: unacked messages of QoS 1 and QoS 2 */
     uint64_t last_handle, message_handle;
+    bool store_broken; /* what is on disk is behind: nothing may be sent any more */
 };
 
 void engine_init(struct engine *e, const struct engine_settings *settings, const struct engine_events *events,
                  void *ctx);
 void engine_done(struct engine *e); /* no callbacks */
+
+/* What a store kept, before the first engine_connect(): the session exists; messages in the order of their lists
+ * (`message` is taken, also on failure); QoS 2 identifiers of the broker. */
+void engine_restore_session(struct engine *e);
+enum status engine_restore_message(struct engine *e, struct outgoing *message) MUST_CHECK;
+enum status engine_restore_received(struct engine *e, uint16_t packet_id) MUST_CHECK;
 
 /* How the next CONNECT authenticates: by method "ace", or by a user name and password, which are borrowed (a token and
  * its proof in 3.1.1: MT-121), or not at all. */
@@ -126,11 +146,13 @@ int64_t engine_due(const struct engine *e);
 
 enum symbolon_status engine_publish(struct engine *e, const struct symbolon_message *message, struct now now,
                                     uint64_t *ret_id, struct symbolon_error *error);
+/* `request` may be NULL. */
 enum symbolon_status engine_subscribe(struct engine *e, const struct symbolon_subscription *subscriptions,
-                                      size_t count, struct now now, uint64_t *ret_id,
-                                      struct symbolon_error *error);
+                                      size_t count, const struct symbolon_request *request, struct now now,
+                                      uint64_t *ret_id, struct symbolon_error *error);
 enum symbolon_status engine_unsubscribe(struct engine *e, const char *const *filters, size_t count,
-                                        struct now now, uint64_t *ret_id, struct symbolon_error *error);
+                                        const struct symbolon_request *request, struct now now,
+                                        uint64_t *ret_id, struct symbolon_error *error);
 enum symbolon_status engine_flush(struct engine *e, struct now now, struct symbolon_error *error);
 
 /* Of the message being delivered, for engine_ack(); 0: it needs none. */
@@ -151,6 +173,8 @@ void engine_auth(struct engine *e, uint8_t reason, struct span auth_data, struct
 
 /* Sends DISCONNECT (if a CONNECT was sent) and ends without calling `ended`. */
 void engine_disconnect(struct engine *e, uint8_t reason, struct now now);
+enum symbolon_status engine_disconnect_with(struct engine *e, const struct symbolon_goodbye *goodbye,
+                                            struct now now, struct symbolon_error *error);
 
 size_t engine_pending(const struct engine *e);
 const char *engine_client_id(const struct engine *e);

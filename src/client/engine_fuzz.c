@@ -26,7 +26,7 @@ static void on_connected(void *ctx, const struct mqtt_connack *connack UNUSED)
         message.qos = qos;
         (void)engine_publish(e, &message, now, NULL, NULL);
     }
-    (void)engine_subscribe(e, &sub, 1, now, NULL, NULL);
+    (void)engine_subscribe(e, &sub, 1, NULL, now, NULL, NULL);
     (void)engine_flush(e, now, NULL);
     if (e->settings.version == MQTT_5)
         engine_auth(e, MQTT_REAUTHENTICATE, SPAN("token"), now);

@@ -1,4 +1,11 @@
-/* PUBLISH in both directions and the handshakes of QoS 1 and 2 (MQTT5 4.3, 4.4). */
+/* What we publish: the queue, the broker's limits, the handshakes of QoS 1 and 2, and sending again in a continued session
+ * (MQTT5 4.3, 4.4, 4.6, 4.9).
+ *
+ *   queued --first time--> in_flight --PUBACK--> done           lost connection: in_flight --> again, same identifiers
+ *                              |     `--PUBREC--> released --PUBCOMP--> done
+ *   again --DUP 1--------------'                                lost session: in_flight, again --> queued
+ *
+ * Every list keeps the order of publishing, `released` that of the PUBRECs [MQTT-4.6.0-4]. */
 #include "client/engine_priv.h"
 #include "client/outgoing.h"
 
@@ -11,21 +18,36 @@ static struct outgoing *outgoing_of(struct list *link)
     return CONTAINER_OF(link, struct outgoing, link);
 }
 
+static void note(struct engine *e, const struct outgoing *o, enum store_change what)
+{
+    if (o->stored)
+        engine_note(e, what, o->id, o->packet_id);
+}
+
 static void report(struct engine *e, struct outgoing *o, const struct symbolon_error *result)
 {
     uint64_t id = o->id;
 
+    note(e, o, STORE_GONE);
     free(o);
     e->events->published(e->ctx, id, result);
 }
 
-/* Takes it out of the in-flight list, frees its packet identifier, and tells the application. */
+/* Takes it out of the lists of unfinished ones, frees its packet identifier, and tells the application. */
 static void finish(struct engine *e, struct outgoing *o, const struct symbolon_error *result)
 {
     list_remove(&o->link);
     e->in_flight_count--;
     engine_give_packet_id(e, o->packet_id);
     report(e, o, result);
+}
+
+/* ---- the broker's Receive Maximum (MQTT5 4.9) ---- */
+
+static void quota_back(struct engine *e)
+{
+    if (e->send_quota < e->send_quota_max) /* a PUBREL sent again may be answered beyond it [MQTT-4.9.0-2] */
+        e->send_quota++;
 }
 
 /* ---- sending ---- */
@@ -35,7 +57,7 @@ static enum symbolon_status broker_takes(const struct engine *e, const struct ou
                                          struct symbolon_error *error)
 {
     struct mqtt_publish_out p = outgoing_packet(o, life_s);
-    size_t size = mqtt_publish_size(&p, MQTT_5);
+    size_t size = mqtt_publish_size(&p, e->settings.version);
 
     if (o->qos > e->broker_max_qos)
         return error_set(error, SYMBOLON_REFUSED, "MQTT5 [MQTT-3.2.2-11]",
@@ -54,6 +76,7 @@ static void put_publish(struct engine *e, const struct outgoing *o, uint32_t lif
 {
     struct mqtt_publish_out p = outgoing_packet(o, life_s);
 
+    alias_shorten(e, &p);
     mqtt_write_publish(&e->out, e->settings.version, &p);
 }
 
@@ -62,11 +85,11 @@ static void send_first_time(struct engine *e, struct outgoing *o, uint32_t life_
     struct symbolon_error ok;
 
     if (o->qos > 0) {
-        o->packet_id = engine_take_packet_id(e);
-        ASSERT(o->packet_id != 0); /* in-flight messages and requests are bounded far below 65535 */
         o->state = OUT_SENT;
         list_append(&e->in_flight, &o->link);
         e->in_flight_count++;
+        e->send_quota--;
+        note(e, o, STORE_SENT);
         put_publish(e, o, life_s);
         return;
     }
@@ -84,40 +107,77 @@ static void lower(const struct engine *e, struct outgoing *o)
     o->retain = o->retain && e->broker_retain;
 }
 
+static bool may_send(struct engine *e, uint8_t qos)
+{
+    if (e->state != ENGINE_OPEN || (qos > 0 && e->send_quota == 0))
+        return false;
+    if (e->out.len >= OUT_CHUNK)
+        engine_send(e);
+    return e->state == ENGINE_OPEN && !e->events->congested(e->ctx);
+}
+
+/* A continued session goes on where it was, within the new connection's limits [MQTT-4.4.0-1], [MQTT-4.6.0-1]. */
+static void send_again(struct engine *e)
+{
+    struct symbolon_error error;
+    uint32_t life_s;
+
+    while (!list_empty(&e->again)) {
+        struct outgoing *o = outgoing_of(e->again.next);
+        if (!may_send(e, o->qos))
+            return;
+        if (!outgoing_life(o, e->now.mono, &life_s))
+            life_s = 1; /* its identifier is in use: it must be finished, so let the broker drop it */
+        list_remove(&o->link);
+        if (broker_takes(e, o, life_s, &error) !=
+            SYMBOLON_OK) {        /* it did before. The identifier stays taken: the */
+            e->in_flight_count--; /* broker may know it from the first sending */
+            report(e, o, &error);
+            continue;
+        }
+        o->dup = true;
+        list_append(&e->in_flight, &o->link);
+        e->send_quota--;
+        put_publish(e, o, life_s);
+    }
+}
+
 static void send_queued(struct engine *e)
 {
     struct symbolon_error error;
     uint32_t life_s;
 
-    while (e->state == ENGINE_OPEN && !list_empty(&e->queued)) {
+    while (list_empty(&e->again) && !list_empty(&e->queued)) {
         struct outgoing *o = outgoing_of(e->queued.next);
-        /* QoS 0 waits behind QoS 1 and 2 too, so that the order of publishing is the order of sending. */
-        if (o->qos > 0 && e->in_flight_count >= e->send_quota)
-            return;
-        if (e->out.len >= OUT_CHUNK)
-            engine_send(e);
-        if (e->events->congested(e->ctx))
-            return;
-        list_remove(&o->link);
-        e->queued_count--;
         if (e->settings.relay)
             lower(e, o);
-        if (!outgoing_life(o, e->now.mono, &life_s)) {
+        /* QoS 0 waits behind QoS 1 and 2 too, so that the order of publishing is the order of sending. */
+        if (!may_send(e, o->qos))
+            return;
+        if (o->qos > 0 && (o->packet_id = engine_take_packet_id(e)) == 0) {
+            engine_out_of_memory(e); /* QUOTA_MAX keeps some free */
+            return;
+        }
+        list_remove(&o->link);
+        e->queued_count--;
+        if (!outgoing_life(o, e->now.mono, &life_s))
             error_set(&error, SYMBOLON_TIMEOUT, "MQTT5 3.3.2.3.3",
                       "the message expired before it could be sent");
-            report(e, o, &error);
-        } else if (broker_takes(e, o, life_s, &error) != SYMBOLON_OK) {
-            report(e, o, &error);
-        } else {
+        else if (broker_takes(e, o, life_s, &error) == SYMBOLON_OK) {
             send_first_time(e, o, life_s);
+            continue;
         }
+        if (o->qos > 0)
+            engine_give_packet_id(e, o->packet_id);
+        report(e, o, &error);
     }
 }
 
 void publish_pump(struct engine *e)
 {
+    send_again(e);
     send_queued(e);
-    if (e->flush_wanted && e->state == ENGINE_OPEN && list_empty(&e->queued))
+    if (e->flush_wanted && e->state == ENGINE_OPEN && list_empty(&e->again) && list_empty(&e->queued))
         engine_flush_now(e);
 }
 
@@ -139,6 +199,21 @@ static enum symbolon_status version_can_say(const struct engine *e, const struct
     return SYMBOLON_OK;
 }
 
+/* On disk before anybody is told that it is accepted. */
+static enum symbolon_status keep(struct engine *e, struct outgoing *o, struct symbolon_error *error)
+{
+    if (e->settings.store == NULL || o->qos == 0)
+        return SYMBOLON_OK;
+    enum status st = e->settings.store->put(e->settings.store_ctx, o, e->now);
+    if (st == ST_QUOTA)
+        return error_set(error, SYMBOLON_QUEUE_FULL, "store_max_bytes",
+                         "the message store has no room for it until others are acknowledged");
+    if (st != ST_OK)
+        e->store_broken = true;
+    o->stored = true;
+    return SYMBOLON_OK;
+}
+
 enum symbolon_status engine_publish(struct engine *e, const struct symbolon_message *message, struct now now,
                                     uint64_t *ret_id, struct symbolon_error *error)
 {
@@ -152,80 +227,96 @@ enum symbolon_status engine_publish(struct engine *e, const struct symbolon_mess
         st = outgoing_new(message, now.mono, &o, error);
     if (st != SYMBOLON_OK)
         return st;
-    o->id = ++e->last_id;
+    o->id = e->last_id + 1;
+    st = keep(e, o, error);
+    if (st != SYMBOLON_OK) {
+        free(o);
+        return st;
+    }
+    e->last_id++;
     if (ret_id != NULL)
         *ret_id = o->id;
     list_append(&e->queued, &o->link);
     e->queued_count++;
     publish_pump(e);
     engine_send(e);
-    return SYMBOLON_OK;
+    return e->store_broken ? engine_store_error(error) : SYMBOLON_OK;
 }
 
 /* ---- after a reconnect (MQTT5 4.4) ---- */
 
-static void send_again(struct engine *e)
+static void move_all(struct list *from, struct list *to)
 {
-    LIST_EACH (link, &e->in_flight) {
-        struct outgoing *o = outgoing_of(link);
-        uint32_t life_s;
-        if (o->state == OUT_RELEASED) {
-            mqtt_write_ack(&e->out, e->settings.version,
-                           &(struct mqtt_ack){ .type = MQTT_PUBREL, .packet_id = o->packet_id });
-            continue;
-        }
-        o->dup = true;
-        if (!outgoing_life(o, e->now.mono, &life_s))
-            life_s = 1; /* its identifier is in use: it must be finished, so let the broker drop it */
-        put_publish(e, o, life_s);
-    }
+    for (struct list *link = list_shift(from); link != NULL; link = list_shift(from))
+        list_append(to, link);
 }
 
-/* The broker knows nothing of the former session. QoS 1 may arrive twice, so it goes again, in front of the queue. A
- * released QoS 2 message is with the broker; one that is not may have been forwarded already, so it is reported. */
+static void go_on(struct engine *e)
+{
+    struct list sent;
+
+    list_init(&sent);
+    move_all(&e->in_flight, &sent);
+    move_all(&e->again, &sent); /* what was not even sent again the last time */
+    move_all(&sent, &e->again);
+    LIST_EACH (link, &e->released)
+        mqtt_write_ack(&e->out, e->settings.version,
+                       &(struct mqtt_ack){ .type = MQTT_PUBREL, .packet_id = outgoing_of(link)->packet_id });
+}
+
+static bool sends_anew(const struct engine *e, const struct outgoing *o)
+{
+    return o->qos == 1 || e->settings.relay || e->settings.resend_qos2;
+}
+
+/* The broker knows nothing of the former session [MQTT-3.2.2-5]. QoS 1 may arrive twice, so it goes again, in front of the
+ * queue. A released QoS 2 message is with the broker; one that is not may have been forwarded already, so it is
+ * reported, unless the application would rather have it twice. */
 static void start_over(struct engine *e)
 {
-    struct list again, ended;
+    struct list sent, queued, ended;
     struct symbolon_error ok, unknown;
 
-    list_init(&again);
+    list_init(&sent);
+    list_init(&queued);
     list_init(&ended);
     error_none(&ok);
     error_set(
         &unknown, SYMBOLON_CLOSED, "MQTT5 4.4",
         "the broker lost the session before it confirmed this QoS 2 message: it may or may not have taken it");
-    for (struct list *link = list_shift(&e->in_flight); link != NULL; link = list_shift(&e->in_flight)) {
+    move_all(&e->in_flight, &sent);
+    move_all(&e->again, &sent);
+    for (struct list *link = list_shift(&sent); link != NULL; link = list_shift(&sent)) {
         struct outgoing *o = outgoing_of(link);
-        e->in_flight_count--;
-        engine_give_packet_id(e, o->packet_id);
-        if (o->qos == 1 || (e->settings.relay && o->state == OUT_SENT)) {
-            o->state = OUT_QUEUED;
-            o->dup = false;
-            list_append(&again, link);
-            e->queued_count++;
-        } else {
+        if (!sends_anew(e, o)) {
             list_append(&ended, link);
+            continue;
         }
+        o->state = OUT_QUEUED;
+        o->dup = false;
+        o->packet_id = 0;
+        note(e, o, STORE_QUEUED);
+        list_append(&queued, link);
+        e->queued_count++;
     }
-    while (!list_empty(&again)) { /* from the last to the first: each goes in front */
-        struct list *link = again.prev;
-        list_remove(link);
-        link->next = e->queued.next;
-        link->prev = &e->queued;
-        e->queued.next->prev = link;
-        e->queued.next = link;
-    }
+    move_all(&e->queued, &queued); /* behind those */
+    move_all(&queued, &e->queued);
+    move_all(&e->released, &ended);
+    e->in_flight_count = 0;
+    packet_ids_clear(&e->used); /* requests have ended with the connection before */
+    receive_forget(e);
+    engine_note(e, STORE_SESSION_NEW, 0, 0);
     for (struct list *link = list_shift(&ended); link != NULL; link = list_shift(&ended)) {
         struct outgoing *o = outgoing_of(link);
         report(e, o, o->state == OUT_RELEASED ? &ok : &unknown);
     }
-    receive_forget(e);
 }
 
 void publish_resume(struct engine *e, bool session_present)
 {
+    e->send_quota = e->send_quota_max;
     if (session_present)
-        send_again(e);
+        go_on(e);
     else
         start_over(e);
 }
@@ -239,16 +330,44 @@ static void free_all(struct list *list)
 void publish_done(struct engine *e)
 {
     free_all(&e->queued);
+    free_all(&e->again);
     free_all(&e->in_flight);
+    free_all(&e->released);
+}
+
+/* ---- from the store, before the first connection ---- */
+
+enum status engine_restore_message(struct engine *e, struct outgoing *o)
+{
+    ASSERT(e->state == ENGINE_IDLE && !e->had_session);
+    if (o->state != OUT_QUEUED && (o->packet_id == 0 || !packet_ids_add(&e->used, o->packet_id))) {
+        free(o);
+        return ST_NO_MEMORY;
+    }
+    o->stored = true;
+    if (o->id > e->last_id)
+        e->last_id = o->id;
+    list_append(o->state == OUT_QUEUED ? &e->queued
+                : o->state == OUT_SENT ? &e->again
+                                       : &e->released,
+                &o->link);
+    if (o->state == OUT_QUEUED)
+        e->queued_count++;
+    else
+        e->in_flight_count++;
+    return ST_OK;
 }
 
 /* ---- acknowledgements of ours ---- */
 
-static struct outgoing *find_in_flight(struct engine *e, uint16_t packet_id)
+static struct outgoing *find_unfinished(struct engine *e, uint16_t packet_id)
 {
-    LIST_EACH (link, &e->in_flight)
-        if (outgoing_of(link)->packet_id == packet_id)
-            return outgoing_of(link);
+    struct list *lists[] = { &e->in_flight, &e->released, &e->again };
+
+    for (size_t i = 0; i < COUNT_OF(lists); i++)
+        LIST_EACH (link, lists[i])
+            if (outgoing_of(link)->packet_id == packet_id)
+                return outgoing_of(link);
     return NULL;
 }
 
@@ -260,7 +379,7 @@ static void wrong_ack(struct engine *e)
 
 static void got_puback(struct engine *e, const struct mqtt_ack *ack)
 {
-    struct outgoing *o = find_in_flight(e, ack->packet_id);
+    struct outgoing *o = find_unfinished(e, ack->packet_id);
     struct symbolon_error result;
 
     if (o == NULL)
@@ -269,13 +388,14 @@ static void got_puback(struct engine *e, const struct mqtt_ack *ack)
         wrong_ack(e);
         return;
     }
+    quota_back(e);
     error_from_reason(&result, "PUBACK", ack->reason, ack->properties.reason_string);
     finish(e, o, &result);
 }
 
 static void got_pubrec(struct engine *e, const struct mqtt_ack *ack)
 {
-    struct outgoing *o = find_in_flight(e, ack->packet_id);
+    struct outgoing *o = find_unfinished(e, ack->packet_id);
     struct symbolon_error result;
 
     if (o != NULL && o->qos != 2) {
@@ -284,12 +404,17 @@ static void got_pubrec(struct engine *e, const struct mqtt_ack *ack)
     }
     if (ack->reason >= MQTT_UNSPECIFIED_ERROR) { /* the handshake ends here (MQTT5 4.3.3) */
         error_from_reason(&result, "PUBREC", ack->reason, ack->properties.reason_string);
+        quota_back(e);
         if (o != NULL)
             finish(e, o, &result);
         return;
     }
-    if (o != NULL)
+    if (o != NULL && o->state != OUT_RELEASED) {
         o->state = OUT_RELEASED;
+        list_remove(&o->link);
+        list_append(&e->released, &o->link);
+        note(e, o, STORE_RELEASED);
+    }
     mqtt_write_ack(&e->out, e->settings.version,
                    &(struct mqtt_ack){ .type = MQTT_PUBREL,
                                        .packet_id = ack->packet_id,
@@ -298,7 +423,7 @@ static void got_pubrec(struct engine *e, const struct mqtt_ack *ack)
 
 static void got_pubcomp(struct engine *e, const struct mqtt_ack *ack)
 {
-    struct outgoing *o = find_in_flight(e, ack->packet_id);
+    struct outgoing *o = find_unfinished(e, ack->packet_id);
     struct symbolon_error result;
 
     if (o == NULL)
@@ -307,6 +432,7 @@ static void got_pubcomp(struct engine *e, const struct mqtt_ack *ack)
         wrong_ack(e);
         return;
     }
+    quota_back(e);
     error_from_reason(&result, "PUBCOMP", ack->reason, ack->properties.reason_string);
     finish(e, o, &result);
 }
@@ -335,31 +461,4 @@ void publish_acked(struct engine *e, const struct mqtt_frame *frame)
         got_pubcomp(e, &ack);
     }
     publish_pump(e);
-}
-
-void message_of_publish(const struct mqtt_publish *publish, struct symbolon_user_property *user,
-                        size_t user_cap, struct symbolon_message *out)
-{
-    const struct mqtt_properties *p = &publish->properties;
-    struct span name, value;
-    size_t n = 0, at = 0;
-
-    while (n < user_cap && mqtt_next_user_property(p, &at, &name, &value))
-        user[n++] = (struct symbolon_user_property){ bytes_of_span(name), bytes_of_span(value) };
-    *out = (struct symbolon_message){
-        .topic = bytes_of_span(publish->topic.s),
-        .payload = bytes_of_span(publish->payload),
-        .qos = publish->qos,
-        .retain = publish->retain,
-        .dup = publish->dup,
-        .payload_is_utf8 = mqtt_has(p, PROP_PAYLOAD_FORMAT) && p->payload_format == 1,
-        .has_expiry = mqtt_has(p, PROP_MESSAGE_EXPIRY),
-        .expiry_s = p->message_expiry_s,
-        .content_type = bytes_of_span(p->content_type),
-        .response_topic = bytes_of_span(p->response_topic),
-        .correlation_data = bytes_of_span(p->correlation_data),
-        .user_properties = user,
-        .user_property_count = n,
-        .packet_id = publish->packet_id,
-    };
 }

@@ -30,14 +30,6 @@ static void put_ack(struct engine *e, enum mqtt_packet_type type, uint16_t packe
                    &(struct mqtt_ack){ .type = type, .packet_id = packet_id, .reason = reason });
 }
 
-static void out_of_memory(struct engine *e)
-{
-    struct symbolon_error error;
-
-    error_set(&error, SYMBOLON_NO_MEMORY, "", "out of memory for a message of the broker");
-    engine_fail(e, MQTT_UNSPECIFIED_ERROR, &error);
-}
-
 /* ---- manual acknowledgements ---- */
 
 static void forget(struct engine *e, struct incoming *i)
@@ -132,7 +124,7 @@ static void deliver_unacked(struct engine *e, const struct mqtt_publish *publish
 
     if (i == NULL || !packet_ids_add(&e->unacked, publish->packet_id)) {
         free(i);
-        out_of_memory(e);
+        engine_out_of_memory(e);
         return;
     }
     *i = (struct incoming){
@@ -154,7 +146,7 @@ static bool fits_receive_maximum(struct engine *e, uint16_t packet_id)
     if (e->here.count < e->settings.receive_maximum) {
         if (packet_ids_add(&e->here, packet_id))
             return true;
-        out_of_memory(e);
+        engine_out_of_memory(e);
         return false;
     }
     error_set(&error, SYMBOLON_PROTOCOL, "MQTT5 [MQTT-3.3.4-9]",
@@ -166,9 +158,10 @@ static bool fits_receive_maximum(struct engine *e, uint16_t packet_id)
 bool engine_own_received(struct engine *e, uint16_t packet_id)
 {
     if (!packet_ids_add(&e->received, packet_id)) {
-        out_of_memory(e);
+        engine_out_of_memory(e);
         return false;
     }
+    engine_note(e, STORE_RECEIVED, 0, packet_id);
     return true;
 }
 
@@ -224,6 +217,8 @@ void publish_released(struct engine *e, const struct mqtt_ack *pubrel)
     bool known = packet_ids_remove(&e->received, pubrel->packet_id);
 
     packet_ids_remove(&e->here, pubrel->packet_id);
+    if (known)
+        engine_note(e, STORE_RECEIVED_GONE, 0, pubrel->packet_id);
     put_ack(e, MQTT_PUBCOMP, pubrel->packet_id, known ? MQTT_SUCCESS : MQTT_PACKET_ID_NOT_FOUND);
 }
 
@@ -233,8 +228,8 @@ void publish_received(struct engine *e, const struct mqtt_frame *frame)
     struct why why = { 0 };
     enum status st = mqtt_read_publish(frame, e->settings.version, &publish, &why);
 
-    if (st == ST_OK && mqtt_has(&publish.properties, PROP_TOPIC_ALIAS))
-        st = reject(&why, ST_PROTOCOL, "MQTT5 [MQTT-3.1.2-26]", "a topic alias, though our maximum is 0", 0);
+    if (st == ST_OK)
+        st = alias_resolve(e, &publish, &why);
     if (st != ST_OK) {
         engine_fail_why(e, st, &why);
         return;
@@ -253,6 +248,11 @@ void receive_lost(struct engine *e)
     for (size_t q = 0; q < COUNT_OF(e->incoming); q++)
         LIST_EACH (link, &e->incoming[q])
             incoming_of(link)->here = false;
+}
+
+enum status engine_restore_received(struct engine *e, uint16_t packet_id)
+{
+    return packet_ids_add(&e->received, packet_id) ? ST_OK : ST_NO_MEMORY;
 }
 
 void receive_forget(struct engine *e)

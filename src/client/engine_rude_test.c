@@ -128,7 +128,7 @@ static void a_suback_with_too_few_codes_is_refused(void **state UNUSED)
     const struct symbolon_subscription subs[] = { { .filter = "a" }, { .filter = "b" } };
     struct buf b = { .max = 64 };
 
-    assert_int_equal(engine_subscribe(&w->engine, subs, 2, w->now, NULL, NULL), SYMBOLON_OK);
+    assert_int_equal(engine_subscribe(&w->engine, subs, 2, NULL, w->now, NULL, NULL), SYMBOLON_OK);
     mqtt_write_suback(&b, MQTT_5,
                       &(struct mqtt_suback){ .type = MQTT_SUBACK, .packet_id = 1, .reasons = SPAN("\x00") });
     give(w, &b);
@@ -184,8 +184,9 @@ static void arguments_no_packet_can_carry_are_refused(void **state UNUSED)
     for (size_t i = 0; i < COUNT_OF(bad); i++)
         assert_int_equal(engine_publish(&w->engine, &bad[i], w->now, NULL, NULL), SYMBOLON_INVALID);
     for (size_t i = 0; i < COUNT_OF(filters); i++)
-        assert_int_equal(engine_subscribe(&w->engine, &filters[i], 1, w->now, NULL, NULL), SYMBOLON_INVALID);
-    assert_int_equal(engine_subscribe(&w->engine, filters, 0, w->now, NULL, NULL), SYMBOLON_INVALID);
+        assert_int_equal(engine_subscribe(&w->engine, &filters[i], 1, NULL, w->now, NULL, NULL),
+                         SYMBOLON_INVALID);
+    assert_int_equal(engine_subscribe(&w->engine, filters, 0, NULL, w->now, NULL, NULL), SYMBOLON_INVALID);
     assert_silent(w);
     world_free(w);
 }

@@ -88,12 +88,12 @@ static void mt127_a_refused_filter_is_0x80(void **state UNUSED)
     const struct symbolon_subscription sub = { .filter = "a", .qos = 1 };
     const char *filter = "a";
 
-    assert_int_equal(engine_subscribe(&w->engine, &sub, 1, w->now, NULL, NULL), SYMBOLON_OK);
+    assert_int_equal(engine_subscribe(&w->engine, &sub, 1, NULL, w->now, NULL, NULL), SYMBOLON_OK);
     assert_sent(w, MQTT_SUBSCRIBE);
     give_bytes(w, "\x90\x03\x00\x01\x80", 5);
     assert_int_equal(w->subscribed, 1);
     assert_int_equal(w->result.reason_code, 0x80);
-    assert_int_equal(engine_unsubscribe(&w->engine, &filter, 1, w->now, NULL, NULL), SYMBOLON_OK);
+    assert_int_equal(engine_unsubscribe(&w->engine, &filter, 1, NULL, w->now, NULL, NULL), SYMBOLON_OK);
     assert_sent(w, MQTT_UNSUBSCRIBE);
     give_bytes(w, "\xb0\x02\x00\x02", 4); /* no codes: MQTT3 3.11 */
     assert_int_equal(w->subscribed, 2);
@@ -108,7 +108,7 @@ static void what_3_1_1_cannot_say_is_refused(void **state UNUSED)
     const struct symbolon_subscription sub = { .filter = "a", .no_local = true };
 
     assert_int_equal(engine_publish(&w->engine, &message, w->now, NULL, NULL), SYMBOLON_UNSUPPORTED);
-    assert_int_equal(engine_subscribe(&w->engine, &sub, 1, w->now, NULL, NULL), SYMBOLON_UNSUPPORTED);
+    assert_int_equal(engine_subscribe(&w->engine, &sub, 1, NULL, w->now, NULL, NULL), SYMBOLON_UNSUPPORTED);
     assert_int_equal(engine_pending(&w->engine), 0);
     world_free(w);
 }

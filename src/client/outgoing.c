@@ -5,13 +5,28 @@
 
 #include <stdlib.h>
 
-#define PROPERTIES_MAX 262144
+#define PROPERTIES_MAX USER_PROPERTIES_BYTES
 
 static enum symbolon_status text_ok(struct symbolon_bytes text, const char *what, struct symbolon_error *error)
 {
     if (text.len > UINT16_MAX || !utf8_valid_mqtt(span_of_bytes(text)))
         return error_set(error, SYMBOLON_INVALID, "MQTT5 1.5.4", "%s is not UTF-8 text of at most 65535 bytes",
                          what);
+    return SYMBOLON_OK;
+}
+
+enum symbolon_status user_properties_encode(const struct symbolon_user_property *properties, size_t count,
+                                            struct buf *out, struct symbolon_error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct symbolon_user_property *p = &properties[i];
+        if (text_ok(p->name, "a user property", error) != SYMBOLON_OK ||
+            text_ok(p->value, "a user property", error) != SYMBOLON_OK)
+            return SYMBOLON_INVALID;
+        mqtt_put_user_property(out, span_of_bytes(p->name), span_of_bytes(p->value));
+    }
+    if (!buf_ok(out))
+        return error_set(error, SYMBOLON_TOO_LARGE, "", "too many user properties");
     return SYMBOLON_OK;
 }
 
@@ -48,15 +63,9 @@ enum symbolon_status message_properties(const struct symbolon_message *m, struct
         out->correlation_data = span_of_bytes(m->correlation_data);
         mqtt_set(out, PROP_CORRELATION_DATA);
     }
-    for (size_t i = 0; i < m->user_property_count; i++) {
-        const struct symbolon_user_property *p = &m->user_properties[i];
-        if (text_ok(p->name, "a user property", error) != SYMBOLON_OK ||
-            text_ok(p->value, "a user property", error) != SYMBOLON_OK)
-            return SYMBOLON_INVALID;
-        mqtt_put_user_property(user, span_of_bytes(p->name), span_of_bytes(p->value));
-    }
-    if (!buf_ok(user))
-        return error_set(error, SYMBOLON_TOO_LARGE, "", "too many user properties");
+    enum symbolon_status st = user_properties_encode(m->user_properties, m->user_property_count, user, error);
+    if (st != SYMBOLON_OK)
+        return st;
     out->raw = buf_span(user);
     if (m->user_property_count > 0)
         mqtt_set(out, PROP_USER);
@@ -73,6 +82,20 @@ static struct span append(uint8_t *to, size_t *at, struct span from)
     return s;
 }
 
+struct outgoing *outgoing_of_parts(struct span topic, struct span properties, struct span payload)
+{
+    struct outgoing *o = malloc(sizeof *o + topic.len + properties.len + payload.len);
+    size_t at = 0;
+
+    if (o == NULL)
+        return NULL;
+    *o = (struct outgoing){ 0 };
+    o->topic = append(o->bytes, &at, topic);
+    o->properties = append(o->bytes, &at, properties);
+    o->payload = append(o->bytes, &at, payload);
+    return o;
+}
+
 enum symbolon_status outgoing_new(const struct symbolon_message *message, struct mono_time now,
                                   struct outgoing **ret_outgoing, struct symbolon_error *error)
 {
@@ -81,7 +104,6 @@ enum symbolon_status outgoing_new(const struct symbolon_message *message, struct
     struct mqtt_properties p;
     struct topic_name topic;
     struct why why = { 0 };
-    size_t at = 0;
 
     if (message->qos > 2)
         return error_set(error, SYMBOLON_INVALID, "MQTT5 [MQTT-3.3.1-4]", "QoS is 0, 1 or 2");
@@ -96,19 +118,14 @@ enum symbolon_status outgoing_new(const struct symbolon_message *message, struct
     if (message->payload.len > MQTT_REMAINING_LENGTH_MAX)
         return error_set(error, SYMBOLON_TOO_LARGE, "MQTT5 2.1.4", "no packet can carry such a payload");
 
-    struct outgoing *o = malloc(sizeof *o + topic.s.len + properties.len + message->payload.len);
+    struct outgoing *o = outgoing_of_parts(topic.s, buf_span(&properties), span_of_bytes(message->payload));
     if (o == NULL)
         return error_set(error, SYMBOLON_NO_MEMORY, "", "out of memory");
-    *o = (struct outgoing){
-        .qos = message->qos,
-        .retain = message->retain,
-        .has_expiry = message->has_expiry,
-        .expiry_s = message->expiry_s,
-        .taken_at = now,
-    };
-    o->topic = append(o->bytes, &at, topic.s);
-    o->properties = append(o->bytes, &at, buf_span(&properties));
-    o->payload = append(o->bytes, &at, span_of_bytes(message->payload));
+    o->qos = message->qos;
+    o->retain = message->retain;
+    o->has_expiry = message->has_expiry;
+    o->expiry_s = message->expiry_s;
+    o->taken_at = now;
     *ret_outgoing = o;
     return SYMBOLON_OK;
 }
