@@ -2,13 +2,7 @@
 #ifndef SYMBOLON_CLIENT_KEY_PRIV_H
 #define SYMBOLON_CLIENT_KEY_PRIV_H
 
-#include "crypto/key.h"
-#include "symbolon/key.h"
-
-static inline const struct key *key_inside(const struct symbolon_key *key)
-{
-    return (const struct key *)(const void *)key;
-}
+#include "client/key_inner.h"
 
 static inline struct symbolon_key *key_outside(struct key *key)
 {

@@ -26,7 +26,8 @@ LAYERS = {
     'broker': 'base crypto codec jose cose mqtt scope token net store',
     'as': 'base crypto codec jose cose mqtt scope token net store',
     'kit': 'base crypto codec jose cose mqtt scope token net client',
-    'cli': 'base crypto codec jose cose mqtt scope token net client kit',
+    'load': 'base crypto codec mqtt token net',
+    'cli': 'base crypto codec jose cose mqtt scope token net client kit load',
 }
 
 DOORS = {
@@ -53,7 +54,7 @@ SYSTEM = set('''assert.h ctype.h dirent.h endian.h errno.h fcntl.h float.h fnmat
     sys/types.h sys/uio.h sys/wait.h termios.h time.h unistd.h sys/time.h'''.split())
 # Sockets, event queues and threads: the modules that do I/O, the daemons' world files, and tests.
 WORLDLY = set('''netdb.h net/if.h netinet/in.h netinet/tcp.h poll.h pthread.h sched.h semaphore.h
-    sys/epoll.h sys/eventfd.h sys/ioctl.h sys/select.h sys/socket.h sys/timerfd.h sys/un.h threads.h'''.split())
+    sys/epoll.h sys/eventfd.h sys/signalfd.h sys/ioctl.h sys/select.h sys/socket.h sys/timerfd.h sys/un.h threads.h'''.split())
 PURE = set('base crypto codec jose cose mqtt scope token'.split())
 WORLD = {
     'broker': r'(main|worker|world|issuers|resolver|settings|status_feed|token_journal|token_store)[a-z_]*\.[ch]',

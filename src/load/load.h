@@ -1,0 +1,99 @@
+/* load/load.h - one run of the load generator: opens clients, measures, drains, counts, and judges whether everything
+ * arrived. What runs is one of five modes:
+ *   connect  clients log in, and stay (or, with `again`, leave and come back)
+ *   pub      clients publish        sub   clients subscribe and take what comes
+ *   pair     a subscriber for every publisher, on a topic of their own
+ *   fan-out  one publisher, everybody else subscribed to its topic
+ * One thread, one event loop; blocks until it is over. */
+#ifndef SYMBOLON_LOAD_LOAD_H
+#define SYMBOLON_LOAD_LOAD_H
+
+#include "load/histogram.h"
+#include "load/login.h"
+#include "load/trouble.h"
+#include "load/usage.h"
+#include "mqtt/frame.h"
+#include "net/tls.h"
+
+enum load_mode { LOAD_CONNECT, LOAD_PUB, LOAD_SUB, LOAD_PAIR, LOAD_FANOUT };
+
+const char *load_mode_name(enum load_mode mode); /* "fan-out" */
+
+struct load_settings {
+    enum load_mode mode;
+    const char *host;
+    uint16_t port;
+    struct tls_config *tls; /* NULL: plain TCP */
+    bool any_name;
+    enum mqtt_version version;
+    const struct login *login;
+    const char *id;    /* pattern of client identifiers; NULL: of our own making */
+    const char *topic; /* pattern; NULL: bench/... */
+    size_t clients;    /* publishers, subscribers, pairs, or subscribers of a fan-out */
+    bool again;        /* LOAD_CONNECT: every client leaves once it is in, and comes back */
+    uint8_t qos;
+    size_t size;           /* bytes of a payload, at least STAMP_LEN */
+    double rate;           /* messages a second in all; 0: as fast as `window` lets it */
+    size_t window;         /* messages under way per publisher at most */
+    uint64_t messages;     /* to be sent (LOAD_SUB: received) in all; 0: no limit */
+    double duration_s;     /* 0: no limit */
+    double warmup_s;       /* not measured, but nothing may be lost in it */
+    size_t opening_max;    /* handshakes at once */
+    double opening_rate;   /* connections a second at most; 0: no limit */
+    size_t batch;          /* packets per TLS record at most */
+    uint16_t keep_alive_s; /* 0: none */
+    pid_t pid;             /* a process to measure, on this machine; 0: none */
+    int stop_fd;           /* readable: end early; -1: never */
+};
+
+enum load_phase { LOAD_OPENING, LOAD_WARMING_UP, LOAD_RUNNING, LOAD_DRAINING };
+
+/* What the last second was. */
+struct load_second {
+    enum load_phase phase;
+    double at_s;       /* since the start */
+    double seconds;    /* how long it really was */
+    size_t connected;  /* now */
+    uint64_t connects; /* in it */
+    uint64_t sent, received;
+    const struct histogram *latency; /* of its messages; of connects in LOAD_CONNECT */
+    uint64_t errors;                 /* since the start */
+};
+
+typedef void load_second_fn(void *ctx, const struct load_second *second);
+
+struct load_report {
+    bool interrupted;     /* by stop_fd */
+    size_t clients;       /* that were to be opened, of all roles */
+    size_t ready;         /* ... and were, by the end of opening */
+    uint64_t failed;      /* connections that did not get there, or were lost */
+    double opening_s;     /* until all were */
+    double seconds;       /* measured */
+    uint64_t connects;    /* while measured: LOAD_CONNECT */
+    uint64_t sent, acked; /* acked: answered, QoS 0 by the PINGRESP behind it */
+    uint64_t refused, unmatched;
+    uint64_t expected, received; /* in all */
+    uint64_t strange;            /* of those received: not from this run, or unstamped */
+    uint64_t delivered;          /* received while measured */
+    uint64_t published;          /* sent while measured */
+    uint64_t lost, twice, late;
+    double late_s;  /* by how much the schedule of `rate` was missed at worst */
+    uint64_t reads; /* system calls it took to receive what was delivered */
+    double own_cpu_s;
+    bool has_process;
+    struct usage process_start, process_from, process_to; /* before opening; measured */
+    struct histogram connect, latency;
+    struct troubles troubles;
+};
+
+/* ST_OK whatever the broker did, once somebody listens there; else nothing was measured. `second` may be NULL. The
+ * report is the caller's memory (it is large). */
+enum status load_run(const struct load_settings *settings, load_second_fn *second, void *ctx,
+                     struct load_report *report, struct why *why) MUST_CHECK;
+
+/* False if something was lost, doubled against its QoS, out of order, refused, or a client failed; `words` says what,
+ * or that all is well. */
+bool load_verdict(const struct load_settings *settings, const struct load_report *report, char *words,
+                  size_t cap);
+
+#endif

@@ -1,0 +1,174 @@
+#include "load/report.h"
+
+/* Whole numbers only: times in microseconds, CPU too, memory in KiB, rates a second. */
+
+static int64_t us(int64_t ns)
+{
+    return (ns + 999) / 1000;
+}
+
+static int64_t us_of(double seconds)
+{
+    return (int64_t)(seconds * 1e6 + 0.5);
+}
+
+static int64_t rate(uint64_t count, double seconds)
+{
+    return seconds <= 0 ? 0 : (int64_t)((double)count / seconds + 0.5);
+}
+
+struct member {
+    const char *name;
+    int64_t value;
+};
+
+static enum status set_all(struct js *js, const struct member *members, size_t count)
+{
+    enum status st = ST_OK;
+
+    for (size_t i = 0; i < count && st == ST_OK; i++)
+        st = js_set_i64(js, members[i].name, members[i].value);
+    return st;
+}
+
+static struct js *histogram_js(const struct histogram *h)
+{
+    const struct member members[] = {
+        { "count", (int64_t)h->total },
+        { "mean_us", us((int64_t)histogram_mean(h)) },
+        { "p50_us", us(histogram_at(h, 0.5)) },
+        { "p90_us", us(histogram_at(h, 0.9)) },
+        { "p99_us", us(histogram_at(h, 0.99)) },
+        { "p999_us", us(histogram_at(h, 0.999)) },
+        { "max_us", us(h->max_ns) },
+    };
+    struct js *js = js_new_object();
+
+    if (set_all(js, members, COUNT_OF(members)) == ST_OK)
+        return js;
+    js_unref(js);
+    return NULL;
+}
+
+static struct js *process_js(const struct load_settings *s, const struct load_report *r)
+{
+    const struct member members[] = {
+        { "pid", s->pid },
+        { "cpu_us", us_of(r->process_to.cpu_s - r->process_from.cpu_s) },
+        { "rss_start_kib", r->process_start.rss_kib },
+        { "rss_kib", r->process_to.rss_kib },
+    };
+    struct js *js = js_new_object();
+
+    if (set_all(js, members, COUNT_OF(members)) == ST_OK)
+        return js;
+    js_unref(js);
+    return NULL;
+}
+
+static struct js *troubles_js(const struct troubles *t)
+{
+    struct js *array = js_new_array();
+    enum status st = ST_OK;
+
+    for (size_t i = 0; i < t->count && st == ST_OK; i++) {
+        struct js *row = js_new_object();
+        st = js_set_str(row, "error", span_of_str(t->rows[i].text));
+        if (st == ST_MALFORMED) /* the other side's words need not be UTF-8 */
+            st = js_set_str(row, "error", SPAN("(text that is not UTF-8)"));
+        if (st == ST_OK)
+            st = js_set_i64(row, "count", (int64_t)t->rows[i].times);
+        if (st == ST_OK)
+            st = js_append_take(array, row);
+        else
+            js_unref(row);
+    }
+    if (st == ST_OK)
+        return array;
+    js_unref(array);
+    return NULL;
+}
+
+static enum status set_question(struct js *js, const struct load_settings *s)
+{
+    const struct member members[] = {
+        { "port", s->port },
+        { "mqtt", s->version == MQTT_5 ? 5 : 4 },
+        { "clients", (int64_t)s->clients },
+        { "qos", s->qos },
+        { "size", (int64_t)s->size },
+        { "rate", (int64_t)s->rate },
+        { "window", (int64_t)s->window },
+        { "batch", (int64_t)s->batch },
+    };
+    enum status st = js_set_str(js, "bench", span_of_str(load_mode_name(s->mode)));
+
+    if (st == ST_OK)
+        st = js_set_str(js, "host", span_of_str(s->host));
+    if (st == ST_OK)
+        st = js_set_bool(js, "tls", s->tls != NULL);
+    if (st == ST_OK)
+        st = js_set_bool(js, "ace", s->login->count > 0);
+    return st == ST_OK ? set_all(js, members, COUNT_OF(members)) : st;
+}
+
+static enum status set_answer(struct js *js, const struct load_report *r)
+{
+    const struct member members[] = {
+        { "connections", (int64_t)r->clients },
+        { "ready", (int64_t)r->ready },
+        { "failed", (int64_t)r->failed },
+        { "opening_us", us_of(r->opening_s) },
+        { "measured_us", us_of(r->seconds) },
+        { "connects", (int64_t)r->connects },
+        { "connects_per_s", rate(r->connects, r->seconds) },
+        { "sent", (int64_t)r->sent },
+        { "sent_per_s", rate(r->published, r->seconds) },
+        { "acknowledged", (int64_t)r->acked },
+        { "refused", (int64_t)r->refused },
+        { "unmatched", (int64_t)r->unmatched },
+        { "expected", (int64_t)r->expected },
+        { "received", (int64_t)r->received },
+        { "received_measured", (int64_t)r->delivered },
+        { "received_per_s", rate(r->delivered, r->seconds) },
+        { "strange", (int64_t)r->strange },
+        { "lost", (int64_t)r->lost },
+        { "twice", (int64_t)r->twice },
+        { "out_of_order", (int64_t)r->late },
+        { "behind_us", us_of(r->late_s) },
+        { "reads", (int64_t)r->reads },
+        { "generator_cpu_us", us_of(r->own_cpu_s) },
+    };
+
+    return set_all(js, members, COUNT_OF(members));
+}
+
+enum status report_json(const struct load_settings *s, const struct load_report *r, struct js **ret_js)
+{
+    CLEANUP(js_unrefp)
+    struct js *js = js_new_object();
+    CLEANUP(buf_done)
+    struct buf words;
+
+    buf_init(&words, 4096);
+    bool ok = report_verdict(s, r, &words);
+    enum status st = set_question(js, s);
+    if (st == ST_OK)
+        st = set_answer(js, r);
+    if (st == ST_OK)
+        st = js_set_take(js, "connect", histogram_js(&r->connect));
+    if (st == ST_OK)
+        st = js_set_take(js, "latency", histogram_js(&r->latency));
+    if (st == ST_OK && r->has_process)
+        st = js_set_take(js, "process", process_js(s, r));
+    if (st == ST_OK)
+        st = js_set_take(js, "errors", troubles_js(&r->troubles));
+    if (st == ST_OK)
+        st = js_set_bool(js, "interrupted", r->interrupted);
+    if (st == ST_OK)
+        st = js_set_bool(js, "ok", ok);
+    if (st == ST_OK)
+        st = js_set_str(js, "verdict", buf_span(&words));
+    *ret_js = st == ST_OK ? TAKE(js) : NULL;
+    return st;
+}
