@@ -112,6 +112,8 @@ enum status outbox_start(struct outbox *o, const struct outbox_limits *limits, s
     list_remove(&d->link);
     list_append(&o->in_flight, &d->link);
     o->in_flight_count++;
+    if (d->backlog)
+        o->backlog_count--;
     return ST_OK;
 }
 
@@ -135,10 +137,10 @@ void outbox_release_message(struct outbox *o, struct delivery *d)
 void outbox_drop(struct outbox *o, struct delivery *d)
 {
     o->bytes -= delivery_size(d);
-    if (d->backlog)
-        o->backlog_count--;
-    else
+    if (!d->backlog)
         o->count--;
+    else if (d->state == DELIVERY_WAITING)
+        o->backlog_count--;
     if (d->how.qos == 0)
         o->qos0_count--;
     if (d->state != DELIVERY_WAITING)
@@ -164,5 +166,7 @@ void outbox_rewind(struct outbox *o)
         d->state = DELIVERY_WAITING;
         d->dup = true;
         o->in_flight_count--;
+        if (d->backlog)
+            o->backlog_count++;
     }
 }

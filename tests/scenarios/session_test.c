@@ -681,6 +681,19 @@ static void retained_messages_greet_new_subscriptions(void **state)
     assert_true(expect_publish(c, "a/r", "kept", 1).retain);
 }
 
+static void qos_0_does_not_wait_for_the_acknowledgement_of_a_retained_message(void **state)
+{
+    struct bench *b = *state;
+    struct conn_io *pub = client_connected(b, "p", ALL), *c = client_connected(b, "c", ALL);
+
+    client_publish_with(pub, &(struct publish_wish){
+                                 .topic = "a/r", .payload = "kept", .qos = 1, .packet_id = 1, .retain = true });
+    client_subscribe(c, "a/#", 1, 0);
+    (void)expect_publish(c, "a/r", "kept", 1); /* not acknowledged */
+    client_publish_with(pub, &(struct publish_wish){ .topic = "a/x", .payload = "live" });
+    (void)expect_publish(c, "a/x", "live", 0);
+}
+
 static void an_empty_retained_message_clears(void **state)
 { /* MQTT5 [MQTT-3.3.1-6], [MQTT-3.3.1-7] */
     struct bench *b = *state;
@@ -774,6 +787,7 @@ int main(void)
         T(shared_subscriptions_are_refused),
         T(subscriptions_are_limited),
         T(retained_messages_greet_new_subscriptions),
+        T(qos_0_does_not_wait_for_the_acknowledgement_of_a_retained_message),
         T(an_empty_retained_message_clears),
         T(a_retained_will_is_kept),
         T(many_retained_messages_wait_for_a_slow_reader),
