@@ -688,7 +688,7 @@ static void qos_0_does_not_wait_for_the_acknowledgement_of_a_retained_message(vo
 
     client_publish_with(pub, &(struct publish_wish){
                                  .topic = "a/r", .payload = "kept", .qos = 1, .packet_id = 1, .retain = true });
-    client_subscribe(c, "a/#", 1, 0);
+    client_subscribe(c, "a/#", 1, 1);
     (void)expect_publish(c, "a/r", "kept", 1); /* not acknowledged */
     client_publish_with(pub, &(struct publish_wish){ .topic = "a/x", .payload = "live" });
     (void)expect_publish(c, "a/x", "live", 0);
