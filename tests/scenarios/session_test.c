@@ -610,11 +610,12 @@ static void unsubscribing_says_what_was_there(void **state)
     expect_nothing(c);
 }
 
-static void shared_subscriptions_are_refused(void **state)
+static void shared_subscriptions_are_refused_where_they_are_switched_off(void **state)
 { /* MQTT5 3.2.2.3.13, 3.9.3 */
     struct bench *b = *state;
     struct conn_io *c = client_connected(b, "c", ALL);
 
+    b->settings.shared_subscriptions = false;
     client_subscribe(c, "$share/g/a/b", 0, MQTT_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED);
 }
 
@@ -684,12 +685,14 @@ static void retained_messages_greet_new_subscriptions(void **state)
 static void qos_0_does_not_wait_for_the_acknowledgement_of_a_retained_message(void **state)
 {
     struct bench *b = *state;
-    struct conn_io *pub = client_connected(b, "p", ALL), *c = client_connected(b, "c", ALL);
+    struct conn_io *pub = client_connected(b, "p", ALL);
+    struct connect_wish narrow = { .id = "c", .scope = ALL, .receive_maximum = 1 };
+    struct conn_io *c = client_connected_with(b, &narrow);
 
     client_publish_with(pub, &(struct publish_wish){
                                  .topic = "a/r", .payload = "kept", .qos = 1, .packet_id = 1, .retain = true });
     client_subscribe(c, "a/#", 1, 1);
-    (void)expect_publish(c, "a/r", "kept", 1); /* not acknowledged */
+    (void)expect_publish(c, "a/r", "kept", 1); /* not acknowledged: the window is full */
     client_publish_with(pub, &(struct publish_wish){ .topic = "a/x", .payload = "live" });
     (void)expect_publish(c, "a/x", "live", 0);
 }
@@ -784,7 +787,7 @@ int main(void)
         T(no_local_keeps_our_own_messages_away),
         T(subscribing_again_changes_the_options),
         T(unsubscribing_says_what_was_there),
-        T(shared_subscriptions_are_refused),
+        T(shared_subscriptions_are_refused_where_they_are_switched_off),
         T(subscriptions_are_limited),
         T(retained_messages_greet_new_subscriptions),
         T(qos_0_does_not_wait_for_the_acknowledgement_of_a_retained_message),
