@@ -75,7 +75,7 @@ static void on_closed(void *ctx, enum status st, const struct why *why)
         log_event(&io->worker->log, LOG_INFO, "tls_refused", F_STR("peer", io->peer.address), F_WHY(st, *why));
     else if (st != ST_OK && ws != NULL && !ws_upgraded(ws))
         log_event(&io->worker->log, LOG_INFO, "websocket_refused", F_STR("peer", io->peer.address),
-                  F_WHY(st, *why));
+                  F_SPAN("origin", ws_refused_origin(ws)), F_WHY(st, *why));
     if (io->move_to == NULL)
         leave_worker(io);
     else

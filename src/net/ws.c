@@ -19,6 +19,7 @@ static struct ws *make(void)
     buf_init(&ws->control, WS_CONTROL_MAX);
     buf_init(&ws->pong, WS_CONTROL_MAX);
     buf_init(&ws->out, WS_HEAD_MAX);
+    buf_init(&ws->origin, WS_HEAD_MAX);
     return ws;
 }
 
@@ -62,6 +63,7 @@ void ws_free(struct ws *ws)
     buf_done(&ws->control);
     buf_done(&ws->pong);
     buf_done(&ws->out);
+    buf_done(&ws->origin);
     free(ws);
 }
 

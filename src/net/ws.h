@@ -56,6 +56,8 @@ enum ws_result ws_read(struct ws *ws, struct span in, uint8_t *room, size_t *ret
 enum status ws_failure(const struct ws *ws);
 /* True from the upgrade on, whatever happened since. */
 bool ws_upgraded(const struct ws *ws);
+/* The origin that was not on the list, if that was it: as hostile as everything a peer says. */
+struct span ws_refused_origin(const struct ws *ws);
 
 /* The connection itself has something to say: a request, an answer to one, a Pong, a Close. */
 bool ws_has_output(const struct ws *ws);

@@ -28,6 +28,7 @@ struct ws {
     struct buf control;          /* payload of a control frame under way */
     struct buf pong;             /* payload of the last Ping: earlier ones need no answer (RFC 6455 5.5.3) */
     struct buf out;              /* request, answer or refusal */
+    struct buf origin;           /* refused */
     char accept[WS_ACCEPT_TEXT]; /* client: what the server must answer */
 };
 

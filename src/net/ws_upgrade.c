@@ -202,6 +202,19 @@ static int code_of_head(enum status st)
     return st == ST_TOO_LARGE ? 431 : st == ST_NO_MEMORY ? 503 : 400;
 }
 
+/* So that whoever reads the log knows what to allow, or who knocks. */
+static void keep_origin(struct ws *ws, const struct http_head *head)
+{
+    struct span origin = SPAN_NONE;
+    (void)http_field(head, "Origin", &origin);
+    put_bytes(&ws->origin, origin);
+}
+
+struct span ws_refused_origin(const struct ws *ws)
+{
+    return buf_span(&ws->origin);
+}
+
 static enum ws_result upgrade_server(struct ws *ws, struct why *why)
 {
     struct http_head head;
@@ -214,6 +227,8 @@ static enum ws_result upgrade_server(struct ws *ws, struct why *why)
         code = check_upgrade(ws, &head, &key, why);
     if (code == 0 && ws_accept_of(key, accept) != ST_OK)
         code = refuse(503, why, "RFC 6455 4.2.2", "no answer could be made");
+    if (code == 403)
+        keep_origin(ws, &head);
     if (code != 0)
         return over(ws, put_refusal(ws, code, why->text));
     put_fmt(&ws->out,
