@@ -87,9 +87,11 @@ enum status authz_will(const struct authz *az, struct topic_name topic, struct w
 enum status authz_subscribe(const struct authz *az, struct topic_filter filter, struct why *why)
 {
     enum status st = authz_alive(az, why);
+    struct span share_name;
 
     if (st != ST_OK)
         return st;
+    topic_filter_unshare(filter, &share_name, &filter); /* what is shared is what the filter inside matches */
     if (span_eq_str(filter.s, AUTHZ_INFO_TOPIC))
         return reject(why, ST_DENIED, "MT-31", "authz-info cannot be subscribed to", 0);
     if (own_scope(az) != NULL && scope_may_subscribe(own_scope(az), filter))

@@ -83,7 +83,7 @@ static void set_limits(const struct conn *c, struct mqtt_properties *p)
         p->maximum_qos = settings->maximum_qos;
         mqtt_set(p, PROP_MAXIMUM_QOS);
     }
-    p->shared_available = 0;
+    p->shared_available = settings->shared_subscriptions;
     mqtt_set(p, PROP_SHARED_AVAILABLE);
     if (!settings->retain_available) {
         p->retain_available = 0;

@@ -1,5 +1,6 @@
 #include "broker/send.h"
 #include "broker/shard_priv.h"
+#include "broker/share.h"
 
 static struct outbox_limits limits_of(const struct shard *shard)
 {
@@ -81,7 +82,7 @@ static bool goes_straight(const struct session *s)
 /* What is delivered here was matched by a subscription, and every subscription lies inside the scope
  * (session_set_grant() sees to it), so only the token's life is asked again. Queued messages may outlive the grant
  * they were matched under: send_waiting() asks for those. */
-void session_deliver(struct session *s, const struct message *m, const struct delivery_options *how)
+static enum status deliver(struct session *s, const struct message *m, const struct delivery_options *how)
 {
     struct outbox_limits limits;
     enum status st;
@@ -89,19 +90,32 @@ void session_deliver(struct session *s, const struct message *m, const struct de
 
     if (message_expired(m, s->shard->now)) {
         STATS_INC(&s->shard->stats, dropped_expired);
-        return;
+        return ST_OK;
     }
     if (how->qos == 0 && !open)
-        return; /* QoS 0 does not wait for who is not there */
+        return ST_OK; /* QoS 0 does not wait for who is not there */
     if (how->qos == 0 && goes_straight(s)) {
         deliver_now(s, m, how);
-        return;
+        return ST_OK;
     }
     limits = limits_of(s->shard);
     st = outbox_add(&s->outbox, &limits, m, how, s->grant_serial, s->held > 0 ? OUTBOX_HELD : OUTBOX_WAITING);
-    count_queued(s->shard, st, false);
+    if (st != ST_QUOTA || how->share == NULL)
+        count_queued(s->shard, st, false);
     if (st == ST_OK && open)
         session_pump(s);
+    return st;
+}
+
+void session_deliver(struct session *s, const struct message *m, const struct delivery_options *how)
+{
+    (void)deliver(s, m, how);
+}
+
+enum status session_deliver_shared(struct session *s, const struct message *m,
+                                   const struct delivery_options *how)
+{
+    return deliver(s, m, how);
 }
 
 void session_deliver_retained(struct session *s, const struct message *m, const struct delivery_options *how)
@@ -111,7 +125,7 @@ void session_deliver_retained(struct session *s, const struct message *m, const 
     count_queued(s->shard, outbox_add(&s->outbox, &limits, m, how, s->grant_serial, OUTBOX_BACKLOG), true);
 }
 
-static void drop(struct session *s, struct delivery *d)
+void session_drop(struct session *s, struct delivery *d)
 {
     STATS_DEC(&s->shard->stats, queued_messages);
     outbox_drop(&s->outbox, d);
@@ -131,7 +145,8 @@ static bool still_wanted(struct session *s, const struct delivery *d)
     az = conn_authz(s->conn);
     if (authz_receive(&az, (struct topic_name){ message_topic(d->message) }, NULL) == ST_OK)
         return true;
-    STATS_INC(&s->shard->stats, dropped_not_authorized);
+    if (!share_give_up(s, d))
+        STATS_INC(&s->shard->stats, dropped_not_authorized);
     return false;
 }
 
@@ -142,6 +157,23 @@ static uint32_t window_of(const struct session *s)
     return s->conn->receive_maximum < ours ? s->conn->receive_maximum : ours;
 }
 
+int32_t session_room(const struct session *s)
+{
+    uint32_t most = s->shard->settings->max_queue_messages;
+    uint32_t used = s->outbox.count + s->outbox.backlog_count;
+
+    if (!conn_is_open(s->conn))
+        return 0;
+    if (window_of(s) < most)
+        most = window_of(s);
+    return used < most ? (int32_t)(most - used) : 0;
+}
+
+bool session_is_reading(struct session *s)
+{
+    return conn_is_open(s->conn) && !output_full(s->conn) && still_authorized(s);
+}
+
 /* Sends the first waiting one; false when it has to go on waiting. */
 static bool send_waiting(struct session *s, struct delivery *d)
 {
@@ -150,7 +182,7 @@ static bool send_waiting(struct session *s, struct delivery *d)
     bool again = d->dup;
 
     if (!still_wanted(s, d)) {
-        drop(s, d);
+        session_drop(s, d);
         return true;
     }
     if (d->how.qos > 0) {
@@ -158,7 +190,7 @@ static bool send_waiting(struct session *s, struct delivery *d)
             return false;
         if (outbox_start(&s->outbox, &limits, d) != ST_OK) {
             STATS_INC(stats, dropped_no_memory);
-            drop(s, d);
+            session_drop(s, d);
             return true;
         }
     }
@@ -171,13 +203,13 @@ static bool send_waiting(struct session *s, struct delivery *d)
         break;
     case SEND_TOO_LARGE:
         STATS_INC(stats, dropped_too_large);
-        drop(s, d);
+        session_drop(s, d);
         return true;
     case SEND_NO_ROOM: /* the connection is ending: whoever comes next gets it again */
         return false;
     }
     if (d->how.qos == 0)
-        drop(s, d);
+        session_drop(s, d);
     return true;
 }
 
@@ -185,6 +217,7 @@ void session_pump(struct session *s)
 {
     struct delivery *d;
 
+    share_touch(s);
     while (s->held == 0 && conn_is_open(s->conn) && (d = outbox_first(&s->outbox)) != NULL) {
         if (output_full(s->conn) || !still_authorized(s) || !send_waiting(s, d))
             return;

@@ -1,5 +1,7 @@
 #include "broker/outbox.h"
 
+#include "broker/share.h"
+
 #include <stdlib.h>
 
 void outbox_init(struct outbox *o)
@@ -51,6 +53,8 @@ enum status outbox_add(struct outbox *o, const struct outbox_limits *limits, con
                             .grant_serial = grant_serial,
                             .state = DELIVERY_WAITING,
                             .backlog = backlog };
+    if (how->share != NULL)
+        share_ref(how->share);
     list_append(line == OUTBOX_HELD ? &o->held : &o->waiting, &d->link);
     if (backlog)
         o->backlog_count++;
@@ -149,6 +153,7 @@ void outbox_drop(struct outbox *o, struct delivery *d)
         o->slots[d->packet_id & o->slot_mask] = NULL;
     list_remove(&d->link);
     message_unref(d->message);
+    share_unref(d->how.share);
     free(d);
 }
 

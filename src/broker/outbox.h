@@ -16,6 +16,8 @@
 
 #define DELIVERY_MAX_IDS 4 /* subscription identifiers in one copy; more make a further copy (MQTT5 3.3.4) */
 
+struct share;
+
 enum delivery_state { DELIVERY_WAITING, DELIVERY_AWAIT_PUBACK, DELIVERY_AWAIT_PUBREC, DELIVERY_AWAIT_PUBCOMP };
 
 /* How one message reaches one client. */
@@ -24,6 +26,8 @@ struct delivery_options {
     bool retain;
     uint8_t n_ids;
     uint32_t ids[DELIVERY_MAX_IDS];
+    struct share *share; /* NULL: of an ordinary subscription; else the group that can have it back */
+    uint64_t share_seq;
 };
 
 struct delivery {

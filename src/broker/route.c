@@ -1,5 +1,6 @@
 #include "broker/route.h"
 
+#include "broker/share.h"
 #include "broker/topic_tree.h"
 
 struct visit {
@@ -14,9 +15,14 @@ static void gather(void *ctx, struct topic_subscription *in_tree)
     struct visit *v = ctx;
     struct subscription *sub = CONTAINER_OF(in_tree, struct subscription, in_tree);
     struct session *s = sub->session;
-    struct delivery_options *how = &s->match.how;
+    struct delivery_options *how;
     uint8_t qos = sub->qos < v->message->qos ? sub->qos : v->message->qos;
 
+    if (s == NULL) { /* a group's: it gets a copy of its own for one of its members */
+        list_append(&v->shard->matched_groups, &sub->link);
+        return;
+    }
+    how = &s->match.how;
     if (sub->no_local && v->message->publisher == s->number)
         return; /* MQTT5 [MQTT-3.8.3-3] */
     if (s->match.active && sub->id != 0 && how->n_ids == DELIVERY_MAX_IDS) {
@@ -42,7 +48,7 @@ static uint64_t deliver_here(struct shard *shard, const struct message *m)
     uint64_t others;
     struct list *link;
 
-    ASSERT(list_empty(&shard->matched));
+    ASSERT(list_empty(&shard->matched) && list_empty(&shard->matched_groups));
     others = topic_tree_match(shard->tree, (struct topic_name){ message_topic(m) }, gather, &v);
     while ((link = list_shift(&shard->matched)) != NULL) {
         struct session *s = CONTAINER_OF(link, struct session, match.link);
@@ -50,6 +56,8 @@ static uint64_t deliver_here(struct shard *shard, const struct message *m)
         s->match.active = false;
         session_deliver(s, m, &s->match.how);
     }
+    while ((link = list_shift(&shard->matched_groups)) != NULL)
+        share_publish(CONTAINER_OF(CONTAINER_OF(link, struct subscription, link), struct share, group), m);
     return others;
 }
 

@@ -2,6 +2,7 @@
 
 #include "broker/route.h"
 #include "broker/shard_priv.h"
+#include "broker/share.h"
 #include "broker/token_status.h"
 
 #include <stdlib.h>
@@ -110,6 +111,7 @@ void session_end(struct session *s)
     publish_will(s);
     LIST_EACH_SAFE (it, &s->subscriptions)
         subscription_free(CONTAINER_OF(it, struct subscription, link));
+    share_ending(s);
     subscribe_forget_session(s);
     STATS_ADD(&shard->stats, queued_messages, (uint64_t)0 - s->outbox.count - s->outbox.backlog_count);
     outbox_done(&s->outbox);
@@ -166,7 +168,7 @@ static enum status still_allowed(struct subscription *sub, const struct authz *a
     struct buf *filter = &sub->session->shard->text;
 
     buf_reset(filter);
-    topic_tree_filter(&sub->in_tree, filter);
+    subscription_filter(sub, filter);
     if (!buf_ok(filter))
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     return authz_subscribe(az, (struct topic_filter){ buf_span(filter) }, why);
@@ -237,6 +239,7 @@ void session_detach(struct session *s, bool with_will)
         session_end(s);
         return;
     }
+    share_detached(s);
     if (s->will != NULL && will_delay_s(s->will) == 0)
         publish_will(s);
     else if (s->will != NULL && will_delay_s(s->will) < s->expiry_s)

@@ -21,6 +21,7 @@
 
 struct conn;
 struct shard;
+struct share_ties;
 
 struct subscription {
     struct topic_subscription in_tree; /* first: the tree hands back this pointer */
@@ -31,6 +32,7 @@ struct subscription {
     uint8_t qos;
     bool no_local;
     bool retain_as_published;
+    bool shared; /* it is the beginning of a struct share_subscription, and in no tree */
 };
 
 /* One message on its way to this session, while the matching subscriptions are gathered (route.c). */
@@ -58,8 +60,9 @@ struct session {
     struct will *will;
     struct list subscriptions;
     uint32_t subscription_count;
-    struct list operations; /* SUBSCRIBEs not answered yet (subscribe.c) */
-    uint32_t held;          /* so many of them: nothing is sent meanwhile */
+    struct share_ties *ties; /* of shared subscriptions; NULL: it never had any */
+    struct list operations;  /* SUBSCRIBEs not answered yet (subscribe.c) */
+    uint32_t held;           /* so many of them: nothing is sent meanwhile */
     struct outbox outbox;
     struct id_set received; /* QoS 2, not released */
     struct session_match match;
@@ -103,6 +106,7 @@ struct subscription *subscription_find(const struct session *s, struct topic_fil
 enum status subscription_new(struct session *s, struct topic_filter filter, struct subscription **ret_sub,
                              bool *ret_first, struct why *why) MUST_CHECK;
 void subscription_free(struct subscription *sub); /* tells the other shards if it was the last of its filter */
+void subscription_filter(const struct subscription *sub, struct buf *out); /* appends its text, as subscribed */
 
 /* ---- SUBSCRIBEs on their way through the other shards (subscribe.c) ---- */
 
@@ -115,6 +119,16 @@ void subscribe_forget_session(struct session *s); /* nothing is left to subscrib
 void session_deliver(struct session *s, const struct message *m, const struct delivery_options *how);
 /* A retained message, on behalf of a new subscription; sent by the next session_pump(). */
 void session_deliver_retained(struct session *s, const struct message *m, const struct delivery_options *how);
+/* The same for a message handed to this session by a group (how->share), which may have it back: ST_QUOTA when it does not
+ * fit now, and nothing has happened. Else it is in hand, or dropped and counted. */
+enum status session_deliver_shared(struct session *s, const struct message *m,
+                                   const struct delivery_options *how) MUST_CHECK;
+/* Messages of QoS 1 and 2 that would be sent at once, were they delivered now. */
+int32_t session_room(const struct session *s);
+/* Connected, authorized still, and reading as fast as we write. May close the connection. */
+bool session_is_reading(struct session *s);
+/* Takes one out of the outbox, finished or given up. */
+void session_drop(struct session *s, struct delivery *d);
 /* Sends what waits, as far as the window and the output allow. */
 void session_pump(struct session *s);
 /* First thing on a new connection: PUBRELs again, publications again with DUP (MQTT5 4.4). */

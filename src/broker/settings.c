@@ -9,6 +9,7 @@ void shard_settings_init(struct shard_settings *s)
         .retain_available = true,
         .wildcard_subscriptions = true,
         .subscription_identifiers = true,
+        .shared_subscriptions = true,
         .sys_interval_s = 10,
         .max_connections = 100000,
         .max_sessions = 200000,

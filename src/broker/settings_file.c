@@ -144,6 +144,8 @@ static const struct config_setting rows[] = {
       .help = "Take topic filters with `+` and `#`." },
     { "subscription_identifiers", CONFIG_BOOL, S(subscription_identifiers), .dflt = "true",
       .help = "Take subscriptions with an identifier that then comes with their messages." },
+    { "shared_subscriptions", CONFIG_BOOL, S(shared_subscriptions), .dflt = "true",
+      .help = "Take shared subscriptions, `$share/NAME/FILTER`: each message goes to one member of the group. Also in MQTT 3.1.1." },
     { "response_topic_prefix", CONFIG_STRING, S(response_topic_prefix), .example = "replies/${client_id}/",
       .help = "Told as Response Information to clients of MQTT 5 that ask for it and may subscribe to all that begins so: where answers to their requests can go. `${client_id}` is the Client Identifier; one with `/`, `+` or `#` in it is told nothing. By default nobody is." },
     { "server_reference", CONFIG_STRING, S(server_reference), .example = "broker2.example:8883",
@@ -487,6 +489,7 @@ static void fill_mqtt(const struct broker_config *c, struct shard_settings *out)
     out->retain_available = c->retain_available;
     out->wildcard_subscriptions = c->wildcard_subscriptions;
     out->subscription_identifiers = c->subscription_identifiers;
+    out->shared_subscriptions = c->shared_subscriptions;
     out->response_prefix = c->response_topic_prefix != NULL ? span_of_str(c->response_topic_prefix) : SPAN_NONE;
     out->server_reference = c->server_reference != NULL ? span_of_str(c->server_reference) : SPAN_NONE;
     out->sys_interval_s = (uint32_t)c->sys_interval_s;

@@ -74,7 +74,7 @@ struct broker_config {
 
     bool mqtt_3_1_1;
     int64_t maximum_qos;
-    bool retain_available, wildcard_subscriptions, subscription_identifiers;
+    bool retain_available, wildcard_subscriptions, subscription_identifiers, shared_subscriptions;
     char *response_topic_prefix, *server_reference;
     int64_t sys_interval_s;
     bool hints, reauth_needs_challenge, hide_topics, check_client_id_owner, v5_user_name;

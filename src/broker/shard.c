@@ -4,6 +4,7 @@
 #include "broker/interest.h"
 #include "broker/route.h"
 #include "broker/shard_priv.h"
+#include "broker/share.h"
 #include "broker/subscribe.h"
 #include "broker/token_status.h"
 #include "broker/token_store.h"
@@ -31,7 +32,8 @@ static void on_purge(struct timer *timer, struct now now)
 static enum status make_tables(struct shard *shard)
 {
     struct table *const tables[] = { &shard->sessions, &shard->subscriptions, &shard->inquiries,
-                                     &shard->tokens,   &shard->twins,         &shard->interests };
+                                     &shard->tokens,   &shard->twins,         &shard->interests,
+                                     &shard->shares,   &shard->share_members, &shard->share_subscriptions };
     const struct shard_settings *settings = shard->settings;
     struct hash_key key;
     enum status st;
@@ -83,6 +85,9 @@ enum status shard_new(unsigned index, unsigned shards, const struct shard_settin
     list_init(&shard->operations);
     list_init(&shard->uploads);
     list_init(&shard->matched);
+    list_init(&shard->matched_groups);
+    list_init(&shard->share_dirty);
+    list_init(&shard->share_joins);
     buf_init(&shard->scratch, SCRATCH_MAX);
     buf_init(&shard->text, TEXT_MAX);
     st = make_tables(shard);
@@ -125,6 +130,7 @@ void shard_free(struct shard *shard)
         session_end(s);
     }
     subscribe_done(shard);
+    share_done(shard);
     interest_done(shard);
     timer_stop(&shard->timers, &shard->purge);
     topic_tree_free(shard->tree);
@@ -136,6 +142,9 @@ void shard_free(struct shard *shard)
     table_done(&shard->tokens);
     table_done(&shard->twins);
     table_done(&shard->interests);
+    table_done(&shard->shares);
+    table_done(&shard->share_members);
+    table_done(&shard->share_subscriptions);
     buf_done(&shard->scratch);
     buf_done(&shard->text);
     free(shard);
@@ -177,9 +186,13 @@ static void see_clock(struct shard *shard, struct now now)
     }
 }
 
+/* What others are told of may close connections, and closed ones leave something to tell. */
 static void leave(struct shard *shard)
 {
-    conn_reap(shard);
+    do {
+        conn_reap(shard);
+        share_settle(shard);
+    } while (!list_empty(&shard->dead));
     if (shard->scratch.cap > SCRATCH_KEEP)
         buf_done(&shard->scratch);
 }
@@ -248,6 +261,24 @@ void shard_message(struct shard *shard, struct shard_msg *msg, struct now now)
         break;
     case MSG_RETAIN_FOUND:
         subscribe_on_found(shard, msg);
+        break;
+    case MSG_SHARE_JOIN:
+        share_on_join(shard, msg);
+        break;
+    case MSG_SHARE_JOINED:
+        subscribe_on_joined(shard, msg);
+        break;
+    case MSG_SHARE_LEAVE:
+        share_on_leave(shard, msg);
+        break;
+    case MSG_SHARE_STATE:
+        share_on_state(shard, msg);
+        break;
+    case MSG_SHARE_TAKE:
+        share_on_take(shard, msg);
+        break;
+    case MSG_SHARE_RETURN:
+        share_on_return(shard, msg);
         break;
     }
     leave(shard);

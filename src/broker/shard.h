@@ -106,6 +106,7 @@ struct shard_settings {
     bool retain_available;
     bool wildcard_subscriptions;
     bool subscription_identifiers;
+    bool shared_subscriptions;
     struct span response_prefix;  /* Response Information, with ${client_id} in it; empty: none */
     struct span server_reference; /* where clients are sent instead of being dismissed; empty: nowhere */
     uint32_t sys_interval_s;      /* how often $SYS is published; 0: never */

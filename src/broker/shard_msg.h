@@ -20,6 +20,26 @@ enum shard_msg_kind {
     MSG_INTEREST_REMOVE, /* filter: the sender has none any more */
     MSG_RETAIN_QUERY,    /* filter, op, at: answer RETAIN_FOUND */
     MSG_RETAIN_FOUND,    /* op, at, found[] (ack) */
+    /* shared subscriptions (share.h); filter: the whole text of the group, the receiver's part of it in `share` */
+    MSG_SHARE_JOIN,   /* filter, op, at, share: to home; answer SHARE_JOINED */
+    MSG_SHARE_JOINED, /* op, at: the group is known everywhere (ack) */
+    MSG_SHARE_LEAVE,  /* share.number: to home */
+    MSG_SHARE_STATE,  /* share: to home */
+    MSG_SHARE_TAKE,   /* filter, message, share: from home; answer nothing, or SHARE_RETURN */
+    MSG_SHARE_RETURN, /* filter, message, share: to home, for somebody else */
+};
+
+/* What home and member of a shared subscription tell each other. */
+struct share_note {
+    uint64_t number; /* of the member */
+    uint64_t seq;    /* of a message, in the order its home got it */
+    int32_t room;    /* messages of QoS 1 and 2 the member can send at once */
+    uint32_t seen;   /* of those handed to it, as of `room` */
+    uint8_t qos;     /* the member's Maximum QoS */
+    uint8_t part;    /* it adds what a session may queue to what the group may, divided by 1 << part */
+    uint8_t hops;    /* handed out so often in vain */
+    bool open;       /* connected and reading */
+    bool counted;    /* of a SHARE_TAKE: it needs room */
 };
 
 struct shard_msg {
@@ -32,6 +52,7 @@ struct shard_msg {
     struct subscribe_op *op;   /* cookie as well */
     uint32_t at;               /* which filter of the op */
     bool failed;               /* of an ack: it could not be done */
+    struct share_note share;
     uint32_t found_count;
     struct message **found; /* references, heap array */
     size_t filter_len;

@@ -27,12 +27,15 @@ struct shard {
     struct timer purge; /* of retained messages */
 
     struct list conns;
-    struct list dead;           /* closed during this call: conn_reap() */
-    struct table sessions;      /* by Client Identifier */
-    struct table subscriptions; /* by session and place in the tree */
-    struct table inquiries;     /* struct inquiry by request number */
-    struct table tokens, twins; /* sessions by the names of the token they rest on: token_status.c */
-    struct table interests;     /* filters the other shards are being told of */
+    struct list dead;                 /* closed during this call: conn_reap() */
+    struct table sessions;            /* by Client Identifier */
+    struct table subscriptions;       /* by session and place in the tree */
+    struct table inquiries;           /* struct inquiry by request number */
+    struct table tokens, twins;       /* sessions by the names of the token they rest on: token_status.c */
+    struct table interests;           /* filters the other shards are being told of */
+    struct table shares;              /* struct share, by text */
+    struct table share_members;       /* of the groups at home here, by number */
+    struct table share_subscriptions; /* shared ones of our sessions, by number */
 
     struct list uploads; /* struct authz_upload waiting for the journal */
     uint32_t visitors;   /* connections for authz-info alone */
@@ -41,9 +44,14 @@ struct shard {
 
     struct topic_tree *tree;
     struct retained *retained;
-    struct list matched; /* sessions the message being routed goes to */
+    struct list matched;        /* sessions the message being routed goes to */
+    struct list matched_groups; /* and groups: share->group.link */
+    struct list share_dirty;    /* struct share_ties of sessions to look at before the call ends */
+    struct list share_joins;    /* SHARE_JOINs not answered yet */
 
     uint64_t next_session; /* number = next * count + index */
+    uint64_t next_member;  /* the same */
+    uint64_t share_seq;    /* of messages to groups at home here */
     uint64_t next_conn;
     uint64_t next_request;
     struct buf scratch; /* one packet to be sent, or one block of properties */

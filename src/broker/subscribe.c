@@ -13,6 +13,7 @@
 #include "broker/route.h"
 #include "broker/send.h"
 #include "broker/shard_priv.h"
+#include "broker/share.h"
 
 #include <stdlib.h>
 
@@ -329,14 +330,26 @@ static void on_known(struct shard *shard, struct interest_waiter *waiter, bool o
     op_answered(op);
 }
 
+void subscribe_on_joined(struct shard *shard, struct shard_msg *msg)
+{
+    struct op_filter *f = &msg->op->filters[msg->at];
+    bool ok = !msg->failed;
+
+    shard_msg_free(msg);
+    on_known(shard, &f->waiter, ok);
+}
+
 static enum status check_filter(struct conn *c, struct topic_filter filter, uint32_t subscription_id,
                                 uint8_t *ret_code, struct why *why)
 {
     const struct shard_settings *settings = c->shard->settings;
     struct authz az = conn_authz(c);
+    struct topic_filter inner;
+    struct span share_name;
     enum status st;
 
-    if (topic_filter_is_shared(filter)) {
+    topic_filter_unshare(filter, &share_name, &inner);
+    if (topic_filter_is_shared(filter) && !settings->shared_subscriptions) {
         *ret_code = MQTT_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED;
         return reject(why, ST_UNSUPPORTED, "MQTT5 3.2.2.3.13", "shared subscriptions are not available", 0);
     }
@@ -348,7 +361,7 @@ static enum status check_filter(struct conn *c, struct topic_filter filter, uint
         *ret_code = MQTT_SUBSCRIPTION_IDS_NOT_SUPPORTED;
         return reject(why, ST_UNSUPPORTED, "MQTT5 3.2.2.3.12", "subscription identifiers are not available", 0);
     }
-    if (topic_too_deep(filter.s, settings->max_topic_levels)) {
+    if (topic_too_deep(inner.s, settings->max_topic_levels)) {
         *ret_code = MQTT_TOPIC_FILTER_INVALID;
         return reject(why, ST_BAD_FILTER, "max_topic_levels", "the filter has too many levels", 0);
     }
@@ -377,6 +390,16 @@ static enum status put_filter(struct op_filter *f, const struct mqtt_subscriptio
     sub->no_local = want->no_local;
     sub->retain_as_published = want->retain_as_published;
     f->qos = want->qos;
+    if (sub->shared) { /* retained messages are for who subscribes alone: MQTT5 4.8.2 */
+        f->wants_retained = false;
+        st = share_join(sub, op, (uint32_t)(f - op->filters), &f->waiter);
+        op->waiting += st == ST_PENDING;
+        if (st != ST_OK && st != ST_PENDING) {
+            subscription_free(sub);
+            return reject(why, st, "memory", "out of memory", 0);
+        }
+        return ST_OK;
+    }
     if (first && op->shard->count > 1 && interest_add(op->shard, f->filter) != ST_OK) {
         subscription_free(sub);
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
@@ -402,6 +425,8 @@ static void start_filter(struct op_filter *f, const struct mqtt_subscription *wa
     }
     op->reasons[f - op->filters] = want->qos;
     log_event(&op->conn->log, LOG_DEBUG, "subscribed", F_SPAN("filter", f->filter), F_I64("qos", want->qos));
+    if (topic_filter_is_shared(want->filter))
+        return; /* put_filter() waits, if there is anything to wait for */
     if (interest_wait(op->shard, f->filter, &f->waiter))
         op->waiting++;
     else

@@ -1,18 +1,25 @@
 #include "broker/interest.h"
 #include "broker/session.h"
 #include "broker/shard_priv.h"
+#include "broker/share.h"
 
 #include <stdlib.h>
 
-/* A subscription is known by its session and its place in the tree: two pointers, which a peer cannot choose. */
+/* A subscription is known by its session and its place in the tree, or its group: two pointers, which a peer cannot
+ * choose. */
 struct place {
     const struct session *session;
-    const struct topic_node *node;
+    const void *where;
 };
 
-static uint64_t place_hash(const struct shard *shard, const struct session *s, const struct topic_node *node)
+static const void *where(const struct subscription *sub)
 {
-    struct place place = { s, node };
+    return sub->shared ? share_of(sub) : (const void *)sub->in_tree.node;
+}
+
+static uint64_t place_hash(const struct shard *shard, const struct session *s, const void *where)
+{
+    struct place place = { s, where };
 
     return table_hash(&shard->subscriptions, span_of(&place, sizeof place));
 }
@@ -22,20 +29,45 @@ static bool is_at(const struct table_node *node, const void *key)
     const struct subscription *sub = CONTAINER_OF(node, struct subscription, node);
     const struct place *place = key;
 
-    return sub->session == place->session && sub->in_tree.node == place->node;
+    return sub->session == place->session && where(sub) == place->where;
 }
 
 struct subscription *subscription_find(const struct session *s, struct topic_filter filter)
 {
     const struct shard *shard = s->shard;
-    struct topic_subscription *any = topic_tree_find(shard->tree, filter);
+    const void *at = NULL;
     struct table_node *node;
 
-    if (any == NULL)
+    if (topic_filter_is_shared(filter)) {
+        at = share_find(shard, filter.s);
+    } else {
+        const struct topic_subscription *any = topic_tree_find(shard->tree, filter);
+
+        if (any != NULL)
+            at = any->node;
+    }
+    if (at == NULL)
         return NULL;
-    node = table_find(&shard->subscriptions, place_hash(shard, s, any->node), is_at,
-                      &(struct place){ s, any->node });
+    node = table_find(&shard->subscriptions, place_hash(shard, s, at), is_at, &(struct place){ s, at });
     return node == NULL ? NULL : CONTAINER_OF(node, struct subscription, node);
+}
+
+static enum status new_in_tree(struct session *s, struct topic_filter filter, struct subscription **ret_sub,
+                               bool *ret_first, struct why *why)
+{
+    struct subscription *sub = calloc(1, sizeof *sub);
+    enum status st;
+
+    if (sub == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    sub->session = s;
+    st = topic_tree_add(s->shard->tree, filter, &sub->in_tree, ret_first, why);
+    if (st != ST_OK) {
+        free(sub);
+        return st;
+    }
+    *ret_sub = sub;
+    return ST_OK;
 }
 
 enum status subscription_new(struct session *s, struct topic_filter filter, struct subscription **ret_sub,
@@ -48,16 +80,14 @@ enum status subscription_new(struct session *s, struct topic_filter filter, stru
     if (s->subscription_count >= shard->settings->max_subscriptions)
         return reject(why, ST_QUOTA, "max_subscriptions", "this session has as many subscriptions as it may",
                       0);
-    sub = calloc(1, sizeof *sub);
-    if (sub == NULL)
-        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
-    sub->session = s;
-    st = topic_tree_add(shard->tree, filter, &sub->in_tree, ret_first, why);
-    if (st != ST_OK) {
-        free(sub);
+    *ret_first = false;
+    if (topic_filter_is_shared(filter))
+        st = share_subscription_new(s, filter, &sub, why);
+    else
+        st = new_in_tree(s, filter, &sub, ret_first, why);
+    if (st != ST_OK)
         return st;
-    }
-    table_insert(&shard->subscriptions, &sub->node, place_hash(shard, s, sub->in_tree.node));
+    table_insert(&shard->subscriptions, &sub->node, place_hash(shard, s, where(sub)));
     list_append(&s->subscriptions, &sub->link);
     s->subscription_count++;
     STATS_INC(&shard->stats, subscriptions);
@@ -65,7 +95,15 @@ enum status subscription_new(struct session *s, struct topic_filter filter, stru
     return ST_OK;
 }
 
-void subscription_free(struct subscription *sub)
+void subscription_filter(const struct subscription *sub, struct buf *out)
+{
+    if (sub->shared)
+        put_bytes(out, share_text(share_of(sub)));
+    else
+        topic_tree_filter(&sub->in_tree, out);
+}
+
+static void free_in_tree(struct subscription *sub)
 {
     struct shard *shard = sub->session->shard;
     struct buf *filter = &shard->text;
@@ -74,11 +112,21 @@ void subscription_free(struct subscription *sub)
         buf_reset(filter);
         topic_tree_filter(&sub->in_tree, filter);
     }
-    table_remove(&shard->subscriptions, &sub->node);
     if (topic_tree_remove(shard->tree, &sub->in_tree) && shard->count > 1 && buf_ok(filter))
         interest_remove(shard, buf_span(filter));
-    list_remove(&sub->link);
-    sub->session->subscription_count--;
-    STATS_DEC(&shard->stats, subscriptions);
     free(sub);
+}
+
+void subscription_free(struct subscription *sub)
+{
+    struct session *s = sub->session;
+
+    table_remove(&s->shard->subscriptions, &sub->node);
+    list_remove(&sub->link);
+    s->subscription_count--;
+    STATS_DEC(&s->shard->stats, subscriptions);
+    if (sub->shared)
+        share_subscription_free(sub);
+    else
+        free_in_tree(sub);
 }

@@ -1,0 +1,537 @@
+/* Groups at their home: who is in them, whose turn it is, what waits (share.h). */
+#include "broker/share.h"
+
+#include "broker/shard_priv.h"
+
+#include <stdlib.h>
+
+struct share_member {
+    struct table_node node; /* in shard->share_members */
+    struct list link;       /* in one of the group's lists: `in` */
+    struct list *in;
+    struct share *group;
+    unsigned at; /* shard */
+    uint64_t number;
+    int32_t room;  /* messages of QoS 1 and 2 it has room for, as far as we know */
+    uint32_t sent; /* such messages handed to it */
+    uint8_t qos;
+    uint8_t part;
+};
+
+/* A message that waits for a member. */
+struct share_item {
+    struct list link;
+    struct message *message;
+    uint64_t seq;
+    uint8_t hops;
+};
+
+/* A SHARE_JOIN to be answered when every shard knows of the group's filter. */
+struct share_joining {
+    struct interest_waiter waiter;
+    struct list link; /* in shard->share_joins */
+    struct shard_msg *msg;
+};
+
+/* ---- groups ---- */
+
+unsigned share_home(const struct shard *shard, struct span text)
+{
+    return shard->count == 1 ? 0 : (unsigned)(siphash(shard->settings->home_key, text) % shard->count);
+}
+
+static bool has_text(const struct table_node *node, const void *key)
+{
+    const struct share *g = CONTAINER_OF(node, struct share, node);
+
+    return span_eq(share_text(g), *(const struct span *)key);
+}
+
+struct share *share_find(const struct shard *shard, struct span text)
+{
+    struct table_node *node = table_find(&shard->shares, table_hash(&shard->shares, text), has_text, &text);
+
+    return node == NULL ? NULL : CONTAINER_OF(node, struct share, node);
+}
+
+struct share *share_get(struct shard *shard, struct span text)
+{
+    struct share *g = share_find(shard, text);
+
+    if (g == NULL) {
+        g = calloc(1, sizeof *g + text.len);
+        if (g == NULL)
+            return NULL;
+        g->shard = shard;
+        list_init(&g->group.link);
+        list_init(&g->ready);
+        list_init(&g->busy);
+        list_init(&g->away);
+        list_init(&g->queue);
+        g->text_len = text.len;
+        memcpy(g->text, text.p, text.len);
+        table_insert(&shard->shares, &g->node, table_hash(&shard->shares, text));
+    }
+    share_ref(g);
+    return g;
+}
+
+void share_ref(struct share *group)
+{
+    group->refs++;
+}
+
+void share_unref(struct share *group)
+{
+    if (group == NULL || --group->refs > 0)
+        return;
+    ASSERT(group->member_count == 0 && list_empty(&group->queue));
+    table_remove(&group->shard->shares, &group->node);
+    free(group);
+}
+
+struct span share_text(const struct share *group)
+{
+    return span_of(group->text, group->text_len);
+}
+
+struct topic_filter share_filter(const struct share *group)
+{
+    struct topic_filter filter;
+    struct span name;
+
+    topic_filter_unshare((struct topic_filter){ share_text(group) }, &name, &filter);
+    return filter;
+}
+
+/* The first member came. */
+static enum status open_group(struct share *g, struct why *why)
+{
+    struct shard *shard = g->shard;
+    bool first;
+    enum status st = topic_tree_add(shard->tree, share_filter(g), &g->group.in_tree, &first, why);
+
+    if (st != ST_OK)
+        return st;
+    if (first && shard->count > 1 && interest_add(shard, share_filter(g).s) != ST_OK) {
+        (void)topic_tree_remove(shard->tree, &g->group.in_tree);
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    }
+    g->first_seq = shard->share_seq + 1;
+    return ST_OK;
+}
+
+static struct share_item *item_of(struct list *link)
+{
+    return CONTAINER_OF(link, struct share_item, link);
+}
+
+static void take_out(struct share *g, struct share_item *item)
+{
+    if (g->returned == item)
+        g->returned = NULL;
+    list_remove(&item->link);
+    g->queued--;
+    g->queued_bytes -= sizeof *item + message_size(item->message);
+    STATS_DEC(&g->shard->stats, queued_messages);
+    STATS_ADD(&g->shard->stats, queued_bytes, (uint64_t)0 - message_size(item->message));
+}
+
+static void item_free(struct share_item *item)
+{
+    message_unref(item->message);
+    free(item);
+}
+
+static void drop_item(struct share *g, struct share_item *item)
+{
+    take_out(g, item);
+    item_free(item);
+}
+
+/* The last one went, and with it what waited, as with the last subscriber of any other filter. */
+static void close_group(struct share *g)
+{
+    struct shard *shard = g->shard;
+
+    if (topic_tree_remove(shard->tree, &g->group.in_tree) && shard->count > 1)
+        interest_remove(shard, share_filter(g).s);
+    list_remove(&g->group.link);
+    while (!list_empty(&g->queue))
+        drop_item(g, item_of(g->queue.next));
+}
+
+/* ---- members ---- */
+
+static bool has_number(const struct table_node *node, const void *key)
+{
+    return CONTAINER_OF(node, struct share_member, node)->number == *(const uint64_t *)key;
+}
+
+static struct share_member *find_member(const struct shard *shard, uint64_t number)
+{
+    uint64_t hash = table_hash(&shard->share_members, span_of(&number, sizeof number));
+    struct table_node *node = table_find(&shard->share_members, hash, has_number, &number);
+
+    return node == NULL ? NULL : CONTAINER_OF(node, struct share_member, node);
+}
+
+/* A member of QoS 0 needs no room. */
+static struct list *list_for(const struct share_member *m, bool open)
+{
+    if (!open)
+        return &m->group->away;
+    return m->qos == 0 || m->room > 0 ? &m->group->ready : &m->group->busy;
+}
+
+/* Stays where it is in the order if it is in the right list. */
+static void place(struct share_member *m, struct list *in)
+{
+    if (m->in == in)
+        return;
+    list_remove(&m->link);
+    list_append(in, &m->link);
+    m->in = in;
+}
+
+/* What this member adds to what the group may hold. */
+static void count_in(struct share_member *m, bool in)
+{
+    const struct shard_settings *settings = m->group->shard->settings;
+    uint64_t messages = (uint64_t)settings->max_queue_messages >> m->part;
+    uint64_t bytes = (uint64_t)settings->max_queue_bytes >> m->part;
+
+    if (m->qos == 0)
+        return; /* nothing waits for it */
+    m->group->keeper_count += in ? 1 : (uint32_t)-1;
+    m->group->max_queued += in ? messages : (uint64_t)0 - messages;
+    m->group->max_queued_bytes += in ? bytes : (uint64_t)0 - bytes;
+}
+
+/* A smaller group may hold less. */
+static void trim(struct share *g)
+{
+    while (!list_empty(&g->queue) && (g->queued > g->max_queued || g->queued_bytes > g->max_queued_bytes)) {
+        drop_item(g, item_of(g->queue.prev));
+        STATS_INC(&g->shard->stats, dropped_queue_full);
+    }
+}
+
+static void set_state(struct share_member *m, const struct share_note *note)
+{
+    count_in(m, false);
+    m->qos = note->qos;
+    m->part = note->part;
+    count_in(m, true);
+    m->room = note->room - (int32_t)(m->sent - note->seen); /* less what it had not seen */
+    place(m, list_for(m, note->open));
+}
+
+static enum status add_member(struct share *g, const struct share_note *note, unsigned from,
+                              struct share_member **ret_member, struct why *why)
+{
+    struct share_member *m = calloc(1, sizeof *m);
+    enum status st;
+
+    if (m == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    if (g->member_count == 0) {
+        st = open_group(g, why);
+        if (st != ST_OK) {
+            free(m);
+            return st;
+        }
+    }
+    share_ref(g);
+    g->member_count++;
+    m->group = g;
+    m->at = from;
+    m->number = note->number;
+    m->sent = note->seen;
+    list_init(&m->link);
+    table_insert(&g->shard->share_members, &m->node,
+                 table_hash(&g->shard->share_members, span_of(&m->number, sizeof m->number)));
+    *ret_member = m;
+    return ST_OK;
+}
+
+static void remove_member(struct share_member *m)
+{
+    struct share *g = m->group;
+
+    count_in(m, false);
+    list_remove(&m->link);
+    table_remove(&g->shard->share_members, &m->node);
+    free(m);
+    if (--g->member_count == 0)
+        close_group(g);
+    else
+        trim(g);
+    share_unref(g);
+}
+
+/* ---- whose turn it is ---- */
+
+static void move_to_end(struct share_member *m)
+{
+    struct list *in = list_for(m, true);
+
+    list_remove(&m->link);
+    list_append(in, &m->link);
+    m->in = in;
+}
+
+/* True: it is the member's now, or lost for want of memory. False: home knows by now that it cannot have it. */
+static bool hand_to(struct share_member *to, const struct message *m, uint64_t seq, uint8_t hops)
+{
+    struct shard *shard = to->group->shard;
+    struct share_note note = { .number = to->number, .seq = seq, .hops = hops };
+    struct shard_msg *msg;
+
+    note.counted = m->qos > 0 && to->qos > 0;
+    if (note.counted) {
+        to->room--;
+        to->sent++;
+    }
+    move_to_end(to);
+    if (to->at == shard->index)
+        return share_take(shard, &note, m);
+    msg = shard_msg_new(MSG_SHARE_TAKE, shard->index, share_text(to->group));
+    if (msg == NULL) {
+        STATS_INC(&shard->stats, dropped_no_memory);
+        to->sent -= note.counted; /* it will never see that one */
+        to->room += note.counted;
+        return true;
+    }
+    msg->message = message_ref(m);
+    msg->share = note;
+    shard->world.post(shard->world.ctx, to->at, msg);
+    return true;
+}
+
+/* To the first member whose turn it is and who takes it: each one who does not leaves the list. */
+static bool hand_out(struct share *g, const struct message *m, uint64_t seq, uint8_t hops)
+{
+    struct share_member *to;
+
+    for (uint32_t tried = 0; tried <= g->member_count; tried++) {
+        if (!list_empty(&g->ready))
+            to = CONTAINER_OF(g->ready.next, struct share_member, link);
+        else if (!list_empty(&g->busy) && m->qos == 0)
+            to = CONTAINER_OF(g->busy.next, struct share_member, link);
+        else
+            return false;
+        if (hand_to(to, m, seq, hops))
+            return true;
+    }
+    return false;
+}
+
+/* ---- what waits ---- */
+
+/* Where it belongs: returned messages are older than most, and come in order, each behind the one before. */
+static struct list *place_of(struct share *g, uint64_t seq)
+{
+    struct list *before = g->queue.next;
+
+    if (list_empty(&g->queue) || item_of(g->queue.prev)->seq < seq)
+        return &g->queue;
+    if (g->returned != NULL && g->returned->seq < seq)
+        before = g->returned->link.next;
+    while (item_of(before)->seq < seq)
+        before = before->next;
+    return before;
+}
+
+static void put_back(struct share *g, struct share_item *item)
+{
+    list_append(place_of(g, item->seq), &item->link); /* "append" to a node: in front of it */
+    if (item->link.next != &g->queue)
+        g->returned = item;
+    g->queued++;
+    g->queued_bytes += sizeof *item + message_size(item->message);
+    STATS_INC(&g->shard->stats, queued_messages);
+    STATS_ADD(&g->shard->stats, queued_bytes, message_size(item->message));
+}
+
+static void wait_for_room(struct share *g, const struct message *m, uint64_t seq, uint8_t hops)
+{
+    struct share_item *item;
+
+    if (g->queued >= g->max_queued || g->queued_bytes + sizeof *item + message_size(m) > g->max_queued_bytes) {
+        STATS_INC(&g->shard->stats, dropped_queue_full);
+        return;
+    }
+    item = malloc(sizeof *item);
+    if (item == NULL) {
+        STATS_INC(&g->shard->stats, dropped_no_memory);
+        return;
+    }
+    *item = (struct share_item){ .message = message_ref(m), .seq = seq, .hops = hops };
+    put_back(g, item);
+}
+
+/* As far as there is room. A member may come into the list again while this runs: it is seen here, not by a second
+ * run inside. */
+static void hand_out_waiting(struct share *g)
+{
+    if (g->handing_out)
+        return;
+    g->handing_out = true;
+    while (!list_empty(&g->queue) && !list_empty(&g->ready)) {
+        struct share_item *item = item_of(g->queue.next);
+
+        take_out(g, item);
+        if (message_expired(item->message, g->shard->now)) { /* MQTT5 [MQTT-3.3.2-5] */
+            STATS_INC(&g->shard->stats, dropped_expired);
+        } else if (!hand_out(g, item->message, item->seq, item->hops)) {
+            put_back(g, item);
+            continue;
+        }
+        item_free(item);
+    }
+    g->handing_out = false;
+}
+
+/* New, or back again. */
+static void give(struct share *g, const struct message *m, uint64_t seq, uint8_t hops)
+{
+    bool waits = m->qos > 0 && g->keeper_count > 0;
+
+    if (waits && !list_empty(&g->queue)) { /* behind those, or among them */
+        wait_for_room(g, m, seq, hops);
+        hand_out_waiting(g);
+    } else if (!hand_out(g, m, seq, hops)) {
+        if (waits)
+            wait_for_room(g, m, seq, hops);
+        else if (m->qos == 0 && hops > 0)
+            STATS_INC(&g->shard->stats, dropped_output_full);
+    }
+}
+
+void share_publish(struct share *group, const struct message *m)
+{
+    give(group, m, ++group->shard->share_seq, 0);
+}
+
+void share_home_return(struct share *group, const struct message *m, uint64_t seq, uint8_t hops)
+{
+    if (group == NULL || group->member_count == 0 || seq < group->first_seq)
+        return; /* its last member has gone: the message with it */
+    if (message_expired(m, group->shard->now))
+        STATS_INC(&group->shard->stats, dropped_expired);
+    else if (hops < SHARE_FIRM || m->qos > 0)
+        give(group, m, seq, hops);
+    else
+        STATS_INC(&group->shard->stats, dropped_output_full);
+}
+
+/* ---- what members say ---- */
+
+enum status share_home_join(struct share *group, const struct share_note *note, unsigned from, struct why *why)
+{
+    struct share_member *m = find_member(group->shard, note->number);
+
+    if (m == NULL) {
+        enum status st = add_member(group, note, from, &m, why); /* of QoS 0 at first: counts for nothing */
+
+        if (st != ST_OK)
+            return st;
+    }
+    set_state(m, note);
+    hand_out_waiting(group);
+    return ST_OK;
+}
+
+void share_home_state(struct shard *shard, const struct share_note *note)
+{
+    struct share_member *m = find_member(shard, note->number);
+
+    if (m == NULL)
+        return; /* there was no memory for it */
+    set_state(m, note);
+    trim(m->group);
+    hand_out_waiting(m->group);
+}
+
+void share_home_leave(struct shard *shard, uint64_t number)
+{
+    struct share_member *m = find_member(shard, number);
+
+    if (m != NULL)
+        remove_member(m);
+}
+
+/* ---- messages ---- */
+
+/* The question turned round: it cannot fail for want of memory. */
+static void answer_join(struct shard *shard, struct shard_msg *msg, bool ok)
+{
+    unsigned to = msg->from;
+
+    msg->kind = MSG_SHARE_JOINED;
+    msg->class = SHARD_ACK;
+    msg->from = shard->index;
+    msg->failed = !ok;
+    shard->world.post(shard->world.ctx, to, msg);
+}
+
+static void on_known(struct shard *shard, struct interest_waiter *waiter, bool ok)
+{
+    struct share_joining *j = CONTAINER_OF(waiter, struct share_joining, waiter);
+
+    list_remove(&j->link);
+    answer_join(shard, j->msg, ok);
+    free(j);
+}
+
+void share_on_join(struct shard *shard, struct shard_msg *msg)
+{
+    struct share *g = share_get(shard, shard_msg_filter(msg));
+    struct share_joining *j = malloc(sizeof *j);
+    bool ok = g != NULL && j != NULL && share_home_join(g, &msg->share, msg->from, NULL) == ST_OK;
+
+    if (ok) {
+        *j = (struct share_joining){ .waiter = { .known = on_known }, .msg = msg };
+        if (interest_wait(shard, share_filter(g).s, &j->waiter)) {
+            list_append(&shard->share_joins, &j->link);
+            share_unref(g);
+            return;
+        }
+    }
+    share_unref(g);
+    free(j);
+    answer_join(shard, msg, ok);
+}
+
+void share_on_leave(struct shard *shard, struct shard_msg *msg)
+{
+    share_home_leave(shard, msg->share.number);
+    shard_msg_free(msg);
+}
+
+void share_on_state(struct shard *shard, struct shard_msg *msg)
+{
+    share_home_state(shard, &msg->share);
+    shard_msg_free(msg);
+}
+
+void share_on_return(struct shard *shard, struct shard_msg *msg)
+{
+    share_home_return(share_find(shard, shard_msg_filter(msg)), msg->message, msg->share.seq, msg->share.hops);
+    shard_msg_free(msg);
+}
+
+void share_done(struct shard *shard)
+{
+    LIST_EACH_SAFE (it, &shard->share_joins) {
+        struct share_joining *j = CONTAINER_OF(it, struct share_joining, link);
+
+        list_remove(it);
+        list_remove(&j->waiter.link);
+        shard_msg_free(j->msg);
+        free(j);
+    }
+    for (struct table_node *node; (node = table_next(&shard->share_members, NULL)) != NULL;)
+        remove_member(CONTAINER_OF(node, struct share_member, node));
+}

@@ -1,0 +1,407 @@
+/* The members of groups at home wherever: what sessions of this shard tell the homes, and what comes of it (share.h). */
+#include "broker/share.h"
+
+#include "broker/shard_priv.h"
+
+#include <stdlib.h>
+
+static struct share_subscription *of(const struct subscription *sub)
+{
+    ASSERT(sub->shared);
+    return CONTAINER_OF(sub, struct share_subscription, sub);
+}
+
+struct share *share_of(const struct subscription *sub)
+{
+    return of(sub)->share;
+}
+
+/* To the group's home; false when out of memory. */
+static bool post_home(const struct share *g, enum shard_msg_kind kind, struct span text,
+                      const struct share_note *note, const struct message *m)
+{
+    struct shard *shard = g->shard;
+    struct shard_msg *msg = shard_msg_new(kind, shard->index, text);
+
+    if (msg == NULL)
+        return false;
+    msg->share = *note;
+    if (m != NULL)
+        msg->message = message_ref(m);
+    shard->world.post(shard->world.ctx, share_home(shard, share_text(g)), msg);
+    return true;
+}
+
+static bool home_is_here(const struct share *g)
+{
+    return share_home(g->shard, share_text(g)) == g->shard->index;
+}
+
+/* ---- how much room a member has ---- */
+
+static int32_t room_of(const struct session *s)
+{
+    if (s->ties->stuffed_at > 0 && s->outbox.bytes >= s->ties->stuffed_at)
+        return 0;
+    return session_room(s);
+}
+
+/* The part of a session's limits that each of its groups may use: no more than all of them together. */
+static uint8_t part_of(uint32_t count)
+{
+    uint8_t part = 0;
+
+    while (part < 31 && UINT32_C(1) << part < count)
+        part++;
+    return part;
+}
+
+static struct share_note note_of(struct share_subscription *ss)
+{
+    struct session *s = ss->sub.session;
+    struct share_note note = { .number = ss->number, .seen = ss->seen, .qos = ss->sub.qos };
+
+    note.open = session_is_reading(s);
+    note.room = note.open ? room_of(s) : 0;
+    note.part = part_of(s->ties->count);
+    return note;
+}
+
+/* Home will be told so, or has been: who then believes that there is no room has to be told when there is. */
+static void remember(struct share_subscription *ss, const struct share_note *note)
+{
+    ss->belief = note->room;
+    ss->part = note->part;
+    list_remove(&ss->starving);
+    if (!note->open || (note->qos > 0 && note->room <= 0))
+        list_append(&ss->sub.session->ties->starving, &ss->starving);
+    if (!note->open)
+        ss->sub.session->ties->shut = true;
+}
+
+static void tell(struct share_subscription *ss)
+{
+    struct share_note note = note_of(ss);
+
+    remember(ss, &note);
+    if (home_is_here(ss->share)) {
+        share_home_state(ss->share->shard, &note);
+    } else if (!post_home(ss->share, MSG_SHARE_STATE, SPAN_NONE, &note, NULL)) {
+        list_remove(&ss->starving); /* tell it another time */
+        list_append(&ss->sub.session->ties->starving, &ss->starving);
+    }
+}
+
+/* ---- life ---- */
+
+static bool has_number(const struct table_node *node, const void *key)
+{
+    return CONTAINER_OF(node, struct share_subscription, number_node)->number == *(const uint64_t *)key;
+}
+
+static uint64_t number_hash(const struct shard *shard, uint64_t number)
+{
+    return table_hash(&shard->share_subscriptions, span_of(&number, sizeof number));
+}
+
+static struct share_ties *make_ties(struct session *s)
+{
+    struct share_ties *ties = calloc(1, sizeof *ties);
+
+    if (ties == NULL)
+        return NULL;
+    ties->session = s;
+    ties->open = conn_is_open(s->conn);
+    list_init(&ties->subscriptions);
+    list_init(&ties->starving);
+    list_init(&ties->dirty);
+    s->ties = ties;
+    return ties;
+}
+
+/* The groups may now hold less for this session, or more: told when it is half or twice as much. */
+static void tell_part(const struct share_ties *ties, uint32_t before)
+{
+    if (part_of(before) == part_of(ties->count))
+        return;
+    LIST_EACH (it, &ties->subscriptions)
+        tell(CONTAINER_OF(it, struct share_subscription, tie));
+}
+
+enum status share_subscription_new(struct session *s, struct topic_filter filter, struct subscription **ret_sub,
+                                   struct why *why)
+{
+    struct shard *shard = s->shard;
+    struct share_subscription *ss;
+    struct topic_filter inner;
+    struct span name;
+
+    topic_filter_unshare(filter, &name, &inner);
+    if (name.len > SHARE_NAME_MAX)
+        return reject(why, ST_BAD_FILTER, "MQTT5 4.8.2", "a ShareName of more than 256 bytes", 0);
+    ss = calloc(1, sizeof *ss);
+    if (ss != NULL && (s->ties != NULL || make_ties(s) != NULL))
+        ss->share = share_get(shard, filter.s);
+    if (ss == NULL || ss->share == NULL) {
+        free(ss);
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    }
+    ss->sub.session = s;
+    ss->sub.shared = true;
+    ss->number = shard->next_member++ * shard->count + shard->index;
+    list_init(&ss->starving);
+    table_insert(&shard->share_subscriptions, &ss->number_node, number_hash(shard, ss->number));
+    s->ties->count++;
+    tell_part(s->ties, s->ties->count - 1);
+    list_append(&s->ties->subscriptions, &ss->tie); /* home hears of this one by share_join() */
+    STATS_INC(&shard->stats, shared_subscriptions);
+    *ret_sub = &ss->sub;
+    return ST_OK;
+}
+
+void share_subscription_free(struct subscription *sub)
+{
+    struct share_subscription *ss = of(sub);
+    struct shard *shard = ss->share->shard;
+    struct share_ties *ties = sub->session->ties;
+    struct share_note note = { .number = ss->number };
+
+    if (home_is_here(ss->share))
+        share_home_leave(shard, ss->number);
+    else if (!shard->going && !post_home(ss->share, MSG_SHARE_LEAVE, SPAN_NONE, &note, NULL))
+        STATS_INC(&shard->stats, dropped_no_memory); /* what home sends here from now on comes back to it */
+    table_remove(&shard->share_subscriptions, &ss->number_node);
+    list_remove(&ss->starving);
+    list_remove(&ss->tie);
+    ties->count--;
+    if (!shard->going)
+        tell_part(ties, ties->count + 1);
+    STATS_DEC(&shard->stats, shared_subscriptions);
+    share_unref(ss->share);
+    free(ss);
+}
+
+enum status share_join(struct subscription *sub, struct subscribe_op *op, uint32_t at,
+                       struct interest_waiter *waiter)
+{
+    struct share_subscription *ss = of(sub);
+    struct shard *shard = ss->share->shard;
+    struct share_note note = note_of(ss);
+    struct shard_msg *msg;
+    enum status st;
+
+    remember(ss, &note);
+    if (home_is_here(ss->share)) {
+        st = share_home_join(ss->share, &note, shard->index, NULL);
+        if (st == ST_OK && interest_wait(shard, share_filter(ss->share).s, waiter))
+            st = ST_PENDING;
+        return st;
+    }
+    msg = shard_msg_new(MSG_SHARE_JOIN, shard->index, share_text(ss->share));
+    if (msg == NULL)
+        return ST_NO_MEMORY;
+    msg->share = note;
+    msg->op = op;
+    msg->at = at;
+    shard->world.post(shard->world.ctx, share_home(shard, share_text(ss->share)), msg);
+    return ST_PENDING;
+}
+
+/* ---- getting messages ---- */
+
+static struct share_subscription *find_number(const struct shard *shard, uint64_t number)
+{
+    struct table_node *node =
+        table_find(&shard->share_subscriptions, number_hash(shard, number), has_number, &number);
+
+    return node == NULL ? NULL : CONTAINER_OF(node, struct share_subscription, number_node);
+}
+
+static struct delivery_options options_of(const struct share_subscription *ss, const struct message *m,
+                                          uint64_t seq)
+{
+    const struct subscription *sub = &ss->sub;
+    struct delivery_options how = { .share = ss->share, .share_seq = seq };
+
+    how.qos = sub->qos < m->qos ? sub->qos : m->qos; /* MQTT5 [MQTT-4.8.2-3] */
+    how.retain = sub->retain_as_published && m->retain && !conn_is_v3(sub->session->conn);
+    if (sub->id != 0) {
+        how.n_ids = 1;
+        how.ids[0] = sub->id;
+    }
+    return how;
+}
+
+/* Nobody has to say each time how much room is left; home is told when what it believes is half of what there is. */
+static void see_room(struct share_subscription *ss)
+{
+    struct session *s = ss->sub.session;
+
+    if (ss->sub.qos == 0 || (ss->belief > 0 && ss->belief > room_of(s) / 2))
+        return;
+    if (room_of(s) > ss->belief)
+        tell(ss);
+    else if (ss->belief <= 0 && !list_linked(&ss->starving))
+        list_append(&s->ties->starving, &ss->starving);
+}
+
+static bool can_take(const struct share_subscription *ss, const struct delivery_options *how, uint8_t hops)
+{
+    struct session *s = ss->sub.session;
+
+    if (how->qos > 0 && hops >= SHARE_FIRM)
+        return conn_is_open(s->conn);
+    return session_is_reading(s) && (how->qos == 0 || room_of(s) > 0);
+}
+
+bool share_take(struct shard *shard, const struct share_note *note, const struct message *m)
+{
+    struct share_subscription *ss = find_number(shard, note->number);
+    struct delivery_options how;
+    struct session *s;
+    enum status st;
+
+    if (ss == NULL)
+        return false; /* home knows, or will before it gets the message back */
+    s = ss->sub.session;
+    how = options_of(ss, m, note->seq);
+    if (note->counted) {
+        ss->seen++;
+        ss->belief--;
+    }
+    if (!can_take(ss, &how, note->hops)) {
+        tell(ss);
+        return false;
+    }
+    st = session_deliver_shared(s, m, &how);
+    if (st == ST_QUOTA &&
+        s->outbox.bytes > 0) { /* room for a smaller one, perhaps, but let it send some first */
+        s->ties->stuffed_at = s->outbox.bytes;
+        tell(ss);
+        return false;
+    }
+    if (st == ST_QUOTA)
+        STATS_INC(&shard->stats, dropped_queue_full); /* too large for whoever has the same limits */
+    see_room(ss);
+    return true;
+}
+
+void share_on_take(struct shard *shard, struct shard_msg *msg)
+{
+    unsigned home = msg->from;
+
+    if (share_take(shard, &msg->share, msg->message)) {
+        shard_msg_free(msg);
+        return;
+    }
+    msg->kind = MSG_SHARE_RETURN; /* the message it came in takes it back */
+    msg->from = shard->index;
+    if (msg->share.hops < UINT8_MAX)
+        msg->share.hops++;
+    shard->world.post(shard->world.ctx, home, msg);
+}
+
+/* ---- giving them back ---- */
+
+static void give_back(struct shard *shard, const struct delivery *d)
+{
+    struct share *g = d->how.share;
+    struct share_note note = { .seq = d->how.share_seq };
+
+    if (shard->going)
+        return;
+    if (home_is_here(g))
+        share_home_return(g, d->message, note.seq, 0);
+    else if (!post_home(g, MSG_SHARE_RETURN, share_text(g), &note, d->message))
+        STATS_INC(&shard->stats, dropped_no_memory);
+}
+
+static bool was_sent(const struct delivery *d)
+{
+    return d->packet_id != 0; /* QoS 0 goes with its sending */
+}
+
+/* QoS 1 may come to two clients, QoS 2 must not: MQTT5 [MQTT-4.8.2-5]. */
+bool share_give_up(struct session *s, const struct delivery *d)
+{
+    if (d->how.share == NULL || d->message == NULL || (was_sent(d) && d->how.qos != 1))
+        return false;
+    give_back(s->shard, d);
+    return true;
+}
+
+static void give_back_unsent(struct session *s, struct list *from)
+{
+    LIST_EACH_SAFE (it, from) {
+        struct delivery *d = CONTAINER_OF(it, struct delivery, link);
+
+        if (d->how.share == NULL || was_sent(d))
+            continue;
+        give_back(s->shard, d);
+        session_drop(s, d);
+    }
+}
+
+void share_detached(struct session *s)
+{
+    if (s->ties == NULL || s->shard->going)
+        return;
+    s->ties->open = false;
+    LIST_EACH (it, &s->ties->subscriptions)
+        tell(CONTAINER_OF(it, struct share_subscription, tie));
+    give_back_unsent(s, &s->outbox.waiting);
+    give_back_unsent(s, &s->outbox.held);
+}
+
+void share_ending(struct session *s)
+{
+    struct list *const lists[] = { &s->outbox.in_flight, &s->outbox.waiting, &s->outbox.held };
+
+    if (s->ties == NULL)
+        return;
+    for (size_t i = 0; i < COUNT_OF(lists); i++)
+        LIST_EACH (it, lists[i])
+            (void)share_give_up(s, CONTAINER_OF(it, struct delivery, link));
+    list_remove(&s->ties->dirty);
+    free(s->ties);
+    s->ties = NULL;
+}
+
+/* ---- the end of a call ---- */
+
+void share_touch_ties(struct session *s)
+{
+    if (!list_linked(&s->ties->dirty))
+        list_append(&s->shard->share_dirty, &s->ties->dirty);
+}
+
+/* Homes that could send nothing here are told when they can. */
+static void look_again(struct share_ties *ties)
+{
+    bool open = conn_is_open(ties->session->conn);
+    struct list look_at, *link;
+
+    if (open != ties->open) {
+        ties->open = open;
+        LIST_EACH (it, &ties->subscriptions)
+            tell(CONTAINER_OF(it, struct share_subscription, tie));
+        return;
+    }
+    if (list_empty(&ties->starving) || !session_is_reading(ties->session) ||
+        (!ties->shut && room_of(ties->session) <= 0))
+        return;
+    ties->shut = false;
+    list_init(&look_at);
+    while ((link = list_shift(&ties->starving)) != NULL)
+        list_append(&look_at, link);
+    while ((link = list_shift(&look_at)) != NULL) /* which may come back while others are told */
+        tell(CONTAINER_OF(link, struct share_subscription, starving));
+}
+
+void share_settle(struct shard *shard)
+{
+    struct list *link;
+
+    while ((link = list_shift(&shard->share_dirty)) != NULL)
+        look_again(CONTAINER_OF(link, struct share_ties, dirty));
+}
