@@ -295,6 +295,52 @@ static void log_lines_carry_fields_and_no_control_bytes(void **state UNUSED)
     log_set_sink(NULL, NULL);
 }
 
+static void a_flood_of_one_event_is_counted_instead_of_written(void **state UNUSED)
+{
+    struct log_limit limit = { .per_s = 3 };
+    struct mono_time t = { 5000 };
+    unsigned passed = 0;
+
+    for (int i = 0; i < 1000; i++)
+        passed += log_limit_pass(&limit, "flooded", t);
+    assert_int_equal(passed, 3);
+    assert_true(limit.suppressed);
+    assert_true(log_limit_pass(&limit, "another", t)); /* which is not drowned by it */
+    t.ms += 999;
+    assert_false(log_limit_pass(&limit, "flooded", t));
+    t.ms += 1;
+    assert_true(log_limit_pass(&limit, "flooded", t));
+    limit = (struct log_limit){ 0 };
+    for (int i = 0; i < 1000; i++)
+        assert_true(log_limit_pass(&limit, "unlimited", t));
+}
+
+static void what_a_limit_left_out_is_told(void **state UNUSED)
+{
+    struct log_limit limit = { .per_s = 1 };
+    const struct log worker = { .limit = &limit, .own = { F_I64("worker", 1) } };
+    const struct log conn = { .parent = &worker, .own = { F_I64("conn", 7) } };
+    uint64_t first = 0;
+
+    log_set_level(LOG_INFO);
+    log_set_sink(keep_line, NULL);
+    for (int i = 0; i < 10000; i++) /* within a second, or two */
+        log_event(&conn, LOG_NOTICE, "flooded");
+    first = limit.events[0].suppressed;
+    assert_true(first >= 9990);
+    logged[0] = '\0';
+    log_event(&conn, LOG_ERROR, "flooded"); /* errors always pass */
+    assert_non_null(strstr(logged, " error flooded worker=1 conn=7"));
+    log_tell_suppressed(&worker);
+    assert_non_null(strstr(logged, " warning log_suppressed worker=1 event=flooded count="));
+    assert_false(limit.suppressed);
+    logged[0] = '\0';
+    log_tell_suppressed(&worker);
+    assert_string_equal(logged, "");
+    log_set_sink(NULL, NULL);
+    log_set_level(LOG_NOTICE);
+}
+
 static void every_status_has_its_columns(void **state UNUSED)
 {
     for (enum status st = ST_OK; st < STATUSES; st++) {
@@ -324,6 +370,8 @@ int main(void)
         cmocka_unit_test(timer_beyond_the_wheel_still_fires_on_time),
         cmocka_unit_test(utf8_accepts_what_the_rfc_accepts),
         cmocka_unit_test(log_lines_carry_fields_and_no_control_bytes),
+        cmocka_unit_test(a_flood_of_one_event_is_counted_instead_of_written),
+        cmocka_unit_test(what_a_limit_left_out_is_told),
         cmocka_unit_test(every_status_has_its_columns),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);

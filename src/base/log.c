@@ -87,6 +87,78 @@ static void put_inherited(struct buf *b, const struct log *log)
         put_field(b, &log->own[i]);
 }
 
+/* -- limits ---------------------------------------------------------------------------------------------- */
+
+#define SECOND_MS 1000
+
+static struct log_limit *limit_of(const struct log *log)
+{
+    for (; log != NULL; log = log->parent)
+        if (log->limit != NULL)
+            return log->limit;
+    return NULL;
+}
+
+static void begin_second(struct log_limit *limit, struct mono_time now)
+{
+    limit->began = now;
+    for (size_t i = 0; i < LOG_LIMIT_EVENTS; i++)
+        limit->events[i].lines = 0;
+}
+
+bool log_limit_pass(struct log_limit *limit, const char *event, struct mono_time now)
+{
+    size_t i = 0;
+
+    if (limit->per_s == 0)
+        return true;
+    if (now.ms - limit->began.ms >= SECOND_MS)
+        begin_second(limit, now);
+    while (i < LOG_LIMIT_EVENTS && limit->events[i].event != NULL && strcmp(limit->events[i].event, event) != 0)
+        i++;
+    if (i == LOG_LIMIT_EVENTS)
+        return true;
+    limit->events[i].event = event;
+    if (limit->events[i].lines < limit->per_s) {
+        limit->events[i].lines++;
+        return true;
+    }
+    limit->events[i].suppressed++;
+    limit->suppressed = true;
+    return false;
+}
+
+static bool passes(const struct log *log, enum log_level level, const char *event)
+{
+    struct log_limit *limit = level == LOG_ERROR || level == LOG_DEBUG ? NULL : limit_of(log);
+    struct timespec t;
+
+    if (limit == NULL)
+        return true;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return log_limit_pass(limit, event,
+                          (struct mono_time){ (int64_t)t.tv_sec * SECOND_MS + t.tv_nsec / 1000000 });
+}
+
+void log_tell_suppressed(const struct log *log)
+{
+    struct log_limit *limit = log->limit;
+    struct log_limit none = { 0 };
+    struct log unlimited = *log;
+
+    unlimited.limit = &none;
+    for (size_t i = 0; i < LOG_LIMIT_EVENTS; i++) {
+        if (limit->events[i].suppressed == 0)
+            continue;
+        log_event(&unlimited, LOG_WARNING, "log_suppressed", F_STR("event", limit->events[i].event),
+                  F_I64("count", limit->events[i].suppressed), F_STR("clause", "log_rate"));
+        limit->events[i].suppressed = 0;
+    }
+    limit->suppressed = false;
+}
+
+/* -- lines ----------------------------------------------------------------------------------------------- */
+
 static void put_timestamp(struct buf *b)
 {
     struct timespec t;
@@ -102,6 +174,8 @@ void log_write(const struct log *log, enum log_level level, const char *event, c
 {
     struct buf line;
 
+    if (!passes(log, level, event))
+        return;
     buf_init(&line, LOG_LINE_BYTES);
     put_timestamp(&line);
     put_fmt(&line, " %s %s", level_names[level], event);

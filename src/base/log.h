@@ -8,6 +8,7 @@
 #ifndef SYMBOLON_BASE_LOG_H
 #define SYMBOLON_BASE_LOG_H
 
+#include "base/clock.h"
 #include "base/span.h"
 #include "base/status.h"
 
@@ -29,10 +30,30 @@ struct log_field {
 /* The three of them that every refusal carries. */
 #define F_WHY(st, why) F_STR("status", status_name(st)), F_STR("clause", (why).clause), F_STR("why", (why).text)
 
+/* So that no peer fills the disk: of each event at most `per_s` lines in a second, the rest counted, and the count
+ * written later. Errors and debug lines are not counted. Belongs to one thread; hangs at a log whose heirs are used on
+ * that thread only. All zero is one without a limit. */
+#define LOG_LIMIT_EVENTS 32
+
+struct log_limit {
+    uint32_t per_s;         /* 0: no limit */
+    struct mono_time began; /* of the second that `lines` counts */
+    bool suppressed;        /* something is still to be told */
+    struct {
+        const char *event;
+        uint32_t lines;
+        uint64_t suppressed;
+    } events[LOG_LIMIT_EVENTS]; /* more different ones are not limited */
+};
+
+/* Whether a line of this event may be written now; counts it either way. */
+bool log_limit_pass(struct log_limit *limit, const char *event, struct mono_time now);
+
 #define LOG_OWN_FIELDS 3
 
 struct log {
     const struct log *parent;
+    struct log_limit *limit;              /* NULL: the parent's */
     struct log_field own[LOG_OWN_FIELDS]; /* spans must outlive the log; unused ones are FIELD_NONE */
 };
 
@@ -47,6 +68,9 @@ bool log_wanted(enum log_level level);
         if (log_wanted(level))                                                                                 \
             log_write((log), (level), (event), (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ){ 0 } }); \
     } while (0)
+
+/* One log_suppressed for each event with lines that were left out since the last time. `log` has a limit of its own. */
+void log_tell_suppressed(const struct log *log);
 
 void log_write(const struct log *log, enum log_level level, const char *event, const struct log_field *fields);
 
