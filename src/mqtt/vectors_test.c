@@ -65,18 +65,10 @@ static bool is_set(const struct row *row, const char *name)
     return js_get_bool(row->js, name, &set) && set;
 }
 
-/* What the other side is told. */
-static bool allows(const struct row *row, const char *member, enum status st)
+static bool has_code(const struct row *row, const struct js *codes, unsigned code)
 {
-    const struct js *codes = js_get(row->js, member);
-    unsigned code = status_mqtt5_code(st);
-    enum mqtt3_return_code code3;
     char text[8];
 
-    if (row->version == MQTT_3_1_1 && js_size(codes) == 0)
-        return true; /* closed without a word */
-    if (row->version == MQTT_3_1_1)
-        code = mqtt3_code_of((uint8_t)code, &code3) ? (unsigned)code3 : 0xff;
     (void)snprintf(text, sizeof text, "0x%02x", code);
     for (size_t i = 0; i < js_size(codes); i++) {
         struct span allowed;
@@ -85,6 +77,20 @@ static bool allows(const struct row *row, const char *member, enum status st)
             return true;
     }
     return false;
+}
+
+/* What the other side is told. A CONNECT of an unknown version is answered in the words of 5.0. */
+static bool allows(const struct row *row, const char *member, enum status st)
+{
+    const struct js *codes = js_get(row->js, member);
+    unsigned code = status_mqtt5_code(st);
+    enum mqtt3_return_code code3;
+
+    if (row->version == MQTT_3_1_1 && js_size(codes) == 0)
+        return true; /* closed without a word */
+    if (has_code(row, codes, code))
+        return true;
+    return row->version == MQTT_3_1_1 && mqtt3_code_of((uint8_t)code, &code3) && has_code(row, codes, code3);
 }
 
 /* ---- what was read, member by member ---- */
