@@ -7,9 +7,12 @@
 #include "token/ace_cbor.h"
 #include "token/psk_identity.h"
 
-#define USER_PROPERTIES_MAX 64
-#define BACKLOG_MAX         (MQTT_PACKET_SIZE_MAX + 16777216u) /* one message of any size, behind others */
-#define PIN_CLAUSE          "RFC 9431 2.2.1 (MT-26)"
+#include <stdlib.h>
+
+#define USER_PROPERTIES_MAX  64 /* on the stack */
+#define SUBSCRIPTION_IDS_MAX 64
+#define BACKLOG_MAX          (MQTT_PACKET_SIZE_MAX + 16777216u) /* one message of any size, behind others */
+#define PIN_CLAUSE           "RFC 9431 2.2.1 (MT-26)"
 
 void client_rearm(struct symbolon_client *c)
 {
@@ -363,8 +366,21 @@ static void engine_connected(void *ctx, const struct mqtt_connack *connack)
 {
     struct symbolon_client *c = ctx;
     const struct mqtt_properties *p = &connack->properties;
+    struct symbolon_user_property user[USER_PROPERTIES_MAX];
     struct symbolon_connected connected = {
         .session_present = connack->session_present,
+        .receive_maximum = mqtt_receive_maximum(p),
+        .maximum_qos = c->engine.broker_max_qos,
+        .retain_available = c->engine.broker_retain,
+        .wildcard_available = c->engine.broker_wildcard,
+        .subscription_id_available = c->engine.broker_subscription_id,
+        .shared_available = c->engine.broker_shared,
+        .maximum_packet_size = c->engine.broker_max_packet,
+        .topic_alias_maximum = mqtt_has(p, PROP_TOPIC_ALIAS_MAXIMUM) ? p->topic_alias_maximum : 0,
+        .response_information = bytes_of_span(p->response_info),
+        .server_reference = bytes_of_span(p->server_reference),
+        .reason_string = bytes_of_span(p->reason_string),
+        .user_properties = user,
         .client_id = engine_client_id(&c->engine),
         .session_expiry_s = mqtt_has(p, PROP_SESSION_EXPIRY) ? p->session_expiry_s : c->o.session_expiry_s,
         .keep_alive_s = c->engine.keep_alive_s,
@@ -372,9 +388,12 @@ static void engine_connected(void *ctx, const struct mqtt_connack *connack)
         .token_expires_at_s = c->o.ace == SYMBOLON_ACE_OFF ? 0 : c->token.expires_at_s,
     };
 
+    connected.user_property_count = message_user_properties(p, user, USER_PROPERTIES_MAX);
+    if (connected.user_property_count > USER_PROPERTIES_MAX)
+        connected.user_property_count = USER_PROPERTIES_MAX;
     timer_stop(loop_timers(c->loop->loop), &c->deadline);
     client_enter(c, CLIENT_OPEN);
-    c->pause_ms = 0;
+    client_arrived(c);
     client_schedule_renewal(c);
     if (c->events.connected != NULL)
         c->events.connected(c->o.arg, &connected);
@@ -387,6 +406,8 @@ static void engine_ended(void *ctx, const struct symbolon_error *why, const stru
 
     if (c->o.ace != SYMBOLON_ACE_OFF && connack != NULL && connack->reason == MQTT_NOT_AUTHORIZED &&
         client_try_hints(c, connack, &error))
+        return;
+    if (client_follow(c, &error, c->engine.server_reference))
         return;
     client_failed(c, &error);
 }
@@ -432,13 +453,24 @@ static void engine_reauthenticated(void *ctx)
 static void engine_message(void *ctx, const struct mqtt_publish *publish)
 {
     struct symbolon_client *c = ctx;
-    struct symbolon_user_property user[USER_PROPERTIES_MAX];
+    struct symbolon_user_property few[USER_PROPERTIES_MAX], *user = few;
+    uint32_t ids[SUBSCRIPTION_IDS_MAX];
     struct symbolon_message message;
+    size_t count = message_user_properties(&publish->properties, few, USER_PROPERTIES_MAX);
 
-    message_of_publish(publish, user, USER_PROPERTIES_MAX, &message);
+    if (c->events.message == NULL)
+        return;
+    if (count > USER_PROPERTIES_MAX) /* rare; max_packet_size bounds it */
+        user = calloc(count, sizeof *user);
+    if (user == NULL) {
+        user = few;
+        count = USER_PROPERTIES_MAX;
+    }
+    message_of_publish(publish, user, count, ids, SUBSCRIPTION_IDS_MAX, &message);
     message.handle = engine_handle(&c->engine);
-    if (c->events.message != NULL)
-        c->events.message(c->o.arg, &message);
+    c->events.message(c->o.arg, &message);
+    if (user != few)
+        free(user);
 }
 
 static void engine_published(void *ctx, uint64_t id, const struct symbolon_error *result)

@@ -16,6 +16,7 @@
 #include "client/engine.h"
 #include "client/error_priv.h"
 #include "client/loop_priv.h"
+#include "client/store_dir.h"
 #include "net/stream.h"
 #include "net/tls.h"
 #include "symbolon/client.h"
@@ -37,7 +38,8 @@ struct symbolon_client {
     struct symbolon_events events;
     struct arena strings;
     char *other_host; /* of symbolon_client_set_address() */
-    struct buf will_properties;
+    struct buf will_properties, connect_properties;
+    struct store_dir *store; /* NULL: memory only */
     enum client_state state;
     struct engine engine;
     struct engine upload;          /* of the connection that publishes a token, and nothing else */
@@ -51,6 +53,10 @@ struct symbolon_client {
     struct timer keep_alive; /* engine_due() */
     struct timer renew;
     uint32_t pause_ms;
+    uint32_t failed_attempts; /* in a row */
+    char *home_host;          /* while another server stands in (0x9C); NULL: we are at home */
+    uint16_t home_port;
+    unsigned redirects; /* in a row */
 
     /* authorization */
     struct symbolon_token token; /* .access_token NULL: none */
@@ -98,7 +104,22 @@ static inline const struct symbolon_key *client_own_key(const struct symbolon_cl
     return c->o.key;
 }
 
+/* client_options.c */
+enum symbolon_status client_take_options(struct symbolon_client *c,
+                                         const struct symbolon_client_options *options,
+                                         struct symbolon_error *error);
+uint16_t client_default_port(const struct symbolon_client_options *o);
+enum symbolon_status client_invalid(struct symbolon_error *error, const char *clause, const char *text);
+
+/* client_redirect.c */
+/* After an end with 0x9C or 0x9D: true if another server is on its way to be tried. */
+bool client_follow(struct symbolon_client *c, const struct symbolon_error *why, struct span server_reference);
+void client_go_home(struct symbolon_client *c); /* the server that stood in did not work out */
+void client_arrived(struct symbolon_client *c); /* connected, wherever */
+
 /* client.c */
+void client_stop_timers(struct symbolon_client *c);
+void client_connect_anew(struct symbolon_client *c, const struct symbolon_error *why); /* at once */
 void client_go(struct symbolon_client *c); /* token, or connection, or both: whatever comes next */
 void client_failed(struct symbolon_client *c,
                    const struct symbolon_error *error); /* this attempt, or connection */

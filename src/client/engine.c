@@ -299,6 +299,8 @@ static void accepted(struct engine *e, const struct mqtt_connack *connack)
     }
     take_limits(e, p);
     e->state = ENGINE_OPEN;
+    if (!e->had_session)
+        engine_note(e, STORE_SESSION_NEW, 0, 0);
     e->had_session = true;
     publish_resume(e, connack->session_present);
     e->events->connected(e->ctx, connack);
@@ -336,7 +338,9 @@ static void got_connack(struct engine *e, const struct mqtt_frame *frame)
         connack.reason = reason_of_return_code(connack.reason);
     if (connack.reason >= MQTT_UNSPECIFIED_ERROR) {
         error_from_reason(&error, "CONNACK", connack.reason, connack.properties.reason_string);
+        e->server_reference = connack.properties.server_reference;
         end(e, &error, &connack);
+        e->server_reference = SPAN_NONE;
         return;
     }
     if (connack.reason != MQTT_SUCCESS) {
@@ -392,7 +396,9 @@ static void got_disconnect(struct engine *e, const struct mqtt_frame *frame)
     if (error_from_reason(&error, "DISCONNECT", disconnect.reason, disconnect.properties.reason_string) ==
         SYMBOLON_OK)
         error.status = SYMBOLON_CLOSED; /* a polite goodbye is not what we asked for either */
+    e->server_reference = disconnect.properties.server_reference;
     end(e, &error, NULL);
+    e->server_reference = SPAN_NONE;
 }
 
 static void got_pingresp(struct engine *e, const struct mqtt_frame *frame)

@@ -111,7 +111,8 @@ struct engine {
     struct packet_ids here;     /* the broker's messages unfinished on this connection: its Receive Maximum */
     struct list incoming[2];    /* struct incoming: unacked messages of QoS 1 and QoS 2 */
     uint64_t last_handle, message_handle;
-    bool store_broken; /* what is on disk is behind: nothing may be sent any more */
+    struct span server_reference; /* while `ended` runs: of the CONNACK or DISCONNECT (MQTT5 4.11) */
+    bool store_broken;            /* what is on disk is behind: nothing may be sent any more */
 };
 
 void engine_init(struct engine *e, const struct engine_settings *settings, const struct engine_events *events,
@@ -179,9 +180,13 @@ enum symbolon_status engine_disconnect_with(struct engine *e, const struct symbo
 size_t engine_pending(const struct engine *e);
 const char *engine_client_id(const struct engine *e);
 
-/* The same fields of a received message as the application sees them; spans stay borrowed. `user` has room for
- * `user_cap` properties; more are left out. */
+/* The same fields of a received message as the application sees them; spans stay borrowed. `user` and `ids` (subscription
+ * identifiers) have room for so many; more are left out. */
 void message_of_publish(const struct mqtt_publish *publish, struct symbolon_user_property *user,
-                        size_t user_cap, struct symbolon_message *out);
+                        size_t user_cap, uint32_t *ids, size_t ids_cap, struct symbolon_message *out);
+
+/* How many there are; as many as fit are filled in. */
+size_t message_user_properties(const struct mqtt_properties *p, struct symbolon_user_property *user,
+                               size_t cap);
 
 #endif

@@ -50,8 +50,9 @@ static void on_message(void *ctx UNUSED, const struct mqtt_publish *publish)
 {
     struct symbolon_user_property user[4];
     struct symbolon_message message;
+    uint32_t ids[2];
 
-    message_of_publish(publish, user, 4, &message);
+    message_of_publish(publish, user, 4, ids, 2, &message);
 }
 
 static void on_published(void *ctx UNUSED, uint64_t id UNUSED, const struct symbolon_error *result UNUSED)

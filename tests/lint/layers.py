@@ -22,7 +22,7 @@ LAYERS = {
     'token': 'base crypto codec jose cose mqtt scope',
     'net': 'base crypto',
     'store': 'base',
-    'client': 'base crypto codec jose cose mqtt scope token net',
+    'client': 'base crypto codec jose cose mqtt scope token net store',
     'broker': 'base crypto codec jose cose mqtt scope token net store',
     'as': 'base crypto codec jose cose mqtt scope token net store',
     'kit': 'base crypto codec jose cose mqtt scope token net client',

@@ -1,0 +1,89 @@
+/* Server redirection (MQTT5 4.11): 0x9C sends us to another server for now, 0x9D for good. Followed only if the application
+ * said so, and never in circles. */
+#include "client/client_priv.h"
+
+#include <stdlib.h>
+
+#define REDIRECTS_MAX 5
+#define HOST_MAX      253
+
+static bool parse_port(struct span text, uint16_t *ret_port)
+{
+    uint32_t port = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.p[i] < '0' || text.p[i] > '9' || i > 4)
+            return false;
+        port = port * 10 + (uint32_t)(text.p[i] - '0');
+    }
+    *ret_port = (uint16_t)port;
+    return port > 0 && port <= UINT16_MAX;
+}
+
+/* The first of a list separated by spaces: "host", "host:port", "[v6]", "[v6]:port". *ret_port 0: not said. */
+static bool parse_reference(struct span list, struct span *ret_host, uint16_t *ret_port)
+{
+    struct span one = span_cut(list, 0, span_find(list, ' ', 0));
+    bool v6 = one.len > 0 && one.p[0] == '[';
+    size_t end = span_find(one, v6 ? ']' : ':', 0);
+    struct span after = span_cut(one, v6 ? end + 1 : end, one.len);
+
+    *ret_port = 0;
+    *ret_host = span_cut(one, v6 ? 1 : 0, v6 ? end - 1 : end);
+    if (ret_host->len == 0 || ret_host->len > HOST_MAX || (v6 && end == one.len))
+        return false;
+    for (size_t i = 0; i < ret_host->len; i++)
+        if (ret_host->p[i] <= 0x20 || ret_host->p[i] >= 0x7f || ret_host->p[i] == '/')
+            return false;
+    return after.len == 0 || (after.p[0] == ':' && parse_port(span_cut(after, 1, after.len), ret_port));
+}
+
+static void go_to(struct symbolon_client *c, char *host, uint16_t port)
+{
+    free(c->other_host);
+    c->o.host = c->other_host = host;
+    c->o.port = port;
+}
+
+bool client_follow(struct symbolon_client *c, const struct symbolon_error *why, struct span server_reference)
+{
+    bool for_now = why->reason_code == MQTT_USE_ANOTHER_SERVER, moved = why->reason_code == MQTT_SERVER_MOVED;
+    struct span host;
+    uint16_t port;
+
+    if (!c->o.follow_server_reference || !(for_now || moved) || c->redirects >= REDIRECTS_MAX ||
+        !parse_reference(server_reference, &host, &port))
+        return false;
+    char *copy = span_dup_str(host);
+    if (for_now && c->home_host == NULL) {
+        c->home_host = strdup(c->o.host);
+        c->home_port = c->o.port;
+    }
+    if (copy == NULL || (for_now && c->home_host == NULL)) {
+        free(copy);
+        return false;
+    }
+    c->redirects++;
+    go_to(c, copy, port != 0 ? port : client_default_port(&c->o));
+    if (moved) {
+        free(c->home_host);
+        c->home_host = NULL;
+    }
+    client_say(c, 3, "the broker sends us to %s port %u%s", c->o.host, c->o.port, moved ? ", for good" : "");
+    client_connect_anew(c, why);
+    return true;
+}
+
+void client_go_home(struct symbolon_client *c)
+{
+    if (c->home_host == NULL)
+        return;
+    go_to(c, TAKE(c->home_host), c->home_port);
+}
+
+void client_arrived(struct symbolon_client *c)
+{
+    c->redirects = 0;
+    c->failed_attempts = 0;
+    c->pause_ms = 0;
+}
