@@ -1,4 +1,5 @@
-/* Streams over socket pairs; both ends live in this process, sometimes on two loops in two threads. */
+/* Streams over socket pairs; both ends live in this process, sometimes on two loops in two threads. What does not depend on
+ * it is tested once more with the bytes in WebSocket frames. */
 #include "net/dial.h"
 #include "net/listener.h"
 #include "net/stream.h"
@@ -21,6 +22,7 @@
 #define BUF_MAX (64u * 1024 * 1024)
 
 static struct test_certs certs;
+static bool websocket;
 
 /* One end: what its stream told. */
 struct end {
@@ -120,8 +122,14 @@ static void world_done(struct world *w)
 
 static void connect_ends(struct world *w)
 {
+    static const struct ws_server_settings at = { .path = WS_PATH };
+    static const struct ws_client_settings to = { .host = "localhost", .port = 80, .path = WS_PATH };
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    if (websocket) {
+        assert_int_equal(ws_new_client(&to, &w->a_settings.ws, NULL), ST_OK);
+        assert_int_equal(ws_new_server(&at, &w->b_settings.ws, NULL), ST_OK);
+    }
     if (w->client_tls != NULL) {
         struct tls_expect expect = { .host = "localhost" };
         assert_int_equal(tls_session_new_client(w->client_tls, &expect, &w->a_settings.tls, NULL), ST_OK);
@@ -640,7 +648,15 @@ static void a_unix_listener_names_its_peer(void **state)
 static int make_certs(void **state)
 {
     (void)state;
+    websocket = false;
     test_certs_make(&certs);
+    return 0;
+}
+
+static int make_websockets(void **state)
+{
+    (void)make_certs(state);
+    websocket = true;
     return 0;
 }
 
@@ -675,5 +691,19 @@ int main(void)
         cmocka_unit_test(dialing_can_be_called_off),
         cmocka_unit_test(a_unix_listener_names_its_peer),
     };
-    return cmocka_run_group_tests(tests, make_certs, drop_certs);
+    const struct CMUnitTest framed[] = {
+        cmocka_unit_test(what_is_sent_arrives_and_a_close_is_orderly),
+        cmocka_unit_test(partial_writes_and_slow_readers_lose_nothing),
+        cmocka_unit_test(what_is_left_comes_again_with_the_rest),
+        cmocka_unit_test(pausing_stops_delivery_and_resuming_hands_the_rest_over),
+        cmocka_unit_test(data_before_the_peers_end_is_not_lost_while_paused),
+        cmocka_unit_test(a_reader_too_slow_is_cut_off_at_the_limit),
+        cmocka_unit_test(too_many_unread_bytes_end_the_connection),
+        cmocka_unit_test(an_end_without_close_notify_is_told_apart),
+        cmocka_unit_test(a_stream_moves_to_another_thread_with_its_unread_bytes),
+        cmocka_unit_test(what_was_pipelined_before_a_close_moves_too),
+        cmocka_unit_test(output_waiting_to_leave_moves_too),
+    };
+    int failed = cmocka_run_group_tests(tests, make_certs, drop_certs);
+    return failed + cmocka_run_group_tests_name("in WebSocket frames", framed, make_websockets, drop_certs);
 }

@@ -114,6 +114,8 @@ static bool spki_matches(const struct tls_session *session)
 
 static bool peer_is_expected(struct tls_session *session)
 {
+    if (session->any_peer)
+        return true;
     if (session->spki.len > 0) {
         if (!spki_matches(session))
             return false;
@@ -216,6 +218,7 @@ static int session_expect(struct tls_session *session, const struct tls_expect *
 {
     int rc = choose_credentials(session, expect);
     session->any_name = expect->any_name;
+    session->any_peer = expect->any_peer;
     put_bytes(&session->spki, expect->spki);
     if (!buf_ok(&session->spki))
         return GNUTLS_E_MEMORY_ERROR;
@@ -355,7 +358,7 @@ static enum tls_result handshake_step(struct tls_session *session, struct why *w
         return TLS_WANT_INPUT;
     if (rc < 0)
         return fail_gnutls(session, rc, why);
-    if (!has_extended_master_secret(session)) {
+    if (!session->any_peer && !has_extended_master_secret(session)) {
         (void)gnutls_alert_send(session->gnutls, GNUTLS_AL_FATAL, GNUTLS_A_HANDSHAKE_FAILURE);
         return fail(session, ST_PROTOCOL, "MT-5", "TLS 1.2 without the extended master secret", why);
     }

@@ -56,8 +56,9 @@ void tls_config_unrefp(struct tls_config **config);
  * thumbprint alone decides (AF-44: rs_cnf named the key). Otherwise the chain must verify and carry the host name
  * or IP address. */
 struct tls_expect {
-    const char *host;   /* DNS name or IP address text; also sent as SNI when it is a name */
-    bool any_name;      /* a verified chain is enough, whatever name it carries: tests and --insecure */
+    const char *host; /* DNS name or IP address text; also sent as SNI when it is a name */
+    bool any_name;    /* a verified chain is enough, whatever name it carries: tests and --insecure */
+    bool any_peer; /* whoever it is, tls_look() says: for looking at a server; no secret goes to such a peer */
     const uint8_t *pin; /* TLS_PIN_LEN bytes, or NULL */
     struct span
         spki; /* the server's SubjectPublicKeyInfo in DER, or none; with `pin` a certificate must match both */

@@ -42,6 +42,7 @@ struct tls_session {
     struct buf *keylog; /* NULL: nobody wants the secrets */
     char *host;         /* client: the name to verify */
     bool any_name;      /* ... unless this is set */
+    bool any_peer;
     bool pinned;
     bool established;
     bool peer_verified;
