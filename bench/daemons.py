@@ -138,7 +138,7 @@ log_dest stderr
         self.daemon.wait_for_port(self.port)
 
     def login(self, _kind):
-        return ["--user=bench", "--password=secret", f"--ca={self.bench.certificates}/ca.pem"]
+        return ["--username=bench", "--pw=secret", f"--cafile={self.bench.certificates}/ca.pem"]
 
     def stop(self):
         self.daemon.stop()
@@ -251,7 +251,7 @@ log_level: warning
         self.daemon.wait_for_port(self.port)
 
     def login(self, kind):
-        return [f"--tokens={self.bench.tokens[kind]}", f"--ca={self.bench.certificates}/ca.pem"]
+        return [f"--tokens={self.bench.tokens[kind]}", f"--cafile={self.bench.certificates}/ca.pem"]
 
     def stop(self):
         self.daemon.stop()

@@ -6,15 +6,14 @@
 #include "codec/base64.h"
 #include "codec/json.h"
 #include "crypto/random.h"
-#include "scenario.h"
 #include "token/assertion.h"
+#include "token_bench.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #define RESPONSE_MAX   (1u << 20)
 #define HEAD_END       "\r\n\r\n"
-#define SECOND_NS      INT64_C(1000000000)
 #define DRAIN_LIMIT_NS (5 * SECOND_NS)
 
 struct grants;
@@ -37,7 +36,7 @@ struct grants {
     FILE *out;
     uint64_t granted;
     bool stopping, measuring;
-    struct latency latency;
+    struct histogram latency;
 };
 
 static void put_assertion(struct grants *grants, const char *client_id, struct buf *body)
@@ -99,7 +98,7 @@ static void ask(struct asker *asker)
             asker->grants->bench->options->path, body.len);
     put_bytes(out, buf_span(&body));
     link_packet_done(&asker->link);
-    asker->asked_ns = now_ns();
+    asker->asked_ns = link_now();
 }
 
 /* Content-Length of a complete head, which the caller cuts off; the AS never answers without one. */
@@ -158,7 +157,7 @@ static size_t asker_data(struct link *link, struct span in)
         die("the server says %.*s %.*s", 3, in.p + strlen("HTTP/1.1 "), SPAN_FMT(body));
     grants->granted++;
     if (grants->measuring)
-        latency_add(&grants->latency, now_ns() - asker->asked_ns);
+        histogram_add(&grants->latency, link_now() - asker->asked_ns);
     if (grants->out != NULL)
         keep_token(grants, body);
     if (grants->stopping)
@@ -183,7 +182,7 @@ static const struct link_events asker_events = { asker_opened, asker_data, asker
 
 static void turn_until(struct link_loop *loop, int64_t until)
 {
-    while (now_ns() < until)
+    while (link_now() < until)
         link_loop_turn(loop, SECOND_NS / 20);
 }
 
@@ -250,7 +249,7 @@ void scenario_grants(struct bench *bench)
         link_init(&askers[i].link, &bench->loop, &asker_events, 1);
         link_open(&askers[i].link);
     }
-    turn_until(&bench->loop, now_ns() + (int64_t)(o->warmup_s * 1e9));
+    turn_until(&bench->loop, link_now() + (int64_t)(o->warmup_s * 1e9));
     grants->measuring = true;
     uint64_t before = grants->granted;
     struct reading from = take_reading(bench);
@@ -259,12 +258,12 @@ void scenario_grants(struct bench *bench)
     uint64_t granted = grants->granted - before;
     grants->measuring = false;
     grants->stopping = true;
-    for (int64_t until = now_ns() + DRAIN_LIMIT_NS; bench->loop.open > 0 && now_ns() < until;)
+    for (int64_t until = link_now() + DRAIN_LIMIT_NS; bench->loop.open > 0 && link_now() < until;)
         link_loop_turn(&bench->loop, SECOND_NS / 20);
     print_head("grants", bench, from, to);
     printf(",\"grants\":%llu,\"per_s\":%.0f,\"us_per_grant\":%.1f", (unsigned long long)granted,
            (double)granted * 1e9 / (double)(to.at_ns - from.at_ns),
-           granted == 0 ? 0.0 : (to.broker.cpu_s - from.broker.cpu_s) * 1e6 / (double)granted);
+           granted == 0 ? 0.0 : (to.process.cpu_s - from.process.cpu_s) * 1e6 / (double)granted);
     print_latency(&grants->latency);
     printf("}\n");
     if (grants->out != NULL && fclose(grants->out) != 0)

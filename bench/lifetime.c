@@ -7,17 +7,17 @@
 #include "codec/json.h"
 #include "crypto/random.h"
 #include "mqtt/packet.h"
-#include "scenario.h"
 #include "token/auth_data.h"
 #include "token/claims.h"
+#include "token_bench.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
-#define SECOND_NS   INT64_C(1000000000)
 #define TURN_NS     (SECOND_NS / 100)
 #define RENEWED_S   600 /* how long a renewed token lives */
 #define RENEW_EARLY 10  /* a client renews so many seconds before the end, at most */
@@ -101,12 +101,12 @@ struct expiry {
     struct mortal *mortals;
     int64_t wall_minus_mono_ns;
     uint64_t cut, renewed, early, late, unexplained;
-    struct latency offset; /* of the cut from its second */
+    struct histogram offset; /* of the cut from its second */
 };
 
 static int64_t wall_ns(const struct expiry *x)
 {
-    return now_ns() + x->wall_minus_mono_ns;
+    return link_now() + x->wall_minus_mono_ns;
 }
 
 static void mortal_gone(struct peer *peer, const char *reason)
@@ -130,7 +130,7 @@ static void mortal_cut(struct peer *peer, uint8_t code, struct span text UNUSED)
     x->early += off_ns < 0;
     x->late += off_ns > ON_TIME_NS || m->renew_s != 0;
     x->unexplained += code != MQTT_NOT_AUTHORIZED;
-    latency_add(&x->offset, off_ns < 0 ? 0 : off_ns);
+    histogram_add(&x->offset, off_ns < 0 ? 0 : off_ns);
 }
 
 static void send_auth(struct peer *peer, uint8_t reason, struct span data)
@@ -197,14 +197,14 @@ static void expiry_prepare(struct expiry *x, int64_t first_s)
     x->mortals = calloc(o->clients, sizeof *x->mortals);
     if (login->identities == NULL || x->mortals == NULL)
         die("out of memory");
-    login->identities_count = o->clients;
+    login->count = o->clients;
     for (size_t i = 0; i < o->clients; i++) {
         struct mortal *m = &x->mortals[i];
         uint32_t random;
         if (random_bytes(&random, sizeof random) != ST_OK ||
             key_generate(KEY_ED25519, &login->identities[i].key) != ST_OK)
             die("no keys");
-        peer_init(&m->peer, &x->bench->loop, login, i, 1);
+        init_peer(x->bench, &m->peer, i);
         m->peer.gone = mortal_gone;
         m->peer.disconnected = mortal_cut;
         m->peer.auth = mortal_auth;
@@ -238,6 +238,11 @@ static void expiry_renew_due(struct expiry *x, int64_t wall_s)
     }
 }
 
+static double process_cpu_s(const struct bench *bench)
+{
+    return take_reading(bench).process.cpu_s;
+}
+
 /* Runs until everything should be over; the broker's CPU in each second of the minute. */
 static void expiry_watch(struct expiry *x, int64_t first_s, double *ret_busiest)
 {
@@ -248,7 +253,7 @@ static void expiry_watch(struct expiry *x, int64_t first_s, double *ret_busiest)
     while (wall_ns(x) < end_ns) {
         int64_t wall_s = wall_ns(x) / SECOND_NS;
         if (wall_s != last_s) {
-            double cpu_s = usage_of(o->broker_pid).cpu_s;
+            double cpu_s = process_cpu_s(x->bench);
             if (last_s != 0 && wall_s - last_s == 1 && cpu_s - before > *ret_busiest)
                 *ret_busiest = cpu_s - before;
             before = cpu_s;
@@ -272,7 +277,7 @@ void scenario_expiry(struct bench *bench)
     int64_t first_s = now.wall.s + o->lead_s;
     struct timespec ts;
     clock_gettime(CLOCK_REALTIME, &ts);
-    x->wall_minus_mono_ns = ts.tv_sec * SECOND_NS + ts.tv_nsec - now_ns();
+    x->wall_minus_mono_ns = ts.tv_sec * SECOND_NS + ts.tv_nsec - link_now();
     x->bench = bench;
     mint_init(&x->mint, o);
     expiry_prepare(x, first_s);
@@ -312,7 +317,7 @@ struct revoke {
     struct revocable *all;
     int admin;
     uint64_t cut;
-    struct latency latency, answer;
+    struct histogram latency, answer;
 };
 
 static void revocable_gone(struct peer *peer UNUSED, const char *reason UNUSED)
@@ -327,7 +332,7 @@ static void revocable_cut(struct peer *peer, uint8_t code, struct span text)
         die("client %zu: DISCONNECT 0x%02x %.*s", peer->number, code, SPAN_FMT(text));
     r->cut = true;
     r->revoke->cut++;
-    latency_add(&r->revoke->latency, now_ns() - r->asked_ns);
+    histogram_add(&r->revoke->latency, link_now() - r->asked_ns);
 }
 
 static int open_admin(const char *path)
@@ -368,7 +373,7 @@ static void revoke_one(struct revoke *v, struct revocable *r)
 
     read_jti(v->bench->login.identities[r->peer.number].token, jti, sizeof jti);
     int n = snprintf(line, sizeof line, "{\"cmd\":\"token.revoke\",\"jti\":\"%s\"}\n", jti);
-    r->asked_ns = now_ns();
+    r->asked_ns = link_now();
     if (write(v->admin, line, (size_t)n) != n)
         die("the admin socket takes nothing");
     while (len == 0 || answer[len - 1] != '\n') {
@@ -380,7 +385,7 @@ static void revoke_one(struct revoke *v, struct revocable *r)
     answer[len] = '\0';
     if (strstr(answer, "\"ok\":true") == NULL)
         die("token.revoke: %s", answer);
-    latency_add(&v->answer, now_ns() - r->asked_ns);
+    histogram_add(&v->answer, link_now() - r->asked_ns);
 }
 
 static void revoke_open(struct revoke *v)
@@ -391,11 +396,11 @@ static void revoke_open(struct revoke *v)
     v->all = calloc(o->clients, sizeof *v->all);
     if (v->all == NULL || peers == NULL)
         die("out of memory");
-    if (v->bench->login.identities_count < o->clients)
-        die("%zu clients, but %zu tokens", o->clients, v->bench->login.identities_count);
+    if (v->bench->login.count < o->clients)
+        die("%zu clients, but %zu tokens", o->clients, v->bench->login.count);
     for (size_t i = 0; i < o->clients; i++) {
         v->all[i].revoke = v;
-        peer_init(&v->all[i].peer, &v->bench->loop, &v->bench->login, i, 1);
+        init_peer(v->bench, &v->all[i].peer, i);
         v->all[i].peer.gone = revocable_gone;
         v->all[i].peer.disconnected = revocable_cut;
         peers[i] = &v->all[i].peer;
@@ -418,18 +423,18 @@ void scenario_revoke(struct bench *bench)
     struct reading from = take_reading(bench);
     for (size_t i = 0; i < o->clients; i++) {
         int64_t due = from.at_ns + (int64_t)((double)i * 1e9 / o->rate);
-        while (now_ns() < due)
-            link_loop_turn(&bench->loop, due - now_ns());
+        while (link_now() < due)
+            link_loop_turn(&bench->loop, due - link_now());
         revoke_one(v, &v->all[i]);
         link_loop_turn(&bench->loop, 0);
     }
-    for (int64_t until = now_ns() + GRACE_NS; v->cut < o->clients && now_ns() < until;)
+    for (int64_t until = link_now() + GRACE_NS; v->cut < o->clients && link_now() < until;)
         link_loop_turn(&bench->loop, TURN_NS);
     struct reading to = take_reading(bench);
     print_head("revoke", bench, from, to);
     printf(",\"revoked\":%zu,\"cut\":%llu,\"left\":%llu,\"answer_p50_us\":%.0f,\"answer_max_us\":%.0f",
            o->clients, (unsigned long long)v->cut, (unsigned long long)(o->clients - v->cut),
-           latency_us(&v->answer, 0.5), latency_us(&v->answer, 0.999999));
+           in_us(histogram_at(&v->answer, 0.5)), in_us(v->answer.max_ns));
     print_latency(&v->latency);
     printf("}\n");
     for (size_t i = 0; i < o->clients; i++)

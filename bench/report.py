@@ -41,9 +41,10 @@ def spread(rows, key):
 def cell(rows, key):
     """Median and range; then a second figure that says in what state it was measured."""
     text, m = spread(rows, key), medians(rows)
-    if "per_s" in m and m["scenario"] != "rate":
+    at_rate = m["scenario"].startswith("rate")
+    if "per_s" in m and not at_rate:
         text += f"; {short(m['per_s'])}/s"
-    elif m["scenario"] == "rate":
+    elif at_rate:
         text += f"; p50 {short(m['p50_us'])}, p99 {short(m['p99_us'])} µs"
     if m["scenario"] != "idle":
         text += f"; gen {m['generator_cpu']:.0%}"

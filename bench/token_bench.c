@@ -1,0 +1,225 @@
+/* bench/token_bench - tokens under load: our authorization server giving them out, our broker when they end.
+ *   token_bench grants|expiry|revoke --port=N --ca=FILE [--pid=PID] [...]
+ * One thread, one scenario, one line of JSON. bench/run and bench/lifetimes start the daemons and call this; messages
+ * and connections are measured with `symbolon bench`. */
+#include "token_bench.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SETUP_LIMIT_NS (30 * SECOND_NS)
+#define SETUP_EACH_NS  (SECOND_NS / 200)
+#define OPENING_MAX    32 /* handshakes at once */
+#define CONNECT_MS     5000
+/* One cipher and one group, no resumption. */
+#define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-GCM:-GROUP-ALL:+GROUP-X25519:%NO_TICKETS"
+
+static const struct {
+    const char *name;
+    void (*run)(struct bench *bench);
+} scenarios[] = { { "grants", scenario_grants }, { "expiry", scenario_expiry }, { "revoke", scenario_revoke } };
+
+/* clang-format off */
+static const struct option long_options[] = {
+    { "host",     required_argument, NULL, 'h' },
+    { "port",     required_argument, NULL, 'p' },
+    { "ca",       required_argument, NULL, 'c' },
+    { "tokens",   required_argument, NULL, 't' },
+    { "pid",      required_argument, NULL, 'i' },
+    { "clients",  required_argument, NULL, 'n' },
+    { "rate",     required_argument, NULL, 'r' },
+    { "warmup",   required_argument, NULL, 'W' },
+    { "seconds",  required_argument, NULL, 'S' },
+    { "path",     required_argument, NULL, 'x' },
+    { "body",     required_argument, NULL, 'B' },
+    { "accounts", required_argument, NULL, 'A' },
+    { "out",      required_argument, NULL, 'o' },
+    { "key",      required_argument, NULL, 'k' },
+    { "issuer",   required_argument, NULL, 'U' },
+    { "audience", required_argument, NULL, 'a' },
+    { "admin",    required_argument, NULL, 'd' },
+    { "lead",     required_argument, NULL, 'l' },
+    { "spread",   required_argument, NULL, 'm' },
+    { NULL, 0, NULL, 0 },
+};
+/* clang-format on */
+
+void die(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("token_bench: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    exit(1);
+}
+
+static void usage(void)
+{
+    fputs("usage: token_bench grants|expiry|revoke --port=N --ca=FILE [--pid=PID] [--clients=N]\n"
+          "       grants: --accounts=FILE --body=JSON [--path=/token] [--out=FILE] [--key=PEM --issuer=URL]\n"
+          "               [--warmup=S] [--seconds=S]\n"
+          "       expiry: --key=PEM --issuer=URL --audience=NAME [--lead=S] [--spread=S]\n"
+          "       revoke: --tokens=FILE --admin=SOCKET [--rate=PER_S]\n",
+          stderr);
+    exit(2);
+}
+
+static double number(const char *text, double min, double max)
+{
+    char *end;
+    double v = strtod(text, &end);
+    if (end == text || *end != '\0' || v < min || v > max)
+        die("%s: a number from %g to %g is wanted", text, min, max);
+    return v;
+}
+
+static void take_option(struct options *o, int option, const char *value)
+{
+    /* clang-format off */
+    switch (option) {
+    case 'h': o->host = value; break;
+    case 'p': o->port = (int)number(value, 1, 65535); break;
+    case 'c': o->ca_file = value; break;
+    case 't': o->tokens_file = value; break;
+    case 'i': o->pid = (pid_t)number(value, 1, 1e9); break;
+    case 'n': o->clients = (size_t)number(value, 1, 100000); break;
+    case 'r': o->rate = number(value, 1, 1e7); break;
+    case 'W': o->warmup_s = number(value, 0, 60); break;
+    case 'S': o->seconds = number(value, 0.1, 600); break;
+    case 'x': o->path = value; break;
+    case 'B': o->body = value; break;
+    case 'A': o->accounts_file = value; break;
+    case 'o': o->out_file = value; break;
+    case 'k': o->key_file = value; break;
+    case 'U': o->issuer = value; break;
+    case 'a': o->audience = value; break;
+    case 'd': o->admin_socket = value; break;
+    case 'l': o->lead_s = (int64_t)number(value, 5, 3600); break;
+    case 'm': o->spread_s = (int64_t)number(value, 1, 3600); break;
+    default: usage();
+    }
+    /* clang-format on */
+}
+
+/* ---- what the scenarios share ---- */
+
+struct reading take_reading(const struct bench *bench)
+{
+    struct reading r = { .at_ns = link_now() };
+
+    if (!usage_of(bench->options->pid, &r.process) || !usage_of(0, &r.own))
+        die("process %d has ended", (int)bench->options->pid);
+    return r;
+}
+
+void print_head(const char *scenario, const struct bench *bench, struct reading from, struct reading to)
+{
+    double seconds = (double)(to.at_ns - from.at_ns) / 1e9;
+    printf("{\"scenario\":\"%s\",\"clients\":%zu,\"seconds\":%.3f,\"broker_cpu_s\":%.2f,\"broker_cpu\":%.3f,"
+           "\"generator_cpu\":%.3f,\"rss_kib\":%ld",
+           scenario, bench->options->clients, seconds, to.process.cpu_s - from.process.cpu_s,
+           (to.process.cpu_s - from.process.cpu_s) / seconds, (to.own.cpu_s - from.own.cpu_s) / seconds,
+           to.process.rss_kib);
+}
+
+double in_us(int64_t ns)
+{
+    return (double)ns / 1e3;
+}
+
+void print_latency(const struct histogram *h)
+{
+    printf(",\"p50_us\":%.0f,\"p99_us\":%.0f,\"max_us\":%.0f", in_us(histogram_at(h, 0.5)),
+           in_us(histogram_at(h, 0.99)), in_us(h->max_ns));
+}
+
+static void gone_for_no_reason(struct peer *peer, const char *reason)
+{
+    if (reason != NULL)
+        die("client %zu: %s", peer->number, reason);
+}
+
+void init_peer(struct bench *bench, struct peer *peer, size_t number)
+{
+    char *id = NULL;
+
+    if (asprintf(&id, "bench-%zu", number) < 0)
+        die("out of memory");
+    peer_init(peer, &bench->world, number, id); /* the name lives as long as the process */
+    peer->gone = gone_for_no_reason;
+}
+
+void open_peers(struct bench *bench, struct peer **peers, size_t count)
+{
+    int64_t limit = link_now() + SETUP_LIMIT_NS + (int64_t)count * SETUP_EACH_NS;
+    size_t opened = 0, ready = 0, oldest = 0;
+
+    while (ready < count) {
+        if (link_now() > limit)
+            die("%zu of %zu clients are ready in time", ready, count);
+        while (opened < count && opened - ready < OPENING_MAX)
+            peer_open(peers[opened++]);
+        link_loop_turn(&bench->loop, SECOND_NS / 20);
+        while (oldest < opened && peers[oldest]->state == PEER_READY)
+            oldest++;
+        ready = oldest; /* what lies before it has been counted once and for all */
+        for (size_t i = oldest; i < opened; i++)
+            ready += peers[i]->state == PEER_READY;
+    }
+}
+
+static void open_world(struct bench *bench)
+{
+    const struct options *o = bench->options;
+    struct tls_settings settings = { .ca_file = o->ca_file, .priorities = PRIORITY };
+    struct tls_config *tls = NULL;
+    struct why why = { "", "", 0 };
+
+    if (o->tokens_file != NULL && login_read_tokens(&bench->login, o->tokens_file, &why) != ST_OK)
+        die("%s: %s", o->tokens_file, why.text);
+    if (tls_config_new_client(&settings, &tls, &why) != ST_OK ||
+        link_loop_open(&bench->loop, o->host, (uint16_t)o->port, tls, true, CONNECT_MS, &why) != ST_OK)
+        die("%s:%d: %s", o->host, o->port, why.text);
+    tls_config_unref(tls);
+    bench->world = (struct peer_world){ .loop = &bench->loop,
+                                        .login = &bench->login,
+                                        .troubles = &bench->troubles,
+                                        .version = MQTT_5,
+                                        .batch = 1 };
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = { .host = "127.0.0.1",
+                         .clients = 20,
+                         .rate = 50,
+                         .warmup_s = 0.5,
+                         .seconds = 3,
+                         .path = "/token",
+                         .audience = "bench-broker",
+                         .lead_s = 40,
+                         .spread_s = 60 };
+    struct bench *bench = calloc(1, sizeof *bench);
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
+        take_option(&o, option, optarg);
+    if (bench == NULL || optind != argc - 1 || o.port == 0 || o.ca_file == NULL)
+        usage();
+    bench->options = &o;
+    for (size_t i = 0; i < COUNT_OF(scenarios); i++) {
+        if (strcmp(scenarios[i].name, argv[optind]) != 0)
+            continue;
+        open_world(bench);
+        scenarios[i].run(bench);
+        link_loop_done(&bench->loop);
+        login_done(&bench->login);
+        free(bench);
+        return 0;
+    }
+    usage();
+}

@@ -1,0 +1,57 @@
+/* bench/token_bench.h - what is measured of tokens: how fast an authorization server gives them out, and what happens in
+ * live sessions when they end. The clients are those of `symbolon bench` (src/load). Everything fails loudly: a benchmark
+ * that limps on measures nothing. */
+#ifndef SYMBOLON_BENCH_TOKEN_BENCH_H
+#define SYMBOLON_BENCH_TOKEN_BENCH_H
+
+#include "load/histogram.h"
+#include "load/link.h"
+#include "load/login.h"
+#include "load/peer.h"
+#include "load/usage.h"
+
+#define SECOND_NS INT64_C(1000000000)
+
+struct options {
+    const char *host, *ca_file, *tokens_file;
+    int port;
+    pid_t pid;      /* of the daemon measured */
+    size_t clients; /* sessions, or connections to the server */
+    double rate;    /* revocations a second */
+    double warmup_s, seconds;
+    const char *path, *body, *accounts_file, *out_file;
+    const char *key_file, *issuer; /* for assertions, and for tokens of our own */
+    const char *audience, *admin_socket;
+    int64_t lead_s, spread_s; /* expiry: the minute begins so long from now, and is so long */
+};
+
+struct bench {
+    const struct options *options;
+    struct link_loop loop;
+    struct login login;
+    struct troubles troubles;
+    struct peer_world world;
+};
+
+void scenario_grants(struct bench *bench); /* token requests over kept-alive HTTPS */
+void scenario_expiry(struct bench *bench); /* many tokens ending in one minute */
+void scenario_revoke(struct bench *bench); /* from the command to the cut */
+
+/* Opens them a few at a time until all are ready. */
+void open_peers(struct bench *bench, struct peer **peers, size_t count);
+/* One client of the world, named by its number. */
+void init_peer(struct bench *bench, struct peer *peer, size_t number);
+
+/* Two readings and what lies between them. */
+struct reading {
+    int64_t at_ns;
+    struct usage process, own;
+};
+struct reading take_reading(const struct bench *bench);
+void print_head(const char *scenario, const struct bench *bench, struct reading from, struct reading to);
+void print_latency(const struct histogram *latency);
+double in_us(int64_t ns);
+
+void die(const char *format, ...) PRINTF_LIKE(1, 2) __attribute__((noreturn));
+
+#endif
