@@ -478,6 +478,19 @@ static uint8_t refusal_code(const struct conn *c, enum status st)
     return c->hint ? ace_reason_code(st) : status_mqtt5_code(st);
 }
 
+/* The sessions of our own bridges are theirs alone, whatever token somebody has. */
+static enum status authenticate(struct conn *c, const struct mqtt_connect *connect, struct span behind,
+                                struct why *why)
+{
+    if (span_starts_with(connect->client_id, SPAN("$bridge/")) && !known_built_in(c))
+        return reject(why, ST_BAD_CLIENT_ID, "bridges", "client identifiers of this broker's bridges", 0);
+    if (mqtt_has(&connect->properties, PROP_AUTH_METHOD))
+        return check_ace(c, connect, behind, why);
+    if (brings_user_name(c, connect))
+        return check_user_name(c, connect, why);
+    return check_no_method(c, connect, why);
+}
+
 void on_connect(struct conn *c, const struct mqtt_frame *frame, struct span behind)
 {
     struct mqtt_connect connect;
@@ -501,12 +514,7 @@ void on_connect(struct conn *c, const struct mqtt_frame *frame, struct span behi
     }
     keep_wishes(c, &connect);
     c->log.own[2] = F_SPAN("client_id", connect.client_id);
-    if (mqtt_has(&connect.properties, PROP_AUTH_METHOD))
-        st = check_ace(c, &connect, behind, &why);
-    else if (brings_user_name(c, &connect))
-        st = check_user_name(c, &connect, &why);
-    else
-        st = check_no_method(c, &connect, &why);
+    st = authenticate(c, &connect, behind, &why);
     if (st == ST_PENDING)
         st = wait_for_proof(c, frame, &why);
     else if (st == ST_OK)

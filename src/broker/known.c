@@ -81,7 +81,7 @@ static enum status psk_token(struct shard *shard, struct span identity, struct t
     return ST_OK;
 }
 
-bool shard_psk_key(struct shard *shard, struct span identity, struct now now, struct buf *key)
+bool shard_psk_key(struct shard *shard, struct span identity, struct span peer, struct now now, struct buf *key)
 {
     CLEANUP(token_unrefp)
     struct token *token = NULL;
@@ -92,7 +92,7 @@ bool shard_psk_key(struct shard *shard, struct span identity, struct now now, st
     st = psk_token(shard, identity, &token, &why);
     if (st != ST_OK) {
         atomic_fetch_add_explicit(&shard->stats.refusals[st], 1, memory_order_relaxed);
-        log_event(shard->log, LOG_NOTICE, "psk_refused", F_WHY(st, why));
+        log_event(shard->log, LOG_NOTICE, "psk_refused", F_SPAN("peer", peer), F_WHY(st, why));
         return false;
     }
     put_bytes(key, key_secret(token->cnf));
@@ -117,6 +117,11 @@ static enum status by_psk(struct conn *c, const struct conn_identity *id, struct
 
 /* ---- CONNECT ---- */
 
+bool known_built_in(const struct conn *c)
+{
+    return identity_of(c).kind == IDENTITY_BUILT_IN;
+}
+
 enum status known_token(struct conn *c, struct token **ret_token, struct why *why)
 {
     struct conn_identity id = identity_of(c);
@@ -136,6 +141,9 @@ enum status known_token(struct conn *c, struct token **ret_token, struct why *wh
     case IDENTITY_PSK:
         st = by_psk(c, &id, ret_token, why);
         break;
+    case IDENTITY_BUILT_IN:
+        *ret_token = token_ref(id.built_in);
+        return ST_OK;
     }
     if (st == ST_OK && *ret_token != NULL && tokens != NULL)
         token_store_used(tokens, *ret_token, c->shard->now);

@@ -15,6 +15,9 @@ struct conn;
  * pre-shared key whose token is not valid any more. */
 enum status known_token(struct conn *c, struct token **ret_token, struct why *why) MUST_CHECK;
 
+/* A part of this program (IDENTITY_BUILT_IN), and no client from outside. */
+bool known_built_in(const struct conn *c);
+
 /* ST_OK: TLS has proved possession of the certificate that `token` names by x5t#S256. `ret_key` (may be NULL): its
  * public key, a reference. */
 enum status known_certificate(struct conn *c, const struct token *token, struct key **ret_key,

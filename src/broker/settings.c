@@ -15,6 +15,7 @@ void shard_settings_init(struct shard_settings *s)
         .max_sessions = 200000,
         .connect_timeout_ms = 10000,
         .auth_timeout_ms = 10000,
+        .packet_timeout_ms = 120000,
         .max_keep_alive_s = 3600,
         .session_continuation = true,
         .max_session_expiry_s = 7 * 24 * 3600,

@@ -130,6 +130,10 @@ static const struct config_setting rows[] = {
       .help = "Names of this broker in tokens (`aud`). The first is told to clients that come without a token." },
     { "public_topics", CONFIG_RECORDS, S(public_topics), .record = &public_topic_table, .max = 256,
       .help = "What anybody may do, with or without a token. Nothing by default." },
+    { "bridges", CONFIG_RECORDS, S(bridges), .record = &bridge_config_table, .max = 64,
+      .help = "Other brokers with which topics are shared: see docs/operate/bridge.md." },
+    { "bridge_node", CONFIG_STRING, S(bridge_node), .example = "site7",
+      .help = "Name of this broker in the property `symbolon-path` of bridged messages, by which rings of brokers are broken: at most 20 letters and digits, another one for each broker. By default random at each start." },
     { "workers", CONFIG_INT, S(workers), .dflt = "0", .max = 64, .unit = "threads",
       .help = "Threads that serve clients; 0 takes one per processor." },
     { "durability", CONFIG_ENUM, S(durability), .dflt = "none", .choices = durabilities,
@@ -160,6 +164,8 @@ static const struct config_setting rows[] = {
       .help = "How often the event `statistics` is logged with the counters of all threads; 0: only on SIGUSR1." },
     { "log_level", CONFIG_ENUM, S(log_level), .dflt = "info", .choices = levels,
       .help = "The least important events that are still logged." },
+    { "log_rate", CONFIG_INT, S(log_rate), .dflt = "100", .max = 1000000, .unit = "lines per second",
+      .help = "How often one event is logged in a second by each thread, so that nobody fills the disk; the others are counted in `log_suppressed`. Errors are always logged. 0: no limit." },
 
     { "token.skew", CONFIG_DURATION_S, S(token_skew_s), .dflt = "30s", .max = 600,
       .help = "Difference of clocks tolerated when a token's times are checked." },
@@ -270,6 +276,8 @@ static const struct config_setting rows[] = {
       .help = "The longest Keep Alive; a client that asks for more, or for none, gets this. 0: no cap. Clients of MQTT 3.1.1 cannot be told: see `limits.keep_alive_v3`." },
     { "limits.keep_alive_v3", CONFIG_ENUM, S(keep_alive_v3), .dflt = "own", .choices = v3_keep_alives,
       .help = "What becomes of a client of MQTT 3.1.1 whose Keep Alive is beyond `limits.keep_alive`: it keeps its `own`, or is `refuse`d (return code 2, as mosquitto does)." },
+    { "limits.packet_timeout", CONFIG_DURATION_MS, S(packet_timeout_ms), .dflt = "2m", .max = 86400000,
+      .help = "Time for a packet that has begun to be there whole, whatever the Keep Alive; 0: any. It sets the slowest line that can send a packet of `limits.packet`." },
     { "limits.packet", CONFIG_SIZE, S(max_packet_bytes), .dflt = "1m", .min = 1024, .max = 268435460,
       .help = "Maximum Packet Size announced to clients." },
     { "limits.connect_packet", CONFIG_SIZE, S(max_connect_bytes), .dflt = "128k", .min = 1024, .max = 16777216,
@@ -450,6 +458,9 @@ static enum status check(const void *settings, struct buf *problem)
                 "or a server that has nothing to say is taken for a silent one\n");
     for (size_t i = 0; i < c->public_topics.count; i++)
         check_public_topic(&topics[i], i, problem);
+    bridge_config_check(&c->bridges, problem);
+    if (c->bridge_node != NULL && !bridge_node_ok(c->bridge_node))
+        put_str(problem, "bridge_node: 1 to 20 letters, digits, - and _\n");
     return problem->len == before ? ST_OK : ST_MALFORMED;
 }
 
@@ -501,6 +512,7 @@ static void fill_limits(const struct broker_config *c, unsigned workers, struct 
     out->max_sessions = (uint32_t)share(c->max_sessions, workers);
     out->connect_timeout_ms = (uint32_t)c->connect_timeout_ms;
     out->auth_timeout_ms = (uint32_t)c->auth_timeout_ms;
+    out->packet_timeout_ms = (uint32_t)c->packet_timeout_ms;
     out->max_keep_alive_s = (uint16_t)c->keep_alive_max_s;
     out->refuse_v3_keep_alive = c->keep_alive_v3 == 1;
     out->session_continuation = c->session_continuation;

@@ -4,6 +4,7 @@
 #define SYMBOLON_BROKER_SETTINGS_FILE_H
 
 #include "base/config.h"
+#include "bridge/settings.h"
 #include "broker/shard.h"
 #include "broker/token_store.h"
 #include "token/claim_rules.h"
@@ -51,11 +52,14 @@ struct as_config {
 struct broker_config {
     int64_t workers;
     int log_level;
+    int64_t log_rate;
     int durability;
     char *user;
     struct config_records listeners;             /* struct listener_config */
     struct config_records public_topics;         /* struct public_topic_config */
     struct config_records authorization_servers; /* struct as_config */
+    struct config_records bridges;               /* struct bridge_config */
+    char *bridge_node;
     struct config_strings audiences;
 
     int64_t token_skew_s, token_max_lifetime_s;
@@ -93,6 +97,7 @@ struct broker_config {
         max_topic_levels;
     int keep_alive_v3; /* 0 own, 1 refuse */
     size_t max_packet_bytes, max_connect_bytes, max_output_bytes;
+    int64_t packet_timeout_ms;
 
     int64_t retained_max_messages;
     size_t retained_max_bytes;

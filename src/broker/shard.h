@@ -44,6 +44,7 @@ enum identity_kind {
     IDENTITY_RAW_KEY, /* RFC 7250: holds the private key of this SubjectPublicKeyInfo, and nothing else is known */
     IDENTITY_PSK,     /* holds the key that shard_psk_key() gave for this identity, in this very handshake */
     IDENTITY_X509,    /* holds the private key of this certificate */
+    IDENTITY_BUILT_IN, /* no peer at all, but a part of this program */
 };
 
 struct conn_identity {
@@ -52,7 +53,8 @@ struct conn_identity {
     struct span
         key; /* IDENTITY_PSK: the key shard_psk_key() gave and the handshake proved; another token may have
                         * come under the same kid since */
-    bool verified; /* IDENTITY_X509: the chain led to our CA */
+    bool verified;          /* IDENTITY_X509: the chain led to our CA */
+    struct token *built_in; /* IDENTITY_BUILT_IN: what it may do; lent */
 };
 
 enum resolve_kind {
@@ -116,6 +118,7 @@ struct shard_settings {
     uint32_t max_sessions;
     uint32_t connect_timeout_ms; /* from accept to CONNECT */
     uint32_t auth_timeout_ms;    /* from challenge to answer, and for a token resolution */
+    uint32_t packet_timeout_ms;  /* from the first byte of a packet to its last, once connected; 0: any */
 
     uint16_t max_keep_alive_s; /* a client asking for more, or for none, gets this; 0: no cap */
     bool
@@ -186,8 +189,9 @@ size_t shard_input(struct shard *shard, struct conn *conn, struct span input, st
 /* Called from inside a TLS handshake, before shard_accept(), on the shard of the worker that accepted it: appends
  * the key that a pre-shared key identity stands for (MT-27, MT-28; up to TLS_PSK_IDENTITY_MAX of any bytes) to `key`.
  * False: not known to us, or no token behind it that is valid now; the handshake then goes on without (certificate) or
- * fails. */
-bool shard_psk_key(struct shard *shard, struct span identity, struct now now, struct buf *key);
+ * fails. `peer` as for shard_accept(). */
+bool shard_psk_key(struct shard *shard, struct span identity, struct span peer, struct now now,
+                   struct buf *key);
 /* The peer or the network ended it; the connection is forgotten. `reason` is for the log, static. */
 void shard_closed(struct shard *shard, struct conn *conn, const char *reason, struct now now);
 /* The output that had been above a limit of the world or of the shard has been taken by the peer. Calling it

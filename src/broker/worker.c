@@ -164,7 +164,16 @@ static bool turn_end(struct loop_hook *hook, struct now now)
     }
     w->posted_to = 0;
     set_shard_timer(w, now);
+    if (w->limit.suppressed && !timer_running(&w->limit_timer))
+        timer_start(loop_timers(w->loop), &w->limit_timer, mono_plus_ms(now.mono, MS_PER_S));
     return w->taken != NULL; /* what came after take_inbox() brings its own wake-up */
+}
+
+static void tell_suppressed(struct timer *timer, struct now now)
+{
+    struct worker *w = CONTAINER_OF(timer, struct worker, limit_timer);
+    (void)now;
+    log_tell_suppressed(&w->log);
 }
 
 static void on_shard_timer(struct timer *timer, struct now now)
@@ -208,6 +217,7 @@ struct news {
     uint64_t request;
     enum status st;
     struct token *token;
+    int fd;
     struct why why;
 };
 
@@ -290,6 +300,23 @@ bool worker_resolved(struct worker *w, uint64_t request, enum status st, struct 
     return false;
 }
 
+static void take_built_in(struct loop_task *task)
+{
+    struct news *news = CONTAINER_OF(task, struct news, task);
+    worker_take_built_in(news->worker, news->fd, news->token);
+    free(news);
+}
+
+bool worker_adopt(struct worker *w, int fd, struct token *token)
+{
+    struct news news = { .token = token, .fd = fd };
+    if (tell(w, &news, take_built_in))
+        return true;
+    close(fd);
+    token_unref(token);
+    return false;
+}
+
 /* -- stopping -------------------------------------------------------------------------------------------- */
 
 static void free_listeners(struct worker *w)
@@ -336,10 +363,13 @@ enum status worker_new(struct worker_common *common, unsigned index, struct veri
     w->common = common;
     w->index = index;
     w->log.own[0] = F_I64("worker", index);
+    w->limit.per_s = common->log_per_s;
+    w->log.limit = &w->limit;
     list_init(&w->conns);
     atomic_init(&w->inbox, NULL);
     timer_init(&w->shard_timer, on_shard_timer);
     timer_init(&w->stop_timer, look_whether_done);
+    timer_init(&w->limit_timer, tell_suppressed);
     for (unsigned i = 0; i < TOPIC_TREE_MAX_SHARDS; i++)
         w->acks[i].end = &w->acks[i].first;
     w->hook = (struct loop_hook){ .turn_begin = turn_begin, .turn_end = turn_end };
@@ -432,6 +462,7 @@ void worker_free(struct worker *w)
     loop_hook_remove(&w->hook);
     loop_free(w->loop); /* closes every connection, and runs tasks that are still under way */
     shard_free(w->shard);
+    log_tell_suppressed(&w->log);
     push_acks(w);
     free_messages(w->taken);
     free_messages(take_inbox(w));

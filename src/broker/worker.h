@@ -26,6 +26,7 @@ struct worker_common {
     struct worker *workers[TOPIC_TREE_MAX_SHARDS]; /* set by worker_new() */
     const struct shard_settings *settings;
     int64_t handshake_ms;
+    uint32_t log_per_s; /* lines of one event that one worker logs in a second; 0: no limit */
     /* Called on the worker's thread; answered later by worker_resolved(). NULL: nothing to ask. */
     void (*resolve)(void *ctx, unsigned worker, enum resolve_kind kind, uint64_t request, struct span token);
     void *ctx;
@@ -51,6 +52,8 @@ bool worker_resolved(struct worker *worker, uint64_t request, enum status st, st
                      const struct why *why);
 /* The journal of the token store has got further. */
 bool worker_tokens_stored(struct worker *worker);
+/* A connected socket of a part of this program, which may do what `token` (token_built_in()) says. Takes both. */
+bool worker_adopt(struct worker *worker, int fd, struct token *token);
 /* No new connections; DISCONNECT to everybody; the thread ends when they have hung up, or after a few seconds. */
 void worker_stop(struct worker *worker);
 void worker_stats(const struct worker *worker, struct stats *out);

@@ -2,6 +2,7 @@
 #include "broker/worker_priv.h"
 
 #include "token/auth_data.h"
+#include "token/token.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -80,6 +81,7 @@ static void on_closed(void *ctx, enum status st, const struct why *why)
         leave_worker(io);
     else
         log_event(&io->worker->log, LOG_DEBUG, "lost_while_moving", F_STR("peer", io->peer.address));
+    token_unref(io->built_in);
     free(io);
 }
 
@@ -90,7 +92,7 @@ static const struct stream_events stream_events = { on_ready, on_data, on_draine
 bool worker_psk_find(void *conn_io, struct span identity, struct buf *key)
 {
     struct conn_io *io = conn_io;
-    return shard_psk_key(io->worker->shard, identity, now_of(io), key);
+    return shard_psk_key(io->worker->shard, identity, span_of_str(io->peer.address), now_of(io), key);
 }
 
 static enum status open_stream(struct worker_listener *l, int fd, struct conn_io *io, struct why *why)
@@ -121,9 +123,9 @@ static enum status open_stream(struct worker_listener *l, int fd, struct conn_io
     return stream_new(l->worker->loop, fd, &how, &stream_events, io, &io->stream, why);
 }
 
-void worker_accept(void *worker_listener, int fd, const struct net_peer *peer)
+/* `built_in` (may be NULL) is taken. */
+static void take_fd(struct worker_listener *l, int fd, const struct net_peer *peer, struct token *built_in)
 {
-    struct worker_listener *l = worker_listener;
     struct worker *w = l->worker;
     struct why why;
     struct conn_io *io;
@@ -133,16 +135,37 @@ void worker_accept(void *worker_listener, int fd, const struct net_peer *peer)
         log_event(&w->log, LOG_WARNING, "connection_refused", F_STR("clause", "max_connections"),
                   F_STR("peer", peer->address));
         close(fd);
+        token_unref(built_in);
         return;
     }
     io->peer = *peer;
+    io->built_in = built_in;
     join_worker(io, w);
     enum status st = open_stream(l, fd, io, &why);
     if (st != ST_OK) {
         log_event(&w->log, LOG_ERROR, "connection_refused", F_STR("peer", peer->address), F_WHY(st, why));
         leave_worker(io);
+        token_unref(built_in);
         free(io);
     }
+}
+
+void worker_accept(void *worker_listener, int fd, const struct net_peer *peer)
+{
+    take_fd(worker_listener, fd, peer, NULL);
+}
+
+void worker_take_built_in(struct worker *w, int fd, struct token *token)
+{
+    struct worker_listener plain = { .worker = w };
+    const struct net_peer peer = { .address = "built-in", .is_loopback = true };
+
+    if (w->stopping) {
+        close(fd);
+        token_unref(token);
+        return;
+    }
+    take_fd(&plain, fd, &peer, token);
 }
 
 void worker_abort_strangers(struct worker *w)
@@ -206,6 +229,10 @@ static void conn_identity(void *ctx, struct conn_io *io, struct conn_identity *o
     const struct tls_session *tls = stream_tls(io->stream);
     (void)ctx;
     *out = (struct conn_identity){ .kind = IDENTITY_NONE };
+    if (io->built_in != NULL) {
+        *out = (struct conn_identity){ .kind = IDENTITY_BUILT_IN, .built_in = io->built_in };
+        return;
+    }
     switch (tls == NULL ? TLS_PEER_NONE : tls_peer_kind(tls)) {
     case TLS_PEER_NONE:
         break;

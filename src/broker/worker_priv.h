@@ -27,6 +27,8 @@ struct worker {
     struct worker_common *common;
     unsigned index;
     struct log log;
+    struct log_limit limit; /* of `log` */
+    struct timer limit_timer;
     struct loop *loop;
     struct shard *shard;
     pthread_t thread;
@@ -59,10 +61,12 @@ struct conn_io {
     struct stream *stream;
     struct conn *conn; /* NULL: the shard does not know it yet, or any more */
     struct net_peer peer;
+    struct token *built_in; /* worker_adopt(): what it may do; NULL: a client from outside */
 };
 
 /* worker_conn.c */
 void worker_accept(void *worker_listener, int fd, const struct net_peer *peer);
+void worker_take_built_in(struct worker *worker, int fd, struct token *token); /* takes both */
 void worker_fill_conn_world(struct shard_world *world);
 void worker_abort_strangers(struct worker *worker); /* connections without a `conn` */
 

@@ -3,6 +3,7 @@
 #include "broker/issuers.h"
 #include "broker/resolver.h"
 #include "broker/worker.h"
+#include "broker/world_bridges.h"
 #include "broker/world_status.h"
 #include "broker/world_tokens.h"
 #include "crypto/random.h"
@@ -24,7 +25,8 @@ struct world {
     struct verifier *verifier;
     struct resolver *resolver;
     struct world_tokens *tokens;
-    struct world_status *status; /* NULL: no list of revoked tokens is followed */
+    struct world_status *status;   /* NULL: no list of revoked tokens is followed */
+    struct world_bridges *bridges; /* NULL: none */
     struct worker_common common;
     struct timer statistics; /* the next event of that name */
     uint16_t ports[WORKER_MAX_LISTENERS];
@@ -340,6 +342,7 @@ static enum status world_fill(struct world *world, struct why *why)
     world->shard.tokens = world_tokens_store(world->tokens);
     world->common.settings = &world->shard;
     world->common.handshake_ms = config->handshake_timeout_ms;
+    world->common.log_per_s = (uint32_t)config->log_rate;
     world->common.resolve = world->resolver != NULL ? resolve : NULL;
     world->common.ctx = world;
     for (unsigned i = 0; st == ST_OK && i < world->common.count; i++)
@@ -349,6 +352,8 @@ static enum status world_fill(struct world *world, struct why *why)
                               &world->status, why);
     for (size_t i = 0; st == ST_OK && i < config->listeners.count; i++)
         st = listen_on(world, i, why);
+    if (st == ST_OK)
+        st = world_bridges_new(config, &world->common, &world->bridges, why);
     return st;
 }
 
@@ -385,6 +390,8 @@ enum status world_run(struct world *world, void (*ready)(void), struct why *why)
             resolver_start(world->resolver);
         st = world_status_start(world->status, why);
     }
+    if (st == ST_OK)
+        st = world_bridges_start(world->bridges, why);
     if (st == ST_OK) {
         start_statistics(world);
         log_event(NULL, LOG_NOTICE, "broker_started", F_I64("workers", world->common.count));
@@ -393,6 +400,7 @@ enum status world_run(struct world *world, void (*ready)(void), struct why *why)
         loop_run(world->control);
     }
     expect_second_signal();
+    world_bridges_stop(world->bridges);
     for (unsigned i = 0; i < world->common.count; i++)
         worker_stop(world->common.workers[i]);
     for (unsigned i = 0; i < world->common.count; i++)
@@ -405,6 +413,7 @@ void world_free(struct world *world)
     if (world == NULL)
         return;
     world_status_stop(world->status);
+    world_bridges_free(world->bridges);
     resolver_free(TAKE(world->resolver));
     for (unsigned i = 0; i < world->common.count; i++)
         worker_free(world->common.workers[i]);

@@ -96,6 +96,19 @@ bool token_end(const struct token *token, struct wall_time first_seen, struct wa
     return true;
 }
 
+enum status token_built_in(struct span name, struct scope *scope, struct token **ret_token)
+{
+    struct token *t = token_alloc(name.len);
+
+    if (t == NULL)
+        return ST_NO_MEMORY;
+    t->iss = t->sub = token_keep(t, name);
+    t->scope = scope_ref(scope);
+    t->built_in = true;
+    *ret_token = t;
+    return ST_OK;
+}
+
 enum status token_bind_key(const struct token *token, const struct key *key, struct token **ret_token)
 {
     const struct token_block *block = CONTAINER_OF(token, struct token_block, token);

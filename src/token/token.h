@@ -1,5 +1,5 @@
 /* token/token.h - a verified proof-of-possession token: what an authorization server said, checked.
- * Made by token_verify() or token_from_introspection() only (token/verifier.h), so holding a `struct token`
+ * Made by token_verify() or token_from_introspection() only (token/verifier.h), and token_built_in(), so holding a `struct token`
  * means that every check of AF-63 was passed at that moment. Possession of `cnf` is still to be proved
  * (token/auth_data.h), `cnonce` freshness is the caller's, and the life time goes on running.
  * Ownership: reference counted; every span lives as long as the token.
@@ -65,6 +65,7 @@ struct token {
         news; /* which news of changed tokens the answer can know of (token_store_news()); 0 if not by_introspection */
     bool encrypted; /* some layer was encrypted */
     bool no_clock;  /* the verifier has none: exp - iat is a length, not a date */
+    bool built_in;  /* token_built_in(): nobody's, never ends */
 };
 
 struct token *token_ref(const struct token *token); /* counts are not part of its value: const in, usable out */
@@ -75,6 +76,10 @@ void token_unrefp(struct token **token);
  * if cnf had held the key itself. A new token, one reference; the key is referenced. */
 enum status token_bind_key(const struct token *token, const struct key *key,
                            struct token **ret_token) MUST_CHECK;
+
+/* What a program grants to a part of itself, without a token of anybody: iss and sub are `name`, no end, no key. For a
+ * connection that comes from nowhere but that part. References the scope. */
+enum status token_built_in(struct span name, struct scope *scope, struct token **ret_token) MUST_CHECK;
 
 /* When it ends for a receiver that saw it at `first_seen`: the earlier of exp and first_seen + exi; a token that comes
  * after its exp, but within skew_s, lives until exp + skew_s, as token_verify() sees it. Without a clock, first_seen +

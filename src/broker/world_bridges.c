@@ -1,0 +1,95 @@
+#include "broker/world_bridges.h"
+
+#include "bridge/bridge.h"
+#include "crypto/random.h"
+#include "token/token.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct world_bridges {
+    struct worker_common *common;
+    struct bridges *bridges;
+    char node[24];
+};
+
+/* On the bridges' thread. */
+static int connect_local(void *ctx, const char *client_id, struct scope *scope)
+{
+    struct world_bridges *b = ctx;
+    struct span id = span_of_str(client_id);
+    struct token *token;
+    int fds[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
+        return -1;
+    if (token_built_in(id, scope, &token) != ST_OK) {
+        close(fds[0]);
+        close(fds[1]);
+        return -1;
+    }
+    unsigned home = shard_home(b->common->settings, b->common->count, id);
+    if (worker_adopt(b->common->workers[home], fds[1], token))
+        return fds[0];
+    close(fds[0]);
+    return -1;
+}
+
+static enum status name_node(struct world_bridges *b, const struct broker_config *config, struct why *why)
+{
+    uint64_t number;
+
+    if (config->bridge_node != NULL) {
+        snprintf(b->node, sizeof b->node, "%s", config->bridge_node);
+        return ST_OK;
+    }
+    if (random_bytes(&number, sizeof number) != ST_OK)
+        return reject(why, ST_INTERNAL, "random", "no randomness", 0);
+    snprintf(b->node, sizeof b->node, "%016llx", (unsigned long long)number);
+    return ST_OK;
+}
+
+enum status world_bridges_new(const struct broker_config *config, struct worker_common *common,
+                              struct world_bridges **ret, struct why *why)
+{
+    struct world_bridges *b;
+
+    *ret = NULL;
+    if (config->bridges.count == 0)
+        return ST_OK;
+    b = calloc(1, sizeof *b);
+    if (b == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    b->common = common;
+    struct bridge_world world = { connect_local, b, common->settings->max_packet_bytes, b->node };
+    enum status st = name_node(b, config, why);
+    if (st == ST_OK)
+        st = bridges_new(&config->bridges, &world, &b->bridges, why);
+    if (st != ST_OK) {
+        world_bridges_free(b);
+        return st;
+    }
+    *ret = b;
+    return ST_OK;
+}
+
+enum status world_bridges_start(struct world_bridges *b, struct why *why)
+{
+    return b == NULL ? ST_OK : bridges_start(b->bridges, why);
+}
+
+void world_bridges_stop(struct world_bridges *b)
+{
+    if (b != NULL)
+        bridges_stop(b->bridges);
+}
+
+void world_bridges_free(struct world_bridges *b)
+{
+    if (b == NULL)
+        return;
+    bridges_free(b->bridges);
+    free(b);
+}
