@@ -56,6 +56,7 @@ struct conn *conn_new(struct shard *shard, struct conn_io *io, struct span peer,
     c->version = MQTT_5;
     c->max_packet_bytes = MQTT_PACKET_SIZE_MAX;
     c->last_packet_ms = shard->now.mono.ms;
+    c->part_since_ms = TIME_NEVER;
     ace_init(&c->ace);
     timer_init(&c->timer, on_timer);
     list_append(&shard->conns, &c->link);
@@ -214,13 +215,41 @@ void conn_opened(struct conn *c)
 
 /* ---- time ---- */
 
+static int64_t silence_due_ms(const struct conn *c)
+{
+    return c->keep_alive_ms > 0 ? c->last_packet_ms + c->keep_alive_ms : TIME_NEVER;
+}
+
+static int64_t part_due_ms(const struct conn *c)
+{
+    return c->part_since_ms == TIME_NEVER ? TIME_NEVER
+                                          : c->part_since_ms + c->shard->settings->packet_timeout_ms;
+}
+
+/* Half a packet keeps its bytes in memory for as long as its sender likes: a byte now and then is no sign of life, with
+ * or without a Keep Alive. */
+static void part_came(struct conn *c)
+{
+    if (c->part_since_ms != TIME_NEVER || c->shard->settings->packet_timeout_ms == 0)
+        return;
+    c->part_since_ms = c->shard->now.mono.ms;
+    if (part_due_ms(c) < silence_due_ms(c)) /* else the timer comes by before, and looks again */
+        timer_start(&c->shard->timers, &c->timer, (struct mono_time){ part_due_ms(c) });
+}
+
 static void on_silence(struct conn *c, struct now now)
 {
-    int64_t due_ms = c->last_packet_ms + c->keep_alive_ms;
+    int64_t due_ms = silence_due_ms(c) < part_due_ms(c) ? silence_due_ms(c) : part_due_ms(c);
     struct why why;
 
     if (now.mono.ms < due_ms) { /* packets came meanwhile; the timer is not moved for each of them */
-        timer_start(&c->shard->timers, &c->timer, (struct mono_time){ due_ms });
+        if (due_ms != TIME_NEVER)
+            timer_start(&c->shard->timers, &c->timer, (struct mono_time){ due_ms });
+        return;
+    }
+    if (due_ms < silence_due_ms(c)) {
+        conn_fail(c, reject(&why, ST_TIMEOUT, "limits.packet_timeout", "a packet took too long to arrive", 0),
+                  &why);
         return;
     }
     STATS_INC(&c->shard->stats, keep_alive_timeouts);
@@ -322,8 +351,12 @@ size_t conn_input(struct conn *c, struct span input)
         if (rest.len == 0)
             break;
         result = mqtt_frame_next(rest, MQTT_FROM_CLIENT, max, &frame, &st, &why);
-        if (result == MQTT_FRAME_NEED_MORE)
+        if (result == MQTT_FRAME_NEED_MORE) {
+            if (c->state == CONN_OPEN)
+                part_came(c);
             break;
+        }
+        c->part_since_ms = TIME_NEVER;
         if (result == MQTT_FRAME_BAD) {
             conn_fail(c, st, &why);
             break;

@@ -8,7 +8,8 @@
  *
  *   AWAIT_CONNECT   no session; `timer` runs: connect_timeout_ms
  *   AUTHENTICATING  `connect` holds the CONNECT packet; `timer` runs: auth_timeout_ms; nothing else is held
- *   OPEN            session->conn is this one; `timer` runs the keep alive; `ace` may be re-authenticating
+ *   OPEN            session->conn is this one; `timer` runs the keep alive, and packet_timeout_ms for a packet that has
+ *                   begun; `ace` may be re-authenticating
  *   CLOSED          io == NULL: the world does not know it any more
  */
 #ifndef SYMBOLON_BROKER_CONN_H
@@ -39,6 +40,7 @@ struct conn {
     struct timer timer;
     int64_t last_packet_ms;
     uint32_t keep_alive_ms; /* with the grace of 1.5; 0: none */
+    int64_t part_since_ms;  /* when the packet of which only a part has come began; TIME_NEVER: there is none */
 
     /* from CONNECT */
     uint8_t *connect; /* the packet, while AUTHENTICATING */

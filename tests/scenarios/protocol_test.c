@@ -298,6 +298,35 @@ static void half_a_packet_is_silence(void **state)
     (void)expect_disconnect(c, MQTT_KEEP_ALIVE_TIMEOUT);
 }
 
+/* limits.packet_timeout, counted from the first byte of the packet: what came before and what comes meanwhile is no matter. */
+static void a_packet_must_be_whole_in_time_without_a_keep_alive_too(void **state)
+{
+    struct fixture *f = *state;
+    struct conn_io *c;
+
+    f->b->settings.max_keep_alive_s = 0;
+    f->b->settings.packet_timeout_ms = 60000;
+    c = client_connected_with(f->b, &(struct connect_wish){ .id = "k", .scope = ALL, .keep_alive_s = 0 });
+    bench_advance(f->b, 100000);  /* silence between packets is its right */
+    for (int i = 0; i < 3; i++) { /* and so is a packet that takes its time */
+        client_send(c, SPAN("\x30\x08\x00\x03"));
+        bench_advance(f->b, 59000);
+        client_send(c, SPAN("a/b\x00xx"));
+        (void)expect_publish(f->bystander, "a/b", "xx", 0);
+    }
+    bench_advance(f->b, 70000);
+    client_send(c, SPAN("\x30\x50"));
+    for (int i = 0; i < 59; i++) {
+        bench_advance(f->b, 1000);
+        client_send(c, SPAN("a"));
+    }
+    expect_nothing(c);
+    bench_advance(f->b, 1500);
+    expect_thrown_out(c, MQTT_UNSPECIFIED_ERROR, "limits.packet_timeout");
+    assert_one_event(f, "packet_refused");
+    f->b->settings.max_keep_alive_s = 3600;
+}
+
 static void the_servers_keep_alive_counts(void **state)
 { /* MQTT5 [MQTT-3.1.2-21] */
     struct fixture *f = *state;
@@ -364,6 +393,7 @@ int main(void)
         T(properties_travel_with_the_message),
         T(silence_ends_the_connection_after_one_and_a_half_keep_alives),
         T(half_a_packet_is_silence),
+        T(a_packet_must_be_whole_in_time_without_a_keep_alive_too),
         T(the_servers_keep_alive_counts),
         T(retained_messages_can_be_switched_off),
         T(connections_and_sessions_are_limited),
