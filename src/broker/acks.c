@@ -24,7 +24,6 @@ static void wrong_kind(struct conn *c)
 static void finish(struct conn *c, struct delivery *d)
 {
     outbox_drop(&c->session->outbox, d);
-    STATS_DEC(&c->shard->stats, queued_messages);
     session_pump(c->session);
 }
 

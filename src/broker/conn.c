@@ -1,5 +1,6 @@
 #include "broker/conn.h"
 
+#include "broker/alias_out.h"
 #include "broker/authz_info.h"
 #include "broker/connect.h"
 #include "broker/send.h"
@@ -73,6 +74,7 @@ static void conn_free(struct conn *c)
         for (uint16_t i = 0; i < c->shard->settings->topic_alias_maximum; i++)
             free((void *)c->aliases[i].p);
     free(c->aliases);
+    alias_out_free(c->aliases_out);
     free(c->connect);
     ace_done(c);
     timer_stop(&c->shard->timers, &c->timer);
@@ -153,6 +155,7 @@ void conn_moved_away(struct conn *c, unsigned home)
     struct conn_io *io = c->io;
 
     STATS_INC(&c->shard->stats, connections_moved);
+    c->gone_home = true;
     close_now(c);
     c->shard->world.conn_move(c->shard->world.ctx, io, home);
 }
@@ -338,7 +341,7 @@ size_t conn_input(struct conn *c, struct span input)
 {
     const struct shard_settings *settings = c->shard->settings;
     struct shard *shard = c->shard;
-    size_t at = 0;
+    size_t at = 0, packets = 0;
 
     while (c->state != CONN_CLOSED && !c->paused) {
         struct span rest = span_cut(input, at, SIZE_MAX);
@@ -363,8 +366,12 @@ size_t conn_input(struct conn *c, struct span input)
         }
         dispatch(c, &frame, span_cut(rest, frame.total_len, SIZE_MAX));
         at += frame.total_len;
+        packets++;
     }
-    STATS_ADD(&shard->stats, bytes_in, at);
+    if (!c->gone_home) {
+        STATS_ADD(&shard->stats, packets_in, packets);
+        STATS_ADD(&shard->stats, bytes_in, at);
+    }
     return c->state == CONN_CLOSED ? 0 : at;
 }
 
@@ -379,6 +386,10 @@ void on_pingreq(struct conn *c, const struct mqtt_frame *frame)
         conn_fail(c, st, &why);
     else
         send_pingresp(c);
+    if (c->aliases_out != NULL && alias_out_idle(c->aliases_out)) { /* told anew, should messages come again */
+        alias_out_free(c->aliases_out);
+        c->aliases_out = NULL;
+    }
 }
 
 void on_disconnect(struct conn *c, const struct mqtt_frame *frame)

@@ -47,17 +47,19 @@ struct conn {
     size_t connect_len;
     uint32_t max_packet_bytes; /* what the client takes */
     uint16_t receive_maximum;
-    uint16_t topic_alias_maximum; /* of the client: how many it takes from us; 0: none */
+    uint16_t topic_alias_maximum; /* how many the client takes and we give; 0: none */
     uint32_t asked_expiry_s; /* Session Expiry Interval of the CONNECT; without Clean Session: UINT32_MAX */
     bool problem_info;
     bool moved;
+    bool gone_home;       /* moved away: what it read is read and counted again there */
     bool paused;          /* reading, by us */
     bool output_full;     /* waiting for shard_output_drained() */
     bool no_will;         /* set when closing: the client took its Will back */
     bool visitor;         /* neither token nor public topics: for authz-info alone, and not for long */
     bool connect_seen;    /* a CONNECT came: there is somebody to send CONNACK to */
     bool hint;            /* a refusal now is for want of a good token: say where to get one (MT-91) */
-    struct span *aliases; /* topic_alias_maximum entries, heap copies */
+    struct span *aliases; /* from the client: settings->topic_alias_maximum entries, heap copies */
+    struct alias_out *aliases_out;
     char peer[];
 };
 

@@ -367,6 +367,8 @@ static void keep_wishes(struct conn *c, const struct mqtt_connect *connect)
     c->max_packet_bytes = mqtt_maximum_packet_size(p);
     c->receive_maximum = mqtt_receive_maximum(p);
     c->topic_alias_maximum = mqtt_has(p, PROP_TOPIC_ALIAS_MAXIMUM) ? p->topic_alias_maximum : 0;
+    if (c->topic_alias_maximum > c->shard->settings->topic_aliases_out)
+        c->topic_alias_maximum = c->shard->settings->topic_aliases_out;
     c->asked_expiry_s = mqtt_has(p, PROP_SESSION_EXPIRY) ? p->session_expiry_s : 0;
     if (c->version != MQTT_5 && !connect->clean_start)
         c->asked_expiry_s = UINT32_MAX; /* MQTT311 3.1.2.4: no end but the administrator's (MT-77) */
@@ -512,6 +514,7 @@ void on_connect(struct conn *c, const struct mqtt_frame *frame, struct span behi
         conn_moved_away(c, home);
         return;
     }
+    STATS_INC(&c->shard->stats, connects_in);
     keep_wishes(c, &connect);
     c->log.own[2] = F_SPAN("client_id", connect.client_id);
     st = authenticate(c, &connect, behind, &why);

@@ -35,16 +35,22 @@ static bool still_authorized(struct session *s)
     return false;
 }
 
-static void count_queued(struct shard *shard, enum status st, bool backlog)
+static void count_not_queued(struct shard *shard, enum status st, bool backlog)
 {
     if (st == ST_OK)
-        STATS_INC(&shard->stats, queued_messages);
-    else if (st == ST_QUOTA && backlog)
+        return;
+    if (st == ST_QUOTA && backlog)
         STATS_INC(&shard->stats, dropped_retained);
     else if (st == ST_QUOTA)
         STATS_INC(&shard->stats, dropped_queue_full);
     else
         STATS_INC(&shard->stats, dropped_no_memory);
+}
+
+static void count_sent(struct stats *stats, const struct message *m)
+{
+    STATS_INC(stats, messages_out);
+    STATS_ADD(stats, payload_out, message_payload(m).len);
 }
 
 static void deliver_now(struct session *s, const struct message *m, const struct delivery_options *how)
@@ -61,7 +67,7 @@ static void deliver_now(struct session *s, const struct message *m, const struct
     }
     switch (send_publish(s->conn, m, how, 0, false)) {
     case SEND_DONE:
-        STATS_INC(stats, messages_out);
+        count_sent(stats, m);
         break;
     case SEND_TOO_LARGE:
         STATS_INC(stats, dropped_too_large); /* MQTT5 [MQTT-3.1.2-25] */
@@ -101,7 +107,7 @@ static enum status deliver(struct session *s, const struct message *m, const str
     limits = limits_of(s->shard);
     st = outbox_add(&s->outbox, &limits, m, how, s->grant_serial, s->held > 0 ? OUTBOX_HELD : OUTBOX_WAITING);
     if (st != ST_QUOTA || how->share == NULL)
-        count_queued(s->shard, st, false);
+        count_not_queued(s->shard, st, false);
     if (st == ST_OK && open)
         session_pump(s);
     return st;
@@ -122,12 +128,11 @@ void session_deliver_retained(struct session *s, const struct message *m, const 
 {
     struct outbox_limits limits = limits_of(s->shard);
 
-    count_queued(s->shard, outbox_add(&s->outbox, &limits, m, how, s->grant_serial, OUTBOX_BACKLOG), true);
+    count_not_queued(s->shard, outbox_add(&s->outbox, &limits, m, how, s->grant_serial, OUTBOX_BACKLOG), true);
 }
 
 void session_drop(struct session *s, struct delivery *d)
 {
-    STATS_DEC(&s->shard->stats, queued_messages);
     outbox_drop(&s->outbox, d);
 }
 
@@ -199,7 +204,7 @@ static bool send_waiting(struct session *s, struct delivery *d)
     switch (send_publish(s->conn, d->message, &d->how, d->packet_id, d->dup)) {
     case SEND_DONE:
         if (!again)
-            STATS_INC(stats, messages_out);
+            count_sent(stats, d->message);
         break;
     case SEND_TOO_LARGE:
         STATS_INC(stats, dropped_too_large);

@@ -51,6 +51,7 @@ enum status message_new(const struct message_parts *parts, struct message **ret_
     m->expires_ms = parts->expires_ms;
     m->token_until_s = parts->token_until_s;
     m->token_tag = parts->token_tag;
+    atomic_init(&m->topic_hash, 0);
     m->wire_len = (uint32_t)total;
     m->topic_len = (uint16_t)parts->topic.len;
 
@@ -58,7 +59,7 @@ enum status message_new(const struct message_parts *parts, struct message **ret_
     at = put_varint_at(m->wire, at, (uint32_t)body);
     m->wire[at++] = (uint8_t)(parts->topic.len >> 8);
     m->wire[at++] = (uint8_t)parts->topic.len;
-    m->topic_at = at;
+    m->topic_at = (uint8_t)at;
     at = put_at(m->wire, at, parts->topic);
     at = put_varint_at(m->wire, at, (uint32_t)parts->properties.len);
     m->properties_at = at;
@@ -84,6 +85,20 @@ void message_unref(const struct message *m)
 
     if (m != NULL && atomic_fetch_sub_explicit(&shared->refs, 1, memory_order_acq_rel) == 1)
         free(shared);
+}
+
+uint32_t message_topic_hash(const struct message *m, struct hash_key key)
+{
+    struct message *shared = (struct message *)m;
+    uint32_t hash = atomic_load_explicit(&shared->topic_hash, memory_order_relaxed);
+
+    if (hash != 0)
+        return hash;
+    hash = (uint32_t)siphash(key, message_topic(m));
+    if (hash == 0)
+        hash = 1;
+    atomic_store_explicit(&shared->topic_hash, hash, memory_order_relaxed);
+    return hash;
 }
 
 void message_unrefp(struct message **m)

@@ -2,7 +2,8 @@
  * `wire` is the whole PUBLISH packet a QoS 0 subscriber without subscription identifiers gets (flags zero, no
  * packet identifier, only the forwarded properties); the other forms are put together from its parts.
  * Ownership: message_new() hands over one reference; message_unref(NULL) does nothing.
- * Threads:   immutable after message_new(), so readable from any; the count is atomic.
+ * Threads:   immutable after message_new(), so readable from any; the count is atomic, and so is the hash, for which
+ *            every thread that needs it finds the same.
  * Failure:   ST_NO_MEMORY, or ST_TOO_LARGE when topic, properties and payload do not fit one MQTT packet. */
 #ifndef SYMBOLON_BROKER_MESSAGE_H
 #define SYMBOLON_BROKER_MESSAGE_H
@@ -10,6 +11,7 @@
 #include "base/clock.h"
 #include "base/span.h"
 #include "base/status.h"
+#include "base/table.h"
 
 #include <stdatomic.h>
 
@@ -19,13 +21,14 @@ struct message {
     _Atomic uint32_t refs;
     uint8_t qos;        /* as published */
     bool retain;        /* RETAIN flag as published */
+    uint8_t topic_at;   /* offset into wire, as are those below */
     uint64_t publisher; /* session number of the publisher, for No Local; unique over all shards */
     int64_t expires_ms; /* mono: Message Expiry Interval; TIME_NEVER without one */
     int64_t
         token_until_s;  /* wall: end of the publisher's token, bounds a retained copy (MT-111); or TIME_NEVER */
     uint64_t token_tag; /* of a retained one: stands for that token, see grant_tag(); 0: none */
+    _Atomic uint32_t topic_hash; /* 0: nobody has asked yet: message_topic_hash() */
     uint32_t wire_len;
-    uint32_t topic_at; /* offsets into wire */
     uint32_t properties_at;
     uint32_t payload_at;
     uint16_t topic_len;
@@ -51,6 +54,9 @@ enum status message_new(const struct message_parts *parts, struct message **ret_
 struct message *message_ref(const struct message *m);
 void message_unref(const struct message *m);
 void message_unrefp(struct message **m);
+
+/* Of the topic, never 0; computed once. `key` is the same at each call. */
+uint32_t message_topic_hash(const struct message *m, struct hash_key key);
 
 static inline struct span message_topic(const struct message *m)
 {

@@ -4,9 +4,9 @@
 
 #include <stdlib.h>
 
-void outbox_init(struct outbox *o)
+void outbox_init(struct outbox *o, struct stats *stats)
 {
-    *o = (struct outbox){ 0 };
+    *o = (struct outbox){ .stats = stats };
     list_init(&o->waiting);
     list_init(&o->held);
     list_init(&o->in_flight);
@@ -16,6 +16,13 @@ void outbox_init(struct outbox *o)
 static size_t delivery_size(const struct delivery *d)
 {
     return d->backlog ? 0 : sizeof *d + (d->message == NULL ? 0 : message_size(d->message));
+}
+
+/* `more` may be the negative of what goes. */
+static void weigh(struct outbox *o, size_t more)
+{
+    o->bytes += more;
+    STATS_ADD(o->stats, queued_bytes, more);
 }
 
 static struct delivery *delivery_of(struct list *link)
@@ -62,7 +69,8 @@ enum status outbox_add(struct outbox *o, const struct outbox_limits *limits, con
         o->count++;
     if (how->qos == 0)
         o->qos0_count++;
-    o->bytes += delivery_size(d);
+    weigh(o, delivery_size(d));
+    STATS_INC(o->stats, queued_messages);
     return ST_OK;
 }
 
@@ -132,7 +140,7 @@ void outbox_release_message(struct outbox *o, struct delivery *d)
 {
     ASSERT(d->state == DELIVERY_AWAIT_PUBREC);
     if (!d->backlog)
-        o->bytes -= message_size(d->message);
+        weigh(o, 0 - message_size(d->message));
     message_unref(d->message);
     d->message = NULL;
     d->state = DELIVERY_AWAIT_PUBCOMP;
@@ -140,7 +148,8 @@ void outbox_release_message(struct outbox *o, struct delivery *d)
 
 void outbox_drop(struct outbox *o, struct delivery *d)
 {
-    o->bytes -= delivery_size(d);
+    weigh(o, 0 - delivery_size(d));
+    STATS_DEC(o->stats, queued_messages);
     if (!d->backlog)
         o->count--;
     else if (d->state == DELIVERY_WAITING)

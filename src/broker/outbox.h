@@ -13,6 +13,7 @@
 
 #include "base/list.h"
 #include "broker/message.h"
+#include "broker/stats.h"
 
 #define DELIVERY_MAX_IDS 4 /* subscription identifiers in one copy; more make a further copy (MQTT5 3.3.4) */
 
@@ -67,9 +68,10 @@ struct outbox {
     uint32_t backlog_count;
     uint32_t qos0_count; /* of both: later QoS 0 messages queue up behind these */
     size_t bytes;        /* all but the backlog */
+    struct stats *stats; /* of the shard: queued_messages and queued_bytes follow what is in here */
 };
 
-void outbox_init(struct outbox *o);
+void outbox_init(struct outbox *o, struct stats *stats);
 void outbox_done(struct outbox *o);
 
 /* Appends; references the message. ST_QUOTA at a limit, ST_NO_MEMORY. */

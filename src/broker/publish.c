@@ -107,6 +107,7 @@ static enum status accept(struct conn *c, const struct mqtt_publish *p, struct w
     if (st != ST_OK)
         return reject(why, st, "memory", "out of memory", 0);
     STATS_INC(&c->shard->stats, messages_in);
+    STATS_ADD(&c->shard->stats, payload_in, p->payload.len);
     route_publish(c->shard, m);
     return ST_OK;
 }

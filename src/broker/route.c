@@ -107,8 +107,7 @@ void retained_store(struct shard *shard, const struct message *m)
         log_event(shard->log, LOG_WARNING, "retained_not_stored", F_WHY(st, why),
                   F_SPAN("topic", message_topic(m)));
     }
-    atomic_store_explicit(&shard->stats.retained_messages, retained_count(shard->retained),
-                          memory_order_relaxed);
+    shard_count_retained(shard);
     if (retained_count(shard->retained) > 0 && !timer_running(&shard->purge))
         timer_start(&shard->timers, &shard->purge, mono_plus_ms(shard->now.mono, MS_PER_S));
 }

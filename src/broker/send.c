@@ -1,5 +1,6 @@
 #include "broker/send.h"
 
+#include "broker/alias_out.h"
 #include "broker/shard_priv.h"
 
 #include <stdio.h>
@@ -22,6 +23,18 @@ static struct span reason_text(char text[REASON_TEXT_MAX], const struct why *why
     return span_of(text, len < REASON_TEXT_MAX ? (size_t)len : REASON_TEXT_MAX - 1);
 }
 
+/* Room for one packet of so many bytes. */
+static uint8_t *packet_room(struct conn *c, size_t len)
+{
+    uint8_t *room = c->shard->world.conn_append(c->shard->world.ctx, c->io, len);
+
+    if (room == NULL)
+        return NULL;
+    STATS_INC(&c->shard->stats, packets_out);
+    STATS_ADD(&c->shard->stats, bytes_out, len);
+    return room;
+}
+
 /* Out with what is in the scratch buffer, if this client can take it. */
 static bool send_scratch(struct conn *c)
 {
@@ -32,7 +45,7 @@ static bool send_scratch(struct conn *c)
         return true;
     if (!buf_ok(b) || b->len > c->max_packet_bytes)
         return false;
-    room = c->shard->world.conn_append(c->shard->world.ctx, c->io, b->len);
+    room = packet_room(c, b->len);
     if (room != NULL)
         memcpy(room, b->p, b->len);
     return true;
@@ -197,7 +210,7 @@ static enum send_result send_wire(struct conn *c, const struct message *m, bool 
 
     if (m->wire_len > c->max_packet_bytes)
         return SEND_TOO_LARGE;
-    room = c->shard->world.conn_append(c->shard->world.ctx, c->io, m->wire_len);
+    room = packet_room(c, m->wire_len);
     if (room == NULL)
         return SEND_NO_ROOM;
     memcpy(room, m->wire, m->wire_len);
@@ -212,7 +225,7 @@ static enum send_result send_publish3(struct conn *c, const struct mqtt_publish_
 
     if (size == 0 || size > c->max_packet_bytes)
         return SEND_TOO_LARGE;
-    room = c->shard->world.conn_append(c->shard->world.ctx, c->io, size);
+    room = packet_room(c, size);
     if (room == NULL)
         return SEND_NO_ROOM;
     room += mqtt_publish_head(p, MQTT_3_1_1, room);
@@ -221,16 +234,75 @@ static enum send_result send_publish3(struct conn *c, const struct mqtt_publish_
     return SEND_DONE;
 }
 
+/* MQTT5 [MQTT-3.1.2-26], [MQTT-3.1.2-27]. */
+static enum alias_use choose_alias(struct conn *c, const struct message *m, uint16_t *ret_alias)
+{
+    *ret_alias = 0;
+    if (c->topic_alias_maximum == 0)
+        return ALIAS_NONE;
+    return alias_out_take(&c->aliases_out, c->topic_alias_maximum, message_topic(m),
+                          message_topic_hash(m, c->shard->settings->home_key), ret_alias);
+}
+
+static void put_expiry(const struct conn *c, const struct message *m, struct mqtt_publish_out *p)
+{
+    int64_t left_ms = m->expires_ms - c->shard->now.mono.ms;
+
+    if (m->expires_ms == TIME_NEVER)
+        return;
+    p->has_message_expiry = true; /* what is left of it: MQTT5 [MQTT-3.3.2-6] */
+    p->message_expiry_s = left_ms <= 0 ? 0 : (uint32_t)((left_ms + MS_PER_S - 1) / MS_PER_S);
+}
+
+static enum send_result send_publish5(struct conn *c, const struct message *m, const struct mqtt_publish_out *p)
+{
+    size_t size = mqtt_publish_size(p, MQTT_5), head, body;
+    uint8_t *room;
+
+    if (size == 0 || size > c->max_packet_bytes)
+        return SEND_TOO_LARGE;
+    room = packet_room(c, size);
+    if (room == NULL)
+        return SEND_NO_ROOM;
+    head = mqtt_publish_head(p, MQTT_5, room);
+    body = m->wire_len - m->properties_at; /* properties and payload lie side by side */
+    ASSERT(head + body == size);
+    memcpy(room + head, m->wire + m->properties_at, body);
+    return SEND_DONE;
+}
+
+/* With an alias in place of the topic, or beside it where the client has to learn it first. */
+static enum send_result send_alias(struct conn *c, const struct message *m, struct mqtt_publish_out *p,
+                                   enum alias_use use, uint16_t alias)
+{
+    enum send_result result;
+
+    if (use == ALIAS_KNOWN)
+        p->topic = SPAN("");
+    p->topic_alias = alias;
+    result = send_publish5(c, m, p);
+    if (result == SEND_DONE && use == ALIAS_KNOWN)
+        STATS_INC(&c->shard->stats, aliases_used);
+    else if (result == SEND_DONE)
+        STATS_INC(&c->shard->stats, aliases_told);
+    if (result == SEND_DONE || use == ALIAS_KNOWN)
+        return result;
+    alias_out_forget(c->aliases_out, alias); /* the client has not learnt it */
+    p->topic_alias = 0;
+    return result == SEND_TOO_LARGE ? send_publish5(c, m, p) : result; /* without it there may be room */
+}
+
 enum send_result send_publish(struct conn *c, const struct message *m, const struct delivery_options *how,
                               uint16_t packet_id, bool dup)
 {
     uint8_t ids[DELIVERY_MAX_IDS * 5];
     struct mqtt_publish_out p;
-    size_t size, head, body;
-    uint8_t *room;
+    uint16_t alias;
+    enum alias_use use = choose_alias(c, m, &alias);
 
     ASSERT(c->io != NULL);
-    if (how->qos == 0 && how->n_ids == 0 && m->expires_ms == TIME_NEVER && c->version == MQTT_5)
+    if (how->qos == 0 && how->n_ids == 0 && m->expires_ms == TIME_NEVER && use == ALIAS_NONE &&
+        c->version == MQTT_5)
         return send_wire(c, m, how->retain);
 
     p = (struct mqtt_publish_out){ .qos = how->qos,
@@ -240,24 +312,9 @@ enum send_result send_publish(struct conn *c, const struct message *m, const str
                                    .topic = message_topic(m),
                                    .properties = message_properties(m),
                                    .payload = message_payload(m) };
-    if (m->expires_ms != TIME_NEVER) { /* what is left of it: MQTT5 [MQTT-3.3.2-6] */
-        int64_t left_ms = m->expires_ms - c->shard->now.mono.ms;
-
-        p.has_message_expiry = true;
-        p.message_expiry_s = left_ms <= 0 ? 0 : (uint32_t)((left_ms + MS_PER_S - 1) / MS_PER_S);
-    }
+    put_expiry(c, m, &p);
     p.subscription_ids = span_of(ids, put_ids(how, ids));
     if (c->version != MQTT_5) /* properties stay behind, and the message goes without them */
         return send_publish3(c, &p);
-    size = mqtt_publish_size(&p, MQTT_5);
-    if (size == 0 || size > c->max_packet_bytes)
-        return SEND_TOO_LARGE;
-    room = c->shard->world.conn_append(c->shard->world.ctx, c->io, size);
-    if (room == NULL)
-        return SEND_NO_ROOM;
-    head = mqtt_publish_head(&p, MQTT_5, room);
-    body = m->wire_len - m->properties_at; /* properties and payload lie side by side */
-    ASSERT(head + body == size);
-    memcpy(room + head, m->wire + m->properties_at, body);
-    return SEND_DONE;
+    return use == ALIAS_NONE ? send_publish5(c, m, &p) : send_alias(c, m, &p, use, alias);
 }

@@ -25,6 +25,7 @@ static void on_expiry(struct timer *timer, struct now now)
     struct session *s = CONTAINER_OF(timer, struct session, expiry_timer);
 
     (void)now;
+    STATS_INC(&s->shard->stats, sessions_expired);
     log_event(s->shard->log, LOG_INFO, "session_expired", F_SPAN("client_id", session_client_id(s)));
     session_end(s);
 }
@@ -92,7 +93,7 @@ enum status session_new(struct shard *shard, struct span client_id, struct sessi
     list_init(&s->operations);
     list_init(&s->match.link);
     list_init(&s->status_link);
-    outbox_init(&s->outbox);
+    outbox_init(&s->outbox, &shard->stats);
     s->client_id_len = client_id.len;
     if (client_id.len > 0)
         memcpy(s->client_id, client_id.p, client_id.len);
@@ -113,7 +114,6 @@ void session_end(struct session *s)
         subscription_free(CONTAINER_OF(it, struct subscription, link));
     share_ending(s);
     subscribe_forget_session(s);
-    STATS_ADD(&shard->stats, queued_messages, (uint64_t)0 - s->outbox.count - s->outbox.backlog_count);
     outbox_done(&s->outbox);
     id_set_done(&s->received);
     timer_stop(&shard->timers, &s->expiry_timer);

@@ -23,8 +23,7 @@ static void on_purge(struct timer *timer, struct now now)
     struct shard *shard = CONTAINER_OF(timer, struct shard, purge);
 
     (void)retained_purge(shard->retained, now, PURGE_BUDGET);
-    atomic_store_explicit(&shard->stats.retained_messages, retained_count(shard->retained),
-                          memory_order_relaxed);
+    shard_count_retained(shard);
     if (retained_count(shard->retained) > 0)
         timer_start(&shard->timers, timer, mono_plus_ms(now.mono, MS_PER_S));
 }

@@ -59,6 +59,14 @@ struct shard {
     struct stats stats;
 };
 
+/* After each change of the retained messages. */
+static inline void shard_count_retained(struct shard *shard)
+{
+    atomic_store_explicit(&shard->stats.retained_messages, retained_count(shard->retained),
+                          memory_order_relaxed);
+    atomic_store_explicit(&shard->stats.retained_bytes, retained_bytes(shard->retained), memory_order_relaxed);
+}
+
 /* Every size a single scratch buffer may reach: one packet. */
 #define SCRATCH_MAX ((size_t)MQTT_PACKET_SIZE_MAX)
 
