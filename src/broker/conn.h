@@ -59,6 +59,7 @@ struct conn {
     bool connect_seen;    /* a CONNECT came: there is somebody to send CONNACK to */
     bool hint;            /* a refusal now is for want of a good token: say where to get one (MT-91) */
     struct span *aliases; /* from the client: settings->topic_alias_maximum entries, heap copies */
+    size_t alias_bytes;   /* of all their topics */
     struct alias_out *aliases_out;
     char peer[];
 };

@@ -8,19 +8,33 @@
 
 /* ---- topic aliases (MQTT5 3.3.2.3.4) ---- */
 
+#define ALIAS_TOPIC_BYTES 256u /* room for the topic of each, on the average */
+
+/* Topics of 64 KiB behind all of them would cost a connection far more than the longest packet does. */
+static size_t alias_bytes_max(const struct conn *c)
+{
+    size_t usual = (size_t)c->shard->settings->topic_alias_maximum * ALIAS_TOPIC_BYTES;
+
+    return usual > c->shard->settings->max_packet_bytes ? usual : c->shard->settings->max_packet_bytes;
+}
+
 static enum status keep_alias(struct conn *c, uint16_t alias, struct span topic, struct why *why)
 {
-    uint8_t *copy = malloc(topic.len);
-
     if (c->aliases == NULL)
         c->aliases = calloc(c->shard->settings->topic_alias_maximum, sizeof *c->aliases);
-    if (copy == NULL || c->aliases == NULL) {
-        free(copy);
+    if (c->aliases == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    struct span *kept = &c->aliases[alias - 1];
+    if (c->alias_bytes - kept->len + topic.len > alias_bytes_max(c))
+        return reject(why, ST_QUOTA, "limits.topic_aliases", "the topics behind the aliases are too long", 0);
+    uint8_t *copy = malloc(topic.len);
+    if (copy == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     }
     memcpy(copy, topic.p, topic.len);
-    free((void *)c->aliases[alias - 1].p);
-    c->aliases[alias - 1] = span_of(copy, topic.len);
+    c->alias_bytes += topic.len - kept->len;
+    free((void *)kept->p);
+    *kept = span_of(copy, topic.len);
     return ST_OK;
 }
 

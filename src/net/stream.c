@@ -14,6 +14,11 @@
 #define BACKLOG_MAX  (16u * 1024 * 1024)
 #define FLUSH_AT     (128u * 1024)
 
+/* Probes of TCP on a silent connection: it is given up after five minutes. */
+#define PROBE_AFTER_S 180
+#define PROBE_EVERY_S 30
+#define PROBES        4
+
 static void on_poll(uv_poll_t *poll, int status, int events);
 static void stream_chore(struct chore *chore);
 
@@ -321,13 +326,24 @@ void stream_secured(struct stream *s)
     stream_dirty(s); /* a client's request */
 }
 
+/* A peer that went without a word - power, cable, a router that forgot - is found out, even where MQTT has no Keep
+ * Alive. All of it fails on a unix socket, where there is nothing to switch. */
+static void set_socket_options(int fd)
+{
+    int on = 1, idle_s = PROBE_AFTER_S, interval_s = PROBE_EVERY_S, count = PROBES;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+}
+
 void stream_connected(struct stream *s, int fd)
 {
     int on = 1;
     s->fd = fd;
     s->cancel_dial = NULL;
-    /* Fails on a unix socket, where there is nothing to switch off. */
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    set_socket_options(fd);
     if (!poll_make(s)) {
         stream_die(s, ST_NO_MEMORY, stream_why("memory", "out of memory"));
         return;
