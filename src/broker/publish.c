@@ -30,7 +30,6 @@ static enum status keep_alias(struct conn *c, uint16_t alias, struct span topic,
     uint8_t *copy = malloc(topic.len);
     if (copy == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
-    }
     memcpy(copy, topic.p, topic.len);
     c->alias_bytes += topic.len - kept->len;
     free((void *)kept->p);

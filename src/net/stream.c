@@ -340,7 +340,6 @@ static void set_socket_options(int fd)
 
 void stream_connected(struct stream *s, int fd)
 {
-    int on = 1;
     s->fd = fd;
     s->cancel_dial = NULL;
     set_socket_options(fd);
