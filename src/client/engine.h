@@ -91,6 +91,8 @@ struct engine {
     uint64_t alias_uses;
     bool reauthenticating;
     struct mono_time last_sent, ping_sent;
+    size_t unfinished;  /* the broker's messages on this connection, towards our Receive Maximum */
+    size_t unreleased;  /* of earlier connections */
     size_t pings_out;   /* PINGREQ without PINGRESP */
     size_t flush_after; /* PINGRESPs until `flushed`; 0: none sent for it */
     bool flush_wanted;  /* once the queue is empty */
@@ -108,7 +110,6 @@ struct engine {
     struct packet_ids used;     /* ours */
     struct packet_ids received; /* the broker's QoS 2 messages we have and it has not released */
     struct packet_ids unacked;  /* the broker's messages that wait for engine_ack() */
-    struct packet_ids here;     /* the broker's messages unfinished on this connection: its Receive Maximum */
     struct list incoming[2];    /* struct incoming: unacked messages of QoS 1 and QoS 2 */
     uint64_t last_handle, message_handle;
     struct span server_reference; /* while `ended` runs: of the CONNACK or DISCONNECT (MQTT5 4.11) */

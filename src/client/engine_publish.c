@@ -44,10 +44,17 @@ static void finish(struct engine *e, struct outgoing *o, const struct symbolon_e
 
 /* ---- the broker's Receive Maximum (MQTT5 4.9) ---- */
 
-static void quota_back(struct engine *e)
+/* Only for a PUBLISH of this connection: a PUBREL sent again took nothing of the quota [MQTT-3.3.4-7], [MQTT-4.9.0-2]. */
+static void quota_back(struct engine *e, const struct outgoing *o)
 {
-    if (e->send_quota < e->send_quota_max) /* a PUBREL sent again may be answered beyond it [MQTT-4.9.0-2] */
+    if (o->here && e->send_quota < e->send_quota_max)
         e->send_quota++;
+}
+
+static void quota_take(struct engine *e, struct outgoing *o)
+{
+    o->here = true;
+    e->send_quota--;
 }
 
 /* ---- sending ---- */
@@ -88,7 +95,7 @@ static void send_first_time(struct engine *e, struct outgoing *o, uint32_t life_
         o->state = OUT_SENT;
         list_append(&e->in_flight, &o->link);
         e->in_flight_count++;
-        e->send_quota--;
+        quota_take(e, o);
         note(e, o, STORE_SENT);
         put_publish(e, o, life_s);
         return;
@@ -137,7 +144,7 @@ static void send_again(struct engine *e)
         }
         o->dup = true;
         list_append(&e->in_flight, &o->link);
-        e->send_quota--;
+        quota_take(e, o);
         put_publish(e, o, life_s);
     }
 }
@@ -259,9 +266,13 @@ static void go_on(struct engine *e)
     move_all(&e->in_flight, &sent);
     move_all(&e->again, &sent); /* what was not even sent again the last time */
     move_all(&sent, &e->again);
-    LIST_EACH (link, &e->released)
+    LIST_EACH (link, &e->again)
+        outgoing_of(link)->here = false;
+    LIST_EACH (link, &e->released) {
+        outgoing_of(link)->here = false;
         mqtt_write_ack(&e->out, e->settings.version,
                        &(struct mqtt_ack){ .type = MQTT_PUBREL, .packet_id = outgoing_of(link)->packet_id });
+    }
 }
 
 static bool sends_anew(const struct engine *e, const struct outgoing *o)
@@ -293,7 +304,7 @@ static void start_over(struct engine *e)
             continue;
         }
         o->state = OUT_QUEUED;
-        o->dup = false;
+        o->dup = o->here = false;
         o->packet_id = 0;
         note(e, o, STORE_QUEUED);
         list_append(&queued, link);
@@ -339,7 +350,7 @@ void publish_done(struct engine *e)
 
 enum status engine_restore_message(struct engine *e, struct outgoing *o)
 {
-    ASSERT(e->state == ENGINE_IDLE && !e->had_session);
+    ASSERT(e->state == ENGINE_IDLE);
     if (o->state != OUT_QUEUED && (o->packet_id == 0 || !packet_ids_add(&e->used, o->packet_id))) {
         free(o);
         return ST_NO_MEMORY;
@@ -388,7 +399,7 @@ static void got_puback(struct engine *e, const struct mqtt_ack *ack)
         wrong_ack(e);
         return;
     }
-    quota_back(e);
+    quota_back(e, o);
     error_from_reason(&result, "PUBACK", ack->reason, ack->properties.reason_string);
     finish(e, o, &result);
 }
@@ -404,9 +415,10 @@ static void got_pubrec(struct engine *e, const struct mqtt_ack *ack)
     }
     if (ack->reason >= MQTT_UNSPECIFIED_ERROR) { /* the handshake ends here (MQTT5 4.3.3) */
         error_from_reason(&result, "PUBREC", ack->reason, ack->properties.reason_string);
-        quota_back(e);
-        if (o != NULL)
+        if (o != NULL) {
+            quota_back(e, o);
             finish(e, o, &result);
+        }
         return;
     }
     if (o != NULL && o->state != OUT_RELEASED) {
@@ -432,7 +444,7 @@ static void got_pubcomp(struct engine *e, const struct mqtt_ack *ack)
         wrong_ack(e);
         return;
     }
-    quota_back(e);
+    quota_back(e, o);
     error_from_reason(&result, "PUBCOMP", ack->reason, ack->properties.reason_string);
     finish(e, o, &result);
 }

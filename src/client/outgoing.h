@@ -20,6 +20,7 @@ struct outgoing {
     uint8_t qos;
     bool retain;
     bool dup;
+    bool here;   /* sent on this connection: counts to the broker's Receive Maximum */
     bool stored; /* engine_store.h knows it */
     uint16_t packet_id;
     bool has_expiry;
