@@ -195,8 +195,7 @@ static void got_acknowledged(struct engine *e, const struct mqtt_publish *publis
     uint16_t id = publish->packet_id;
 
     if (publish->qos == 2 && packet_ids_has(&e->received, id)) { /* again: we have it (MQTT5 [MQTT-4.3.3-10]) */
-        if (fits_receive_maximum(e))
-            put_ack(e, MQTT_PUBREC, id, MQTT_SUCCESS);
+        put_ack(e, MQTT_PUBREC, id, MQTT_SUCCESS);
         return;
     }
     if (!fits_receive_maximum(e) || known_already(e, publish))
