@@ -60,7 +60,7 @@ static enum ws_result upgrade(struct ws *ws, const char *text, size_t bite, stru
     return result;
 }
 
-/* RFC 6455 1.3: the example of the standard. MQTT5 [MQTT-6.0.0-4], MQTT3 [MQTT-6.0.0-4]: the answer names `mqtt`. */
+/* RFC 6455 1.3: the example of the standard. MQTT5 [MQTT-6.0.0-4], MQTT311 [MQTT-6.0.0-4]: the answer names `mqtt`. */
 static void the_upgrade_of_the_standard_is_answered_as_there(void **state)
 {
     static const char expected[] =
@@ -199,7 +199,7 @@ static void check_refusal(const struct refusal *row, size_t bite)
     ws_free(ws);
 }
 
-/* MQTT5 [MQTT-6.0.0-3], MQTT3 [MQTT-6.0.0-3]: without the subprotocol no WebSocket. RFC 6455 4.2.1, 4.2.2, 4.4, 10.2. */
+/* MQTT5 [MQTT-6.0.0-3], MQTT311 [MQTT-6.0.0-3]: without the subprotocol no WebSocket. RFC 6455 4.2.1, 4.2.2, 4.4, 10.2. */
 static void every_other_request_is_refused_with_its_reason(void **state)
 {
     (void)state;
@@ -286,7 +286,7 @@ static enum ws_result answer(struct ws *c, const char *text, struct why *why)
     return result;
 }
 
-/* MQTT5 [MQTT-6.0.0-3], MQTT3 [MQTT-6.0.0-3]: the client offers `mqtt`. */
+/* MQTT5 [MQTT-6.0.0-3], MQTT311 [MQTT-6.0.0-3]: the client offers `mqtt`. */
 static void a_client_asks_as_the_standard_wants(void **state)
 {
     static const struct {
@@ -332,7 +332,7 @@ static void a_client_asks_for_no_path_that_breaks_its_request(void **state)
 #define CHOSEN    "Sec-WebSocket-Protocol: mqtt\r\n"
 #define ANSWER    UPGRADE CONNECTION "Sec-WebSocket-Accept: @\r\n"
 
-/* MQTT5 [MQTT-6.0.0-4], MQTT3 [MQTT-6.0.0-4]: a server that chooses nothing, or something else, is none. RFC 6455 4.1. */
+/* MQTT5 [MQTT-6.0.0-4], MQTT311 [MQTT-6.0.0-4]: a server that chooses nothing, or something else, is none. RFC 6455 4.1. */
 static void a_client_believes_no_other_answer(void **state)
 {
     static const struct {
@@ -450,7 +450,7 @@ static void fill(struct buf *out, size_t len)
         put_u8(out, (uint8_t)(i * 31 + i / 251));
 }
 
-/* MQTT5 [MQTT-6.0.0-2], MQTT3 [MQTT-6.0.0-2]: packets need not fit frames, one frame may hold many, or a part. */
+/* MQTT5 [MQTT-6.0.0-2], MQTT311 [MQTT-6.0.0-2]: packets need not fit frames, one frame may hold many, or a part. */
 static void bytes_arrive_in_order_however_they_are_cut(void **state)
 {
     const size_t bites[] = { 1, 2, 3, 13, 4096, 5000, 65536, BUF_MAX };
@@ -687,7 +687,7 @@ static const struct violation violations[] = {
 };
 /* clang-format on */
 
-/* MQTT5 [MQTT-6.0.0-1], MQTT3 [MQTT-6.0.0-1]: a data frame that is not binary ends the connection. RFC 6455 5, 7.4.1. */
+/* MQTT5 [MQTT-6.0.0-1], MQTT311 [MQTT-6.0.0-1]: a data frame that is not binary ends the connection. RFC 6455 5, 7.4.1. */
 static void what_the_standard_forbids_ends_the_connection(void **state)
 {
     struct buf wire, got;

@@ -8,7 +8,7 @@ import os
 import re
 
 import pytest
-from world import BUILD, WAIT, As, Daemon, program, run_cli
+from world import BUILD, WAIT, As, Daemon, program, run_cli, sanitized
 
 BROKER_CASES = 369
 AS_CASES = 46
@@ -82,11 +82,6 @@ def test_hostile_cases_leave_nothing_behind(site, first, tmp_path):
         pytest.skip('what is freed waits in the quarantine of the sanitizer, which looks for leaks itself')
     again = site.run(str(tmp_path / 'again.json'), *[w for t in hostile_themes(first) for w in ('--only', t)])
     assert again['memory_after_kib'] - again['memory_before_kib'] < GROWTH_KIB, again['summary']
-
-
-def sanitized():
-    with open(program('symbolon-broker'), 'rb') as f:
-        return re.search(rb'__[at]san_init', f.read()) is not None
 
 
 def hostile_themes(report):

@@ -3,11 +3,13 @@
 //   { port, ca, clientId, token, key: JWK, proof: "exporter" | "challenge" | "draft06", tls: "TLSv1.3", steps: [...] }
 // With version: 4 it is MQTT 3.1.1: token and exporter proof are user name and password (RFC 9431 6.1), the token in
 // base64url, or as it is with userName: "draft06"; resume: true is Clean Session 0; will: {topic, payload}.
+// With ws: "/path" it is MQTT over WebSocket on TLS, of the package ws; with url: "ws://..." MQTT.js does it all, without ACE.
 // Steps: {publish, payload, qos, retain}  {subscribe, qos}  {collect: count}  {reauthenticate: token, key}
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import tls from 'node:tls';
 import mqtt from 'mqtt';
+import WebSocket, { createWebSocketStream } from 'ws';
 
 const LABEL = 'EXPORTER-ACE-MQTT-Sign-Challenge';
 const WAIT_MS = 10000;
@@ -30,6 +32,28 @@ function prefixed(bytes) {
   const length = Buffer.alloc(2);
   length.writeUInt16BE(bytes.length);
   return Buffer.concat([length, bytes]);
+}
+
+// The TLS socket is the one the upgrade was answered on: its exporter is the proof's, whatever runs above.
+function openWebSocket() {
+  return new Promise((resolve, reject) => {
+    let secure;
+    const socket = new WebSocket(`wss://127.0.0.1:${job.port}${job.ws}`, 'mqtt', {
+      servername: 'localhost', ca: fs.readFileSync(job.ca), minVersion: job.tls, maxVersion: job.tls,
+    });
+    socket.once('upgrade', (response) => { secure = response.socket; });
+    socket.once('open', () => {
+      result.subprotocol = socket.protocol;
+      resolve({ secure, stream: createWebSocketStream(socket) });
+    });
+    socket.once('error', reject);
+  });
+}
+
+async function openStream() {
+  if (job.ws !== undefined) return openWebSocket();
+  const secure = await openTls();
+  return { secure, stream: secure };
 }
 
 function openTls() {
@@ -62,7 +86,7 @@ function userName() {
   return 'ace' + (job.userName === 'draft06' ? job.token : Buffer.from(job.token).toString('base64url'));
 }
 
-function makeClient311(socket) {
+function makeClient311(socket, stream) {
   const options = {
     protocolVersion: 4, clientId: job.clientId, clean: !job.resume, reconnectPeriod: 0, connectTimeout: WAIT_MS,
   };
@@ -71,15 +95,22 @@ function makeClient311(socket) {
     options.password = prove(job.key, socket.exportKeyingMaterial(32, LABEL, Buffer.alloc(0)));
   }
   if (job.will !== undefined) options.will = { ...job.will, payload: Buffer.from(job.will.payload), qos: 1 };
-  return new mqtt.MqttClient(() => socket, options);
+  return new mqtt.MqttClient(() => stream, options);
 }
 
-function makeClient(socket) {
-  if (job.version === 4) return makeClient311(socket);
+function makeUrlClient() {
+  return mqtt.connect(job.url, {
+    protocolVersion: job.version ?? 5, clientId: job.clientId, clean: true, reconnectPeriod: 0, connectTimeout: WAIT_MS,
+    ca: job.ca === undefined ? undefined : fs.readFileSync(job.ca), servername: 'localhost',
+  });
+}
+
+function makeClient(socket, stream) {
+  if (job.version === 4) return makeClient311(socket, stream);
   const properties = { authenticationMethod: 'ace', sessionExpiryInterval: 0 };
   const data = connectData(socket);
   if (data !== undefined) properties.authenticationData = data;
-  const client = new mqtt.MqttClient(() => socket, {
+  const client = new mqtt.MqttClient(() => stream, {
     protocolVersion: 5, clientId: job.clientId, clean: true, reconnectPeriod: 0, connectTimeout: WAIT_MS, properties,
   });
   client.aceKey = job.key;
@@ -150,10 +181,10 @@ async function runSteps(client) {
 }
 
 try {
-  const socket = await openTls();
-  result.tls = socket.getProtocol();
-  result.alpn = socket.alpnProtocol;
-  const client = makeClient(socket);
+  const { secure, stream } = job.url === undefined ? await openStream() : {};
+  result.tls = secure?.getProtocol();
+  result.alpn = secure?.alpnProtocol;
+  const client = job.url === undefined ? makeClient(secure, stream) : makeUrlClient();
   client.on('packetreceive', (packet) => {
     if (packet.cmd === 'connack') {
       result.connack = {

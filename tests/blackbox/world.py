@@ -35,6 +35,12 @@ def have_programs():
     return all(os.path.exists(program(p)) for p in ('symbolon-as', 'symbolon-broker', 'symbolon'))
 
 
+def sanitized():
+    """True if memory figures of the broker say nothing: what is freed waits in a sanitizer's quarantine."""
+    with open(program('symbolon-broker'), 'rb') as f:
+        return re.search(rb'__[at]san_init', f.read()) is not None
+
+
 class Event:
     """One log line: level, name, fields."""
 
@@ -304,9 +310,10 @@ def _openssl(*words):
 class Broker:
     """A broker with its own folder. `as_server` (an As) is trusted with everything: key set, encrypted tokens and
     introspection; `issuers` are dicts of iss, jwks (in a file), shared (an oct JWK) and settings. `public` is AIF;
-    `listener` more settings of the one listener."""
+    `listener` more settings of the first listener, `more_listeners` the settings of others, by name: `ports` says where."""
 
-    def __init__(self, folder, as_server=None, audience=None, issuers=(), public=(), workers=2, listener=(), **settings):
+    def __init__(self, folder, as_server=None, audience=None, issuers=(), public=(), workers=2, listener=(),
+                 more_listeners=(), **settings):
         self.dir, self.as_server = folder, as_server
         self.config = os.path.join(folder, 'broker.yaml')
         if as_server is not None:
@@ -316,7 +323,7 @@ class Broker:
             self.ca, ca_key = make_ca(folder)
             self.certificate, self.key = make_server_certificate(folder, self.ca, ca_key)
         self.port, self.audience, self.workers, self.settings = 0, audience, workers, settings
-        self.listener = dict(listener)
+        self.listener, self.more_listeners, self.ports = dict(listener), dict(more_listeners), {}
         self.public, self.issuers = public, [self._issuer(n, i) for n, i in enumerate(issuers)]
         if as_server is not None:
             self.issuers.append(self._as_issuer(as_server))
@@ -346,13 +353,16 @@ class Broker:
         quote = json.dumps
         sections = {}
         lines = ['workers: %d' % self.workers, 'log_level: debug']
-        for name, value in self.settings.items():
         lines += [] if 'log_rate' in self.settings else ['log_rate: 0']  # tests count events
+        for name, value in self.settings.items():
             section, _, key = name.rpartition('.')
             sections.setdefault(section, []).append('%s: %s' % (key, quote(value)))
         lines += sections.pop('', [])
-        listener = dict(address='127.0.0.1', port=self.port, certificate=self.certificate, key=self.key, **self.listener)
-        lines += ['listeners:', '  - {%s}' % ', '.join('%s: %s' % (k, quote(v)) for k, v in listener.items())]
+        lines += ['listeners:']
+        for name, more in {'mqtts': self.listener, **self.more_listeners}.items():
+            listener = {'name': name, 'address': '127.0.0.1', 'port': self.ports.get(name, 0),
+                        'certificate': self.certificate, 'key': self.key, **more}
+            lines += ['  - {%s}' % ', '.join('%s: %s' % (k, quote(v)) for k, v in listener.items())]
         if self.audience:
             lines += ['audiences: [%s]' % quote(self.audience)]
         if self.issuers:
@@ -372,7 +382,8 @@ class Broker:
         ports = os.path.join(self.dir, 'ports')
         self.daemon = Daemon(program('symbolon-broker'), '--config', self.config, '--ports-file', ports)
         self.daemon.event('broker_started')
-        self.port = int(dict(line.split('=') for line in open(ports, encoding='ascii'))['mqtts'])
+        self.ports = {name: int(port) for name, port in (line.split('=') for line in open(ports, encoding='ascii'))}
+        self.port = self.ports['mqtts']
         if self.as_server is not None:
             self.daemon.event('jwks_fetched')
 
