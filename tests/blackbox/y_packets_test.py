@@ -142,7 +142,7 @@ def complain(problems):
 
 @pytest.fixture(scope='module')
 def broker(make_broker):
-    return make_broker(workers=2, public=[['#', ['pub', 'sub']]], listener={'tls': False, 'name': 'mqtts'},
+    return make_broker(workers=2, public=[['#', ['pub', 'sub']]], listener={'tls': False},
                        **{'limits.connect_packet': '256k', 'limits.packet': '512k'})
 
 
