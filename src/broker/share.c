@@ -213,7 +213,8 @@ static void trim(struct share *g)
 {
     while (!list_empty(&g->queue) && (g->queued > g->max_queued || g->queued_bytes > g->max_queued_bytes)) {
         drop_item(g, item_of(g->queue.prev));
-        STATS_INC(&g->shard->stats, dropped_queue_full);
+        if (g->keeper_count > 0) /* else nobody is left for whom to wait */
+            STATS_INC(&g->shard->stats, dropped_queue_full);
     }
 }
 
