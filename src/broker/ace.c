@@ -183,6 +183,7 @@ uint8_t ace_reason_code(enum status st)
 /* CONNECT: CONNACK 0x87 with hints. Re-authentication: DISCONNECT 0x87 (MT-105). */
 static void refuse(struct conn *c, enum status st, const struct why *why)
 {
+    STATS_INC(&c->shard->stats, tokens_refused);
     if (c->state == CONN_OPEN) /* whatever the reason (RFC 9431 4) */
         conn_refuse(c, MQTT_NOT_AUTHORIZED, st, why, "reauth_refused");
     else

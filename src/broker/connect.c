@@ -522,8 +522,11 @@ void on_connect(struct conn *c, const struct mqtt_frame *frame, struct span behi
         st = wait_for_proof(c, frame, &why);
     else if (st == ST_OK)
         open_or_refuse(c, &connect);
-    if (st != ST_OK)
+    if (st != ST_OK) {
+        if (c->hint && (connect.properties.auth_data.len > 0 || brings_user_name(c, &connect)))
+            STATS_INC(&c->shard->stats, tokens_refused);
         conn_refuse(c, refusal_code(c, st), st, &why, "connect_refused");
+    }
     if (c->state == CONN_AUTHENTICATING) /* the packet is going away, its copy stays */
         c->log.own[2].bytes.p = c->connect + frame->head_len + (connect.client_id.p - frame->body.p);
     else if (c->state != CONN_OPEN)

@@ -91,7 +91,9 @@ void retained_bound(const struct session *s, struct message_parts *parts)
 
 unsigned retained_owner(const struct shard *shard, struct span topic)
 {
-    return shard->count == 1 ? 0 : (unsigned)(siphash(shard->settings->home_key, topic) % shard->count);
+    return shard->count == 1 || topic_is_reserved(topic)
+               ? 0
+               : (unsigned)(siphash(shard->settings->home_key, topic) % shard->count);
 }
 
 void retained_store(struct shard *shard, const struct message *m)
@@ -101,7 +103,7 @@ void retained_store(struct shard *shard, const struct message *m)
 
     if (message_retained_expired(m, shard->now) && m->payload_at != m->wire_len)
         return; /* a Will of a token that has ended: delivered, not kept (MT-111, MT-112) */
-    st = retained_set(shard->retained, m, shard->now, &why);
+    st = retained_set(shard_retained(shard, message_topic(m)), m, shard->now, &why);
     if (st != ST_OK) {
         STATS_INC(&shard->stats, dropped_retained);
         log_event(shard->log, LOG_WARNING, "retained_not_stored", F_WHY(st, why),

@@ -503,6 +503,7 @@ static void fill_mqtt(const struct broker_config *c, struct shard_settings *out)
     out->shared_subscriptions = c->shared_subscriptions;
     out->response_prefix = c->response_topic_prefix != NULL ? span_of_str(c->response_topic_prefix) : SPAN_NONE;
     out->server_reference = c->server_reference != NULL ? span_of_str(c->server_reference) : SPAN_NONE;
+    out->version = "symbolon-broker version " SYMBOLON_VERSION;
     out->sys_interval_s = (uint32_t)c->sys_interval_s;
 }
 

@@ -6,6 +6,7 @@
 #include "broker/shard_priv.h"
 #include "broker/share.h"
 #include "broker/subscribe.h"
+#include "broker/sys.h"
 #include "broker/token_status.h"
 #include "broker/token_store.h"
 
@@ -95,6 +96,11 @@ enum status shard_new(unsigned index, unsigned shards, const struct shard_settin
         return st;
     }
     shard_set_verifier(shard, verifier);
+    st = sys_start(shard);
+    if (st != ST_OK) {
+        shard_free(shard);
+        return st;
+    }
     *ret_shard = shard;
     return ST_OK;
 }
@@ -134,6 +140,7 @@ void shard_free(struct shard *shard)
     timer_stop(&shard->timers, &shard->purge);
     topic_tree_free(shard->tree);
     retained_free(shard->retained);
+    sys_done(shard);
     verifier_unref(shard->verifier);
     table_done(&shard->sessions);
     table_done(&shard->subscriptions);

@@ -43,7 +43,10 @@ struct shard {
     struct list operations; /* every struct subscribe_op, also those whose session has ended */
 
     struct topic_tree *tree;
-    struct retained *retained;
+    struct retained *retained;     /* of the clients */
+    struct retained *own_retained; /* of topics that begin with $ (sys.h); NULL on every shard but the first */
+    struct sys_tree *sys;          /* the same */
+    struct timer sys_timer;
     struct list matched;        /* sessions the message being routed goes to */
     struct list matched_groups; /* and groups: share->group.link */
     struct list share_dirty;    /* struct share_ties of sessions to look at before the call ends */
@@ -59,7 +62,14 @@ struct shard {
     struct stats stats;
 };
 
-/* After each change of the retained messages. */
+/* The store that has the messages of a topic, or those that match a filter: wildcards never match a $ in front
+ * (MQTT5 [MQTT-4.7.2-1]), so no filter is about both. NULL: not here. */
+static inline struct retained *shard_retained(const struct shard *shard, struct span topic_or_filter)
+{
+    return topic_is_reserved(topic_or_filter) ? shard->own_retained : shard->retained;
+}
+
+/* After each change of the clients' retained messages. */
 static inline void shard_count_retained(struct shard *shard)
 {
     atomic_store_explicit(&shard->stats.retained_messages, retained_count(shard->retained),

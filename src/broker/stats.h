@@ -39,6 +39,7 @@
     X( dropped_no_memory,        COUNTER, "messages dropped: out of memory"                               )  \
     X( subscriptions_lost,       COUNTER, "subscriptions ended by a narrower scope"                       )  \
     X( tokens_accepted,          COUNTER, "connections authorized by a token"                             )  \
+    X( tokens_refused,           COUNTER, "tokens, or proofs of their key, refused"                       )  \
     X( tokens_kept,              COUNTER, "tokens accepted on authz-info"                                 )  \
     X( reauthentications,        COUNTER, "tokens renewed inside a connection"                            )  \
     X( tokens_expired,           COUNTER, "connections ended by the end of their token"                   )  \

@@ -238,11 +238,19 @@ static bool collect_visit(void *ctx, const struct message *m)
     return false;
 }
 
+static void query(struct shard *shard, struct span filter, struct collecting *to)
+{
+    const struct retained *store = shard_retained(shard, filter);
+
+    if (store != NULL)
+        retained_query(store, (struct topic_filter){ filter }, shard->now, collect_visit, to);
+}
+
 static void query_here(struct shard *shard, struct op_filter *f)
 {
     struct collecting to = { shard, &f->found, &f->found_count, &f->found_cap };
 
-    retained_query(shard->retained, (struct topic_filter){ f->filter }, shard->now, collect_visit, &to);
+    query(shard, f->filter, &to);
 }
 
 static void query_there(struct op_filter *f, unsigned owner)
@@ -283,8 +291,7 @@ void subscribe_on_query(struct shard *shard, struct shard_msg *msg)
     uint32_t cap = 0;
     struct collecting into = { shard, &msg->found, &msg->found_count, &cap };
 
-    retained_query(shard->retained, (struct topic_filter){ shard_msg_filter(msg) }, shard->now, collect_visit,
-                   &into);
+    query(shard, shard_msg_filter(msg), &into);
     msg->kind = MSG_RETAIN_FOUND;
     msg->class = SHARD_ACK;
     msg->from = shard->index;

@@ -5,6 +5,7 @@
 #include "token/token.h"
 #include "token/verifier.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
@@ -196,9 +197,24 @@ static enum status world_random(void *ctx, void *buf, size_t len)
     return random_bytes(buf, len);
 }
 
+/* Counters are read while their threads write them, as stats.h allows. */
+static void world_totals(void *ctx, struct stats *sum, uint64_t *ret_heap_bytes)
+{
+    const struct worker *w = ctx;
+    struct mallinfo2 heap = mallinfo2();
+
+    for (unsigned i = 0; i < w->common->count; i++) {
+        struct stats stats;
+
+        worker_stats(w->common->workers[i], &stats);
+        stats_sum(sum, &stats);
+    }
+    *ret_heap_bytes = heap.uordblks + heap.hblkhd;
+}
+
 static struct shard_world world_of(struct worker *w)
 {
-    struct shard_world world = { .ctx = w, .post = world_post, .random = world_random };
+    struct shard_world world = { .ctx = w, .post = world_post, .random = world_random, .totals = world_totals };
     if (w->common->resolve != NULL)
         world.resolve = world_resolve;
     worker_fill_conn_world(&world);

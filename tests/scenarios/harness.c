@@ -105,6 +105,19 @@ static void world_post(void *ctx, unsigned to, struct shard_msg *msg)
     b->posted[to][msg->class] = msg;
 }
 
+static void world_totals(void *ctx, struct stats *sum, uint64_t *ret_heap_bytes)
+{
+    const struct bench *b = ctx;
+
+    for (unsigned i = 0; i < b->count; i++) {
+        struct stats stats;
+
+        shard_stats(b->shard[i], &stats);
+        stats_sum(sum, &stats);
+    }
+    *ret_heap_bytes = 12345678;
+}
+
 static void world_resolve(void *ctx, enum resolve_kind kind, uint64_t request, struct span token)
 {
     struct bench *b = ctx;
@@ -207,7 +220,8 @@ static void make_shards(struct bench *b)
                                  .conn_pause = world_pause,
                                  .post = world_post,
                                  .resolve = world_resolve,
-                                 .random = bench_random };
+                                 .random = bench_random,
+                                 .totals = world_totals };
 
     for (unsigned i = 0; i < b->count; i++) {
         b->inbox_end[i] = &b->inbox[i];
