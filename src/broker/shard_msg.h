@@ -26,7 +26,7 @@ enum shard_msg_kind {
     MSG_SHARE_LEAVE,  /* share.number: to home */
     MSG_SHARE_STATE,  /* share: to home */
     MSG_SHARE_TAKE,   /* filter, message, share: from home; answer nothing, or SHARE_RETURN */
-    MSG_SHARE_RETURN, /* filter, message, share: to home, for somebody else */
+    MSG_SHARE_RETURN, /* filter, message, share: to home, for somebody else; failed: there is no such member */
 };
 
 /* What home and member of a shared subscription tell each other. */

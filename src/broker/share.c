@@ -519,6 +519,8 @@ void share_on_state(struct shard *shard, struct shard_msg *msg)
 
 void share_on_return(struct shard *shard, struct shard_msg *msg)
 {
+    if (msg->failed) /* there is no such member: if we had not heard of that, there was no memory to tell us */
+        share_home_leave(shard, msg->share.number);
     share_home_return(share_find(shard, shard_msg_filter(msg)), msg->message, msg->share.seq, msg->share.hops);
     shard_msg_free(msg);
 }

@@ -169,7 +169,7 @@ void share_subscription_free(struct subscription *sub)
     if (home_is_here(ss->share))
         share_home_leave(shard, ss->number);
     else if (!shard->going && !post_home(ss->share, MSG_SHARE_LEAVE, SPAN_NONE, &note, NULL))
-        STATS_INC(&shard->stats, dropped_no_memory); /* what home sends here from now on comes back to it */
+        STATS_INC(&shard->stats, dropped_no_memory); /* home hears of it when it sends the next message here */
     table_remove(&shard->share_subscriptions, &ss->number_node);
     list_remove(&ss->starving);
     list_remove(&ss->tie);
@@ -294,6 +294,7 @@ void share_on_take(struct shard *shard, struct shard_msg *msg)
         shard_msg_free(msg);
         return;
     }
+    msg->failed = find_number(shard, msg->share.number) == NULL;
     msg->kind = MSG_SHARE_RETURN; /* the message it came in takes it back */
     msg->from = shard->index;
     if (msg->share.hops < UINT8_MAX)

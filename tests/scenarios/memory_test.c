@@ -108,11 +108,37 @@ static void play(struct bench *b)
     assert_only_answers(stranger);
 }
 
-static void no_failed_allocation_brings_the_broker_down(void **state)
+/* Members on both shards, groups at home on both. */
+static void play_groups(struct bench *b)
+{
+    static const char *const groups[] = { "$share/1/a/#", "$share/2/a/#", "$share/3/a/b", "$share/4/a/+" };
+    struct connect_wish wish = { .scope = ALL, .expiry_s = 5, .receive_maximum = 1, .resume = true };
+    struct conn_io *members[4], *pub = try_connect(b, &(struct connect_wish){ .id = "pub", .scope = ALL });
+    static const char *const ids[COUNT_OF(members)] = { "m1", "m2", "m3", "m4" };
+
+    for (unsigned i = 0; i < COUNT_OF(members); i++) {
+        wish.id = ids[i];
+        members[i] = try_connect(b, &wish);
+        for (unsigned g = 0; g < COUNT_OF(groups); g++)
+            client_subscribe_with(members[i], wish_filter(groups[g], (uint8_t)((i + g) % 3)), 0,
+                                  (uint16_t)(1 + g));
+    }
+    for (unsigned i = 0; i < 6; i++)
+        client_publish(pub, "a/b", "m", (uint8_t)(i % 3), (uint16_t)(1 + i));
+    client_drop(members[0]);
+    client_unsubscribe(members[1], groups[0]);
+    client_publish(pub, "a/b", "m", 1, 20);
+    client_ack(members[2], MQTT_PUBACK, 1, MQTT_SUCCESS);
+    wish.id = ids[0];
+    members[0] = try_connect(b, &wish);
+    client_drop(members[3]);
+    bench_advance(b, 6000); /* and its session ends */
+}
+
+static void play_and_fail(void (*story)(struct bench *b))
 {
     long most = 1;
 
-    (void)state;
     for (long n = 1; n <= most; n++) {
         struct bench *b = bench_new(2);
         struct conn_io *c;
@@ -120,7 +146,7 @@ static void no_failed_allocation_brings_the_broker_down(void **state)
         b->inside = on_inside;
         made = 0;
         fail_at = n;
-        play(b);
+        story(b);
         if (made + 20 > most)
             most = made + 20;
         fail_at = 0;
@@ -133,6 +159,18 @@ static void no_failed_allocation_brings_the_broker_down(void **state)
     }
     print_message("%ld allocations failed in turn\n", most);
     assert_true(most > 100);
+}
+
+static void no_failed_allocation_brings_the_broker_down(void **state)
+{
+    (void)state;
+    play_and_fail(play);
+}
+
+static void nor_does_one_among_groups(void **state) /* MQTT5 4.8.2 */
+{
+    (void)state;
+    play_and_fail(play_groups);
 }
 
 /* ---- tokens on authz-info ---- */
@@ -225,6 +263,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_failed_allocation_brings_the_broker_down),
+        cmocka_unit_test(nor_does_one_among_groups),
         cmocka_unit_test(nor_does_one_while_tokens_are_left),
     };
 
