@@ -249,7 +249,7 @@ struct symbolon_client_options {
     struct symbolon_bytes
         pin; /* SHA-256 of the broker's certificate (DER): it alone is trusted; p NULL: none */
     /* We pass on other people's messages: QoS and RETAIN are lowered to what the broker takes instead of failing, and
-     * resend_qos2 is implied. */
+     * resend_qos2 is implied. A broker that exceeds receive_maximum is not left for that. */
     bool relay;
     /* MQTT 3.1.1: protocol level 0x84, by which mosquitto knows bridges and sends them nothing back. */
     bool bridge;

@@ -142,12 +142,14 @@ static void deliver_unacked(struct engine *e, const struct mqtt_publish *publish
 /* ---- QoS 1 and 2 ---- */
 
 /* Lenient where the standard is not of one mind: a broker that counts as MQTT5 4.9 describes takes PUBCOMPs of the former
- * connection's messages for room on this one. */
+ * connection's messages for room on this one. A relay bears more, because it must get on with brokers as they are (mosquitto
+ * 2.0 forgets to count what it had queued for a session that continues). */
 static bool fits_receive_maximum(struct engine *e)
 {
     struct symbolon_error error;
 
-    if (e->settings.version == MQTT_3_1_1 || e->unfinished < e->settings.receive_maximum + e->unreleased) {
+    if (e->settings.version == MQTT_3_1_1 || e->settings.relay ||
+        e->unfinished < e->settings.receive_maximum + e->unreleased) {
         e->unfinished++;
         return true;
     }
