@@ -47,6 +47,8 @@ struct conn {
     size_t connect_len;
     uint32_t max_packet_bytes; /* what the client takes */
     uint16_t receive_maximum;
+    uint16_t
+        received_before; /* QoS 2 publications of earlier connections, not released: ours counts without them */
     uint16_t topic_alias_maximum; /* how many the client takes and we give; 0: none */
     uint32_t asked_expiry_s; /* Session Expiry Interval of the CONNECT; without Clean Session: UINT32_MAX */
     bool problem_info;

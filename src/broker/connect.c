@@ -60,7 +60,7 @@ void connect_send_refusal(struct conn *c, uint8_t code, const struct why *why)
             mqtt_set(&connack.properties, PROP_USER);
         }
     }
-    send_connack(c, &connack, why);
+    (void)send_connack(c, &connack, why);
 }
 
 static void set_limits(const struct conn *c, struct mqtt_properties *p)
@@ -114,7 +114,8 @@ static void put_response_info(const struct conn *c, const struct mqtt_connect *c
     mqtt_set(p, PROP_RESPONSE_INFO);
 }
 
-static void send_acceptance(struct conn *c, const struct mqtt_connect *connect, bool session_present)
+/* False: it does not fit. */
+static bool send_acceptance(struct conn *c, const struct mqtt_connect *connect, bool session_present)
 {
     const struct session *s = c->session;
     struct mqtt_connack connack = { .session_present = session_present, .reason = MQTT_SUCCESS };
@@ -142,7 +143,7 @@ static void send_acceptance(struct conn *c, const struct mqtt_connect *connect, 
         p->auth_method = SPAN(ACE_METHOD);
         mqtt_set(p, PROP_AUTH_METHOD);
     }
-    send_connack(c, &connack, NULL);
+    return send_connack(c, &connack, NULL);
 }
 
 /* ---- the session ---- */
@@ -332,9 +333,16 @@ static enum status open_session(struct conn *c, const struct mqtt_connect *conne
     s->expiry_s = connect_session_expiry(s, c->asked_expiry_s);
     session_start_grant_timer(s);
     set_keep_alive(c, connect->keep_alive_s);
+    c->received_before = s->received.count;
     c->log.own[2] = F_SPAN("client_id", session_client_id(s));
+    if (!send_acceptance(c, connect, present)) {
+        c->no_will = true;
+        if (!present) /* nobody knows of it */
+            s->expiry_s = 0;
+        return reject(why, ST_TOO_LARGE, "MQTT5 [MQTT-3.1.2-24]",
+                      "the client's Maximum Packet Size has no room for CONNACK", 0);
+    }
     conn_opened(c);
-    send_acceptance(c, connect, present);
     if (s->grant->token != NULL)
         STATS_INC(&c->shard->stats, tokens_accepted);
     log_event(&c->log, LOG_INFO, "client_connected", F_SPAN("subject", grant_subject(s->grant)),

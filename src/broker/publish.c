@@ -144,8 +144,12 @@ static enum status check(struct conn *c, struct mqtt_publish *p, struct why *why
  * told of a maximum; its packet identifiers are the limit. */
 static bool beyond_receive_maximum(const struct conn *c, const struct mqtt_publish *p)
 {
-    return p->qos > 0 && c->session->received.count >= c->shard->settings->receive_maximum &&
-           c->version == MQTT_5;
+    uint16_t open = c->session->received.count;
+
+    if (p->qos == 0 || c->version != MQTT_5)
+        return false;
+    open = open > c->received_before ? (uint16_t)(open - c->received_before) : 0; /* MQTT5 4.9 */
+    return open >= c->shard->settings->receive_maximum;
 }
 
 /* MT-74 speaks of PUBREL from the client too: the message was checked and passed on with its PUBLISH (method A of

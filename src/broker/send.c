@@ -115,38 +115,36 @@ void send_suback(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id,
 }
 
 /* The return code that says the same, or none: MQTT311 [MQTT-3.2.2-6]. */
-static void send_connack3(struct conn *c, const struct mqtt_connack *connack)
+static bool send_connack3(struct conn *c, const struct mqtt_connack *connack)
 {
     struct mqtt_connack in3 = { .session_present = connack->session_present };
     enum mqtt3_return_code code;
 
     if (!mqtt3_code_of(connack->reason, &code))
-        return;
+        return true;
     in3.reason = (uint8_t)code;
     mqtt_write_connack(scratch(c), c->version, &in3);
-    (void)send_scratch(c);
+    return send_scratch(c);
 }
 
-void send_connack(struct conn *c, struct mqtt_connack *connack, const struct why *why)
+bool send_connack(struct conn *c, struct mqtt_connack *connack, const struct why *why)
 {
     char text[REASON_TEXT_MAX];
 
-    if (c->version != MQTT_5) {
-        send_connack3(c, connack);
-        return;
-    }
+    if (c->version != MQTT_5)
+        return send_connack3(c, connack);
     refer(c, &connack->properties, connack->reason);
     explain(c, &connack->properties, text, why);
     mqtt_write_connack(scratch(c), MQTT_5, connack);
     if (send_scratch(c))
-        return;
+        return true;
     unexplain(&connack->properties); /* MQTT5 [MQTT-3.2.2-19] */
     mqtt_write_connack(scratch(c), MQTT_5, connack);
     if (send_scratch(c))
-        return;
+        return true;
     connack->properties.raw = SPAN_NONE; /* MQTT5 [MQTT-3.2.2-20] */
     mqtt_write_connack(scratch(c), MQTT_5, connack);
-    (void)send_scratch(c);
+    return send_scratch(c);
 }
 
 void send_disconnect(struct conn *c, uint8_t reason, const struct why *why)

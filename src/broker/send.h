@@ -17,8 +17,8 @@ void send_ack(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, ui
 /* SUBACK, UNSUBACK. */
 void send_suback(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, struct span reasons,
                  const struct why *why);
-/* Fills in the reason string; `connack` has everything else. */
-void send_connack(struct conn *c, struct mqtt_connack *connack, const struct why *why);
+/* Fills in the reason string; `connack` has everything else. False: it cannot be made small enough. */
+bool send_connack(struct conn *c, struct mqtt_connack *connack, const struct why *why);
 void send_disconnect(struct conn *c, uint8_t reason, const struct why *why);
 /* Method "ace" is added. */
 void send_auth(struct conn *c, uint8_t reason, struct span data);

@@ -145,7 +145,7 @@ static void the_connack_tells_the_truth_about_limits(void **state)
     assert_true(mqtt_has(&ack.properties, PROP_WILDCARD_AVAILABLE));
     assert_int_equal(ack.properties.wildcard_available, 1);
     assert_true(mqtt_has(&ack.properties, PROP_SHARED_AVAILABLE));
-    assert_int_equal(ack.properties.shared_available, 0);
+    assert_int_equal(ack.properties.shared_available, 1);
     assert_true(ack.properties.assigned_client_id.len > 0); /* MQTT5 [MQTT-3.2.2-16] */
 }
 
