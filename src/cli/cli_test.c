@@ -18,6 +18,7 @@ struct opts {
     const char *text;
     int64_t number;
     struct text_list list;
+    int64_t ms;
 };
 
 static const struct option_row rows[] = {
@@ -27,7 +28,8 @@ static const struct option_row rows[] = {
     { 't', "text", OPTION_TEXT, offsetof(struct opts, text), "TEXT", "a text" },
     { 'n', "number", OPTION_NUMBER, offsetof(struct opts, number), "N", "a number", -1, 9 },
     { 0, "list", OPTION_LIST, offsetof(struct opts, list), "X", "a list" },
-    { 'w', "words", OPTION_WORDS, offsetof(struct opts, list), "A B C", "three words", 3, 3 },
+    { 'w', "words", OPTION_PROPERTY, offsetof(struct opts, list), "A B C", "three words" },
+    { 's', "seconds", OPTION_SECONDS, offsetof(struct opts, ms), "S", "seconds", 0, 10000 },
     { .kind = OPTION_END },
 };
 static const struct option_set sets[] = { { rows, 0 } };
@@ -75,20 +77,39 @@ static void options_are_taken_in_every_usual_spelling(void **state UNUSED)
     text_list_done(&rest);
     assert_int_equal(parse(&o, &rest, complaint, (const char *const[]){ "-w", "a", "-b", "c", "-f", NULL }),
                      OPTION_OK);
-    assert_int_equal(o.list.count, 3);
+    assert_int_equal(o.list.count, 4);
     assert_string_equal(o.list.items[1], "-b");
+    assert_string_equal(o.list.items[3], "");
     assert_true(o.flag);
     text_list_done(&o.list);
+    assert_int_equal(
+        parse(&o, &rest, complaint, (const char *const[]){ "-w", "a", "user-property", "n", "v", "-f", NULL }),
+        OPTION_OK);
+    assert_int_equal(o.list.count, 4);
+    assert_string_equal(o.list.items[2], "n");
+    assert_string_equal(o.list.items[3], "v");
+    assert_true(o.flag);
+    text_list_done(&o.list);
+    text_list_done(&rest);
+    assert_int_equal(parse(&o, &rest, complaint, (const char *const[]){ "-s", "1.25", NULL }), OPTION_OK);
+    assert_int_equal(o.ms, 1250);
     text_list_done(&rest);
 }
 
 static void options_that_make_no_sense_are_refused_with_a_reason(void **state UNUSED)
 {
     static const char *const bad[][3] = {
-        { "-z" },       { "--zzz" },        { "--flag=1" },   { "-t" },
-        { "--text" },   { "-n", "10" },     { "-n", "" },     { "-n", "5x" },
-        { "-n", "-2" }, { "--number=1e1" }, { "--Heading:" }, { "-n", "99999999999999999999" },
-        { "-w", "a" },  { "-wa" },          { "--words=a" },  { "-fz" },
+        { "-z" },         { "--zzz" },
+        { "--flag=1" },   { "-t" },
+        { "--text" },     { "-n", "10" },
+        { "-n", "" },     { "-n", "5x" },
+        { "-n", "-2" },   { "--number=1e1" },
+        { "--Heading:" }, { "-n", "99999999999999999999" },
+        { "-w", "a" },    { "-wa" },
+        { "--words=a" },  { "-fz" },
+        { "-s", "x" },    { "-s", "1.x" },
+        { "-s", "11" },   { "-s", ".5" },
+        { "-s", "" },     { "-s", "99999999999999999999" },
         { "--fla" },
     };
     struct opts o;
@@ -155,7 +176,7 @@ static void assert_format(const char *format, const struct symbolon_message *m, 
     size_t where;
 
     assert_true(format_check(format, &where));
-    assert_int_equal(format_message(format, m, at, &out), ST_OK);
+    assert_int_equal(format_message(format, false, m, at, &out), ST_OK);
     assert_int_equal(out.len, want_len);
     assert_memory_equal(out.p, want, want_len);
 }
@@ -167,15 +188,19 @@ static void formats_print_what_they_say(void **state UNUSED)
     const struct symbolon_message json = { .topic = { "t", 1 }, .payload = { "{\"a\": 1}", 8 } };
 
     ASSERT_FORMAT("%t|%x|%X|%l|%q|%r|%m|%C|%D|%E|%R|%P|%%", &message,
-                  "a/b|00ff78|00FF78|3|1|1|7|text/plain|0102|60|r|k:v|%");
+                  "a/b|00ff78|00FF78|3|1|1|7|text/plain|\x01\x02|60|r|k:v|%");
     ASSERT_FORMAT("%p", &message, "\x00\xffx");
     ASSERT_FORMAT("%U\\t\\n\\\\", &message, "1800000000.000000042\t\n\\");
     ASSERT_FORMAT("", &message, "");
+    /* as mosquitto_sub 2.0.11 prints them */
+    ASSERT_FORMAT("%6t|%-6t|%06l|%3.2t|%06x|%-5m|%05m|%6.1C|%05E", &message,
+                  "   a/b|a/b   |000003| a/|00ff78|7    |00007|     t|00060");
+    ASSERT_FORMAT("@@|@N|%A|%S|%F", &message, "@|000000042|||");
     CLEANUP(buf_done)
     struct buf out = { .max = 4096 };
     CLEANUP(js_unrefp)
     struct js *js = NULL;
-    assert_int_equal(format_message("%J", &json, at, &out), ST_OK);
+    assert_int_equal(format_message("%J", false, &json, at, &out), ST_OK);
     assert_int_equal(js_parse(buf_span(&out), 4096, &js, NULL), ST_OK);
     int64_t a = 0;
     assert_true(js_get_i64(js_get(js, "payload"), "a", &a));
@@ -190,17 +215,19 @@ static void json_output_carries_bytes_that_are_no_text_as_hex(void **state UNUSE
     struct js *js = NULL;
     struct span hex;
 
-    assert_int_equal(format_message("%j", &message, at, &out), ST_OK);
+    assert_int_equal(format_message("%j", false, &message, at, &out), ST_OK);
     assert_int_equal(js_parse(buf_span(&out), 4096, &js, NULL), ST_OK);
     assert_true(js_get_str(js, "payload_hex", &hex));
     assert_true(span_eq_str(hex, "00ff78"));
     assert_null(js_get(js, "payload"));
-    assert_int_equal(format_message("%J", &message, at, &out), ST_MALFORMED);
+    assert_int_equal(format_message("%J", false, &message, at, &out), ST_MALFORMED);
 }
 
 static void unknown_formats_are_found_before_anything_is_printed(void **state UNUSED)
 {
-    static const char *const bad[] = { "%z", "%", "a%", "\\", "\\q", "%p%" };
+    static const char *const bad[] = {
+        "%z", "%", "a%", "\\", "\\q", "%p%", "@", "%5q", "%5.2p", "%99999t", "%-"
+    };
     size_t where;
 
     for (size_t i = 0; i < COUNT_OF(bad); i++)

@@ -23,7 +23,7 @@ const struct option_row broker_rows[] = {
     { 'i', "id",             OPTION_TEXT,   AT(mqtt_id),        "ID",    "MQTT Client Identifier (default: the broker assigns one)" },
     { 'k', "keepalive",      OPTION_NUMBER, AT(keep_alive),     "S",     "keep alive in seconds (default 60)", 1, 65535 },
     { 'c', "keep-session",   OPTION_FLAG,   AT(keep_session),   NULL,    "continue a session the broker still has (Clean Start 0); needs -i" },
-    { 'x', "session-expiry", OPTION_NUMBER, AT(session_expiry), "S",     "how long the broker keeps the session after the connection ends (default 0)", 0, UINT32_MAX },
+    { 'x', "session-expiry", OPTION_NUMBER, AT(session_expiry), "S",     "how long the broker keeps the session after the connection ends (default 0, with -c for ever); -1: for ever", -1, UINT32_MAX },
     { 'V', "protocol",       OPTION_TEXT,   AT(version),        "V",     "mqttv5 (default) or mqttv311" },
     { 'u', "username",       OPTION_TEXT,   AT(user_name),      "NAME",  "user name; with --no-ace only" },
     { 'P', "pw",             OPTION_TEXT,   AT(password),       "PW",    "password; with --no-ace only. Others can see it in the list of processes" },
@@ -66,6 +66,10 @@ void connect_options_done(struct connect_options *options)
 {
     text_list_done(&options->trust_as);
     text_list_done(&options->scope);
+    text_list_done(&options->properties);
+    properties_done(&options->property);
+    free(options->url_parts);
+    free(options->made_id);
 }
 
 /* ---- scope ---- */
@@ -258,7 +262,7 @@ static int open_ace(struct session *s, struct symbolon_client_options *o)
 }
 
 /* As mosquitto_pub spells them. */
-static bool mqtt_version(const char *name, enum symbolon_mqtt_version *ret)
+bool connect_version(const char *name, enum symbolon_mqtt_version *ret)
 {
     static const char *const five[] = { "mqttv5", "5" }, *const three[] = { "mqttv311", "311", "4" };
 
@@ -279,11 +283,11 @@ static int check_usage(const struct session *s)
 
     enum symbolon_mqtt_version version;
 
-    if (!mqtt_version(c->version, &version)) {
+    if (!connect_version(c->version, &version)) {
         complain(s->command, "-V %s: MQTT 5 (mqttv5) and 3.1.1 (mqttv311) are spoken", c->version);
         return EXIT_USAGE;
     }
-    if (version == SYMBOLON_MQTT_3_1_1 && c->session_expiry != 0) {
+    if (version == SYMBOLON_MQTT_3_1_1 && c->session_expiry != 0 && c->session_expiry != EXPIRY_NOT_SAID) {
         complain(s->command, "-x: in MQTT 3.1.1 the broker alone decides how long it keeps a session");
         return EXIT_USAGE;
     }
@@ -304,6 +308,16 @@ static int check_usage(const struct session *s)
     return EXIT_DONE;
 }
 
+/* A session asked to be continued is asked to be kept, as by mosquitto_sub. */
+static uint32_t session_expiry(const struct connect_options *c, enum symbolon_mqtt_version version)
+{
+    if (version == SYMBOLON_MQTT_3_1_1)
+        return 0;
+    if (c->session_expiry == EXPIRY_NOT_SAID)
+        return c->keep_session ? UINT32_MAX : 0;
+    return c->session_expiry < 0 ? UINT32_MAX : (uint32_t)c->session_expiry;
+}
+
 static void broker_options(const struct session *s, struct symbolon_client_options *o)
 {
     const struct connect_options *c = s->options;
@@ -318,10 +332,10 @@ static void broker_options(const struct session *s, struct symbolon_client_optio
     o->no_tls = c->no_tls;
     o->ca_file = OR_PROFILE(c->ca_file, s->profile.ca_file);
     o->insecure = c->insecure;
-    (void)mqtt_version(c->version, &o->mqtt_version); /* checked before */
+    (void)connect_version(c->version, &o->mqtt_version); /* checked before */
     o->client_id = c->mqtt_id;
     o->keep_session = c->keep_session;
-    o->session_expiry_s = (uint32_t)c->session_expiry;
+    o->session_expiry_s = session_expiry(c, o->mqtt_version);
     o->keep_alive_s = (uint16_t)c->keep_alive;
     o->max_packet_size = PACKET_MAX;
     o->user_name = c->user_name;
@@ -352,9 +366,12 @@ int session_open(struct session *s, const char *command, struct connect_options 
             will.payload = (struct symbolon_bytes){ options->will_payload, strlen(options->will_payload) };
         will.qos = (uint8_t)options->will_qos;
         will.retain = options->will_retain;
+        connect_options_will(options, &will, &o);
         o.will = &will;
     }
     o.reconnect = reconnect;
+    o.resubscribe = true;
+    connect_options_fill(options, &o);
     o.events = events;
     o.arg = arg;
     if (!options->no_ace)
@@ -417,13 +434,33 @@ void session_end(struct session *s, int exit_code)
     symbolon_loop_stop(s->loop);
 }
 
+/* With the properties of -D disconnect; false: there are none, or they make no sense. */
+static bool say_goodbye(struct session *s)
+{
+    const struct connect_options *o = s->options;
+    const struct properties *p = &o->property;
+    struct symbolon_goodbye goodbye = { .user_properties = p->user[AT_DISCONNECT].items,
+                                        .user_property_count = p->user[AT_DISCONNECT].count };
+    struct symbolon_error error;
+
+    if (o->properties.count == 0)
+        return false;
+    goodbye.has_session_expiry = p->goodbye_session_expiry >= 0;
+    goodbye.session_expiry_s = goodbye.has_session_expiry ? (uint32_t)p->goodbye_session_expiry : 0;
+    if (symbolon_client_disconnect_with(s->client, &goodbye, &error) == SYMBOLON_OK)
+        return true;
+    session_note(s, complain_error(s->command, &error));
+    return false;
+}
+
 void session_finish(struct session *s, int exit_code)
 {
     session_note(s, exit_code);
     if (s->stopping)
         return;
     s->stopping = true;
-    symbolon_client_disconnect(s->client, 0);
+    if (!say_goodbye(s))
+        symbolon_client_disconnect(s->client, 0);
 }
 
 static void timeout_over(void *arg)

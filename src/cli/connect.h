@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "cli/option.h"
 #include "cli/profile.h"
+#include "cli/properties.h"
 #include "symbolon/client.h"
 
 struct connect_options {
@@ -42,15 +43,46 @@ struct connect_options {
     bool no_ace;
     bool no_cache;
     const char *profile;
+    /* client_rows: of pub, sub and rr */
+    const char *id_prefix, *url, *bind_address, *cert_file, *unix_path;
+    const char *store_dir;
+    int64_t store_max, max_queue, max_inflight;
+    bool store_fsync;
+    bool reconnect;
+    int64_t reconnect_min_ms, reconnect_max_ms, reconnect_attempts;
+    bool follow_reference;
+    bool nodelay, os_certs;      /* what is done anyway */
+    int64_t topic_aliases;       /* set by the command */
+    struct text_list properties; /* -D */
+    /* made of them by connect_options_prepare() */
+    struct properties property;
+    char *url_parts, *made_id;
+    const char *url_topic;
 };
 
-#define CONNECT_OPTIONS_INIT            \
-    {                                   \
-        .keep_alive = 60, .will_qos = 0 \
+#define CONNECT_OPTIONS_INIT                                               \
+    {                                                                      \
+        .keep_alive = 60, .will_qos = 0, .session_expiry = EXPIRY_NOT_SAID \
     }
+
+#define EXPIRY_NOT_SAID (-2) /* -1 is "never", as mosquitto_sub has it */
 
 extern const struct option_row broker_rows[];
 extern const struct option_row ace_rows[];
+extern const struct option_row client_rows[]; /* of pub, sub and rr */
+
+/* Takes -D (of the packets in `places`: IN(AT_...)), -L and -I over into the other members. NULL or a complaint. */
+const char *connect_options_prepare(struct connect_options *options, uint32_t places);
+/* The client's options out of client_rows. */
+void connect_options_fill(const struct connect_options *options, struct symbolon_client_options *out);
+/* Their properties of the Will. */
+void connect_options_will(const struct connect_options *options, struct symbolon_message *will,
+                          struct symbolon_client_options *out);
+/* -V as mosquitto_pub spells it; NULL is MQTT 5. False: no such version. */
+bool connect_version(const char *name, enum symbolon_mqtt_version *ret);
+
+/* A connected socket to a path of the file system; -1: nobody there. */
+int connect_unix(const char *path);
 
 void connect_options_done(struct connect_options *options);
 

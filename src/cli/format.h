@@ -1,9 +1,11 @@
-/* cli/format.h - how `sub` and `rr` print a message: mosquitto_sub's -F, in part.
+/* cli/format.h - how `sub` and `rr` print a message: mosquitto_sub's -F.
  *   %t topic   %p payload   %x %X payload in hex   %l its length   %q QoS   %r retained (0 or 1)   %m packet identifier
  *   %U Unix time with nanoseconds   %I ISO 8601 time   %j JSON   %J JSON, payload as JSON itself
- *   %C content type   %D correlation data in hex   %E expiry in seconds   %R response topic   %P user properties
- *   %%   and the escapes \n \t \r \\ \" \a \e \0
- * JSON has topic, qos, retain, payloadlen, tst, and either payload or, if that is not UTF-8, payload_hex. */
+ *   %A topic alias   %C content type   %D correlation data   %E expiry in seconds   %F payload format indicator
+ *   %R response topic   %S subscription identifier   %P user properties
+ *   %%   @X what strftime makes of %X   @N nanoseconds   @@   and the escapes \n \t \r \v \\ \" \a \e \0
+ * Behind the %: - left aligned, 0 padded with zeroes, a width, and for C I R t .N the most that is printed.
+ * JSON has tst, topic, qos, retain, payloadlen, mid, properties, and payload or, if that is not UTF-8, payload_hex. */
 #ifndef SYMBOLON_CLI_FORMAT_H
 #define SYMBOLON_CLI_FORMAT_H
 
@@ -15,8 +17,8 @@
 /* False with the position of what is not known. */
 bool format_check(const char *format, size_t *ret_at);
 
-/* Appends one message; `format` was checked. ST_MALFORMED: %J and the payload is no JSON. */
-enum status format_message(const char *format, const struct symbolon_message *message, struct timespec now,
-                           struct buf *out) MUST_CHECK;
+/* Appends one message; `format` was checked. `pretty` breaks JSON into lines. ST_MALFORMED: %J and the payload is no JSON. */
+enum status format_message(const char *format, bool pretty, const struct symbolon_message *message,
+                           struct timespec now, struct buf *out) MUST_CHECK;
 
 #endif

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #define AT(member) offsetof(struct message_options, member)
@@ -23,12 +22,15 @@ const struct option_row message_rows[] = {
     { 0,   "message-expiry",   OPTION_NUMBER, AT(expiry),           "S",     "message expiry interval in seconds", 0, UINT32_MAX },
     { 0,   "utf8",             OPTION_FLAG,   AT(utf8),             NULL,    "payload format indicator 1: the payload is UTF-8" },
     { 0,   "user-property",    OPTION_LIST,   AT(user_properties),  "NAME=VALUE", "user property; may be repeated" },
-    { 'D', "property",        OPTION_WORDS,  AT(properties),       "publish NAME VALUE", "the same properties as mosquitto_pub spells them; for user-property VALUE is NAME=VALUE here", 3, 3 },
     { .kind = OPTION_END },
 };
 
 const struct option_row lines_rows[] = {
-    { 'l', "stdin-line",       OPTION_FLAG,   AT(lines),            NULL,    "each line of standard input is a message" },
+    { 'l', "stdin-line",       OPTION_FLAG,    AT(lines),           NULL,    "each line of standard input is a message" },
+    { 0,   "repeat",           OPTION_NUMBER,  AT(repeat),          "N",     "publish it N times (-m, -f, -n, -s)", 1, 1000000000 },
+    { 0,   "repeat-delay",     OPTION_SECONDS, AT(repeat_delay_ms), "S",     "with S seconds in between (default 0)", 0, 86400000 },
+    { 0,   "topic-aliases",    OPTION_NUMBER,  AT(topic_aliases),   "N",     "shorten topics to N aliases, as far as the broker lets us (default 0)", 0, 65535 },
+    { 0,   "queue",            OPTION_FLAG,    AT(queue_only),      NULL,    "only put it into --store and end; a later pub with the same --store and -i sends it" },
     { .kind = OPTION_END },
 };
 /* clang-format on */
@@ -36,47 +38,6 @@ const struct option_row lines_rows[] = {
 void message_options_done(struct message_options *options)
 {
     text_list_done(&options->user_properties);
-    text_list_done(&options->properties);
-}
-
-static bool take_expiry(struct message_options *o, const char *value)
-{
-    char *end;
-
-    errno = 0;
-    long long s = strtoll(value, &end, 10);
-    if (errno != 0 || end == value || *end != '\0' || s < 0 || s > UINT32_MAX)
-        return false;
-    o->expiry = s;
-    return true;
-}
-
-static bool take_property(struct message_options *o, const char *name, const char *value)
-{
-    if (strcmp(name, "content-type") == 0)
-        o->content_type = value;
-    else if (strcmp(name, "response-topic") == 0)
-        o->response_topic = value;
-    else if (strcmp(name, "correlation-data") == 0)
-        o->correlation_data = value;
-    else if (strcmp(name, "payload-format-indicator") == 0)
-        o->utf8 = strcmp(value, "0") != 0;
-    else if (strcmp(name, "message-expiry-interval") == 0)
-        return take_expiry(o, value);
-    else
-        return strcmp(name, "user-property") == 0 && text_list_add(&o->user_properties, value);
-    return true;
-}
-
-const char *message_options_properties(struct message_options *o)
-{
-    for (size_t i = 0; i + 2 < o->properties.count; i += 3) {
-        if (strcmp(o->properties.items[i], "publish") != 0)
-            return "-D knows the properties of publish only";
-        if (!take_property(o, o->properties.items[i + 1], o->properties.items[i + 2]))
-            return "-D names a property nobody knows, or a value that makes no sense";
-    }
-    return NULL;
 }
 
 static struct symbolon_bytes text(const char *s)
@@ -84,22 +45,34 @@ static struct symbolon_bytes text(const char *s)
     return (struct symbolon_bytes){ s, s == NULL ? 0 : strlen(s) };
 }
 
-const char *message_of_options(const struct message_options *o, struct symbolon_user_property **ret_user,
+void message_options_properties(struct message_options *o, const struct properties *p)
+{
+    if (p->content_type != NULL)
+        o->content_type = p->content_type;
+    if (p->response_topic != NULL)
+        o->response_topic = p->response_topic;
+    if (p->correlation_data != NULL)
+        o->correlation_data = p->correlation_data;
+    if (p->expiry >= 0)
+        o->expiry = p->expiry;
+    if (p->utf8 >= 0)
+        o->utf8 = p->utf8 != 0;
+    if (p->topic_alias > 0 && o->topic_aliases == 0)
+        o->topic_aliases = 1; /* which number it is, is the client's business */
+}
+
+const char *message_of_options(const struct message_options *o, struct properties *p,
                                struct symbolon_message *out)
 {
-    size_t n = o->user_properties.count;
-    struct symbolon_user_property *user = calloc(n + 1, sizeof *user);
+    struct user_properties *user = &p->user[AT_PUBLISH];
 
-    if (user == NULL)
-        return "out of memory";
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < o->user_properties.count; i++) {
         const char *pair = o->user_properties.items[i], *equals = strchr(pair, '=');
-        if (equals == NULL) {
-            free(user);
+        if (equals == NULL)
             return "--user-property wants NAME=VALUE";
-        }
-        user[i].name = (struct symbolon_bytes){ pair, (size_t)(equals - pair) };
-        user[i].value = text(equals + 1);
+        if (!user_properties_add(user, (struct symbolon_bytes){ pair, (size_t)(equals - pair) },
+                                 text(equals + 1)))
+            return "out of memory";
     }
     *out = (struct symbolon_message){
         .topic = text(o->topic),
@@ -111,10 +84,9 @@ const char *message_of_options(const struct message_options *o, struct symbolon_
         .content_type = text(o->content_type),
         .response_topic = text(o->response_topic),
         .correlation_data = text(o->correlation_data),
-        .user_properties = user,
-        .user_property_count = n,
+        .user_properties = user->items,
+        .user_property_count = user->count,
     };
-    *ret_user = user;
     return NULL;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "cli/option.h"
+#include "cli/properties.h"
 #include "symbolon/client.h"
 
 struct message_options {
@@ -19,24 +20,27 @@ struct message_options {
     int64_t expiry; /* -1: none */
     bool utf8;
     struct text_list user_properties; /* NAME=VALUE */
-    struct text_list properties;      /* -D: three words each */
+    int64_t repeat, repeat_delay_ms;
+    int64_t topic_aliases;
+    bool queue_only; /* --queue */
 };
 
-#define MESSAGE_OPTIONS_INIT \
-    {                        \
-        .expiry = -1         \
+#define MESSAGE_OPTIONS_INIT      \
+    {                             \
+        .expiry = -1, .repeat = 1 \
     }
 
 extern const struct option_row message_rows[];
-extern const struct option_row lines_rows[]; /* -l, of `pub` only */
+extern const struct option_row lines_rows[]; /* -l and more, of `pub` only */
 
 void message_options_done(struct message_options *options);
 
-/* Takes -D over into the members above. NULL or a complaint. */
-const char *message_options_properties(struct message_options *options);
+/* Takes -D publish over into the members above. */
+void message_options_properties(struct message_options *options, const struct properties *properties);
 
-/* Everything but the payload; spans point into the options. `user` is made here, free() it. NULL or a complaint. */
-const char *message_of_options(const struct message_options *options, struct symbolon_user_property **ret_user,
+/* Everything but the payload; points into the options, and into `properties`, which gets those of --user-property. NULL
+ * or a complaint. */
+const char *message_of_options(const struct message_options *options, struct properties *properties,
                                struct symbolon_message *out);
 
 /* The payload of -m, -f, -n or -s into `out`, which bounds it. NULL or a complaint. */

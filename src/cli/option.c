@@ -90,6 +90,23 @@ static bool set_number(struct parse *p, const struct found *f, const char *value
     return true;
 }
 
+static bool set_seconds(struct parse *p, const struct found *f, const char *value)
+{
+    const char *c = value;
+    int64_t ms = 0, unit = 1000;
+
+    for (; *c >= '0' && *c <= '9' && ms <= f->row->max; c++)
+        ms = ms * 10 + (*c - '0') * 1000;
+    if (*c == '.' && c != value)
+        for (c++; *c >= '0' && *c <= '9'; c++)
+            ms += (*c - '0') * (unit /= 10);
+    if (*c != '\0' || c == value || ms > f->row->max)
+        return bad(p, "%s wants seconds, up to %lld, not \"%s\"", f->written, (long long)f->row->max / 1000,
+                   value);
+    *(int64_t *)f->member = ms;
+    return true;
+}
+
 static bool set(struct parse *p, const struct found *f, const char *value)
 {
     switch (f->row->kind) {
@@ -101,8 +118,10 @@ static bool set(struct parse *p, const struct found *f, const char *value)
         return true;
     case OPTION_NUMBER:
         return set_number(p, f, value);
+    case OPTION_SECONDS:
+        return set_seconds(p, f, value);
     case OPTION_LIST:
-    case OPTION_WORDS:
+    case OPTION_PROPERTY:
         return text_list_add(f->member, value) || bad(p, "%s: out of memory", f->written);
     case OPTION_HEADING:
     case OPTION_END:
@@ -112,23 +131,26 @@ static bool set(struct parse *p, const struct found *f, const char *value)
     return false;
 }
 
-/* Several words, one after the other. */
-static bool set_words(struct parse *p, const struct found *f)
+/* Three words, one after the other; four for a user-property. */
+static bool set_property(struct parse *p, const struct found *f)
 {
-    for (int64_t n = 0; n < f->row->min; n++) {
+    for (int n = 0; n < 3; n++) {
         if (p->at + 1 >= p->argc)
             return bad(p, "%s wants %s", f->written, f->row->arg);
         if (!set(p, f, p->argv[++p->at]))
             return false;
     }
-    return true;
+    if (strcmp(p->argv[p->at - 1], "user-property") != 0)
+        return set(p, f, "");
+    return p->at + 1 < p->argc ? set(p, f, p->argv[++p->at])
+                               : bad(p, "%s: a user-property has a name and a value", f->written);
 }
 
 /* The value in the same word, or the next one. */
 static bool set_with_value(struct parse *p, const struct found *f, const char *inside)
 {
-    if (f->row->kind == OPTION_WORDS)
-        return inside == NULL ? set_words(p, f) : bad(p, "%s wants separate words", f->written);
+    if (f->row->kind == OPTION_PROPERTY)
+        return inside == NULL ? set_property(p, f) : bad(p, "%s wants separate words", f->written);
     if (inside != NULL)
         return set(p, f, inside);
     if (p->at + 1 >= p->argc)

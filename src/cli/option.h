@@ -7,12 +7,14 @@
 #include "base/defs.h"
 
 enum option_kind {
-    OPTION_END,     /* behind the last row of a table */
-    OPTION_FLAG,    /* bool: set to true */
-    OPTION_TEXT,    /* const char * */
-    OPTION_NUMBER,  /* int64_t within [min, max] */
-    OPTION_LIST,    /* struct text_list, may be given more than once */
-    OPTION_WORDS,   /* struct text_list: adds `min` words each time, as mosquitto's -D has them */
+    OPTION_END,    /* behind the last row of a table */
+    OPTION_FLAG,   /* bool: set to true */
+    OPTION_TEXT,   /* const char * */
+    OPTION_NUMBER, /* int64_t within [min, max] */
+    OPTION_LIST,   /* struct text_list, may be given more than once */
+    OPTION_PROPERTY, /* struct text_list: four words each time, as mosquitto's -D has them: command, name, value, and
+                      * of a user-property the second value, else "" */
+    OPTION_SECONDS, /* int64_t in milliseconds, written as seconds with decimals: 1, 0.25; at most max ms */
     OPTION_HEADING, /* a line in --help, no option */
 };
 

@@ -13,6 +13,7 @@ const struct option_row print_rows[] = {
     { .name = "Output:", .kind = OPTION_HEADING },
     { 'F', "format",     OPTION_TEXT, AT(format),     "FORMAT", "how to print a message: %t topic, %p payload, %x payload in hex, %l length, %q QoS, %r retained, %U Unix time, %I ISO time, %j JSON, %J JSON with the payload as JSON; all of them in symbolon(1)" },
     { 'v', "verbose",    OPTION_FLAG, AT(verbose),    NULL,     "topic and payload, as -F '%t %p'" },
+    { 0,   "pretty",     OPTION_FLAG, AT(pretty),     NULL,     "%j and %J over several lines" },
     { 'N', "no-newline", OPTION_FLAG, AT(no_newline), NULL,     "no newline behind a message" },
     { .kind = OPTION_END },
 };
@@ -35,7 +36,7 @@ int print_message(const struct print_options *o, const char *command, const stru
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    enum status st = format_message(format, message, now, &line);
+    enum status st = format_message(format, o->pretty, message, now, &line);
     if (st == ST_MALFORMED) {
         complain(command, "a message that %%J cannot print: its payload is no JSON");
         return EXIT_DONE;

@@ -9,6 +9,7 @@ struct print_options {
     const char *format; /* NULL: the payload */
     bool verbose;       /* topic in front */
     bool no_newline;
+    bool pretty; /* JSON */
 };
 
 extern const struct option_row print_rows[];

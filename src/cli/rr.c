@@ -13,19 +13,22 @@ struct rr_options {
     struct message_options message;
     struct print_options print;
     const char *response; /* -e */
+    bool no_retained;
 };
 
 struct rr {
-    struct session session;
+    struct session session; /* the first member: see connect_more.c */
     struct rr_options *options;
     struct symbolon_message message;
     struct buf payload;
+    bool v3; /* MQTT 3.1.1 */
 };
 
 /* clang-format off */
 static const struct option_row rows[] = {
     { .name = "Response:", .kind = OPTION_HEADING },
     { 'e', "response", OPTION_TEXT, offsetof(struct rr_options, response), "TOPIC", "where the response shall come; also sent as the response topic property" },
+    { 'R', "no-retained", OPTION_FLAG, offsetof(struct rr_options, no_retained), NULL, "a retained message is no response: true anyway, an old one is never asked for" },
     { .kind = OPTION_END },
 };
 /* clang-format on */
@@ -35,6 +38,7 @@ static const struct option_set sets[] = {
     { message_rows, offsetof(struct rr_options, message) },
     { print_rows, offsetof(struct rr_options, print) },
     { broker_rows, offsetof(struct rr_options, connect) },
+    { client_rows, offsetof(struct rr_options, connect) },
     { ace_rows, offsetof(struct rr_options, connect) },
 };
 
@@ -55,12 +59,18 @@ static void give_up(struct rr *r, const struct symbolon_error *error)
 static void on_connected(void *arg, const struct symbolon_connected *connected UNUSED)
 {
     struct rr *r = arg;
-    const struct symbolon_subscription sub = { .filter = r->options->response,
-                                               .qos = (uint8_t)r->options->message.qos,
-                                               .retain_handling = 2 }; /* an old response is none */
+    const struct symbolon_subscription sub = {
+        .filter = r->options->response,
+        .qos = (uint8_t)r->options->message.qos,
+        /* an old response is none; 3.1.1 cannot say so: see on_message() */
+        .retain_handling = r->v3 ? 0 : 2
+    };
+    const struct user_properties *user = &r->options->connect.property.user[AT_SUBSCRIBE];
+    const struct symbolon_request request = { .user_properties = user->items,
+                                              .user_property_count = user->count };
     struct symbolon_error error;
 
-    if (symbolon_client_subscribe(r->session.client, &sub, 1, NULL, &error) != SYMBOLON_OK)
+    if (symbolon_client_subscribe_with(r->session.client, &sub, 1, &request, NULL, &error) != SYMBOLON_OK)
         give_up(r, &error);
 }
 
@@ -90,7 +100,7 @@ static void on_message(void *arg, const struct symbolon_message *message)
 {
     struct rr *r = arg;
 
-    if (!r->session.stopping)
+    if (!r->session.stopping && !message->retain)
         session_finish(&r->session, print_message(&r->options->print, COMMAND, message));
 }
 
@@ -132,20 +142,26 @@ static const char *check(const struct rr_options *o)
 
 static int run(struct rr *r)
 {
-    struct symbolon_user_property *user = NULL;
     struct symbolon_error error;
-    const char *complaint = check(r->options);
+    struct rr_options *o = r->options;
+    const char *complaint = connect_options_prepare(
+        &o->connect, IN(AT_CONNECT) | IN(AT_PUBLISH) | IN(AT_SUBSCRIBE) | IN(AT_DISCONNECT) | IN(AT_WILL));
 
+    if (o->message.topic == NULL)
+        o->message.topic = o->connect.url_topic;
     if (complaint == NULL)
-        complaint = message_options_properties(&r->options->message);
+        complaint = check(o);
+    enum symbolon_mqtt_version version;
+    r->v3 = connect_version(o->connect.version, &version) && version == SYMBOLON_MQTT_3_1_1;
     if (complaint == NULL) {
-        r->options->message.response_topic = r->options->response;
-        complaint = message_of_options(&r->options->message, &user, &r->message);
+        message_options_properties(&o->message, &o->connect.property);
+        if (!r->v3)
+            o->message.response_topic = o->response;
+        complaint = message_of_options(&o->message, &o->connect.property, &r->message);
     }
     if (complaint == NULL)
         complaint = payload_of_options(&r->options->message, &r->payload);
     if (complaint != NULL) {
-        free(user);
         complain(COMMAND, "%s", complaint);
         return EXIT_USAGE;
     }
@@ -156,7 +172,6 @@ static int run(struct rr *r)
     if (code == EXIT_DONE)
         code = session_run(&r->session);
     session_done(&r->session);
-    free(user);
     return code;
 }
 

@@ -3,8 +3,9 @@
 #include "cli/printer.h"
 #include "mqtt/topic.h"
 
-#include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 #define COMMAND "symbolon sub"
 
@@ -18,13 +19,20 @@ struct sub_options {
     bool exit_after_suback;
     bool no_local;
     bool retain_as_published;
+    int64_t retain_handling; /* -1: by -R */
+    bool remove_retained;
+    const char *random_filter;
 };
 
 struct sub {
-    struct session session;
+    struct session session; /* the first member: see connect_more.c */
     struct sub_options *options;
     int64_t printed;
+    double percent; /* of the messages are printed */
+    bool v3;
     bool was_connected;
+    bool subscribed; /* the broker has answered: the library sees to the rest */
+    bool ending;     /* once all retained messages are removed */
 };
 
 #define AT(member) offsetof(struct sub_options, member)
@@ -40,6 +48,9 @@ static const struct option_row rows[] = {
     { 'T', "filter-out",          OPTION_LIST,   AT(filter_out),          "FILTER", "do not print messages of these topics; may be repeated" },
     { 'U', "unsubscribe",         OPTION_LIST,   AT(unsubscribe),         "FILTER", "unsubscribe first: for sessions kept with -c; may be repeated" },
     { 'E', "exit-after-suback",   OPTION_FLAG,   AT(exit_after_suback),   NULL,     "end once the broker has answered the subscription" },
+    { 0,   "remove-retained",     OPTION_FLAG,   AT(remove_retained),     NULL,     "clear every retained message that comes, but those of -T" },
+    { 0,   "random-filter",       OPTION_TEXT,   AT(random_filter),       "PERCENT", "print only so many of the messages, at random: 0.1 to 100" },
+    { 0,   "retain-handling",     OPTION_NUMBER, AT(retain_handling),     "N",      "retained messages when subscribing: 0 send (default), 1 only if the subscription is new, 2 never", 0, 2 },
     { 0,   "no-local",            OPTION_FLAG,   AT(no_local),            NULL,     "not what this client publishes itself" },
     { 0,   "retain-as-published", OPTION_FLAG,   AT(retain_as_published), NULL,     "leave the retain flag as the publisher set it" },
     { .kind = OPTION_END },
@@ -50,6 +61,7 @@ static const struct option_set sets[] = {
     { rows, 0 },
     { print_rows, offsetof(struct sub_options, print) },
     { broker_rows, offsetof(struct sub_options, connect) },
+    { client_rows, offsetof(struct sub_options, connect) },
     { ace_rows, offsetof(struct sub_options, connect) },
 };
 
@@ -67,10 +79,28 @@ static void complain_about(struct sub *s, const struct symbolon_error *error)
         complain(COMMAND, "%s [%s]", error->text, error->clause);
 }
 
+static uint8_t retain_handling(const struct sub *s)
+{
+    if (s->v3) /* cannot say it: on_message() leaves them out */
+        return 0;
+    if (s->options->retain_handling >= 0)
+        return (uint8_t)s->options->retain_handling;
+    return s->options->no_retained ? 2 : 0;
+}
+
+static struct symbolon_request request_of(const struct sub *s, enum property_place place)
+{
+    const struct properties *p = &s->options->connect.property;
+
+    return (struct symbolon_request){ .user_properties = p->user[place].items,
+                                      .user_property_count = p->user[place].count };
+}
+
 static void subscribe(struct sub *s)
 {
     const struct sub_options *o = s->options;
     struct symbolon_subscription *subs = calloc(o->topics.count, sizeof *subs);
+    struct symbolon_request request = request_of(s, AT_UNSUBSCRIBE);
     struct symbolon_error error;
     enum symbolon_status st = SYMBOLON_OK;
 
@@ -84,13 +114,16 @@ static void subscribe(struct sub *s)
             .qos = (uint8_t)o->qos,
             .no_local = o->no_local,
             .retain_as_published = o->retain_as_published,
-            .retain_handling = o->no_retained ? 2 : 0,
+            .retain_handling = retain_handling(s),
         };
     if (o->unsubscribe.count > 0)
-        st = symbolon_client_unsubscribe(s->session.client, o->unsubscribe.items, o->unsubscribe.count, NULL,
-                                         &error);
+        st = symbolon_client_unsubscribe_with(s->session.client, o->unsubscribe.items, o->unsubscribe.count,
+                                              &request, NULL, &error);
+    request = request_of(s, AT_SUBSCRIBE);
+    if (o->connect.property.subscription_id > 0)
+        request.subscription_id = (uint32_t)o->connect.property.subscription_id;
     if (st == SYMBOLON_OK)
-        st = symbolon_client_subscribe(s->session.client, subs, o->topics.count, NULL, &error);
+        st = symbolon_client_subscribe_with(s->session.client, subs, o->topics.count, &request, NULL, &error);
     free(subs);
     if (st != SYMBOLON_OK) {
         complain_about(s, &error);
@@ -104,15 +137,30 @@ static void on_connected(void *arg, const struct symbolon_connected *connected)
 
     session_log_connected(&s->session, connected);
     s->was_connected = true;
-    subscribe(s);
+    if (!s->subscribed)
+        subscribe(s);
 }
 
-static void on_subscribed(void *arg, uint64_t id UNUSED, const uint8_t *codes, size_t count,
+/* The broker had lost the session, and the library has subscribed anew. */
+static void subscribed_again(struct sub *s, const struct symbolon_error *result)
+{
+    if (result->status == SYMBOLON_OK)
+        return;
+    complain_about(s, result);
+    session_note(&s->session, exit_code_for(result->status));
+}
+
+static void on_subscribed(void *arg, uint64_t id, const uint8_t *codes, size_t count,
                           const struct symbolon_error *result)
 {
     struct sub *s = arg;
     size_t refused = 0;
 
+    if (id == 0) {
+        subscribed_again(s, result);
+        return;
+    }
+    s->subscribed = s->subscribed || count > 0;
     for (size_t i = 0; i < count; i++) {
         if (codes[i] < 0x80) {
             session_log(&s->session, "subscribed to %s with QoS %u", s->options->topics.items[i], codes[i]);
@@ -141,23 +189,61 @@ static bool filtered_out(const struct sub *s, const struct symbolon_message *m)
     return false;
 }
 
+/* Says goodbye, once what --remove-retained has under way is done. */
+static void end(struct sub *s)
+{
+    s->ending = true;
+    if (!s->options->remove_retained || symbolon_client_pending(s->session.client) == 0)
+        session_finish(&s->session, EXIT_DONE);
+}
+
+static void remove_retained(struct sub *s, const struct symbolon_message *message)
+{
+    const struct symbolon_message empty = { .topic = message->topic, .qos = 1, .retain = true };
+    struct symbolon_error error;
+
+    if (symbolon_client_publish(s->session.client, &empty, NULL, &error) == SYMBOLON_OK)
+        return;
+    complain_about(s, &error);
+    session_note(&s->session, exit_code_for(error.status));
+}
+
+static void on_published(void *arg, uint64_t id UNUSED, const struct symbolon_error *result)
+{
+    struct sub *s = arg;
+
+    if (result->status != SYMBOLON_OK) {
+        complain_about(s, result);
+        session_note(&s->session, exit_code_for(result->status));
+    }
+    if (s->ending)
+        end(s);
+}
+
+static bool by_chance(const struct sub *s)
+{
+    return s->percent >= 100 || drand48() * 100 < s->percent;
+}
+
 static void on_message(void *arg, const struct symbolon_message *message)
 {
     struct sub *s = arg;
 
-    if (s->session.stopping)
+    if (s->session.stopping || s->ending)
         return;
     if (s->options->only_retained && !message->retain) {
-        session_finish(&s->session, EXIT_DONE);
+        end(s);
         return;
     }
     if ((s->options->no_retained && message->retain) || filtered_out(s, message))
         return;
-    int code = print_message(&s->options->print, COMMAND, message);
+    if (s->options->remove_retained && message->retain)
+        remove_retained(s, message);
+    int code = by_chance(s) ? print_message(&s->options->print, COMMAND, message) : EXIT_DONE;
     if (code != EXIT_DONE)
         session_finish(&s->session, code);
     else if (++s->printed == s->options->count)
-        session_finish(&s->session, EXIT_DONE);
+        end(s);
 }
 
 /* A subscriber stays: only an attempt that never worked, or one that cannot work again, ends it. */
@@ -199,10 +285,26 @@ static const struct symbolon_events events = {
     .connected = on_connected,
     .disconnected = on_disconnected,
     .message = on_message,
+    .published = on_published,
     .subscribed = on_subscribed,
     .token = on_token,
     .log = on_log,
 };
+
+static const char *take_percent(struct sub *s)
+{
+    const char *text = s->options->random_filter;
+    char *end;
+
+    s->percent = 100;
+    if (text == NULL)
+        return NULL;
+    s->percent = strtod(text, &end);
+    if (end == text || *end != '\0' || !(s->percent >= 0.1 && s->percent <= 100))
+        return "--random-filter is a number of percent, from 0.1 to 100";
+    srand48((long)getpid() ^ (long)time(NULL));
+    return NULL;
+}
 
 static const char *check(const struct sub_options *o)
 {
@@ -221,8 +323,18 @@ static const char *check(const struct sub_options *o)
 static int run(struct sub *s)
 {
     struct symbolon_error error;
-    const char *complaint = check(s->options);
+    struct sub_options *o = s->options;
+    enum symbolon_mqtt_version version;
+    const char *complaint = connect_options_prepare(
+        &o->connect, IN(AT_CONNECT) | IN(AT_SUBSCRIBE) | IN(AT_UNSUBSCRIBE) | IN(AT_DISCONNECT) | IN(AT_WILL));
 
+    if (complaint == NULL && o->connect.url_topic != NULL && !text_list_add(&o->topics, o->connect.url_topic))
+        complaint = "out of memory";
+    if (complaint == NULL)
+        complaint = take_percent(s);
+    if (complaint == NULL)
+        complaint = check(o);
+    s->v3 = connect_version(o->connect.version, &version) && version == SYMBOLON_MQTT_3_1_1;
     if (complaint != NULL) {
         complain(COMMAND, "%s", complaint);
         return EXIT_USAGE;
@@ -238,7 +350,7 @@ static int run(struct sub *s)
 
 int run_sub(int argc, char **argv)
 {
-    struct sub_options options = { .connect = CONNECT_OPTIONS_INIT };
+    struct sub_options options = { .connect = CONNECT_OPTIONS_INIT, .retain_handling = -1 };
     struct sub sub = { .options = &options };
     int code = command_options(&usage, COMMAND, argc, argv, &options, NULL);
 

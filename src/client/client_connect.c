@@ -129,6 +129,7 @@ bool client_open_stream(struct symbolon_client *c, bool known, const struct stre
                     .any_name = c->o.insecure,
                     .pin = c->token.has_rs_x5t ? c->token.rs_x5t : c->o.pin.p },
         .ws_path = c->o.ws_path,
+        .bind_address = c->o.bind_address,
         .connect_ms = c->o.connect_timeout_ms,
         .stream = { .handshake_ms = c->o.connect_timeout_ms,
                     .unread_max = (size_t)c->o.max_packet_size + 65536,

@@ -265,13 +265,23 @@ static int print_piece(const char *piece, size_t len, void *buf)
     return buf_ok(buf) ? 0 : -1;
 }
 
-enum status js_print(const struct js *js, struct buf *to)
+static enum status print_as(const struct js *js, size_t flags, struct buf *to)
 {
     if (js == NULL)
         return ST_NO_MEMORY;
-    if (json_dump_callback(in(js), print_piece, to, JSON_COMPACT | JSON_ENCODE_ANY) == 0)
+    if (json_dump_callback(in(js), print_piece, to, flags | JSON_ENCODE_ANY) == 0)
         return ST_OK;
     return buf_ok(to) ? ST_NO_MEMORY : ST_TOO_LARGE;
+}
+
+enum status js_print(const struct js *js, struct buf *to)
+{
+    return print_as(js, JSON_COMPACT, to);
+}
+
+enum status js_print_pretty(const struct js *js, struct buf *to)
+{
+    return print_as(js, JSON_INDENT(2), to);
 }
 
 bool js_same(const struct js *a, const struct js *b)

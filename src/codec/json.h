@@ -61,6 +61,8 @@ enum status js_append_take(struct js *arr, struct js *child) MUST_CHECK;
 
 /* Appends the compact text, members in the order they were set. ST_TOO_LARGE when `out` may not take it. */
 enum status js_print(const struct js *js, struct buf *out) MUST_CHECK;
+enum status js_print_pretty(const struct js *js,
+                            struct buf *out) MUST_CHECK; /* over several lines, for people */
 
 bool js_same(const struct js *a, const struct js *b); /* deep; order of members does not count */
 

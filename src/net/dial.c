@@ -19,6 +19,8 @@ struct dialing {
     struct addrinfo *addresses; /* of the lookup's answer, freed at the end */
     struct addrinfo *next;
     unsigned left; /* addresses not tried yet */
+    struct sockaddr_storage local;
+    socklen_t local_len; /* 0: any address of ours will do */
     uv_poll_t *poll;
     int fd;
     struct timer timer;
@@ -124,6 +126,10 @@ static void on_timer(struct timer *timer, struct now now)
 static bool attempt(struct dialing *d, const struct addrinfo *address, int *ret_error)
 {
     d->fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (d->fd >= 0 && d->local_len > 0 && bind(d->fd, (const struct sockaddr *)&d->local, d->local_len) != 0) {
+        *ret_error = errno;
+        return false;
+    }
     if (d->fd < 0 || (connect(d->fd, address->ai_addr, address->ai_addrlen) < 0 && errno != EINPROGRESS)) {
         *ret_error = errno;
         return false;
@@ -196,6 +202,22 @@ static enum status dialing_start(struct dialing *d, const struct dial_settings *
     return ST_OK;
 }
 
+/* Of one family, so only servers' addresses of that family are reached. */
+static enum status take_local(struct dialing *d, const char *text, struct why *why)
+{
+    const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_PASSIVE };
+    struct addrinfo *found;
+
+    if (text == NULL)
+        return ST_OK;
+    if (getaddrinfo(text, NULL, &hints, &found) != 0)
+        return reject(why, ST_MALFORMED, "bind address", "our own end is named by an address, in digits", 0);
+    memcpy(&d->local, found->ai_addr, found->ai_addrlen);
+    d->local_len = found->ai_addrlen;
+    freeaddrinfo(found);
+    return ST_OK;
+}
+
 static enum status make_tls(const struct dial_settings *settings, struct tls_session **ret, struct why *why)
 {
     if (settings->tls == NULL)
@@ -231,6 +253,8 @@ enum status dial(struct loop *loop, const struct dial_settings *settings, const 
     enum status st = make_tls(settings, &for_stream.tls, why);
     if (st == ST_OK)
         st = make_ws(settings, &for_stream.ws, why);
+    if (st == ST_OK)
+        st = take_local(d, settings->bind_address, why);
     if (st == ST_OK)
         st = dialing_start(d, settings, why);
     if (st == ST_OK) {

@@ -13,6 +13,7 @@ struct dial_settings {
     struct tls_config *tls;        /* a client configuration (a reference is taken), or NULL for plain TCP */
     struct tls_expect expect;      /* .host NULL: the host above */
     const char *ws_path;           /* upgrade to WebSocket at this path; NULL: do not */
+    const char *bind_address;      /* of our end, in digits; NULL: any */
     int64_t connect_ms;            /* for DNS and TCP, each address getting a fair part; 0: 10 s */
     struct stream_settings stream; /* .tls and .ws are ignored */
 };
