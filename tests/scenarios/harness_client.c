@@ -150,7 +150,8 @@ struct conn_io *client_known(struct bench *b, enum identity_kind kind, struct sp
     struct conn_io *c = io_new(b);
 
     c->identity = (struct conn_identity){ .kind = kind, .bytes = bytes };
-    if (kind == IDENTITY_PSK && !shard_psk_key(b->shard[c->at], bytes, SPAN("192.0.2.7:1883"), b->now, &c->psk)) {
+    if (kind == IDENTITY_PSK &&
+        !shard_psk_key(b->shard[c->at], bytes, SPAN("192.0.2.7:1883"), b->now, &c->psk)) {
         c->closed = true; /* the handshake fails */
         return NULL;
     }
