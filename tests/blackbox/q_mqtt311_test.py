@@ -5,7 +5,7 @@ import subprocess
 
 import jose_by_hand as jose
 import pytest
-from world import WAIT, node
+from world import WAIT, node, run_cli
 
 AUDIENCE = 'broker.example'
 ACCEPTED, BAD_USER_NAME, NOT_AUTHORIZED = 0, 4, 5
@@ -125,12 +125,29 @@ def mosquitto(site, kind, *words):
 
 @pytest.mark.parametrize('qos', [0, 1, 2])
 def test_mosquitto_uses_the_public_topics(site, qos):
-    """MT-21; [MQTT-3.3.1-6] of both versions"""
+    """MT-21; MQTT5 [MQTT-3.3.1-5], MQTT311 [MQTT-3.3.1-5], [MQTT-3.3.1-6]; nothing but the standard is asked of a foreign
+    client: MQTT311 [MQTT-7.0.0-2]"""
     topic, text = 'public/mosquitto311/%d' % qos, 'reading %d' % qos
     done = mosquitto(site, 'pub', '-t', topic, '-m', text, '-q', str(qos), '-r')
     assert done.returncode == 0, done.stderr
     done = mosquitto(site, 'sub', '-t', topic, '-C', '1', '-q', str(qos), '-W', str(WAIT))
     assert done.stdout.strip() == text, done.stderr
+
+
+@pytest.mark.parametrize('version', ['5', 'mqttv311'])
+def test_the_transport_keeps_every_byte_and_the_order(site, version, tmp_path):
+    """MQTT5 [MQTT-4.2.0-1], MQTT311 [MQTT-7.1.1-1], [MQTT-7.1.2-1]: TLS over TCP, our client to our broker and back"""
+    topic, lines = 'public/stream/' + version, ['%d %s' % (n, 'x' * (n * 37 % 2000)) for n in range(1500)]
+    us = ['-V', version, '-h', 'localhost', '-p', str(site.port), '--cafile', site.ca, '--no-ace', '-q', '1', '-t', topic]
+    env = {'HOME': str(tmp_path), 'XDG_CONFIG_HOME': '', 'XDG_CACHE_HOME': ''}
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        reader = pool.submit(run_cli, 'sub', *us, '-C', str(len(lines)), '-W', str(WAIT), env=env, wait=WAIT + 5)
+        site.daemon.event('subscribed', filter=topic)
+        done = run_cli('pub', *us, '-l', env=env, stdin='\n'.join(lines) + '\n')
+        assert done.returncode == 0, done.stderr
+        got = reader.result()
+    assert got.returncode == 0, got.stderr
+    assert got.stdout.splitlines() == lines
 
 
 def test_mosquitto_is_refused_elsewhere(site):

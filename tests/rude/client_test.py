@@ -99,6 +99,24 @@ class Connecting(unittest.TestCase):
             c.read_to_end()
         self.check(script, PROTOCOL)
 
+    def test_after_disconnect_the_client_closes_and_says_no_more(self):
+        """MQTT5 [MQTT-3.14.4-1], [MQTT-3.14.4-2], MQTT311 [MQTT-3.14.4-1], [MQTT-3.14.4-2]"""
+        for version, answer in (('5', connack()), ('mqttv311', b'\x20\x02\0\0')):
+            ends = []
+
+            def script(c):
+                c.read_packet()
+                c.send(answer)
+                while (first := c.read_packet()[0]) != 0xe0:
+                    if first == 0xc0:
+                        c.send(b'\xd0\0')
+                c.send(packet(0x30, text('t') + (b'\0' if version == '5' else b'') + b'late') + b'\xd0\0')
+                ends.append((c.buffer, c.sock.recv(1)))  # nothing is left, and the end comes without our closing
+            with RudeBroker(script) as broker:
+                self.assertEqual(run(broker, 'pub', '-V', version, '-t', 't', '-m', 'm').returncode, DONE)
+                broker.connections[0].done.wait(10)
+            self.assertEqual(ends, [(b'', b'')], version)
+
     def test_every_refusal_is_said_in_words(self):
         for code, status in ((0x87, NOT_AUTHORIZED), (0x84, REFUSED), (0x88, REFUSED), (0x8a, REFUSED), (0x9d, REFUSED)):
             def script(c):

@@ -42,6 +42,7 @@ class Connection:
         self.sock = sock
         self.received = []
         self.buffer = b''
+        self.done = threading.Event()  # the script has returned
 
     def _need(self, n):
         while len(self.buffer) < n:
@@ -101,6 +102,7 @@ class RudeBroker:
             except OSError:
                 pass
             sock.close()
+            connection.done.set()
 
     def __enter__(self):
         self.thread.start()

@@ -292,6 +292,31 @@ static void what_is_sent_matches_the_filter_and_nothing_is_normalized(void **sta
     }
 }
 
+static void a_wildcard_in_front_does_not_match_a_dollar(void **state)
+{ /* MQTT311 [MQTT-4.7.2-1]: shown on what the broker publishes under $SYS, live and retained */
+    struct bench *b = *state;
+    struct conn_io *all, *level, *named;
+
+    bench_public(b, "[[\"#\",[\"pub\",\"sub\"]],[\"$SYS/#\",[\"sub\"]]]");
+    all = guest3(b, "all");
+    level = guest3(b, "level");
+    named = guest3(b, "named");
+    for (int i = 0; i < 2; i++) {
+        struct mqtt_frame frame;
+
+        subscribe(all, "#", 0);
+        subscribe(level, "+/broker/clients/connected", 0);
+        client_subscribe(named, "$SYS/broker/clients/connected", 0, 0);
+        bench_advance(b, (int64_t)b->settings.sys_interval_s * 1000 + 1000);
+        expect_nothing(all);
+        expect_nothing(level);
+        assert_true(client_next(named, &frame)); /* it was there to be had */
+        assert_int_equal(frame.type, MQTT_PUBLISH);
+        while (client_next(named, &frame))
+            ;
+    }
+}
+
 static void topics_have_65535_bytes_at_most(void **state)
 { /* MQTT311 [MQTT-4.7.3-3]: and so many are taken, in a filter too */
     struct bench *b = *state;
@@ -456,6 +481,7 @@ int main(void)
         T(a_message_waits_in_every_matching_session),
         T(messages_of_one_publisher_stay_in_order),
         T(what_is_sent_matches_the_filter_and_nothing_is_normalized),
+        T(a_wildcard_in_front_does_not_match_a_dollar),
         T(topics_have_65535_bytes_at_most),
         T(the_last_retained_message_of_a_topic_is_kept_with_its_qos),
         T(an_empty_retained_message_clears_and_is_not_kept),
