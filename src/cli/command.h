@@ -46,6 +46,7 @@ int run_enroll(int argc, char **argv);
 int run_as(int argc, char **argv);
 int run_conformance(int argc, char **argv);
 int run_bench(int argc, char **argv);
+int run_doctor(int argc, char **argv);
 
 /* Runs the one `argv[1]` names; prints the list for --help or a name nobody knows. `path` is what the user typed so
  * far ("symbolon as client"). */

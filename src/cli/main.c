@@ -36,6 +36,7 @@ static const struct command commands[] = {
     { "token",  "get, show and take apart tokens",                         run_token  },
     { "as",     "administer an authorization server on this machine",      run_as     },
     { "conformance", "test a broker or an authorization server against RFC 9431 and 9200", run_conformance },
+    { "doctor", "look at a broker and say in words what was found",        run_doctor },
     { "bench",  "put load on a broker and measure it",                     run_bench  },
     { "exit-codes", "what the exit statuses mean",                         run_codes  },
     { "version", "print the version",                                      run_version },

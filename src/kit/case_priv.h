@@ -98,6 +98,9 @@ bool going(const struct kit *k);
 /* False, after fail(), unless `ok`. */
 bool check(struct kit *k, bool ok, const char *otherwise);
 
+/* Ends what belongs to the case: peers, keys, texts; the next one may begin. */
+void case_drop(struct kit *k);
+
 /* Texts and bytes of the case. Never NULL: out of memory ends the run of the case and gives "". */
 const char *text(struct kit *k, const char *fmt, ...) PRINTF_LIKE(2, 3);
 struct span bytes(struct kit *k, struct buf *b); /* takes the buffer's content */

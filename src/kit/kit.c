@@ -252,6 +252,15 @@ static void drop_things(struct kit *k)
     }
 }
 
+void case_drop(struct kit *k)
+{
+    drop_things(k);
+    arena_done(&k->arena);
+    arena_init(&k->arena, CASE_MEMORY);
+    buf_reset(&k->seen);
+    k->decided = false;
+}
+
 static void begin_case(struct kit *k, const struct kit_case *c)
 {
     k->current = c;

@@ -145,6 +145,11 @@ static void drain(struct peer *p)
 {
     struct why why;
 
+    if (p->tls == NULL) {
+        put_bytes(&p->plain, buf_span(&p->cipher_in));
+        buf_reset(&p->cipher_in);
+        return;
+    }
     for (;;) {
         struct tls_io io = { buf_span(&p->cipher_in), &p->cipher_out };
         uint8_t *room = buf_room(&p->plain, TLS_RECORD_MAX);
@@ -192,7 +197,9 @@ static enum status start_tls(struct peer *p, const struct peer_how *how, struct 
 {
     CLEANUP(tls_config_unrefp)
     struct tls_config *own = NULL;
-    struct tls_expect expect = { .host = p->k->s->host, .any_name = p->k->s->insecure };
+    struct tls_expect expect = { .host = p->k->s->host,
+                                 .any_name = p->k->s->insecure,
+                                 .any_peer = how->any_peer };
     enum status st = ST_OK;
 
     expect.resume = how->resume;
@@ -227,7 +234,7 @@ void peer_free(struct peer *p)
     free(p);
 }
 
-static struct peer *make(struct kit *k, struct why *why)
+static struct peer *make(struct kit *k, uint16_t port, struct why *why)
 {
     struct peer *p = calloc(1, sizeof *p);
 
@@ -240,7 +247,7 @@ static struct peer *make(struct kit *k, struct why *why)
     buf_init(&p->cipher_in, 4u << 20);
     buf_init(&p->cipher_out, 4u << 20);
     buf_init(&p->plain, 4u << 20);
-    p->fd = connect_to(k->s->host, k->s->port, mono_ms() + k->wait_ms);
+    p->fd = connect_to(k->s->host, port != 0 ? port : k->s->port, mono_ms() + k->wait_ms);
     if (p->fd < 0) {
         (void)reject(why, ST_UNREACHABLE, "TCP", "nobody accepts connections there", 0);
         peer_free(p);
@@ -253,12 +260,13 @@ static struct peer *make(struct kit *k, struct why *why)
 static struct peer *make_and_shake(struct kit *k, const struct peer_how *how, struct why *why)
 {
     static const struct peer_how plain = { 0 };
-    struct peer *p = make(k, why);
+    if (how == NULL)
+        how = &plain;
+    struct peer *p = make(k, how->port, why);
 
     if (p == NULL)
         return NULL;
-    if (start_tls(p, how == NULL ? &plain : how, why) != ST_OK ||
-        shake(p, mono_ms() + k->wait_ms, why) != TLS_OK) {
+    if (!how->plain && (start_tls(p, how, why) != ST_OK || shake(p, mono_ms() + k->wait_ms, why) != TLS_OK)) {
         peer_free(p);
         return NULL;
     }
@@ -333,9 +341,11 @@ void peer_send(struct peer *p, struct span bytes)
     struct tls_io io = { SPAN_NONE, &p->cipher_out };
     struct why why;
 
-    /* A peer that has hung up already is seen when receiving. */
-    if (tls_write(p->tls, &io, bytes, &why) == ST_OK)
-        (void)flush(p, mono_ms() + p->k->wait_ms);
+    if (p->tls == NULL)
+        put_bytes(&p->cipher_out, bytes);
+    else if (tls_write(p->tls, &io, bytes, &why) != ST_OK)
+        return; /* a peer that has hung up already is seen when receiving */
+    (void)flush(p, mono_ms() + p->k->wait_ms);
 }
 
 static enum status parse(struct peer *p, struct received *r)
@@ -399,6 +409,25 @@ static bool take_packet(struct peer *p)
     p->taken = r->frame.total_len;
     r->got = parse(p, r) == ST_OK ? GOT_PACKET : GOT_GARBAGE;
     return true;
+}
+
+struct span peer_bytes(struct peer *p, int64_t ms)
+{
+    int64_t deadline = mono_ms() + (ms > 0 ? ms : p->k->wait_ms);
+
+    buf_drop_front(&p->plain, p->taken);
+    p->taken = 0;
+    while (p->plain.len == 0 && !p->ended && remaining(deadline) > 0) {
+        (void)fill(p, deadline);
+        drain(p);
+        (void)flush(p, deadline);
+    }
+    return buf_span(&p->plain);
+}
+
+bool peer_ended(const struct peer *p)
+{
+    return p->ended;
 }
 
 const struct received *peer_receive(struct peer *p, int64_t ms)

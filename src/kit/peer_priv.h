@@ -7,6 +7,9 @@
 #include "mqtt/packet.h"
 
 struct peer_how {
+    uint16_t port; /* 0: the settings' */
+    bool plain;    /* no TLS */
+    bool any_peer; /* whatever certificate it shows: the doctor looks at it, and sends no secret */
     bool tls12;
     const char *priorities;  /* GnuTLS; NULL: ours */
     const char *const *alpn; /* NULL: mqtt */
@@ -42,10 +45,14 @@ enum mqtt_version peer_version(const struct peer *p);
 void peer_close(struct peer *p); /* without a word */
 void peer_keep(struct peer *p);  /* outlives the case: the witness */
 void peer_free(struct peer *p);
-struct tls_session *peer_tls(struct peer *p);
+struct tls_session *peer_tls(struct peer *p); /* NULL: plain */
 struct kit *kit_of(struct peer *p);
 
 void peer_send(struct peer *p, struct span bytes);
+/* What has come and was not taken, after waiting for the first of it, at most `ms`; for what is not MQTT. Valid until the
+ * next call. */
+struct span peer_bytes(struct peer *p, int64_t ms);
+bool peer_ended(const struct peer *p);
 /* The next packet, or how the connection ended; waits at most `ms` (0: the kit's patience). Never NULL; valid until the
  * next call. Once decided: GOT_NOTHING at once. */
 const struct received *peer_receive(struct peer *p, int64_t ms);
