@@ -67,6 +67,16 @@ static void the_defaults_of_the_file_are_those_of_the_core(void **state)
     assert_int_equal(from_file.max_packet_bytes, own.max_packet_bytes);
     assert_int_equal(from_file.receive_maximum, own.receive_maximum);
     assert_int_equal(from_file.topic_alias_maximum, own.topic_alias_maximum);
+    assert_int_equal(from_file.topic_aliases_out, own.topic_aliases_out);
+    assert_int_equal(from_file.maximum_qos, own.maximum_qos);
+    assert_int_equal(from_file.retain_available, own.retain_available);
+    assert_int_equal(from_file.wildcard_subscriptions, own.wildcard_subscriptions);
+    assert_int_equal(from_file.subscription_identifiers, own.subscription_identifiers);
+    assert_int_equal(from_file.shared_subscriptions, own.shared_subscriptions);
+    assert_int_equal(from_file.refuse_v3_keep_alive, own.refuse_v3_keep_alive);
+    assert_int_equal(from_file.sys_interval_s, own.sys_interval_s);
+    assert_int_equal(from_file.response_prefix.len, own.response_prefix.len);
+    assert_int_equal(from_file.server_reference.len, own.server_reference.len);
     assert_int_equal(from_file.max_inflight, own.max_inflight);
     assert_int_equal(from_file.max_queue_messages, own.max_queue_messages);
     assert_int_equal(from_file.max_queue_bytes, own.max_queue_bytes);
@@ -231,6 +241,47 @@ static void only_the_durability_there_is_can_be_asked_for(void **state)
     refuse_settings(TLS_LISTENER "durability: commit\n", "durability");
 }
 
+static void what_is_offered_of_mqtt_reaches_the_core(void **state)
+{ /* MQTT5 3.2.2.3 */
+    struct broker_config config;
+    struct shard_settings settings;
+    struct scope *public = NULL;
+    (void)state;
+    accept_settings(TLS_LISTENER "maximum_qos: 1\nretain_available: false\nwildcard_subscriptions: false\n"
+                                 "subscription_identifiers: false\nsys_interval: 1m\n"
+                                 "response_topic_prefix: replies/${client_id}/\n"
+                                 "server_reference: other.example:8883\n"
+                                 "limits: {keep_alive_v3: refuse, topic_aliases_out: 7}\n",
+                    &config);
+    assert_int_equal(broker_config_shard_settings(&config, 4, &settings, &public, NULL), ST_OK);
+    assert_int_equal(settings.maximum_qos, 1);
+    assert_false(settings.retain_available);
+    assert_false(settings.wildcard_subscriptions);
+    assert_false(settings.subscription_identifiers);
+    assert_int_equal(settings.sys_interval_s, 60);
+    assert_true(span_eq_str(settings.response_prefix, "replies/${client_id}/"));
+    assert_true(span_eq_str(settings.server_reference, "other.example:8883"));
+    assert_true(settings.refuse_v3_keep_alive);
+    assert_int_equal(settings.topic_aliases_out, 7);
+    assert_non_null(strstr(settings.version, "version"));
+    config_done(&broker_config_table, &config);
+}
+
+static void what_can_not_be_offered_is_refused(void **state)
+{
+    (void)state;
+    refuse_settings(TLS_LISTENER "maximum_qos: 3\n", "maximum_qos");
+    refuse_settings(TLS_LISTENER "retained: {max_messages: 0}\n",
+                    "max_messages"); /* retain_available says that */
+    refuse_settings(TLS_LISTENER "response_topic_prefix: replies/#\n", "response_topic_prefix");
+    refuse_settings(TLS_LISTENER "response_topic_prefix: replies/+/\n", "response_topic_prefix");
+    refuse_settings(TLS_LISTENER "response_topic_prefix: \"\"\n", "response_topic_prefix");
+    refuse_settings(TLS_LISTENER "response_topic_prefix: $SYS/${client_id}\n", "response_topic_prefix");
+    refuse_settings(TLS_LISTENER "response_topic_prefix: replies/${clientid}/\n", "a $ only in ${client_id}");
+    refuse_settings(TLS_LISTENER "server_reference: \"\"\n", "server_reference");
+    refuse_settings(TLS_LISTENER "limits: {keep_alive_v3: shorter}\n", "keep_alive_v3");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +294,8 @@ int main(void)
         cmocka_unit_test(authorization_servers_that_could_not_work_are_refused),
         cmocka_unit_test(rules_for_claims_are_none_unless_one_is_set),
         cmocka_unit_test(only_the_durability_there_is_can_be_asked_for),
+        cmocka_unit_test(what_is_offered_of_mqtt_reaches_the_core),
+        cmocka_unit_test(what_can_not_be_offered_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
