@@ -1,6 +1,7 @@
 #include "bridge/bridge_priv.h"
 
 #include "base/clock.h"
+#include "bridge/path.h"
 #include "scope/scope.h"
 
 #include <stdlib.h>
@@ -139,6 +140,9 @@ static void on_subscribed(void *arg, uint64_t id UNUSED, const uint8_t *codes, s
     const struct bridge *b = end->bridge;
     size_t n = 0;
 
+    if (count > 0)
+        log_event(&b->log, LOG_INFO, "bridge_subscribed", F_STR("side", side_names[end->side]),
+                  F_I64("filters", count));
     for (size_t i = 0; i < rules_count(b->rules) && n < count; i++) {
         const struct rule *rule = rules_at(b->rules, i);
         if (!rule_takes_from(rule, end->side))
@@ -152,12 +156,24 @@ static void on_subscribed(void *arg, uint64_t id UNUSED, const uint8_t *codes, s
 
 /* ---- coming and going ---- */
 
+static void learn_node(struct bridge *b, const struct symbolon_connected *connected)
+{
+    relay_set_remote_node(&b->relay, SPAN_NONE);
+    for (size_t i = 0; i < connected->user_property_count; i++) {
+        const struct symbolon_user_property *p = &connected->user_properties[i];
+        if (span_eq_str(span_of(p->name.p, p->name.len), PATH_NODE_PROPERTY))
+            relay_set_remote_node(&b->relay, span_of(p->value.p, p->value.len));
+    }
+}
+
 static void on_connected(void *arg, const struct symbolon_connected *connected)
 {
     struct bridge_end *end = arg;
     struct bridge *b = end->bridge;
 
     end->connected = true;
+    if (end->side == SIDE_REMOTE)
+        learn_node(b, connected);
     if (end->side == SIDE_REMOTE)
         log_event(&b->log, LOG_NOTICE, "bridge_connected", F_STR("address", address_of(b)),
                   F_STR("mqtt", b->config->version == BRIDGE_V5 ? "5" : "3.1.1"),

@@ -1,26 +1,27 @@
 /* The settings of a bridge as options of its two clients. */
 #include "bridge/bridge_priv.h"
+#include "bridge/path.h"
 
-#include "crypto/secret.h"
 #include "net/file.h"
 #include "scope/scope.h"
-
-#include <stdio.h>
-#include <stdlib.h>
 
 #define SECRET_MAX     65536
 #define LOCAL_RETRY_MS 100
 #define LOCAL_SLOWEST  2000
-#define QUEUE_WINDOWS \
-    8 /* a remote broker that loses its session each time brings so many windows again, then it waits */
-#define LOCAL_KEEP_S 65535
-#define LOCAL_WINDOW 1000
+#define LOCAL_KEEP_S   65535
+#define LOCAL_WINDOW   1000
 
-/* What waits here besides the window: QoS 0, and the states published by the bridge itself. */
-static size_t queue_of(uint16_t window)
+/* mosquitto throws out clients of MQTT 3.1.1, who cannot be told, that have more than 20 messages under way. */
+static uint16_t window_of(const struct bridge_config *c)
 {
-    return RELAY_QOS0_MAX + (size_t)QUEUE_WINDOWS * window + 16;
+    if (c->max_inflight > 0)
+        return (uint16_t)c->max_inflight;
+    return c->version == BRIDGE_V3 ? 20 : 100;
 }
+
+/* What waits here: QoS 0, the states published by the bridge itself, and whatever a broker has sent unacknowledged, however
+ * much it makes that (options.relay). Nothing of it may be turned away. */
+#define QUEUE_MAX (RELAY_QOS0_MAX + 16 + UINT16_MAX)
 
 static int open_local(void *arg)
 {
@@ -46,7 +47,7 @@ static enum status make(struct bridge_end *end, const struct symbolon_client_opt
 enum status bridge_make_local(struct bridge *b, struct why *why)
 {
     struct symbolon_client_options o = SYMBOLON_CLIENT_OPTIONS_INIT;
-    uint16_t window = (uint16_t)b->config->max_inflight;
+    uint16_t window = window_of(b->config);
 
     o.host = "this broker";
     o.no_tls = true;
@@ -58,7 +59,7 @@ enum status bridge_make_local(struct bridge *b, struct why *why)
     o.receive_maximum = window;
     o.max_packet_size = b->world->max_packet_size;
     o.max_inflight = LOCAL_WINDOW;
-    o.max_queue = queue_of(window);
+    o.max_queue = QUEUE_MAX;
     o.reconnect = true;
     o.reconnect_min_ms = LOCAL_RETRY_MS;
     o.reconnect_max_ms = LOCAL_SLOWEST;
@@ -163,7 +164,7 @@ static enum status add_identity(struct bridge *b, struct symbolon_client_options
 static void add_session(const struct bridge *b, struct symbolon_client_options *o, struct kept *k)
 {
     const struct bridge_config *c = b->config;
-    uint16_t window = (uint16_t)c->max_inflight;
+    uint16_t window = window_of(c);
 
     if (c->client_id != NULL)
         put_str(&k->client_id, c->client_id);
@@ -178,7 +179,7 @@ static void add_session(const struct bridge *b, struct symbolon_client_options *
     o->keep_alive_s = (uint16_t)c->keep_alive_s;
     o->receive_maximum = o->max_inflight = window;
     o->max_packet_size = b->world->max_packet_size;
-    o->max_queue = queue_of(window);
+    o->max_queue = QUEUE_MAX;
     o->connect_timeout_ms = (uint32_t)c->connect_timeout_ms;
     o->reconnect = true;
     o->reconnect_min_ms = (uint32_t)c->reconnect_min_ms;
@@ -189,6 +190,8 @@ static void add_session(const struct bridge *b, struct symbolon_client_options *
 enum status bridge_make_remote(struct bridge *b, struct why *why)
 {
     const struct bridge_config *c = b->config;
+    const struct symbolon_user_property node = { { PATH_BRIDGE_PROPERTY, strlen(PATH_BRIDGE_PROPERTY) },
+                                                 { b->world->node, strlen(b->world->node) } };
     struct symbolon_client_options o = SYMBOLON_CLIENT_OPTIONS_INIT;
     struct symbolon_message will = { .qos = 1, .retain = true, .payload = { "0", 1 } };
     CLEANUP(kept_done)
@@ -202,6 +205,10 @@ enum status bridge_make_remote(struct bridge *b, struct why *why)
     enum status st = bridge_address(c->addresses.items[0], &k.host, &o.port);
     o.host = (const char *)k.host.p;
     add_session(b, &o, &k);
+    if (c->version == BRIDGE_V5) {
+        o.connect_properties = &node;
+        o.connect_property_count = 1;
+    }
     if (c->remote_notification_topic != NULL) {
         will.topic =
             (struct symbolon_bytes){ c->remote_notification_topic, strlen(c->remote_notification_topic) };

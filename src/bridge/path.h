@@ -3,14 +3,18 @@
  * the message comes in there, "NODE" when it goes out. What has gone out of this node already, or has PATH_MAX_HOPS
  * behind it, goes no further. A node is any short text without comma and plus; each broker has its own. MQTT 3.1.1 has no
  * place for it: a ring with such a link in it is not guarded there (docs/operate/bridge.md).
+ * Where both brokers are Symbolon they tell each other their nodes when the bridge connects. What has been at the other one
+ * then does not go there again; without that it would go once more, and end there.
  * Everything is pure. */
 #ifndef SYMBOLON_BRIDGE_PATH_H
 #define SYMBOLON_BRIDGE_PATH_H
 
 #include "base/buf.h"
 
-#define PATH_PROPERTY "symbolon-path"
-#define PATH_MAX_HOPS 16
+#define PATH_PROPERTY        "symbolon-path"
+#define PATH_BRIDGE_PROPERTY "symbolon-bridge" /* in CONNECT: our node; asks for */
+#define PATH_NODE_PROPERTY   "symbolon-node"   /* in CONNACK: the broker's own, if it is one of these */
+#define PATH_MAX_HOPS        16
 
 enum path_way { PATH_IN, PATH_OUT };
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define PATH_BYTES_MAX 4096
+#define NODE_BYTES_MAX 64
 
 /* A message that the other side has not finished yet. */
 struct relayed {
@@ -41,6 +42,14 @@ void relay_init(struct relay *r, const struct rules *rules, struct span node, re
     buf_init(&r->topic, TOPIC_LEN_MAX);
     buf_init(&r->response, TOPIC_LEN_MAX);
     buf_init(&r->path, PATH_BYTES_MAX);
+    buf_init(&r->remote_node, NODE_BYTES_MAX);
+}
+
+void relay_set_remote_node(struct relay *r, struct span node)
+{
+    buf_reset(&r->remote_node);
+    if (node.len <= NODE_BYTES_MAX)
+        put_bytes(&r->remote_node, node);
 }
 
 void relay_done(struct relay *r)
@@ -52,6 +61,7 @@ void relay_done(struct relay *r)
     buf_done(&r->topic);
     buf_done(&r->response);
     buf_done(&r->path);
+    buf_done(&r->remote_node);
 }
 
 static void acknowledge(struct relay *r, enum rule_side from, uint64_t handle, uint8_t reason)
@@ -130,6 +140,33 @@ static void map_response(struct relay *r, enum rule_side from, struct symbolon_m
     }
 }
 
+/* Where it has been it does not go again. */
+static bool in_a_ring(const struct relay *r, enum rule_side from, struct span path)
+{
+    if (from == SIDE_REMOTE)
+        return path_ends(path, r->node, PATH_IN);
+    return path_ends(path, r->node, PATH_OUT) ||
+           (r->remote_node.len > 0 && path_ends(path, buf_span(&r->remote_node), PATH_IN));
+}
+
+/* What comes in has been at the other broker, though nobody there may have written it down. */
+static void add_nodes(struct relay *r, enum rule_side from, struct span path)
+{
+    CLEANUP(buf_done)
+    struct buf there = { .max = PATH_BYTES_MAX };
+
+    buf_reset(&r->path);
+    if (from == SIDE_LOCAL) {
+        path_add(path, r->node, PATH_OUT, &r->path);
+        return;
+    }
+    if (r->remote_node.len > 0 && !path_ends(path, buf_span(&r->remote_node), PATH_IN)) {
+        path_add(path, buf_span(&r->remote_node), PATH_OUT, &there);
+        path = buf_span(&there);
+    }
+    path_add(path, r->node, PATH_IN, &r->path);
+}
+
 /* The properties but the old path, and the new one behind them. False: out of memory. */
 static bool write_path(struct relay *r, enum rule_side from, struct span path,
                        const struct symbolon_message *message, struct symbolon_message *out,
@@ -138,8 +175,7 @@ static bool write_path(struct relay *r, enum rule_side from, struct span path,
     struct symbolon_user_property *all = calloc(message->user_property_count + 1, sizeof *all);
     size_t n = 0;
 
-    buf_reset(&r->path);
-    path_add(path, r->node, from == SIDE_LOCAL ? PATH_OUT : PATH_IN, &r->path);
+    add_nodes(r, from, path);
     *ret_properties = all;
     if (all == NULL || !buf_ok(&r->path))
         return false;
@@ -212,7 +248,7 @@ void relay_message(struct relay *r, enum rule_side from, const struct symbolon_m
     buf_reset(&r->topic);
     if (topic_name_parse(span_of_bytes(message->topic), &topic, NULL) == ST_OK)
         rule = rules_map(r->rules, from, topic, &r->topic);
-    if (rule == NULL || path_ends(path, r->node, from == SIDE_LOCAL ? PATH_OUT : PATH_IN)) {
+    if (rule == NULL || in_a_ring(r, from, path)) {
         r->counters[from].ended += rule != NULL;
         acknowledge(r, from, message->handle, MQTT_SUCCESS);
         return;

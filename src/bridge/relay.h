@@ -41,7 +41,8 @@ struct relay_counters {
 
 struct relay {
     const struct rules *rules;
-    struct span node; /* path.h */
+    struct span node;       /* path.h */
+    struct buf remote_node; /* of the other broker, if it told; set by relay_set_remote_node() */
     struct relay_side side[2];
     relay_dropped *dropped;
     void *ctx;
@@ -53,6 +54,9 @@ struct relay {
 void relay_init(struct relay *r, const struct rules *rules, struct span node, relay_dropped *dropped,
                 void *ctx);
 void relay_done(struct relay *r);
+
+/* At each connection; empty: it did not say. */
+void relay_set_remote_node(struct relay *r, struct span node);
 
 /* A message from that side. */
 void relay_message(struct relay *r, enum rule_side from, const struct symbolon_message *message);

@@ -45,11 +45,14 @@ static enum status make_filter(struct span prefix, struct span filter, size_t i,
     if (filter.len > 0)
         memcpy(text + prefix.len, filter.p, filter.len);
     text[len] = '\0';
-    enum status st = topic_filter_parse(span_of(text, len), ret, &why);
-    if (st == ST_OK && topic_filter_is_shared(*ret))
+    struct topic_filter parsed;
+    enum status st = topic_filter_parse(span_of(text, len), &parsed, &why);
+    if (st == ST_OK && topic_filter_is_shared(parsed))
         st = reject(&why, ST_MALFORMED, "MQTT5 4.8.2", "a shared subscription cannot be bridged", 0);
-    if (st == ST_OK)
+    if (st == ST_OK) {
+        *ret = parsed;
         return ST_OK;
+    }
     put_fmt(problem, "topics[%zu]: \"%s\" is no topic filter of the %s side: %s (%s)\n", i + 1,
             (const char *)text, side, why.text, why.clause);
     free(text);

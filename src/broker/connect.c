@@ -115,6 +115,27 @@ static void put_response_info(const struct conn *c, const struct mqtt_connect *c
 }
 
 /* False: it does not fit. */
+/* Bridges that say where they stand are told where they have come to: broker/shard.h, `node`. */
+static void put_node(const struct conn *c, const struct mqtt_connect *connect, struct buf *user,
+                     struct mqtt_properties *p)
+{
+    struct span name, value;
+    size_t at = 0;
+
+    if (c->version != MQTT_5 || c->shard->settings->node.len == 0)
+        return;
+    while (mqtt_next_user_property(&connect->properties, &at, &name, &value)) {
+        if (!span_eq_str(name, "symbolon-bridge"))
+            continue;
+        mqtt_put_user_property(user, SPAN("symbolon-node"), c->shard->settings->node);
+        if (buf_ok(user)) {
+            p->raw = buf_span(user);
+            mqtt_set(p, PROP_USER);
+        }
+        return;
+    }
+}
+
 static bool send_acceptance(struct conn *c, const struct mqtt_connect *connect, bool session_present)
 {
     const struct session *s = c->session;
@@ -123,9 +144,13 @@ static bool send_acceptance(struct conn *c, const struct mqtt_connect *connect, 
     uint16_t max_keep_alive_s = c->shard->settings->max_keep_alive_s;
     CLEANUP(buf_done)
     struct buf response_info;
+    CLEANUP(buf_done)
+    struct buf user;
 
     buf_init(&response_info, UINT16_MAX);
+    buf_init(&user, 256);
     set_limits(c, p);
+    put_node(c, connect, &user, p);
     put_response_info(c, connect, &response_info, p);
     if (s->expiry_s != c->asked_expiry_s) { /* MQTT5 [MQTT-3.2.2-10]... what we use instead */
         p->session_expiry_s = s->expiry_s;

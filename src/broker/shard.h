@@ -164,6 +164,7 @@ struct shard_settings {
     uint32_t visit_ms;     /* how long each may stay */
     bool stored_tokens;    /* MT-60: CONNECT without a token proves the key of the session's last one */
     bool send_cnonce;      /* hints carry a cnonce (AF-15) */
+    struct span node; /* name of this broker, for bridges of others that ask (bridge/path.h); may be empty */
 };
 
 void shard_settings_init(struct shard_settings *s); /* the defaults; home_key still has to be filled */

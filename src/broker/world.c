@@ -14,6 +14,7 @@
 #include "token/verifier.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@ struct world {
     struct world_tokens *tokens;
     struct world_status *status;   /* NULL: no list of revoked tokens is followed */
     struct world_bridges *bridges; /* NULL: none */
+    char node[24];                 /* this broker, to bridges */
     struct worker_common common;
     struct timer statistics; /* the next event of that name */
     uint16_t ports[WORKER_MAX_LISTENERS];
@@ -312,6 +314,21 @@ static unsigned count_workers(const struct broker_config *config, unsigned wante
     return count > TOPIC_TREE_MAX_SHARDS ? TOPIC_TREE_MAX_SHARDS : (unsigned)count;
 }
 
+/* From the settings, or another one at each start. */
+static enum status name_node(struct world *world, struct why *why)
+{
+    uint64_t number;
+
+    if (random_bytes(&number, sizeof number) != ST_OK)
+        return reject(why, ST_INTERNAL, "random", "no randomness", 0);
+    if (world->config->bridge_node != NULL)
+        snprintf(world->node, sizeof world->node, "%s", world->config->bridge_node);
+    else
+        snprintf(world->node, sizeof world->node, "%016llx", (unsigned long long)number);
+    world->shard.node = span_of_str(world->node);
+    return ST_OK;
+}
+
 static enum status make_settings(struct world *world, struct why *why)
 {
     enum status st = broker_config_shard_settings(world->config, world->common.count, &world->shard,
@@ -320,6 +337,7 @@ static enum status make_settings(struct world *world, struct why *why)
         st = random_bytes(&world->shard.home_key, sizeof world->shard.home_key);
         if (st != ST_OK)
             return reject(why, st, "random", "no randomness", 0);
+        st = name_node(world, why);
     }
     return st;
 }
@@ -353,7 +371,7 @@ static enum status world_fill(struct world *world, struct why *why)
     for (size_t i = 0; st == ST_OK && i < config->listeners.count; i++)
         st = listen_on(world, i, why);
     if (st == ST_OK)
-        st = world_bridges_new(config, &world->common, &world->bridges, why);
+        st = world_bridges_new(config, &world->common, world->node, &world->bridges, why);
     return st;
 }
 

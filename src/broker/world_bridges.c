@@ -1,10 +1,8 @@
 #include "broker/world_bridges.h"
 
 #include "bridge/bridge.h"
-#include "crypto/random.h"
 #include "token/token.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,7 +10,6 @@
 struct world_bridges {
     struct worker_common *common;
     struct bridges *bridges;
-    char node[24];
 };
 
 /* On the bridges' thread. */
@@ -37,22 +34,8 @@ static int connect_local(void *ctx, const char *client_id, struct scope *scope)
     return -1;
 }
 
-static enum status name_node(struct world_bridges *b, const struct broker_config *config, struct why *why)
-{
-    uint64_t number;
-
-    if (config->bridge_node != NULL) {
-        snprintf(b->node, sizeof b->node, "%s", config->bridge_node);
-        return ST_OK;
-    }
-    if (random_bytes(&number, sizeof number) != ST_OK)
-        return reject(why, ST_INTERNAL, "random", "no randomness", 0);
-    snprintf(b->node, sizeof b->node, "%016llx", (unsigned long long)number);
-    return ST_OK;
-}
-
 enum status world_bridges_new(const struct broker_config *config, struct worker_common *common,
-                              struct world_bridges **ret, struct why *why)
+                              const char *node, struct world_bridges **ret, struct why *why)
 {
     struct world_bridges *b;
 
@@ -63,10 +46,8 @@ enum status world_bridges_new(const struct broker_config *config, struct worker_
     if (b == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     b->common = common;
-    struct bridge_world world = { connect_local, b, common->settings->max_packet_bytes, b->node };
-    enum status st = name_node(b, config, why);
-    if (st == ST_OK)
-        st = bridges_new(&config->bridges, &world, &b->bridges, why);
+    struct bridge_world world = { connect_local, b, common->settings->max_packet_bytes, node };
+    enum status st = bridges_new(&config->bridges, &world, &b->bridges, why);
     if (st != ST_OK) {
         world_bridges_free(b);
         return st;
