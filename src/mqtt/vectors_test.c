@@ -2,101 +2,12 @@
  * writing it again gives the same bytes. The expectations come from the tables of the standard in standard.py there. */
 #include "mqtt/any_packet_priv.h"
 
-#include "support/vectors.h"
-
-#define PACKET_ROOM (512u * 1024)
-
-struct row {
-    const struct js *js;
-    const char *id; /* not terminated: for %.*s with id_len */
-    int id_len;
-    enum mqtt_version version;
-    enum mqtt_side from;
-    struct span bytes;
-};
-
-#define CHECK(row, condition)                                                   \
-    do {                                                                        \
-        if (!(condition))                                                       \
-            fail_msg("%.*s: not so: %s", (row)->id_len, (row)->id, #condition); \
-    } while (0)
-
-/* ---- reading rows ---- */
-
-/* "30 61*65535": hexadecimal, and bytes many times over. */
-static void unhex(struct span text, struct buf *out)
-{
-    for (size_t at = 0; at < text.len;) {
-        size_t end = span_find(text, ' ', at);
-        struct span part = span_cut(text, at, end - at);
-        size_t star = span_find(part, '*', 0);
-        size_t times = star < part.len ? 0 : 1;
-
-        for (size_t i = star + 1; i < part.len; i++)
-            times = times * 10 + (size_t)(part.p[i] - '0');
-        assert_true(times <= UINT16_MAX && star % 2 == 0);
-        for (size_t n = 0; n < times; n++)
-            for (size_t i = 0; i < star; i += 2)
-                put_u8(out, (uint8_t)(vector_nibble(part.p[i]) << 4 | vector_nibble(part.p[i + 1])));
-        at = end + 1;
-    }
-    assert_true(buf_ok(out));
-}
-
-static struct row row_of(const struct js *js, struct buf *bytes)
-{
-    struct span id = vector_str(js, "id");
-
-    buf_reset(bytes);
-    unhex(vector_str(js, "hex"), bytes);
-    return (struct row){
-        .js = js,
-        .id = (const char *)id.p,
-        .id_len = (int)id.len,
-        .version = span_eq_str(vector_str(js, "version"), "5.0") ? MQTT_5 : MQTT_3_1_1,
-        .from = span_eq_str(vector_str(js, "from"), "client") ? MQTT_FROM_CLIENT : MQTT_FROM_SERVER,
-        .bytes = buf_span(bytes),
-    };
-}
-
-static bool is_set(const struct row *row, const char *name)
-{
-    bool set = false;
-    return js_get_bool(row->js, name, &set) && set;
-}
-
-static bool has_code(const struct row *row, const struct js *codes, unsigned code)
-{
-    char text[8];
-
-    (void)snprintf(text, sizeof text, "0x%02x", code);
-    for (size_t i = 0; i < js_size(codes); i++) {
-        struct span allowed;
-        CHECK(row, js_as_str(js_at(codes, i), &allowed));
-        if (span_eq_str(allowed, text))
-            return true;
-    }
-    return false;
-}
-
-/* What the other side is told. A CONNECT of an unknown version is answered in the words of 5.0. */
-static bool allows(const struct row *row, const char *member, enum status st)
-{
-    const struct js *codes = js_get(row->js, member);
-    unsigned code = status_mqtt5_code(st);
-    enum mqtt3_return_code code3;
-
-    if (row->version == MQTT_3_1_1 && js_size(codes) == 0)
-        return true; /* closed without a word */
-    if (has_code(row, codes, code))
-        return true;
-    return row->version == MQTT_3_1_1 && mqtt3_code_of((uint8_t)code, &code3) && has_code(row, codes, code3);
-}
+#include "support/packet_vectors.h"
 
 /* ---- what was read, member by member ---- */
 
 struct members {
-    const struct row *row;
+    const struct packet_vector *row;
     const struct js *object;
     size_t seen;
 };
@@ -122,7 +33,7 @@ static void same_bool(struct members *m, const char *name, bool value)
 }
 
 /* A string, or {"bytes": how many} where it is long. */
-static void same_text_value(const struct row *row, const struct js *value, struct span text)
+static void same_text_value(const struct packet_vector *row, const struct js *value, struct span text)
 {
     struct span expected;
     int64_t len = -1;
@@ -147,11 +58,11 @@ static void same_binary(struct members *m, const char *name, struct span bytes)
     CLEANUP(buf_done)
     struct buf expected;
 
-    buf_init(&expected, PACKET_ROOM);
+    buf_init(&expected, PACKET_VECTOR_ROOM);
     if (js_is(value, JS_OBJECT)) {
         same_text_value(m->row, value, bytes);
     } else {
-        unhex(vector_str(m->object, name), &expected);
+        packet_vector_unhex(vector_str(m->object, name), &expected);
         CHECK(m->row, span_eq(buf_span(&expected), bytes));
     }
     m->seen++;
@@ -353,7 +264,7 @@ static void same_suback(struct members *m, const struct mqtt_suback *s)
     m->seen += reasons != NULL;
 }
 
-static void same_packet(const struct row *row, const struct any_packet *p)
+static void same_packet(const struct packet_vector *row, const struct any_packet *p)
 {
     struct members m = { row, js_get(row->js, "ok"), 0 };
 
@@ -443,8 +354,8 @@ static void write_publish(struct buf *out, enum mqtt_version version, const stru
                                       .message_expiry_s = p->properties.message_expiry_s };
     uint32_t id;
 
-    buf_init(&ids, PACKET_ROOM);
-    buf_init(&travelling, PACKET_ROOM);
+    buf_init(&ids, PACKET_VECTOR_ROOM);
+    buf_init(&travelling, PACKET_VECTOR_ROOM);
     for (size_t at = 0; mqtt_next_subscription_id(&p->properties, &at, &id);)
         mqtt_put_subscription_id(&ids, id);
     mqtt_put_message_properties(&travelling, &p->properties);
@@ -463,14 +374,14 @@ static bool own_order(const struct any_packet *p)
             mqtt_has(of, PROP_SUBSCRIPTION_ID));
 }
 
-static void write_again(const struct row *row, const struct any_packet *p)
+static void write_again(const struct packet_vector *row, const struct any_packet *p)
 {
     CLEANUP(buf_done)
     struct buf out;
     struct any_packet again;
     struct why why;
 
-    buf_init(&out, PACKET_ROOM);
+    buf_init(&out, PACKET_VECTOR_ROOM);
     if (p->frame.type == MQTT_PUBLISH)
         write_publish(&out, row->version, &p->u.publish);
     else if (p->frame.type == MQTT_SUBSCRIBE)
@@ -480,7 +391,7 @@ static void write_again(const struct row *row, const struct any_packet *p)
     else
         any_packet_write(&out, p);
     CHECK(row, buf_ok(&out));
-    if (is_set(row, "canonical") && !own_order(p))
+    if (packet_vector_is(row, "canonical") && !own_order(p))
         CHECK(row, span_eq(buf_span(&out), span_cut(row->bytes, 0, p->frame.total_len)));
     CHECK(row, any_packet_read_as(row->version, buf_span(&out), row->from, MQTT_PACKET_SIZE_MAX, &again,
                                   &why) == ST_OK);
@@ -489,31 +400,31 @@ static void write_again(const struct row *row, const struct any_packet *p)
 
 /* ---- rows ---- */
 
-static void run_row(const struct row *row)
+static void run_row(const struct packet_vector *row)
 {
     struct any_packet p;
     struct why why = { 0 };
     enum status st = any_packet_read_as(row->version, row->bytes, row->from, MQTT_PACKET_SIZE_MAX, &p, &why);
     int64_t length = (int64_t)row->bytes.len;
 
-    if (is_set(row, "incomplete")) {
+    if (packet_vector_is(row, "incomplete")) {
         CHECK(row, st == ST_PENDING);
         return;
     }
     CHECK(row, st != ST_PENDING);
     if (js_get(row->js, "error") != NULL) {
         if (st == ST_OK) {
-            CHECK(row, is_set(row, "may_accept"));
+            CHECK(row, packet_vector_is(row, "may_accept"));
             return;
         }
-        if (!allows(row, "error", st))
+        if (!packet_vector_allows(row, "error", st))
             fail_msg("%.*s: refused with 0x%02x (%s: %s)", row->id_len, row->id, status_mqtt5_code(st),
                      why.clause, why.text);
         CHECK(row, why.clause != NULL && why.text != NULL && why.at <= row->bytes.len);
         return;
     }
     if (st != ST_OK && js_get(row->js, "may_refuse") != NULL) {
-        CHECK(row, allows(row, "may_refuse", st));
+        CHECK(row, packet_vector_allows(row, "may_refuse", st));
         return;
     }
     if (st != ST_OK)
@@ -524,39 +435,11 @@ static void run_row(const struct row *row)
     write_again(row, &p);
 }
 
-static size_t run_file(const char *name)
-{
-    CLEANUP(buf_done)
-    struct buf bytes;
-    char path[64];
-    size_t count;
-
-    (void)snprintf(path, sizeof path, "mqtt/%s.json", name);
-    struct js *rows = vectors_load(path);
-    buf_init(&bytes, PACKET_ROOM);
-    count = js_size(rows);
-    for (size_t i = 0; i < count; i++) {
-        struct row row = row_of(js_at(rows, i), &bytes);
-        run_row(&row);
-    }
-    js_unref(rows);
-    return count;
-}
-
 static void each_vector_is_read_refused_and_written_as_the_standard_says(void **state)
 {
-    /* clang-format off */
-    static const char *const files[] = {
-        "connect", "connack", "publish", "puback", "pubrec", "pubrel", "pubcomp", "subscribe", "suback", "unsubscribe",
-        "unsuback", "pingreq", "pingresp", "disconnect", "auth", "reserved",
-    };
-    /* clang-format on */
-    size_t count = 0;
-
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(files); i++)
-        count += run_file(files[i]);
-    assert_true(count >= 2000);
+    assert_true(packet_vectors_run(MQTT_FROM_CLIENT, run_row) >= 2000);
+    assert_true(packet_vectors_run(MQTT_FROM_SERVER, run_row) >= 2000);
 }
 
 int main(void)
