@@ -2,6 +2,7 @@
  * depth limits. */
 #include "broker/topic_tree.h"
 #include "mqtt/naive_topic.h"
+#include "mqtt/random_topic.h"
 
 #include <malloc.h>
 #include <setjmp.h>
@@ -353,6 +354,113 @@ static void a_random_life_of_long_filters_agrees_too(void **state UNUSED)
     live(true);
 }
 
+/* ---- many short lives of deep filters ---- */
+
+#define LIVES   300
+#define CROWD_N 24
+
+struct deep {
+    struct subscriber sub;
+    char text[RANDOM_TEXT];
+    uint64_t shards; /* that want the same */
+};
+
+static void check_deep(const struct topic_tree *tree, struct deep *all, const char *topic, uint64_t seed)
+{
+    uint64_t shards = 0;
+    size_t hits = 0, want = 0;
+
+    for (unsigned i = 0; i < CROWD_N; i++) {
+        bool matches = all[i].text[0] != '\0' && naive_matches(all[i].text, topic);
+
+        all[i].sub.hits = 0;
+        if (matches)
+            shards |= all[i].shards;
+    }
+    if (topic_tree_match(tree, name_of(topic), count_hit, &hits) != shards)
+        fail_msg("seed %llu: other shards of %s", (unsigned long long)seed, topic);
+    for (unsigned i = 0; i < CROWD_N; i++) {
+        unsigned wanted = all[i].sub.filter != NULL && naive_matches(all[i].text, topic);
+
+        if (all[i].sub.hits != wanted)
+            fail_msg("seed %llu: %s and %s", (unsigned long long)seed, all[i].text, topic);
+        want += wanted;
+    }
+    assert_int_equal(hits, want);
+}
+
+static void set_interest(struct topic_tree *tree, struct deep *d, unsigned shard)
+{
+    if ((d->shards >> shard & 1) != 0)
+        topic_tree_interest_remove(tree, filter_of(d->text), shard);
+    else
+        assert_int_equal(topic_tree_interest_add(tree, filter_of(d->text), shard, NULL), ST_OK);
+    d->shards ^= UINT64_C(1) << shard;
+}
+
+static void forget_deep(struct topic_tree *tree, struct deep *d)
+{
+    if (d->sub.filter != NULL)
+        (void)topic_tree_remove(tree, &d->sub.tree);
+    for (unsigned shard = 0; shard < TOPIC_TREE_MAX_SHARDS; shard++)
+        if ((d->shards >> shard & 1) != 0)
+            set_interest(tree, d, shard);
+    memset(d, 0, sizeof *d);
+}
+
+static bool is_there(const struct deep *all, const char *text)
+{
+    for (unsigned i = 0; i < CROWD_N; i++)
+        if (strcmp(all[i].text, text) == 0)
+            return true;
+    return false;
+}
+
+static void change_deep(struct topic_tree *tree, struct deep *all, uint64_t *random)
+{
+    struct deep *d = &all[random_roll(random, CROWD_N)];
+    static char text[RANDOM_TEXT];
+    bool first;
+
+    if (d->text[0] != '\0' && random_roll(random, 3) == 0) {
+        set_interest(tree, d, random_roll(random, TOPIC_TREE_MAX_SHARDS));
+        return;
+    }
+    forget_deep(tree, d);
+    random_filter(random, text);
+    if (is_there(all, text))
+        return;
+    memcpy(d->text, text, sizeof text);
+    assert_int_equal(topic_tree_add(tree, filter_of(d->text), &d->sub.tree, &first, NULL), ST_OK);
+    assert_true(first);
+    d->sub.filter = d->text;
+}
+
+/* Levels that are empty, begin with $, hold UTF-8: MQTT5 4.7, [MQTT-4.7.2-1]. A failure says its seed. */
+static void random_lives_of_200_levels_agree_with_the_naive_matcher(void **state UNUSED)
+{
+    static struct deep all[CROWD_N];
+    static char topic[RANDOM_TEXT];
+
+    for (uint64_t seed = 1; seed <= LIVES; seed++) {
+        struct topic_tree *tree = tree_new(RANDOM_LEVELS);
+        uint64_t random = seed;
+
+        for (unsigned step = 0; step < 120; step++) {
+            const struct deep *d;
+
+            change_deep(tree, all, &random);
+            d = &all[random_roll(&random, CROWD_N)];
+            random_topic(&random, d->text[0] != '\0' ? d->text : "a/+/#", topic);
+            check_deep(tree, all, topic, seed);
+        }
+        for (unsigned i = 0; i < CROWD_N; i++)
+            forget_deep(tree, &all[i]);
+        assert_int_equal(topic_tree_nodes(tree), 0);
+        topic_tree_free(tree);
+    }
+}
+
 /* ---- size ---- */
 
 #define CROWD 100000
@@ -404,6 +512,7 @@ int main(void)
         cmocka_unit_test(a_full_binary_tree_of_wildcards_is_walked),
         cmocka_unit_test(a_random_life_agrees_with_a_list),
         cmocka_unit_test(a_random_life_of_long_filters_agrees_too),
+        cmocka_unit_test(random_lives_of_200_levels_agree_with_the_naive_matcher),
         cmocka_unit_test(a_subscription_costs_at_most_400_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

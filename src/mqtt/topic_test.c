@@ -1,6 +1,7 @@
 /* Topic names and filters: the grammar, and matching, covering and intersecting against naive forms of themselves
  * over every short filter of a small alphabet. */
 #include "mqtt/naive_topic.h"
+#include "mqtt/random_topic.h"
 #include "mqtt/topic.h"
 
 #include <setjmp.h>
@@ -223,6 +224,60 @@ static void matching_agrees_with_the_naive_matcher(void **state UNUSED)
                 fail_msg("%s and %s", filters.text[f], names.text[n]);
 }
 
+#define RANDOM_PAIRS 30000
+
+/* MQTT5 [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.7.2-1] */
+static void random_topics_of_up_to_200_levels_match_as_the_naive_matcher_says(void **state UNUSED)
+{
+    static char filter[RANDOM_TEXT], topic[RANDOM_TEXT];
+    struct topic_filter parsed;
+    struct topic_name name;
+    unsigned hits = 0, deep = 0;
+    uint64_t dice = 1;
+
+    for (unsigned n = 0; n < RANDOM_PAIRS; n++) {
+        random_filter(&dice, filter);
+        random_topic(&dice, filter, topic);
+        assert_int_equal(topic_filter_parse(span_of_str(filter), &parsed, NULL), ST_OK);
+        assert_int_equal(topic_name_parse(span_of_str(topic), &name, NULL), ST_OK);
+        bool wanted = naive_matches(filter, topic);
+        if (topic_matches(parsed, name) != wanted)
+            fail_msg("pair %u: %s and %s", n, filter, topic);
+        if (topic_filter_covers(parsed, filter_of(topic)) != wanted) /* a topic is a filter for itself */
+            fail_msg("pair %u: %s covers %s", n, filter, topic);
+        hits += wanted;
+        deep += wanted && topic_level_count(name.s) > 100;
+    }
+    assert_true(hits > RANDOM_PAIRS / 3 && hits < RANDOM_PAIRS * 9 / 10 && deep > RANDOM_PAIRS / 100);
+}
+
+/* MQTT5 [MQTT-4.8.2-1], [MQTT-4.8.2-2] */
+static void any_filter_may_be_shared_under_any_name(void **state UNUSED)
+{
+    static char filter[RANDOM_TEXT], other[RANDOM_TEXT], shared[RANDOM_TEXT + 32];
+    struct topic_filter parsed, inner;
+    struct span name;
+    uint64_t dice = 2;
+
+    for (unsigned n = 0; n < RANDOM_PAIRS / 3; n++) {
+        const char *letter = random_letters[random_roll(&dice, COUNT_OF(random_letters))];
+
+        random_filter(&dice, filter);
+        random_filter(&dice, other);
+        (void)snprintf(shared, sizeof shared, "$share/%s/%s", letter, filter);
+        if (letter[0] == '\0') {
+            assert_int_equal(topic_filter_parse(span_of_str(shared), &parsed, NULL), ST_MALFORMED);
+            continue;
+        }
+        assert_int_equal(topic_filter_parse(span_of_str(shared), &parsed, NULL), ST_OK);
+        topic_filter_unshare(parsed, &name, &inner);
+        assert_true(span_eq_str(name, letter));
+        assert_true(span_eq_str(inner.s, filter));
+        assert_int_equal(topic_filter_covers(filter_of(other), parsed),
+                         topic_filter_covers(filter_of(other), filter_of(filter)));
+    }
+}
+
 /* ---- covering ---- */
 
 static void the_tests_of_section_7_hold(void **state UNUSED)
@@ -346,6 +401,8 @@ int main(void)
         cmocka_unit_test(shared_filters_come_apart),
         cmocka_unit_test(the_examples_of_the_specification_match),
         cmocka_unit_test(matching_agrees_with_the_naive_matcher),
+        cmocka_unit_test(random_topics_of_up_to_200_levels_match_as_the_naive_matcher_says),
+        cmocka_unit_test(any_filter_may_be_shared_under_any_name),
         cmocka_unit_test(the_tests_of_section_7_hold),
         cmocka_unit_test(covering_agrees_with_counting_topics),
         cmocka_unit_test(intersecting_agrees_with_counting_topics),
