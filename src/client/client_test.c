@@ -115,7 +115,7 @@ static void options_that_contradict_each_other_are_refused(void **state)
     rows[11].ace = SYMBOLON_ACE_CHALLENGE; /* MT-123 */
     rows[11].mqtt_version = SYMBOLON_MQTT_3_1_1;
     rows[12].mqtt_version = (enum symbolon_mqtt_version)3;
-    rows[13].mqtt_version = SYMBOLON_MQTT_3_1_1; /* MQTT3 [MQTT-3.1.3-7] */
+    rows[13].mqtt_version = SYMBOLON_MQTT_3_1_1; /* MQTT311 [MQTT-3.1.3-7] */
     rows[13].keep_session = true;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         assert_int_not_equal(symbolon_client_new(loop, &rows[i], &client, &error), SYMBOLON_OK);

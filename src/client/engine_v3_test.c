@@ -122,7 +122,7 @@ static void a_broker_that_sends_auth_or_disconnect_is_left_without_a_word(void *
         give_bytes(w, packets[i], 2);
         assert_int_equal(w->ended, 1);
         assert_int_equal(w->error.status, SYMBOLON_PROTOCOL);
-        assert_silent(w); /* a DISCONNECT would suppress the Will: MQTT3 [MQTT-3.14.4-3] */
+        assert_silent(w); /* a DISCONNECT would suppress the Will: MQTT311 3.14.4 */
         world_free(w);
     }
 }

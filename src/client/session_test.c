@@ -50,9 +50,9 @@ static void settle(struct session_world *w)
 static void each_accepted_message_has_arrived(const struct session_world *w)
 {
     for (uint32_t serial = 1; serial <= w->next_serial; serial++) {
-        if (w->accepted_qos[serial] == 1) /* [MQTT-4.3.2-1]: at least once */
+        if (w->accepted_qos[serial] == 1) /* MQTT5 4.3.2: at least once */
             assert_true(w->broker.delivered[serial] >= 1);
-        else if (w->accepted_qos[serial] == 2) /* [MQTT-4.3.3-1]: exactly once */
+        else if (w->accepted_qos[serial] == 2) /* MQTT5 4.3.3: exactly once */
             assert_int_equal(w->broker.delivered[serial], 1);
     }
     for (size_t i = 0; i < w->broker.out_count; i++) {

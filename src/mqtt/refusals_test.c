@@ -439,7 +439,7 @@ static void too_large_is_known_from_the_header_alone(void **state UNUSED)
     struct any_packet read;
     struct why why;
 
-    /* the body of 1000 bytes never has to come: [MQTT-3.2.2-15], [MQTT-3.1.2-24] */
+    /* the body of 1000 bytes never has to come: MQTT5 3.2.2.3.6, 3.1.2.11.4 */
     assert_int_equal(any_packet_read(SPAN("\x30\xe8\x07"), C, 1002, &read, &why), ST_TOO_LARGE);
     assert_string_equal(why.clause, "MQTT5 [MQTT-3.2.2-15]");
     assert_int_equal(any_packet_read(SPAN("\x30\xe8\x07"), S, 1002, &read, &why), ST_TOO_LARGE);

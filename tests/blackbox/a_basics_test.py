@@ -54,7 +54,7 @@ def test_mosquitto_is_refused_elsewhere_and_told_why(broker):
 @pytest.mark.threads
 @pytest.mark.parametrize('qos', [0, 1, 2])
 def test_delivery_between_clients_of_all_workers(broker, qos):
-    """[MQTT-4.3.1-1] [MQTT-4.3.2-1] [MQTT-4.3.3-1]: several subscribers, wherever their home is"""
+    """MQTT5 4.3, [MQTT-4.5.0-1]: several subscribers, wherever their home is"""
     topic = 'public/many/%d' % qos
     readers = [open_client(broker, 'reader-%d-%d' % (qos, n)) for n in range(6)]
     for reader in readers:

@@ -222,7 +222,7 @@ def test_a_reader_that_never_reads_costs_only_itself(broker):
 
 
 def test_more_in_flight_than_allowed(broker):
-    """[MQTT-3.3.4-9]: 0x93 when Receive Maximum is exceeded"""
+    """MQTT5 [MQTT-3.3.4-7]: 0x93 when Receive Maximum is exceeded"""
     client = Client(broker.port, broker.ca)
     maximum = client.open('').props.get('receive_maximum', 65535)
     client.send(*[mqtt5.publish('public/q2', 'x', qos=2, packet_id=n + 1) for n in range(maximum + 1)])

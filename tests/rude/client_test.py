@@ -77,7 +77,7 @@ class Connecting(unittest.TestCase):
         self.check(script, PROTOCOL)
 
     def test_a_length_of_256_megabytes(self):
-        """MQTT5 [MQTT-3.1.2-24]: found from the header, nothing is waited for"""
+        """MQTT5 3.1.2.11.4: found from the header, nothing is waited for"""
         def script(c):
             c.read_packet()
             c.send(b'\x20\xff\xff\xff\x7f')
@@ -92,7 +92,7 @@ class Connecting(unittest.TestCase):
         self.check(script, PROTOCOL)
 
     def test_a_session_out_of_nowhere(self):
-        """MQTT5 [MQTT-3.2.2-2]"""
+        """MQTT5 [MQTT-3.2.2-4]"""
         def script(c):
             c.read_packet()
             c.send(connack(session=1))
@@ -242,7 +242,7 @@ class Subscribing(unittest.TestCase):
         self.assertIn('a/#: Not authorized', done.stderr)
 
     def test_too_few_codes(self):
-        """MQTT5 [MQTT-3.9.3-1]"""
+        """MQTT5 3.9.3"""
         def script(c):
             body = c.read_packet()[1]
             c.send(packet(0x90, body[:2] + b'\0\x00'))

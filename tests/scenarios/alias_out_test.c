@@ -102,7 +102,7 @@ static unsigned count_used(struct bench *b, struct conn_io *pub, struct conn_io 
 }
 
 static void no_alias_is_beyond_the_maximum_of_either_side(void **state)
-{ /* MQTT5 [MQTT-3.1.2-26] */
+{ /* MQTT5 [MQTT-3.1.2-26], [MQTT-3.3.2-11] */
     struct bench *b = *state;
     struct conn_io *pub = client_connected(b, "p", ALL);
 

@@ -162,7 +162,7 @@ static void a_connect_too_large_is_refused_before_it_has_come(void **state)
 }
 
 static void a_packet_beyond_the_announced_size_ends_the_connection(void **state)
-{ /* MQTT5 3.2.2.3.6, [MQTT-3.1.2-24] */
+{ /* MQTT5 3.2.2.3.6 */
     struct fixture *f = *state;
 
     f->b->settings.max_packet_bytes = 100;
@@ -198,7 +198,7 @@ static void many_packets_may_come_at_once(void **state)
 }
 
 static void a_topic_alias_stands_for_its_topic_on_this_connection_only(void **state)
-{ /* MQTT5 3.3.2.3.4, [MQTT-3.3.2-7], [MQTT-3.3.2-11] */
+{ /* MQTT5 3.3.2.3.4, [MQTT-3.3.2-7], [MQTT-3.1.2-27] */
     struct fixture *f = *state;
     struct conn_io *other = client_connected(f->b, "other", ALL);
     struct mqtt_publish p;
@@ -328,7 +328,7 @@ static void a_packet_must_be_whole_in_time_without_a_keep_alive_too(void **state
 }
 
 static void the_servers_keep_alive_counts(void **state)
-{ /* MQTT5 [MQTT-3.1.2-21] */
+{ /* MQTT5 3.2.2.3.14 */
     struct fixture *f = *state;
     struct conn_io *c;
 
@@ -340,7 +340,7 @@ static void the_servers_keep_alive_counts(void **state)
 }
 
 static void retained_messages_can_be_switched_off(void **state)
-{ /* MQTT5 [MQTT-3.2.2-13], [MQTT-3.2.2-14] */
+{ /* MQTT5 3.2.2.3.5: what a client is then bound to by [MQTT-3.2.2-14] */
     struct fixture *f = *state;
     struct conn_io *c = client_new(f->b);
     struct mqtt_connack ack;

@@ -119,7 +119,7 @@ static void a_session_that_goes_on_still_wants_a_token_and_a_proof(void **state)
 }
 
 static void a_goodbye_ends_the_session_and_leaves_what_is_retained(void **state)
-{ /* MT-110, MQTT5 [MQTT-3.1.2-23] */
+{ /* MT-110, MQTT5 [MQTT-4.1.0-2] */
     struct bench *b = *state;
     struct conn_io *c = client_connected(b, "c", ALL);
 
@@ -711,7 +711,7 @@ static void an_empty_retained_message_clears(void **state)
 }
 
 static void a_retained_will_is_kept(void **state)
-{ /* MQTT5 [MQTT-3.1.2-17] */
+{ /* MQTT5 [MQTT-3.1.2-15] */
     struct bench *b = *state;
     struct conn_io *c = client_connected(b, "c", ALL);
 

@@ -160,7 +160,7 @@ static void mt55_a_client_of_mqtt_5_may_come_so_where_it_is_switched_on(void **s
 }
 
 static void a_reference_is_looked_up_and_what_was_sent_behind_the_connect_waits(void **state)
-{ /* MQTT311 3.1.4: clients need not wait for the CONNACK; MQTT311 [MQTT-3.1.4-5] */
+{ /* MQTT311 3.1.4: clients need not wait for the CONNACK */
     struct bench *b = *state;
     CLEANUP(key_unrefp)
     struct key *key = NULL;
