@@ -1,0 +1,624 @@
+"""Bridges: our broker and Debian's mosquitto, three of ours in a ring, two of ours with tokens of one authorization
+server, and a remote that misbehaves. Whoever asks for "a pair" gets a broker whose bridge is connected already."""
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+import mqtt5
+import pytest
+import world
+
+PUBLIC = [['#', ['pub', 'sub']], ['$SYS/#', ['sub']]]
+FAST = {'reconnect_min': '20ms', 'reconnect_max': '200ms'}
+COUNT = 500
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
+
+
+class Plain(mqtt5.Client):
+    """MQTT over loopback TCP."""
+
+    def __init__(self, port, wait=world.WAIT):
+        self.wait, self.buffer = wait, b''
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                self.socket = socket.create_connection(('127.0.0.1', port), timeout=wait)
+                break
+            except ConnectionRefusedError:
+                assert time.monotonic() < deadline, 'nobody listens on %d' % port
+                time.sleep(0.02)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+class Mosquitto:
+    """Debian's mosquitto with persistence, in a folder of its own: a plain listener and one with TLS."""
+
+    def __init__(self, folder, *lines):
+        self.dir, self.port, self.tls_port = folder, free_port(), free_port()
+        self.ca, key = world.make_ca(folder)
+        certificate, server_key = world.make_server_certificate(folder, self.ca, key)
+        self.log_path, self.db = os.path.join(folder, 'log'), os.path.join(folder, 'mosquitto.db')
+        with open(os.path.join(folder, 'conf'), 'w', encoding='ascii') as f:
+            f.write('\n'.join([
+                'user root', 'persistence true', 'persistence_location %s/' % folder, 'autosave_interval 0',
+                'max_queued_messages 0', 'max_inflight_messages 50', 'log_dest file ' + self.log_path,
+                'listener %d 127.0.0.1' % self.port, 'listener %d 127.0.0.1' % self.tls_port,
+                'certfile ' + certificate, 'keyfile ' + server_key, *(lines or ['allow_anonymous true'])]) + '\n')
+        self.process = None
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(['/usr/sbin/mosquitto', '-c', os.path.join(self.dir, 'conf')],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        Plain(self.port).close()
+
+    def save(self):
+        """SIGUSR1 writes the database; done when the file is a new one."""
+        before = os.stat(self.db).st_ino if os.path.exists(self.db) else None
+        self.process.send_signal(signal.SIGUSR1)
+        wait_for(lambda: os.path.exists(self.db) and os.stat(self.db).st_ino != before)
+
+    def end(self, how=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait(world.WAIT)
+
+
+def wait_for(condition, wait=world.WAIT):
+    deadline = time.monotonic() + wait
+    while not condition():
+        assert time.monotonic() < deadline, 'it never came true'
+        time.sleep(0.01)
+
+
+class Proxy:
+    """Between a bridge and its remote: forwards until told to cut, and counts what comes back."""
+
+    def __init__(self, to_port):
+        self.to_port, self.open, self.cut_after, self.pairs = to_port, True, None, []
+        self.back = 0
+        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.port = self.listener.getsockname()[1]
+        self.cut_done = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                return
+            if not self.open:
+                near.close()
+                continue
+            try:
+                far = socket.create_connection(('127.0.0.1', self.to_port))
+            except OSError:
+                near.close()
+                continue
+            self.pairs.append((near, far))
+            threading.Thread(target=self._pump, args=(near, far, False), daemon=True).start()
+            threading.Thread(target=self._pump, args=(far, near, True), daemon=True).start()
+
+    def _pump(self, a, b, backwards):
+        try:
+            while True:
+                data = a.recv(1024)
+                if not data:
+                    break
+                if backwards:
+                    self.back += len(data)
+                    if self.cut_after is not None and self.back >= self.cut_after:
+                        self.cut()
+                        return
+                b.sendall(data)
+        except OSError:
+            pass
+        for s in (a, b):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def cut(self):
+        self.open, self.cut_after = False, None
+        for pair in self.pairs:
+            for s in pair:
+                try:
+                    s.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+        self.pairs = []
+        self.cut_done.set()
+
+    def close(self):
+        self.cut()
+        self.listener.close()
+
+
+@pytest.fixture
+def mosquitto(tmp_path_factory):
+    made = []
+
+    def make(*lines):
+        made.append(Mosquitto(str(tmp_path_factory.mktemp('mosquitto')), *lines))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.end()
+
+
+@pytest.fixture
+def brokers(tmp_path_factory):
+    """Ends with the test, unlike make_broker: bridges would go on trying."""
+    made = []
+
+    def make(**settings):
+        made.append(world.Broker(str(tmp_path_factory.mktemp('broker')), **dict({'public': PUBLIC}, **settings)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.daemon.stop()
+
+
+def bridge(name, address, topics, tls=False, **more):
+    return dict({'name': name, 'addresses': address if isinstance(address, list) else [address], 'tls': tls,
+                 'topics': topics}, **dict(FAST, **more))
+
+
+def topic(topic_filter, direction='both', local='', remote='', qos=2):
+    return {'filter': topic_filter, 'direction': direction, 'local_prefix': local, 'remote_prefix': remote, 'qos': qos}
+
+
+def ours(broker, client_id='', **more):
+    client = mqtt5.Client(broker.port, broker.ca, wait=world.WAIT)
+    client.connack = client.open(client_id, **more)
+    assert client.connack.reason == 0, client.connack
+    return client
+
+
+def theirs(port, client_id='', **more):
+    client = Plain(port)
+    client.connack = client.open(client_id, **more)
+    assert client.connack.reason == 0, client.connack
+    return client
+
+
+def subscribed(client, topic_filter, options=2):
+    client.send(mqtt5.subscribe(1, [(topic_filter, options)]))
+    while client.receive().kind != mqtt5.SUBACK:
+        pass
+    return client
+
+
+def take(client):
+    """The next message, its handshake done."""
+    while True:
+        got = client.receive()
+        if got.kind == mqtt5.PUBREL:
+            client.send(mqtt5.answer(mqtt5.PUBCOMP, got.packet_id))
+        if got.kind != mqtt5.PUBLISH:
+            continue
+        if got.qos:
+            client.send(mqtt5.answer(mqtt5.PUBACK if got.qos == 1 else mqtt5.PUBREC, got.packet_id))
+        return got
+
+
+def put(client, name, payload=b'x', qos=1, **more):
+    """Publishes, and sees it acknowledged."""
+    packet_id = 77 if qos else None
+    client.send(mqtt5.publish(name, payload, qos=qos, packet_id=packet_id, **more))
+    if qos == 1:
+        assert client.expect(mqtt5.PUBACK).reason in (0, 0x10)
+    if qos == 2:
+        assert client.expect(mqtt5.PUBREC).reason in (0, 0x10)
+        client.send(mqtt5.answer(mqtt5.PUBREL, packet_id))
+        client.expect(mqtt5.PUBCOMP)
+
+
+def put_many(client, name, qos, numbers, window=50):
+    numbers = list(numbers)
+    for at in range(0, len(numbers), window):
+        part = numbers[at:at + window]
+        client.send(*[mqtt5.publish(name, str(n), qos=qos, packet_id=i + 1) for i, n in enumerate(part)])
+        ended = 0
+        while ended < len(part):
+            got = client.receive()
+            if got.kind == mqtt5.PUBREC:
+                client.send(mqtt5.answer(mqtt5.PUBREL, got.packet_id))
+            ended += got.kind in (mqtt5.PUBACK, mqtt5.PUBCOMP)
+
+
+def rest(client):
+    """What else has come."""
+    got = []
+    client.send(mqtt5.PING)
+    while True:
+        more = client.receive()
+        if more.kind == mqtt5.PINGRESP:
+            return got
+        if more.kind == mqtt5.PUBREL:
+            client.send(mqtt5.answer(mqtt5.PUBCOMP, more.packet_id))
+        if more.kind == mqtt5.PUBLISH:
+            got.append(more)
+
+
+def take_numbers(client, name, want):
+    """Payloads of messages to `name`, until `want` different ones are there; then whatever is behind them."""
+    got = []
+    while len(set(got)) < want:
+        message = take(client)
+        if message.topic == name:
+            got.append(int(message.payload))
+    return got + [int(m.payload) for m in rest(client) if m.topic == name]
+
+
+WAYS = {'5': {}, '5 over TLS': {'tls': True}, '3.1.1': {'version': '3.1.1', 'bridge_bit': True},
+        '3.1.1 over TLS': {'version': '3.1.1', 'bridge_bit': True, 'tls': True}}
+
+
+@pytest.mark.parametrize('way', WAYS)
+def test_prefixes_are_exchanged_both_ways_with_mosquitto(mosquitto, brokers, way):
+    """The same rule in both directions: nothing comes back to where it came from."""
+    remote, more = mosquitto(), dict(WAYS[way])
+    if more.get('tls'):
+        more['ca'] = remote.ca
+    port = remote.tls_port if more.get('tls') else remote.port
+    broker = brokers(bridges=[bridge('hub', 'localhost:%d' % port, [topic('t/#', 'both', 'here/', 'there/')], **more)])
+    event = broker.daemon.event('bridge_connected', mqtt=way.split()[0])
+    assert ('TLS1.' in event.fields['tls']) == bool(more.get('tls'))
+    here, there = subscribed(ours(broker), '#'), subscribed(theirs(remote.port), '#')
+    broker.daemon.event('bridge_subscribed', side='remote')
+    broker.daemon.event('bridge_subscribed', side='local')
+    for qos in (0, 1, 2):
+        with ours(broker) as client:
+            put(client, 'here/t/a', b'out', qos=qos, retain=qos == 1)
+        assert (take(here).topic, take(there).topic) == ('here/t/a', 'there/t/a')
+        with theirs(remote.port) as client:
+            put(client, 'there/t/b', b'in', qos=qos)
+        got = [take(here), take(there)]
+        assert [(m.topic, m.payload) for m in got] == [('here/t/b', b'in'), ('there/t/b', b'in')]
+        assert got[0].qos == qos
+    with theirs(remote.port) as late:
+        subscribed(late, 'there/t/a')
+        assert (lambda m: (m.retain, m.payload))(take(late)) == (True, b'out')
+    assert rest(here) == [] and rest(there) == []
+
+
+def test_properties_and_the_retained_flag_go_over(mosquitto, brokers):
+    remote = mosquitto()
+    broker = brokers(bridges=[bridge('hub', '127.0.0.1:%d' % remote.port, [
+        topic('q/#', 'out', remote='site/'), topic('a/#', 'in', remote='site/')])], bridge_node='n1')
+    broker.daemon.event('bridge_subscribed', side='remote')
+    there = subscribed(theirs(remote.port), 'site/#', 2 | 8)  # retain as published
+    with ours(broker) as client:
+        put(client, 'q/1', b'{}', qos=1, retain=True, content_type='application/json', payload_format=1, message_expiry=600,
+            response_topic='a/1', correlation_data=b'\x00\x01', user_property=[('k', 'v'), ('k', 'w')])
+    got = take(there)
+    assert (got.topic, got.retain, got.qos) == ('site/q/1', True, 1)
+    assert got.props.pop('message_expiry') in (599, 600)
+    assert got.props == {'content_type': 'application/json', 'payload_format': 1, 'correlation_data': b'\x00\x01',
+                         'response_topic': 'site/a/1',  # where answers come back by a rule, by that rule
+                         'user_property': [('k', 'v'), ('k', 'w'), ('symbolon-path', 'n1')]}
+    here = subscribed(ours(broker), 'a/#', 2 | 8)
+    with theirs(remote.port) as client:
+        put(client, 'site/a/1', b'answer', qos=1, retain=True, correlation_data=b'\x00\x01')
+    got = take(here)
+    assert (got.topic, got.retain, got.payload, got.props['correlation_data']) == ('a/1', True, b'answer', b'\x00\x01')
+    # the state of the bridge is a retained message
+    state = subscribed(ours(broker), '$SYS/broker/connection/hub/state')
+    got = take(state)
+    assert (got.payload, got.retain) == (b'1', True)
+    remote.end()
+    assert take(state).payload == b'0'
+    broker.daemon.event('bridge_disconnected', side='remote')
+
+
+@pytest.mark.parametrize('qos', [1, 2])
+@pytest.mark.parametrize('way', ['5', '3.1.1'])
+def test_nothing_is_lost_or_doubled_while_the_remote_is_away(mosquitto, brokers, qos, way):
+    """500 messages wait in the bridge's session of our broker, then 500 for us in mosquitto's."""
+    remote, more = mosquitto(), WAYS[way]
+    proxy = Proxy(remote.port)
+    broker = brokers(bridges=[bridge('hub', '127.0.0.1:%d' % proxy.port, [
+        topic('up', 'out', qos=qos), topic('down', 'in', qos=qos)], **more)])
+    broker.daemon.event('bridge_subscribed', side='remote')
+    with theirs(remote.port, 'reader', clean=False, session_expiry=600) as reader:
+        subscribed(reader, 'up')
+    remote.end()  # writes its database
+    broker.daemon.event('bridge_disconnected', side='remote')
+    with ours(broker) as client:
+        put_many(client, 'up', qos, range(COUNT))
+    remote.start()
+    with theirs(remote.port, 'reader', clean=False, session_expiry=600) as reader:
+        assert take_numbers(reader, 'up', COUNT) == list(range(COUNT))
+    broker.daemon.event('bridge_connected', session='continued')
+
+    here = subscribed(ours(broker), 'down')
+    proxy.cut()
+    broker.daemon.event('bridge_disconnected', 2, side='remote')
+    with theirs(remote.port) as client:
+        put_many(client, 'down', qos, range(COUNT))
+    proxy.open = True
+    assert take_numbers(here, 'down', COUNT) == list(range(COUNT))
+    assert len(broker.daemon.find('bridge_connected')) == 3
+    proxy.close()
+
+
+@pytest.mark.parametrize('qos', [1, 2])
+def test_kill_of_the_remote_in_mid_stream(mosquitto, brokers, qos):
+    """The connection is cut at some byte, mosquitto writes its database and is killed: what it had not acknowledged comes
+    again. QoS 1 loses nothing; QoS 2 neither loses nor doubles."""
+    remote = mosquitto()
+    proxy = Proxy(remote.port)
+    broker = brokers(bridges=[bridge('hub', '127.0.0.1:%d' % proxy.port, [topic('up', 'out', qos=qos)])])
+    broker.daemon.event('bridge_subscribed', side='local')
+    broker.daemon.event('bridge_connected')
+    with theirs(remote.port, 'reader', clean=False, session_expiry=600) as reader:
+        subscribed(reader, 'up')
+    for n, after in enumerate([150, 777]):
+        proxy.cut_done.clear()
+        proxy.back, proxy.cut_after = 0, after
+        with ours(broker) as client:
+            put_many(client, 'up', qos, range(n * COUNT, (n + 1) * COUNT))
+        assert proxy.cut_done.wait(world.WAIT)
+        broker.daemon.event('bridge_disconnected', n + 1, side='remote')
+        with theirs(remote.port) as probe:  # all that reached it has been dealt with
+            assert probe.quiet()
+        remote.save()
+        remote.end(signal.SIGKILL)
+        remote.start()
+        proxy.open = True
+        broker.daemon.event('bridge_connected', n + 1, session='continued')
+    with theirs(remote.port, 'reader', clean=False, session_expiry=600) as reader:
+        got = take_numbers(reader, 'up', 2 * COUNT)
+    assert set(got) == set(range(2 * COUNT))
+    if qos == 2:
+        assert got == list(range(2 * COUNT))
+    proxy.close()
+
+
+def test_bad_credentials_are_tried_again_and_said(mosquitto, brokers, tmp_path):
+    passwords = tmp_path / 'passwords'
+    subprocess.run(['mosquitto_passwd', '-c', '-b', str(passwords), 'us', 'right'], check=True, capture_output=True)
+    remote = mosquitto('allow_anonymous false', 'password_file %s' % passwords)
+    secret = tmp_path / 'secret'
+    secret.write_text('wrong\n')
+    broker = brokers(bridges=[bridge('hub', '127.0.0.1:%d' % remote.port, [topic('t')], user_name='us',
+                                     password_file=str(secret), remote_notification_topic='bridges/hub')])
+    refused = broker.daemon.event('bridge_not_connected', 2, side='remote')
+    assert refused.fields['reason_code'] in ('134', '135'), refused
+    assert 'wrong' not in broker.daemon.log()
+    secret.write_text('right\n')
+    broker.restart()
+    broker.daemon.event('bridge_connected')
+    watcher = Plain(remote.port)
+    assert watcher.open('watcher', user_name='us', password='right').reason == 0
+    assert take(subscribed(watcher, 'bridges/hub')).payload == b'1'
+    broker.daemon.kill()  # its Will
+    assert take(watcher).payload == b'0'
+    broker.start()
+    broker.daemon.event('bridge_connected')
+    assert take(watcher).payload == b'1'
+    broker.daemon.stop()  # and when it leaves in order
+    assert take(watcher).payload == b'0'
+
+
+class FakeRemote:
+    """A broker by hand: `serve(connection number, Plain-like client)` is called for each connection, after CONNECT."""
+
+    def __init__(self, serve):
+        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.port, self.connects = self.listener.getsockname()[1], 0
+        threading.Thread(target=self._run, args=(serve,), daemon=True).start()
+
+    def _run(self, serve):
+        while True:
+            try:
+                s, _ = self.listener.accept()
+            except OSError:
+                return
+            client = Plain.__new__(Plain)
+            client.wait, client.buffer, client.socket = world.WAIT, b'', s
+            self.connects += 1
+            try:
+                client.expect(mqtt5.CONNECT)
+                serve(self.connects, client)
+            except (mqtt5.Closed, TimeoutError, OSError):
+                pass
+            client.close()
+
+    def close(self):
+        self.listener.close()
+
+
+def connack(session_present=False, reason=0, **props):
+    return mqtt5.packet(mqtt5.CONNACK, 0, bytes([session_present, reason]) + mqtt5.properties(**props))
+
+
+def suback(count, packet_id=1):
+    return mqtt5.packet(mqtt5.SUBACK, 0, struct.pack('>H', packet_id) + b'\0' + b'\2' * count)
+
+
+def test_a_remote_that_sends_garbage_is_left_and_nothing_is_lost(brokers):
+    seen = []
+
+    def serve(number, client):
+        client.send(connack(number > 1))
+        if number == 1:
+            client.send(b'\x00\xff\xff\xff\xff garbage')
+        while True:
+            got = client.receive()
+            if got.kind == mqtt5.PUBLISH:
+                seen.append((number, got.payload))
+                if number == 2:
+                    client.send(b'\x30\x80\x80\x80\x80\x01')  # a length of five bytes
+                else:
+                    client.send(mqtt5.answer(mqtt5.PUBACK, got.packet_id))
+
+    remote = FakeRemote(serve)
+    broker = brokers(bridges=[bridge('hub', '127.0.0.1:%d' % remote.port, [topic('t/#', 'out', qos=1)])])
+    broker.daemon.event('bridge_subscribed', side='local')
+    wrong = broker.daemon.event('bridge_disconnected', side='remote')
+    assert 'MQTT' in wrong.fields['clause'], wrong
+    with ours(broker) as client:
+        put(client, 't/1', b'1')
+        broker.daemon.event('bridge_disconnected', 2, side='remote')
+        put(client, 't/2', b'2')
+    wait_for(lambda: (3, b'2') in seen)
+    assert (2, b'1') in seen and (3, b'1') in seen  # not acknowledged: sent again
+    remote.close()
+
+
+def test_what_the_remote_refuses_is_dropped_and_said_once(brokers):
+    seen = []
+
+    def serve(number, client):
+        client.send(connack(maximum_packet_size=2000, maximum_qos=1, retain_available=0))
+        while True:
+            got = client.receive()
+            if got.kind == mqtt5.PUBLISH:
+                seen.append((got.topic, got.qos, got.retain))
+                if got.qos:
+                    client.send(mqtt5.answer(mqtt5.PUBACK, got.packet_id, 0x97 if got.topic == 't/full' else 0))
+
+    remote = FakeRemote(serve)
+    broker = brokers(bridges=[bridge('hub', '127.0.0.1:%d' % remote.port, [topic('t/#', 'out')])])
+    broker.daemon.event('bridge_subscribed', side='local')
+    broker.daemon.event('bridge_connected')
+    with ours(broker) as client:
+        for _ in range(3):
+            put(client, 't/full')
+        for _ in range(3):
+            put(client, 't/large', b'x' * 5000)
+        put(client, 't/2', qos=2, retain=True)  # with what this broker takes: QoS 1, and no retained messages
+    wait_for(lambda: ('t/2', 1, False) in seen)
+    assert seen == [('t/full', 1, False)] * 3 + [('t/2', 1, False)]
+    assert len(broker.daemon.find('bridge_refused')) == 2
+    broker.daemon.event('bridge_refused', topic='t/full', reason_code=0x97)
+    broker.daemon.event('bridge_refused', topic='t/large')
+    remote.close()
+
+
+def test_the_next_address_is_tried(mosquitto, brokers):
+    remote = mosquitto()
+    broker = brokers(bridges=[bridge('hub', ['127.0.0.1:%d' % free_port(), 'localhost:%d' % remote.port], [topic('t')])])
+    event = broker.daemon.event('bridge_connected')
+    assert event.fields['address'].startswith('localhost:')
+
+
+def ring(brokers, names, direction):
+    """Each has a bridge to the next one, the last to the first."""
+    made = {name: brokers(bridge_node=name) for name in names}
+    for here, there in zip(names, names[1:] + names[:1]):
+        other = made[there]
+        made[here].settings['bridges'] = [bridge('to-' + there, 'localhost:%d' % other.port, [topic('r/#', direction)],
+                                                 tls=True, ca=other.ca, client_id='bridge-of-' + here)]
+    for broker in made.values():
+        broker.restart()
+    for broker in made.values():
+        broker.daemon.event('bridge_connected')
+        for side in (['local'] if direction == 'out' else ['remote'] if direction == 'in' else ['local', 'remote']):
+            broker.daemon.event('bridge_subscribed', side=side)
+    return [made[name] for name in names]
+
+
+def settled(clients):
+    """Every message that is still under way somewhere makes another count differ."""
+    counts = [0] * len(clients)
+    while True:
+        time.sleep(0.15)
+        before = list(counts)
+        for i, client in enumerate(clients):
+            client.send(mqtt5.PING)
+            while True:
+                got = client.receive()
+                if got.kind == mqtt5.PINGRESP:
+                    break
+                counts[i] += got.kind == mqtt5.PUBLISH
+        assert max(counts) < 100, 'a storm'
+        if counts == before and min(counts) > 0:
+            return counts
+
+
+@pytest.mark.parametrize('direction', ['out', 'in', 'both'])
+def test_three_brokers_in_a_ring(brokers, direction):
+    """A -> B -> C -> A ends before A; with rules in both directions the others hear of it from both sides."""
+    made = ring(brokers, ['A', 'B', 'C'], direction)
+    readers = [subscribed(ours(b), 'r/#', 0) for b in made]
+    with ours(made[0]) as client:
+        put(client, 'r/1', qos=0)
+        assert client.quiet()
+    counts = settled(readers)
+    assert counts == ([1, 1, 1] if direction != 'both' else [1, 2, 2]), counts
+
+
+def test_two_of_our_brokers_with_tokens_that_renew_themselves(as_server, brokers):
+    """The bridge is a client of the other broker with tokens from the authorization server of both; its tokens live 10 s."""
+    hub = brokers(as_server=as_server, audience='hub.example',
+                  public=[['site7/#', ['sub']], ['site7/b', ['pub']]])
+    as_server.admin('rs.set', rs_id='hub.example', lifetime_s=10)
+    client = as_server.add_client('site7')
+    as_server.allow('client:site7', 'hub.example', 'site7/#', 'pub', 'sub')
+    secret = os.path.join(hub.dir, 'site7.secret')
+    with open(secret, 'w', encoding='ascii', opener=lambda p, f: os.open(p, f, 0o600)) as f:
+        f.write(client.secret + '\n')
+    site = brokers(bridges=[bridge('hub', 'localhost:%d' % hub.port, [topic('#', 'both', remote='site7/')], tls=True,
+                                   ca=hub.ca, **{'as': as_server.url, 'as_ca': as_server.ca, 'as_client_id': 'site7',
+                                                 'as_client_secret_file': secret, 'audience': 'hub.example'})])
+    site.daemon.event('bridge_subscribed', side='remote')
+    hub.daemon.event('client_connected', subject='site7')
+    there, here = subscribed(ours(hub), 'site7/#'), subscribed(ours(site), '#')
+    with ours(site) as client:
+        put(client, 'a', b'1')
+    assert take(there).topic == 'site7/a' and take(here).topic == 'a'
+    hub.daemon.event('reauthenticated')
+    with ours(hub) as client:
+        put(client, 'site7/b', b'2')
+    assert take(here).topic == 'b'
+    assert len(site.daemon.find('bridge_connected')) == 1
+
+
+def test_the_name_of_a_bridge_is_not_for_others(brokers):
+    remote = brokers()
+    broker = brokers(bridges=[bridge('hub', 'localhost:%d' % remote.port, [topic('t')], tls=True, ca=remote.ca)])
+    broker.daemon.event('bridge_connected')
+    with mqtt5.Client(broker.port, broker.ca) as client:
+        assert client.open('$bridge/hub').reason == 0x85
+    assert not broker.daemon.find('session_taken_over')
+
+
+def test_settings_that_cannot_be_meant_are_found_before_the_start(tmp_path):
+    def complaints(**more):
+        one = dict(bridge('hub', '127.0.0.1', [topic('t')]), **more)
+        path = tmp_path / 'broker.yaml'
+        path.write_text('listeners: [{tls: no, address: 127.0.0.1}]\nbridges: %s\n' % json.dumps([one]))
+        done = subprocess.run([world.program('symbolon-broker'), '--config', str(path), '--check-config'],
+                              capture_output=True, text=True, timeout=world.WAIT)
+        return done.stdout + done.stderr if done.returncode else ''
+
+    assert complaints() == ''
+    assert 'would bring it back' in complaints(version='3.1.1', topics=[topic('t', 'out'), topic('+', 'in')])
+    assert complaints(version='3.1.1', bridge_bit=True, topics=[topic('t', 'both')]) == ''
+    assert 'would go over twice' in complaints(topics=[topic('a/#', 'in'), topic('a/b', 'in')])
+    assert 'expected one of out, in, both' in complaints(topics=[topic('t', 'sideways')])
+    assert 'no topic filter of the local side' in complaints(topics=[topic('#', local='here')])
+    assert 'no wildcard' in complaints(topics=[topic('t', remote='+/')])
+    assert 'shared subscription' in complaints(topics=[topic('$share/g/t')])
+    assert 'only this machine' in complaints(addresses=['192.0.2.1:1883'])
+    assert 'is not host:port' in complaints(addresses=['127.0.0.1:0'])
+    assert 'need TLS' in complaints(ca='ca.pem')
+    assert re.search('name. takes letters', complaints(name='a/b'))
