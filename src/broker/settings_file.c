@@ -285,7 +285,7 @@ static const struct config_setting rows[] = {
     { "limits.receive_maximum", CONFIG_INT, S(receive_maximum), .dflt = "256", .min = 1, .max = 65535,
       .unit = "messages", .help = "QoS 1 and 2 publications of one client in flight." },
     { "limits.topic_aliases", CONFIG_INT, S(topic_alias_maximum), .dflt = "32", .max = 65535, .unit = "aliases",
-      .help = "Topic Alias Maximum announced to clients." },
+      .help = "Topic Alias Maximum announced to clients. The topics behind all aliases of one client may take as much as a packet (`limits.packet`), or 256 bytes each." },
     { "limits.topic_aliases_out", CONFIG_INT, S(topic_aliases_out), .dflt = "32", .max = 65535, .unit = "aliases",
       .help = "Topic aliases used towards one client, where it takes as many; 0: none." },
     { "limits.filters_per_packet", CONFIG_INT, S(max_filters), .dflt = "1024", .min = 1, .max = 65535,

@@ -314,6 +314,7 @@ static void identities_that_prove_nothing_get_no_key(void **state) /* MT-27, MT-
     assert_null(client_known(f.b, IDENTITY_PSK, SPAN("{\"cnf\":1}")));
     assert_null(client_known(f.b, IDENTITY_PSK, SPAN("")));
     assert_int_equal(log_count(f.b, "psk_refused"), 7);
+    assert_true(log_has(f.b, "psk_refused", "peer=192.0.2.7:1883"));
     end(&f);
 }
 
