@@ -184,7 +184,7 @@ def test_connack_announces_the_limits(broker):
     with Client(broker.port, broker.ca) as client:
         got = client.open('')
         assert got.kind == CONNACK and got.props['assigned_client_id']  # [MQTT-3.1.3-6]
-        assert got.props.get('shared_available') == 0
+        assert got.props.get('shared_available') == 1
         assert got.props.get('wildcard_available', 1) == 1  # MT-85
         assert got.props['maximum_packet_size'] > 0
 

@@ -3,7 +3,8 @@
 //   { port, ca, clientId, token, key: JWK, proof: "exporter" | "challenge" | "draft06", tls: "TLSv1.3", steps: [...] }
 // With version: 4 it is MQTT 3.1.1: token and exporter proof are user name and password (RFC 9431 6.1), the token in
 // base64url, or as it is with userName: "draft06"; resume: true is Clean Session 0; will: {topic, payload}.
-// With ws: "/path" it is MQTT over WebSocket on TLS, of the package ws; with url: "ws://..." MQTT.js does it all, without ACE.
+// With ws: "/path" it is MQTT over WebSocket on TLS, of the package ws; with url: "ws://..." or "mqtts://..."
+// MQTT.js does it all, without ACE; topicAliasMaximum: N then lets the broker use aliases.
 // Steps: {publish, payload, qos, retain}  {subscribe, qos}  {collect: count}  {reauthenticate: token, key}
 import crypto from 'node:crypto';
 import fs from 'node:fs';
@@ -102,6 +103,7 @@ function makeUrlClient() {
   return mqtt.connect(job.url, {
     protocolVersion: job.version ?? 5, clientId: job.clientId, clean: true, reconnectPeriod: 0, connectTimeout: WAIT_MS,
     ca: job.ca === undefined ? undefined : fs.readFileSync(job.ca), servername: 'localhost',
+    properties: job.topicAliasMaximum === undefined ? undefined : { topicAliasMaximum: job.topicAliasMaximum },
   });
 }
 
