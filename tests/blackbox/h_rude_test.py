@@ -251,13 +251,11 @@ def test_deep_topics(broker):
     client.close()
 
 
-def test_shared_subscriptions_are_refused_for_now(broker):
-    """MQTT5 3.2.2.3.13: announced as not available, refused with 0x9E"""
+def test_no_local_on_a_shared_subscription(broker):
+    """[MQTT-3.8.3-4]"""
     client = opened(broker)
-    client.send(mqtt5.subscribe(1, [('$share/group/public/#', 0)]))
-    got = client.receive()
-    assert got.kind == SUBACK and got.codes == [0x9E] or got.kind == DISCONNECT and got.reason == 0x9E, got
-    client.close()
+    client.send(mqtt5.subscribe(1, [('$share/group/public/#', 4)]))
+    ends(client, 0x82)
 
 
 def test_connections_cut_at_any_moment(broker):
