@@ -3,6 +3,7 @@
 #include "client/key_priv.h"
 #include "client/outgoing.h"
 #include "crypto/random.h"
+#include "net/ws.h"
 
 #include <stdlib.h>
 
@@ -106,6 +107,25 @@ enum symbolon_status client_invalid(struct symbolon_error *error, const char *cl
     return error_set(error, SYMBOLON_INVALID, clause, "%s", text);
 }
 
+static bool is_text(const char *text)
+{
+    struct span s = span_of_str(text);
+
+    return s.len <= UINT16_MAX && utf8_valid_mqtt(s);
+}
+
+static enum symbolon_status check_login(const struct symbolon_client_options *o, struct symbolon_error *error)
+{
+    if (!is_text(o->client_id))
+        return client_invalid(error, "MQTT5 [MQTT-3.1.3-4]", "the Client Identifier is not UTF-8, or too long");
+    if (!is_text(o->user_name))
+        return client_invalid(error, "MQTT5 [MQTT-3.1.3-12]", "the user name is not UTF-8, or too long");
+    if (o->mqtt_version == SYMBOLON_MQTT_3_1_1 && o->password.p != NULL && o->user_name == NULL)
+        return client_invalid(error, "MQTT311 [MQTT-3.1.2-22]",
+                              "MQTT 3.1.1 has no password without a user name");
+    return SYMBOLON_OK;
+}
+
 static enum symbolon_status check_options(const struct symbolon_client_options *o, struct symbolon_error *error)
 {
     if (o->mqtt_version != SYMBOLON_MQTT_5 && o->mqtt_version != SYMBOLON_MQTT_3_1_1)
@@ -124,10 +144,14 @@ static enum symbolon_status check_options(const struct symbolon_client_options *
         return client_invalid(error, "cert_file", "a certificate needs its key, and a key its certificate");
     if (o->pin.p != NULL && o->pin.len != TLS_PIN_LEN)
         return client_invalid(error, "pin", "a pin is the 32 bytes of a SHA-256");
+    if (o->ws_path != NULL && !ws_path_valid(o->ws_path))
+        return client_invalid(error, "RFC 6455 3",
+                              "the path of a WebSocket begins with '/' and holds no space");
     if (o->open_socket != NULL && (!o->no_tls || o->ws_path != NULL))
         return client_invalid(error, "open_socket", "a socket given is used as it is");
-    if (o->ace == SYMBOLON_ACE_OFF)
-        return SYMBOLON_OK;
+    enum symbolon_status st = check_login(o, error);
+    if (st != SYMBOLON_OK || o->ace == SYMBOLON_ACE_OFF)
+        return st;
     if (o->no_tls)
         return client_invalid(error, "RFC 9431 1 (MT-2)", "a token never goes over a connection without TLS");
     if (o->user_name != NULL || o->password.p != NULL)

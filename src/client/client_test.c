@@ -88,7 +88,7 @@ static void options_that_contradict_each_other_are_refused(void **state)
     assert_int_equal(symbolon_loop_new(&loop, NULL), SYMBOLON_OK);
     assert_int_equal(symbolon_key_generate(SYMBOLON_KEY_SECRET, &secret, NULL), SYMBOLON_OK);
     assert_int_equal(symbolon_key_generate(SYMBOLON_KEY_ED25519, &key, NULL), SYMBOLON_OK);
-    struct symbolon_client_options rows[14];
+    struct symbolon_client_options rows[15];
     struct symbolon_message bad_will = { .topic = { "a/#", 3 } },
                             big_will = { /* its length is refused before a byte is read */ .topic = { "a", 1 },
                                          .payload = { &rows, 65536 } };
@@ -117,6 +117,7 @@ static void options_that_contradict_each_other_are_refused(void **state)
     rows[12].mqtt_version = (enum symbolon_mqtt_version)3;
     rows[13].mqtt_version = SYMBOLON_MQTT_3_1_1; /* MQTT311 [MQTT-3.1.3-7] */
     rows[13].keep_session = true;
+    rows[14].ws_path = "mqtt"; /* RFC 6455 3 */
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         assert_int_not_equal(symbolon_client_new(loop, &rows[i], &client, &error), SYMBOLON_OK);
         assert_true(error.text[0] != '\0');

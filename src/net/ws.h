@@ -35,6 +35,8 @@ struct ws;
 
 enum status ws_new_server(const struct ws_server_settings *settings, struct ws **ret_ws,
                           struct why *why) MUST_CHECK;
+/* What a client may ask for: begins with '/', holds no space, fragment, or byte that is not ASCII. */
+bool ws_path_valid(const char *path);
 /* Its request is to be sent: ws_write(). */
 enum status ws_new_client(const struct ws_client_settings *settings, struct ws **ret_ws,
                           struct why *why) MUST_CHECK;

@@ -750,6 +750,24 @@ static void a_close_whose_reason_is_no_text_is_refused(void **state)
     buf_done(&wire);
 }
 
+/* MQTT5 [MQTT-6.0.0-1], MQTT311 [MQTT-6.0.0-1]: the recipient closes, whoever it is. */
+static void a_client_takes_no_text_frame(void **state)
+{
+    struct why why = { 0 };
+    struct buf wire = { .max = 1000 }, got = { .max = 100 };
+    struct ws *ws = open_client();
+    (void)state;
+    put_frame(&wire, FIN | BINARY, false, SPAN("good"));
+    put_frame(&wire, FIN | TEXT, false, SPAN("bad"));
+    assert_int_equal(hear(ws, buf_span(&wire), 100, &got, &why), WS_FAILED);
+    assert_true(span_eq_str(buf_span(&got), "good"));
+    assert_string_equal(why.clause, "MQTT5 [MQTT-6.0.0-1]");
+    assert_int_equal(ws_failure(ws), ST_PROTOCOL);
+    ws_free(ws);
+    buf_done(&wire);
+    buf_done(&got);
+}
+
 /* RFC 6455 5.1: a client closes when a server masks. */
 static void a_client_takes_no_masked_frame(void **state)
 {
@@ -790,6 +808,7 @@ int main(void)
         cmocka_unit_test(what_the_standard_forbids_ends_the_connection),
         cmocka_unit_test(lengths_have_one_form),
         cmocka_unit_test(a_close_whose_reason_is_no_text_is_refused),
+        cmocka_unit_test(a_client_takes_no_text_frame),
         cmocka_unit_test(a_client_takes_no_masked_frame),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

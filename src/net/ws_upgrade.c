@@ -251,13 +251,18 @@ static bool is_visible(const char *text)
     return true;
 }
 
+bool ws_path_valid(const char *path)
+{
+    return path[0] == '/' && is_visible(path) && strchr(path, '#') == NULL && strlen(path) < WS_HEAD_MAX / 2;
+}
+
 enum status ws_request(struct ws *ws, const struct ws_client_settings *settings, struct why *why)
 {
     uint8_t raw[KEY_LEN];
     char key[KEY_TEXT + 1], port[8] = "";
     bool v6 = strchr(settings->host, ':') != NULL;
 
-    if (settings->path[0] != '/' || !is_visible(settings->path) || strchr(settings->path, '#') != NULL)
+    if (!ws_path_valid(settings->path))
         return reject(why, ST_MALFORMED, "RFC 6455 3",
                       "the path of a WebSocket begins with '/' and holds no space", 0);
     if (!is_visible(settings->host))

@@ -56,15 +56,18 @@ class Answer:
 
 
 class Peer:
-    """A connection over which the test says each byte. `ca` None: without TLS."""
+    """A connection over which the test says each byte. `ca` None: without TLS. `certificate`: ours, and its key."""
 
-    def __init__(self, port, ca=None, wait=10):
+    def __init__(self, port, ca=None, wait=10, certificate=None):
         self.wait, self.buffer = wait, b''
         self.socket = socket.create_connection(('127.0.0.1', port), timeout=wait)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.address = '%s:%d' % self.socket.getsockname()
         if ca is not None:
-            self.socket = ssl.create_default_context(cafile=ca).wrap_socket(self.socket, server_hostname='localhost')
+            context = ssl.create_default_context(cafile=ca)
+            if certificate is not None:
+                context.load_cert_chain(*certificate)
+            self.socket = context.wrap_socket(self.socket, server_hostname='localhost')
 
     def __enter__(self):
         return self
@@ -149,9 +152,9 @@ class Peer:
 class Client(mqtt5.Client):
     """mqtt5.Client over WebSocket: what send() is given is one frame; frames may hold anything."""
 
-    def __init__(self, port, ca=None, wait=10, path='/mqtt', **fields):
+    def __init__(self, port, ca=None, wait=10, path='/mqtt', certificate=None, **fields):
         self.wait, self.buffer = wait, b''
-        self.peer = Peer(port, ca, wait).upgrade(path, **fields)
+        self.peer = Peer(port, ca, wait, certificate).upgrade(path, **fields)
         self.socket, self.frames = self.peer.socket, 0
 
     def send(self, *packets):

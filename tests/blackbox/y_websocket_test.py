@@ -1,16 +1,21 @@
 """MQTT over WebSocket (MQTT5 6, RFC 6455): foreign clients, every cut of the frames, peers without manners, and proof of
 possession over the TLS underneath."""
+import base64
+import hashlib
 import os
+import socket
+import ssl
 import struct
 import subprocess
+import threading
 import time
 
 import jose_by_hand as jose
 import mqtt5
 import pytest
 from mqtt5 import CONNACK, DISCONNECT, PINGRESP, PUBLISH, SUBACK, Closed
-from world import WAIT, node, program, run_cli, sanitized
-from ws_by_hand import BINARY, CLOSE, CONT, PING, PONG, TEXT, Client, Peer, fragments, frame, request
+from world import WAIT, make_ca, make_client_certificate, node, program, run_cli, sanitized
+from ws_by_hand import BINARY, CLOSE, CONT, GUID, PING, PONG, TEXT, Client, Peer, fragments, frame, request
 
 pytestmark = pytest.mark.threads
 paho = pytest.importorskip('paho.mqtt.client')
@@ -178,6 +183,79 @@ def test_our_own_client_proves_possession_over_wss(site, tmp_path, pop):
     done = run_cli('pub', '-i', 'sensor-1', '-t', 'plant/sensor-1/cli', '-m', 'x', '-q', '1', *words,
                    env={'HOME': str(tmp_path)})
     assert done.returncode == 0, done.stderr
+
+
+def test_a_certificate_over_wss_is_the_proof_of_its_token(make_broker, tmp_path):
+    """RFC 8705 3.1: shown in the TLS handshake under the WebSocket"""
+    signer = jose.Ed25519('signer-1')
+    ca, ca_key = make_ca(str(tmp_path))
+    broker = make_broker(audience=AUDIENCE, issuers=[{'iss': 'https://as.test', 'jwks': {'keys': [signer.jwk()]}}],
+                         listener={'transport': 'websocket', 'client_certificate': 'optional', 'client_ca': ca})
+    mine, other = (make_client_certificate(str(tmp_path), ca, ca_key, name) for name in ('mine', 'other'))
+    der = ssl.PEM_cert_to_DER_cert(open(mine[0], encoding='ascii').read())
+    now = int(time.time())
+    token = jose.jws(signer, {'iss': 'https://as.test', 'aud': AUDIENCE, 'client_id': 'c', 'iat': now, 'exp': now + 600,
+                              'scope': jose.scope_text([['a/#', ['pub', 'sub']]]),
+                              'cnf': {'x5t#S256': jose.b64(hashlib.sha256(der).digest())}})
+    for files, reason in ((mine, 0), (other, 0x87), (None, 0x87)):
+        with Client(broker.port, broker.ca, certificate=files) as client:
+            got = client.open('c', authentication_method='ace', authentication_data=mqtt5.prefixed(token))
+            assert got.reason == reason, (files, got)
+
+
+# -- our client and servers without manners ------------------------------------------------------------------------
+
+def accept_of(head):
+    key = next(line.split(': ')[1] for line in head.split('\r\n') if line.lower().startswith('sec-websocket-key'))
+    return base64.b64encode(hashlib.sha1((key + GUID).encode()).digest()).decode()
+
+
+SWITCHING = ('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
+             'Sec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Accept: ')
+CONNACK_OK = b'\x20\x03\x00\x00\x00'
+SERVERS = {
+    'says nothing': lambda accept: b'',
+    'answers another key': lambda accept: (SWITCHING + 'AAAA' + accept[4:] + '\r\n\r\n').encode(),
+    'chooses no subprotocol': lambda accept: (SWITCHING.replace('mqtt', 'soap') + accept + '\r\n\r\n').encode(),
+    'redirects': lambda accept: b'HTTP/1.1 301 Moved Permanently\r\nLocation: ws://127.0.0.1/\r\n\r\n',
+    'never ends its head': lambda accept: b'HTTP/1.1 101 Switching Protocols\r\n' + b'X: yyyyyyyyyyyyyyyy\r\n' * 1000,
+    'speaks MQTT': lambda accept: CONNACK_OK,
+    'sends text': lambda accept: (SWITCHING + accept + '\r\n\r\n').encode() + frame(CONNACK_OK, TEXT, mask=False),
+    'masks': lambda accept: (SWITCHING + accept + '\r\n\r\n').encode() + frame(CONNACK_OK),
+    'sends 2^63 bytes': lambda accept: (SWITCHING + accept + '\r\n\r\n').encode() +
+    frame(CONNACK_OK, mask=False, length=1 << 63),
+    'closes at once': lambda accept: (SWITCHING + accept + '\r\n\r\n').encode() +
+    frame(struct.pack('>H', 1011), CLOSE, mask=False),
+}
+
+
+@pytest.mark.parametrize('name', SERVERS)
+def test_our_client_takes_no_nonsense_from_a_server(name, tmp_path):
+    """MQTT5 [MQTT-6.0.0-1], [MQTT-6.0.0-4]; RFC 6455 4.1, 5.1: it says what was wrong and ends"""
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        listener.settimeout(WAIT)
+
+        def serve():
+            peer, _ = listener.accept()
+            with peer:
+                peer.settimeout(WAIT)
+                head = b''
+                while b'\r\n\r\n' not in head:
+                    head += peer.recv(4096)
+                peer.sendall(SERVERS[name](accept_of(head.decode())))
+                try:
+                    while peer.recv(4096):
+                        pass
+                except OSError:
+                    pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        done = run_cli('pub', '--no-ace', '--no-tls', '--ws', '-h', '127.0.0.1', '-p', str(listener.getsockname()[1]), '-t',
+                       'a', '-m', 'x', '-W', '2' if name == 'says nothing' else '20', env={'HOME': str(tmp_path)})
+        thread.join()
+    assert done.returncode not in (0, None) and done.returncode > 0 and done.stderr, done
+    assert (done.returncode == 27) == (name == 'says nothing'), done
 
 
 # -- the upgrade --------------------------------------------------------------------------------------------------
