@@ -1,4 +1,5 @@
 /* What symbolon_client_new() is given: checked, copied, and made into an engine, TLS configurations and a store. */
+#include "base/utf8.h"
 #include "client/client_priv.h"
 #include "client/key_priv.h"
 #include "client/outgoing.h"
