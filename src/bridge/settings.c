@@ -121,8 +121,10 @@ enum status bridge_address(const char *text, struct buf *host, uint16_t *ret_por
     *ret_port = 0;
     if (span_starts_with(all, SPAN("["))) {
         end = span_find(all, ']', 0);
+        if (end == all.len)
+            return ST_MALFORMED;
         name = span_cut(all, 1, end - 1);
-        end = end < all.len ? end + 1 : end;
+        end++;
     } else {
         end = span_find(all, ':', 0);
         name = span_cut(all, 0, end);
