@@ -306,7 +306,7 @@ static void new_packets_take_identifiers_that_are_free_and_not_0(void **state UN
 
 static void sending_goes_in_steps_that_are_repeated_after_a_reconnect_only(void **state UNUSED)
 { /* MQTT5 [MQTT-3.3.1-1], [MQTT-4.3.1-1], [MQTT-4.3.2-2], [MQTT-4.3.2-3], [MQTT-4.3.3-2] to [MQTT-4.3.3-6], [MQTT-4.4.0-1],
-   * [MQTT-4.6.0-1]; MQTT311 [MQTT-2.3.1-3], [MQTT-3.3.1-1], [MQTT-4.3.1-1], [MQTT-4.3.2-1], [MQTT-4.3.3-1], [MQTT-4.4.0-1],
+   * [MQTT-4.6.0-1], [MQTT-3.1.2-23]; MQTT311 [MQTT-2.3.1-3], [MQTT-3.1.2-4], [MQTT-4.1.0-1], [MQTT-3.3.1-1], [MQTT-4.3.1-1], [MQTT-4.3.2-1], [MQTT-4.3.3-1], [MQTT-4.4.0-1],
    * [MQTT-4.6.0-1] */
     FOR_BOTH(version)
     {

@@ -169,8 +169,8 @@ def collect(ids):
         elif is_test(file) and places:
             at = tests_by_line(file, text) if not file.endswith('.json') else None
             for clause, where in places:
-                found = tests.setdefault(clause, {}).setdefault(file, [])
-                if at is None:
+                found = tests.setdefault(clause, {}).setdefault(file if at else os.path.dirname(file), [])
+                if at is None:  # rows of a table, all of one folder together
                     found[:] = ['%d rows' % (1 + (int(found[0].split()[0]) if found else 0))]
                 else:
                     found += [n for n in at(text.count('\n', 0, where)) if n not in found]
