@@ -1,5 +1,6 @@
 #include "broker/conn.h"
 
+#include "base/reader.h"
 #include "broker/alias_out.h"
 #include "broker/authz_info.h"
 #include "broker/connect.h"
@@ -337,6 +338,26 @@ static void dispatch(struct conn *c, const struct mqtt_frame *frame, struct span
         on_packet[frame->type](c, frame);
 }
 
+/* A CONNECT of MQTT 5, however wrong or long: its sender understands a CONNACK. Of 3.1.1 there is no code to say it. */
+static bool begins_connect5(struct span in)
+{
+    struct reader r = reader_make(in, NULL);
+    bool is_connect = read_u8(&r) >> 4 == MQTT_CONNECT;
+    (void)read_varint(&r);
+    struct span name = read_prefixed16(&r);
+    uint8_t level = read_u8(&r);
+
+    return is_connect && reader_ok(&r) && span_eq_str(name, "MQTT") && level == MQTT_5;
+}
+
+/* The fixed header cannot be read, or announces too much: MQTT5 4.13.1. */
+static void refuse_frame(struct conn *c, struct span in, enum status st, const struct why *why)
+{
+    if (c->state == CONN_AWAIT_CONNECT && begins_connect5(in))
+        c->connect_seen = true;
+    conn_fail(c, st, why);
+}
+
 size_t conn_input(struct conn *c, struct span input)
 {
     const struct shard_settings *settings = c->shard->settings;
@@ -361,7 +382,7 @@ size_t conn_input(struct conn *c, struct span input)
         }
         c->part_since_ms = TIME_NEVER;
         if (result == MQTT_FRAME_BAD) {
-            conn_fail(c, st, &why);
+            refuse_frame(c, rest, st, &why);
             break;
         }
         dispatch(c, &frame, span_cut(rest, frame.total_len, SIZE_MAX));

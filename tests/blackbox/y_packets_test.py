@@ -18,6 +18,9 @@ from world import ROOT, WAIT
 
 FOLDER = os.path.join(ROOT, 'tests', 'vectors', 'mqtt')
 AT_A_TIME = 200
+
+pytestmark = pytest.mark.threads
+
 REFUSALS = ('packet_refused', 'connect_refused', 'publish_refused')
 
 
@@ -179,8 +182,9 @@ def refusal(talk):
     if not talk.ended:
         return 'not closed'
     if row['first']:
-        if packets == []:
-            return None  # MQTT5 3.1.4: the server may close without CONNACK
+        if packets == []:  # MQTT5 3.1.4 allows that: ours needs to see which version it is, behind a length it can read
+            seen = row['hex'][4:18] == '00044d51545405' or row['hex'][6:20] == '00044d51545405' and row['hex'][4:6] != '00'
+            return 'closed without CONNACK' if seen else None
         kind, body = packets[0]
         if len(packets) > 1 or kind != CONNACK:
             return 'answered with %r' % packets

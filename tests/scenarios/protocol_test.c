@@ -38,6 +38,17 @@ static int tear_down(void **state)
     return 0;
 }
 
+static void client_send_parts(struct conn_io *c, struct span a, struct span b)
+{
+    CLEANUP(buf_done)
+    struct buf both;
+
+    buf_init(&both, 256);
+    put_bytes(&both, a);
+    put_bytes(&both, b);
+    client_send(c, buf_span(&both));
+}
+
 static void assert_one_event(const struct fixture *f, const char *event)
 {
     assert_int_equal(log_count(f->b, event), 1);
@@ -298,6 +309,33 @@ static void half_a_packet_is_silence(void **state)
     (void)expect_disconnect(c, MQTT_KEEP_ALIVE_TIMEOUT);
 }
 
+/* MQTT5 4.13.1, 3.1.4: even where nothing but the fixed header was looked at, if MQTT 5 can be seen behind it. */
+static void a_connect_with_a_wrong_fixed_header_is_told(void **state)
+{
+    static const char connect5[] = "\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x01"
+                                   "c";
+    static const char connect3[] = "\x00\x04MQTT\x04\x02\x00\x3c\x00\x01"
+                                   "c";
+    struct fixture *f = *state;
+    struct conn_io *c = client_new(f->b);
+
+    client_send(c, SPAN("\x14\x0e"));
+    expect_closed(c); /* nothing is known of it yet */
+    c = client_new(f->b);
+    client_send_parts(c, SPAN("\x14\x0e"), SPAN(connect5));
+    expect_refused(c, MQTT_MALFORMED_PACKET, "MQTT5 [MQTT-2.1.3-1]");
+    c = client_new(f->b);
+    client_send_parts(c, SPAN("\x10\xff\xff\xff\x7f"), SPAN(connect5));
+    expect_refused(c, MQTT_PACKET_TOO_LARGE, "MQTT5 [MQTT-3.2.2-15]");
+    c = client_new(f->b);
+    client_send_parts(c, SPAN("\x10\xff\xff\xff\x7f"), SPAN(connect3));
+    expect_closed(c);
+    c = client_new(f->b);
+    client_send_parts(c, SPAN("\x30\x0e"), SPAN(connect5)); /* no CONNECT: [MQTT-3.1.0-1] */
+    expect_closed(c);
+    assert_int_equal(log_count(f->b, "connect_refused"), 5);
+}
+
 /* limits.packet_timeout, counted from the first byte of the packet: what came before and what comes meanwhile is no matter. */
 static void a_packet_must_be_whole_in_time_without_a_keep_alive_too(void **state)
 {
@@ -394,6 +432,7 @@ int main(void)
         T(silence_ends_the_connection_after_one_and_a_half_keep_alives),
         T(half_a_packet_is_silence),
         T(a_packet_must_be_whole_in_time_without_a_keep_alive_too),
+        T(a_connect_with_a_wrong_fixed_header_is_told),
         T(the_servers_keep_alive_counts),
         T(retained_messages_can_be_switched_off),
         T(connections_and_sessions_are_limited),
