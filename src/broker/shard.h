@@ -92,7 +92,7 @@ struct shard_world {
      * call. NULL when neither introspection nor key fetching is configured. */
     void (*resolve)(void *ctx, enum resolve_kind kind, uint64_t request, struct span token);
     enum status (*random)(void *ctx, void *buf, size_t len);
-    /* What all shards have counted, added up, and the bytes malloc() has given out (0: not known), for $SYS. NULL: this
+    /* What all shards have counted, added up, and the bytes of memory in use (0: not known), for $SYS. NULL: this
      * shard's counters are all there are. */
     void (*totals)(void *ctx, struct stats *sum, uint64_t *ret_heap_bytes);
 };
