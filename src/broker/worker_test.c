@@ -3,8 +3,10 @@
 
 #include "net/listener.h"
 #include "scope/scope.h"
+#include "token/token.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -358,6 +360,77 @@ static void stopping_while_connections_come_and_go_leaves_nothing_behind(void **
     free(clients);
 }
 
+static int socket_blocking(int fd)
+{
+    struct timeval patience = { .tv_sec = PATIENCE_S };
+    assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    return fd;
+}
+
+/* The reason code at that place; 0 where the packet is shorter (MQTT5 3.4.2.1). */
+static uint8_t reason_in_answer(struct client *c, uint8_t first_byte, size_t at)
+{
+    uint8_t packet[4096];
+    size_t len = receive(c, packet, sizeof packet);
+    assert_true(len > 0);
+    assert_int_equal(packet[0], first_byte);
+    return len > at ? packet[at] : 0;
+}
+
+static uint8_t connect_reason(struct client *c, struct span client_id)
+{
+    struct buf body;
+    buf_init(&body, 4096);
+    put_connect(&body, client_id);
+    send_packet(c, 0x10, &body);
+    buf_done(&body);
+    return reason_in_answer(c, 0x20, 3);
+}
+
+static uint8_t publish_reason(struct client *c, struct span topic)
+{
+    publish(c, topic, 1, SPAN("x"));
+    return reason_in_answer(c, 0x40, 4);
+}
+
+/* A bridge's end: nobody else may have its name, and only it what its rules give it (MQTT5 4.7.2: not even $SYS). */
+static void a_socket_of_our_own_brings_its_rights_and_keeps_its_name(void **state)
+{
+    const struct span name = SPAN("$bridge/hub");
+    const struct scope_entry entry = { { SPAN("$SYS/state") }, SCOPE_PUB };
+    struct world w;
+    struct client *clients = new_clients(2);
+    struct client *own = &clients[0], *stranger = &clients[1];
+    struct scope *scope;
+    struct token *token;
+    int fds[2];
+    (void)state;
+    world_init(&w);
+    assert_int_equal(scope_build(&entry, 1, &scope, NULL), ST_OK);
+    assert_int_equal(token_built_in(name, scope, &token), ST_OK);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    assert_true(worker_adopt(w.common.workers[shard_home(&w.settings, WORKERS, name)], fds[1], token));
+    own->fd = socket_blocking(fds[0]);
+    assert_int_equal(connect_reason(own, name), 0);
+    assert_int_equal(publish_reason(own, SPAN("$SYS/state")) & 0x80, 0);
+    assert_int_equal(publish_reason(own, SPAN("$SYS/other")), 0x87);
+
+    open_client(stranger, &w);
+    assert_int_equal(connect_reason(stranger, name), 0x85);
+    close(stranger->fd);
+    login(stranger, &w, SPAN("hub"));
+    assert_int_equal(publish_reason(stranger, SPAN("$SYS/state")), 0x90);
+    assert_int_equal(publish_reason(own, SPAN("$SYS/state")) & 0x80, 0); /* still there */
+
+    world_stop(&w);
+    close(own->fd);
+    close(stranger->fd);
+    world_free(&w);
+    scope_unref(scope);
+    free(clients);
+}
+
 static void nothing(void *ctx, enum log_level level, struct span line)
 {
     (void)ctx;
@@ -373,6 +446,7 @@ int main(void)
         cmocka_unit_test(what_is_pipelined_behind_connect_arrives_at_the_home_worker),
         cmocka_unit_test(a_client_taken_over_from_anywhere_is_told),
         cmocka_unit_test(stopping_while_connections_come_and_go_leaves_nothing_behind),
+        cmocka_unit_test(a_socket_of_our_own_brings_its_rights_and_keeps_its_name),
     };
     log_set_sink(nothing, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
