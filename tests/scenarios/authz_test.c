@@ -223,7 +223,7 @@ static void a_will_waits_for_its_delay_and_is_called_off_by_a_return(void **stat
 }
 
 static void a_delayed_will_is_published_when_the_session_ends_before(void **state)
-{ /* MQTT5 [MQTT-3.1.3-9] */
+{ /* MQTT5 [MQTT-3.1.2-8] */
     struct bench *b = *state;
     struct conn_io *watcher = client_connected(b, "w", ALL);
     struct conn_io *c = client_connected_with(
