@@ -267,7 +267,7 @@ static const struct config_setting rows[] = {
     { "limits.sessions", CONFIG_INT, S(max_sessions), .dflt = "200000", .min = 1, .max = 100000000,
       .unit = "sessions", .help = "Sessions altogether, connected or not." },
     { "limits.handshake_timeout", CONFIG_DURATION_MS, S(handshake_timeout_ms), .dflt = "10s", .min = 100,
-      .max = 600000, .help = "Time for the TLS handshake." },
+      .max = 600000, .help = "Time for the TLS handshake, and the upgrade to WebSocket where there is one." },
     { "limits.connect_timeout", CONFIG_DURATION_MS, S(connect_timeout_ms), .dflt = "10s", .min = 100,
       .max = 600000, .help = "Time from then to the CONNECT packet." },
     { "limits.auth_timeout", CONFIG_DURATION_MS, S(auth_timeout_ms), .dflt = "10s", .min = 100, .max = 600000,
