@@ -30,7 +30,7 @@ struct bench_options {
     struct connect_options connect;
     int64_t clients, qos, size, window, messages, rate, opening, opening_rate, batch, pid, fetch;
     bool again, json, quiet;
-    const char *topic, *duration, *warmup, *tokens_file, *priority;
+    const char *topic, *duration, *warmup, *drain, *tokens_file, *priority;
 };
 
 #define AT(member)   offsetof(struct bench_options, member)
@@ -60,6 +60,7 @@ static const struct option_row load_set[] = {
     { 0,   "opening",                OPTION_NUMBER, AT(opening),      "N",   "connections being opened at once (default 32)", 1, 100000 },
     { 'D', "duration",               OPTION_TEXT,   AT(duration),     "S",   "seconds to measure, fractions allowed; 0: until interrupted (default 10; sub: 0; with --messages: until they have arrived)" },
     { 0,   "warmup",                 OPTION_TEXT,   AT(warmup),       "S",   "seconds before, not measured (default 0)" },
+    { 0,   "drain",                  OPTION_TEXT,   AT(drain),        "S",   "what has not come after so many seconds in which nothing came is lost (default 5)" },
     { 0,   "pid",                    OPTION_NUMBER, AT(pid),          "PID", "say what CPU and memory this process takes: a broker on this machine", 1, INT32_MAX },
     { 0,   "json",                   OPTION_FLAG,   AT(json),         NULL,  "print one JSON document at the end and nothing else" },
     { 0,   "quiet",                  OPTION_FLAG,   AT(quiet),        NULL,  "no line each second" },
@@ -188,10 +189,11 @@ static int fill_in(const struct bench_options *o, enum load_mode mode, struct lo
         .keep_alive_s = (uint16_t)o->connect.keep_alive,
         .pid = (pid_t)o->pid,
         .any_name = o->connect.insecure,
+        .drain_s = 5,
         .stop_fd = -1,
     };
     if (!decimal("duration", o->duration, &s->duration_s) || !decimal("warmup", o->warmup, &s->warmup_s) ||
-        !patterns_valid(o, connections))
+        !decimal("drain", o->drain, &s->drain_s) || !patterns_valid(o, connections))
         return EXIT_USAGE;
     return enough_files(connections) ? GO_ON : EXIT_FAILED;
 }

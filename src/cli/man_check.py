@@ -1,19 +1,23 @@
-"""man_check.py SYMBOLON MAN-PAGE: every option that --help shows stands in the manual page, and every exit status."""
+"""man_check.py SYMBOLON MAN-PAGE BENCH-PAGE DOCTOR-PAGE: every option that --help shows stands in the manual page (of bench
+and doctor in their own, or in the main one they refer to), and every exit status."""
 import re
 import subprocess
 import sys
 
-symbolon, page = sys.argv[1:]
-text = open(page, encoding='utf-8').read()
-words = set(re.findall(r'(?<=[ ,])-([a-z][a-z0-9-]*)', text)) | set(re.findall(r'Fl -([a-z][a-z0-9-]*)', text))
+symbolon, *pages = sys.argv[1:]
+text, bench, doctor = (open(page, encoding='utf-8').read() for page in pages)
+words = {page: set(re.findall(r'(?<=[ ,])-([a-z][a-z0-9-]*)', page)) | set(re.findall(r'Fl -([a-z][a-z0-9-]*)', page))
+         for page in (text, text + bench, text + doctor)}
 missing = []
 for command in (['pub'], ['sub'], ['rr'], ['enroll'], ['key', 'new'], ['key', 'show'], ['token', 'get'],
                 ['token', 'show'], ['token', 'inspect'], ['as', 'rs', 'add'], ['conformance', 'broker'],
-                ['conformance', 'as'], ['conformance', 'setup']):
+                ['conformance', 'as'], ['conformance', 'setup'], ['bench', 'connect'], ['bench', 'pub'], ['bench', 'sub'],
+                ['bench', 'pair'], ['bench', 'fan-out'], ['doctor']):
+    page = text + {'bench': bench, 'doctor': doctor}.get(command[0], '')
     shown = subprocess.run([symbolon, *command, '--help'], check=True, capture_output=True, text=True).stdout
     for line in shown.splitlines():
         option = re.match(r'  (?:-(\w), | {4})--([a-z0-9-]+)', line)
-        if option and option.group(2) not in words:
+        if option and option.group(2) not in words[page]:
             missing.append(' '.join(command) + ' --' + option.group(2))
 codes = subprocess.run([symbolon, 'exit-codes'], check=True, capture_output=True, text=True).stdout
 for code in re.findall(r'^ *(\d+)  ', codes, re.M):

@@ -2,8 +2,7 @@
  * somebody else (pub), or somebody else sends (sub). */
 #include "load/run_priv.h"
 
-#define STALLED_NS     (5 * NS_PER_S)  /* nothing came for so long: the rest is lost */
-#define DRAIN_LIMIT_NS (60 * NS_PER_S) /* or it takes too long altogether */
+#define DRAIN_LIMIT_NS (60 * NS_PER_S) /* all in all */
 #define BACKLOG_ENOUGH (256u << 10)    /* bytes waiting on a connection: let it drain */
 #define PUB_ROUND      256             /* messages of one publisher in one turn */
 
@@ -208,7 +207,8 @@ static uint64_t progress(const struct flow *flow)
 static void drain(struct flow *flow)
 {
     struct run *run = flow->run;
-    int64_t limit = link_now() + DRAIN_LIMIT_NS, stalled = link_now() + STALLED_NS;
+    int64_t patience = (int64_t)(run->s->drain_s * 1e9);
+    int64_t limit = link_now() + DRAIN_LIMIT_NS + patience, stalled = link_now() + patience;
     uint64_t before = progress(flow);
 
     run->phase = LOAD_DRAINING;
@@ -219,7 +219,7 @@ static void drain(struct flow *flow)
         run_turn(run, TURN_NS / 10);
         uint64_t now = progress(flow);
         if (now != before)
-            stalled = link_now() + STALLED_NS;
+            stalled = link_now() + patience;
         before = now;
     }
 }

@@ -38,6 +38,7 @@ struct load_settings {
     uint64_t messages;     /* to be sent (LOAD_SUB: received) in all; 0: no limit */
     double duration_s;     /* 0: no limit */
     double warmup_s;       /* not measured, but nothing may be lost in it */
+    double drain_s;        /* without progress, after which what has not come is lost */
     size_t opening_max;    /* handshakes at once */
     double opening_rate;   /* connections a second at most; 0: no limit */
     size_t batch;          /* packets per TLS record at most */
