@@ -295,6 +295,15 @@ def test_a_request_that_is_refused(site, name):
     assert code != 403 or event.fields['origin'].startswith('https://')
 
 
+def test_a_browser_is_told_to_speak_http_1(site):
+    """RFC 7301: WebSocket begins in HTTP/1.1, whatever else is offered"""
+    context = ssl.create_default_context(cafile=site.ca)
+    context.set_alpn_protocols(['h2', 'http/1.1'])
+    with socket.create_connection(('localhost', site.port)) as raw, \
+            context.wrap_socket(raw, server_hostname='localhost') as secure:
+        assert secure.selected_alpn_protocol() == 'http/1.1'
+
+
 def test_pages_on_the_list_may_connect(site):
     """RFC 6455 10.2: the listener's list, exact; a listener with `*` takes any."""
     for peer in (Client(site.port, site.ca, Origin=PAGE), Client(site.ports['ws'], path='/here', Origin='null')):
