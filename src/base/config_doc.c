@@ -41,6 +41,18 @@ static void put_facts(const struct config_setting *s, struct buf *out)
 
 /* ---- markdown: docs/ ---- */
 
+/* A list in a list where records hold records. */
+static void markdown_record(const struct config_table *record, int indent, struct buf *out)
+{
+    for (const struct config_setting *r = record->settings; r->name != NULL; r++) {
+        put_fmt(out, "%*s- `%s` (", indent, "", r->name);
+        put_facts(r, out);
+        put_fmt(out, "): %s\n", r->help);
+        if (r->type == CONFIG_RECORDS)
+            markdown_record(r->record, indent + 2, out);
+    }
+}
+
 static void markdown(const struct config_table *table, struct buf *out)
 {
     put_fmt(
@@ -58,11 +70,7 @@ static void markdown(const struct config_table *table, struct buf *out)
         if (s->type != CONFIG_RECORDS)
             continue;
         put_fmt(out, "\nEach %s holds:\n\n", s->record->program);
-        for (const struct config_setting *r = s->record->settings; r->name != NULL; r++) {
-            put_fmt(out, "- `%s` (", r->name);
-            put_facts(r, out);
-            put_fmt(out, "): %s\n", r->help);
-        }
+        markdown_record(s->record, 0, out);
     }
 }
 
@@ -98,6 +106,19 @@ static void roff_facts(const struct config_setting *s, struct buf *out)
     roff_text(s->help, out);
 }
 
+static void roff_record(const struct config_table *record, struct buf *out)
+{
+    put_str(out, ".RS\n");
+    for (const struct config_setting *r = record->settings; r->name != NULL; r++) {
+        put_str(out, ".TP\n.B ");
+        roff_text(r->name, out);
+        roff_facts(r, out);
+        if (r->type == CONFIG_RECORDS)
+            roff_record(r->record, out);
+    }
+    put_str(out, ".RE\n");
+}
+
 static void roff(const struct config_table *table, struct buf *out)
 {
     put_str(out, ".SH SETTINGS\n");
@@ -107,13 +128,7 @@ static void roff(const struct config_table *table, struct buf *out)
         roff_facts(s, out);
         if (s->type != CONFIG_RECORDS)
             continue;
-        put_str(out, ".RS\n");
-        for (const struct config_setting *r = s->record->settings; r->name != NULL; r++) {
-            put_str(out, ".TP\n.B ");
-            roff_text(r->name, out);
-            roff_facts(r, out);
-        }
-        put_str(out, ".RE\n");
+        roff_record(s->record, out);
     }
 }
 
@@ -161,15 +176,18 @@ static void put_sample_value(const struct config_setting *s, struct buf *out)
         buf_truncate(out, before);
 }
 
-static void sample_record(const struct config_setting *s, const char *margin, bool comment, struct buf *out)
+static void sample_record(const struct config_setting *s, const char *margin, bool comment, int indent,
+                          struct buf *out)
 {
     const char *dash = "- ";
 
     for (const struct config_setting *r = s->record->settings; r->name != NULL; r++) {
-        put_fmt(out, "%s%s  %s%s:", margin, comment ? "#" : "", dash, r->name);
+        put_fmt(out, "%s%s%*s%s%s:", margin, comment ? "#" : "", indent, "", dash, r->name);
         put_sample_value(r, out);
         put_fmt(out, "    # %s\n", r->help);
         dash = "  ";
+        if (r->type == CONFIG_RECORDS)
+            sample_record(r, margin, comment, indent + 4, out);
     }
 }
 
@@ -193,7 +211,7 @@ static void sample_setting(const struct config_setting *s, const char *indent, s
     put_fmt(out, "%s%s%s:", indent, comment ? "#" : "", config_key(s));
     if (s->type == CONFIG_RECORDS) {
         put_str(out, "\n");
-        sample_record(s, indent, comment, out);
+        sample_record(s, indent, comment, 2, out);
         return;
     }
     put_sample_value(s, out);
