@@ -169,8 +169,9 @@ static void finish(struct fuzz *f, struct conn_io *io, struct now now)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-    static const uint8_t listener[] = "\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01L"
-                                      "\x82\x07\x00\x01\x00\x00\x01#\x02";
+    static const uint8_t listener[] =
+        "\x10\x11\x00\x04MQTT\x05\x02\x00\x00\x03\x22\x00\x04\x00\x01L" /* takes aliases */
+        "\x82\x07\x00\x01\x00\x00\x01#\x02";
     static const uint8_t open[] = "\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01"
                                   "C";
     static const uint8_t listener3[] = "\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01L"
@@ -200,7 +201,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     shard_settings_init(&settings);
     settings.max_queue_messages = 16;
     settings.max_retained_messages = 16;
-    if (scope_from_text(SPAN("[[\"#\",[\"pub\",\"sub\"]]]"), &public_scope, NULL) != ST_OK)
+    settings.response_prefix = SPAN("r/${client_id}/");
+    settings.server_reference = SPAN("elsewhere");
+    settings.sys_interval_s = 1;
+    if (scope_from_text(SPAN("[[\"#\",[\"pub\",\"sub\"]],[\"$SYS/#\",[\"pub\",\"sub\"]]]"), &public_scope,
+                        NULL) != ST_OK)
         abort();
     settings.public_scope = public_scope;
     if ((data[0] & 8) != 0) { /* with authz-info, and an authorization server that is silent */
