@@ -30,9 +30,10 @@ struct subscription {
     struct session *session;
     uint32_t id; /* Subscription Identifier; 0: none */
     uint8_t qos;
-    bool no_local;
-    bool retain_as_published;
-    bool shared; /* it is the beginning of a struct share_subscription, and in no tree */
+    bool no_local : 1;
+    bool retain_as_published : 1;
+    bool shared : 1; /* it is the beginning of a struct share_subscription, and in no tree */
+    uint16_t filter_len;
 };
 
 /* One message on its way to this session, while the matching subscriptions are gathered (route.c). */
@@ -60,9 +61,10 @@ struct session {
     struct will *will;
     struct list subscriptions;
     uint32_t subscription_count;
-    struct share_ties *ties; /* of shared subscriptions; NULL: it never had any */
-    struct list operations;  /* SUBSCRIBEs not answered yet (subscribe.c) */
-    uint32_t held;           /* so many of them: nothing is sent meanwhile */
+    size_t subscription_bytes; /* of their filters */
+    struct share_ties *ties;   /* of shared subscriptions; NULL: it never had any */
+    struct list operations;    /* SUBSCRIBEs not answered yet (subscribe.c) */
+    uint32_t held;             /* so many of them: nothing is sent meanwhile */
     struct outbox outbox;
     struct id_set received; /* QoS 2, not released */
     struct session_match match;

@@ -30,6 +30,7 @@ void shard_settings_init(struct shard_settings *s)
         .max_queue_bytes = 32 * 1024 * 1024,
         .max_retained_backlog = 100000,
         .max_subscriptions = 100000,
+        .max_subscription_bytes = 16 * 1024 * 1024,
         .max_subscribe_filters = 1024,
         .max_topic_levels = 200,
         .max_output_bytes = 1024 * 1024,

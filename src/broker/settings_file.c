@@ -261,6 +261,8 @@ static const struct config_setting rows[] = {
       .max = 100000000, .unit = "messages", .help = "Retained messages waiting to be sent after a SUBSCRIBE." },
     { "session.max_subscriptions", CONFIG_INT, S(session_max_subscriptions), .dflt = "100000", .min = 1,
       .max = 100000000, .unit = "subscriptions", .help = "Subscriptions of one client." },
+    { "session.max_subscription_bytes", CONFIG_SIZE, S(session_max_subscription_bytes), .dflt = "16m", .min = 65536,
+      .max = 1099511627776, .help = "Bytes of all topic filters of one client. Each thread may keep a copy of them." },
 
     { "limits.connections", CONFIG_INT, S(max_connections), .dflt = "100000", .min = 1, .max = 10000000,
       .unit = "connections", .help = "Connections altogether." },
@@ -531,6 +533,7 @@ static void fill_limits(const struct broker_config *c, unsigned workers, struct 
     out->max_queue_bytes = c->session_max_queue_bytes;
     out->max_retained_backlog = (uint32_t)c->session_max_retained_backlog;
     out->max_subscriptions = (uint32_t)c->session_max_subscriptions;
+    out->max_subscription_bytes = c->session_max_subscription_bytes;
     out->max_subscribe_filters = (uint32_t)c->max_filters;
     out->max_topic_levels = (uint32_t)c->max_topic_levels;
     out->max_output_bytes = c->max_output_bytes;

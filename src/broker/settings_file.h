@@ -89,7 +89,7 @@ struct broker_config {
     int session_lost_subscriptions; /* 0 drop, 1 new */
     int64_t session_max_expiry_s, session_v3_max_expiry_s, session_guest_max_expiry_s, session_max_inflight,
         session_max_queue_messages, session_max_subscriptions;
-    size_t session_max_queue_bytes;
+    size_t session_max_queue_bytes, session_max_subscription_bytes;
     int64_t session_max_retained_backlog;
 
     int64_t max_connections, max_sessions, connect_timeout_ms, auth_timeout_ms, handshake_timeout_ms;

@@ -82,6 +82,8 @@ static void the_defaults_of_the_file_are_those_of_the_core(void **state)
     assert_int_equal(from_file.max_queue_bytes, own.max_queue_bytes);
     assert_int_equal(from_file.max_retained_backlog, own.max_retained_backlog);
     assert_int_equal(from_file.max_subscriptions, own.max_subscriptions);
+    assert_int_equal(from_file.max_subscription_bytes, own.max_subscription_bytes);
+    assert_int_equal(from_file.packet_timeout_ms, own.packet_timeout_ms);
     assert_int_equal(from_file.max_subscribe_filters, own.max_subscribe_filters);
     assert_int_equal(from_file.max_topic_levels, own.max_topic_levels);
     assert_int_equal(from_file.max_output_bytes, own.max_output_bytes);

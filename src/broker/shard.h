@@ -139,6 +139,7 @@ struct shard_settings {
     size_t max_queue_bytes;       /* per session */
     uint32_t max_retained_backlog;  /* per session: retained messages waiting to be sent after a SUBSCRIBE */
     uint32_t max_subscriptions;     /* per session */
+    size_t max_subscription_bytes;  /* per session: their filters */
     uint32_t max_subscribe_filters; /* per SUBSCRIBE packet */
     uint32_t max_topic_levels;
     size_t max_output_bytes; /* per connection: beyond, QoS 0 is dropped and QoS 1, 2 stay queued */

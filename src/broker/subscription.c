@@ -80,6 +80,9 @@ enum status subscription_new(struct session *s, struct topic_filter filter, stru
     if (s->subscription_count >= shard->settings->max_subscriptions)
         return reject(why, ST_QUOTA, "max_subscriptions", "this session has as many subscriptions as it may",
                       0);
+    if (s->subscription_bytes + filter.s.len > shard->settings->max_subscription_bytes)
+        return reject(why, ST_QUOTA, "max_subscription_bytes",
+                      "this session's filters are as long as they may be", 0);
     *ret_first = false;
     if (topic_filter_is_shared(filter))
         st = share_subscription_new(s, filter, &sub, why);
@@ -89,7 +92,9 @@ enum status subscription_new(struct session *s, struct topic_filter filter, stru
         return st;
     table_insert(&shard->subscriptions, &sub->node, place_hash(shard, s, where(sub)));
     list_append(&s->subscriptions, &sub->link);
+    sub->filter_len = (uint16_t)filter.s.len;
     s->subscription_count++;
+    s->subscription_bytes += sub->filter_len;
     STATS_INC(&shard->stats, subscriptions);
     *ret_sub = sub;
     return ST_OK;
@@ -124,6 +129,7 @@ void subscription_free(struct subscription *sub)
     table_remove(&s->shard->subscriptions, &sub->node);
     list_remove(&sub->link);
     s->subscription_count--;
+    s->subscription_bytes -= sub->filter_len;
     STATS_DEC(&s->shard->stats, subscriptions);
     if (sub->shared)
         share_subscription_free(sub);

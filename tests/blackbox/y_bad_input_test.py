@@ -24,6 +24,7 @@ def broker(make_broker):
                        log_rate=50, **{
                            'limits.connect_timeout': SOON, 'limits.handshake_timeout': SOON, 'limits.packet_timeout': SOON,
                            'limits.keep_alive': '0s', 'limits.filters_per_packet': 1000, 'session.max_subscriptions': 20000,
+                           'session.max_subscription_bytes': '1m',
                            'retained.max_messages': 5000, 'retained.max_bytes': '8m'})
     made.memory_at_start = memory(made)
     return made
@@ -251,6 +252,21 @@ def test_a_hundred_thousand_filters_in_many_packets(broker):
     named(broker, client, 'subscribe_refused')
     assert int(broker.daemon.event('log_suppressed', event='subscribe_refused').fields['count']) > 1000
     assert len(broker.daemon.find('subscribe_refused')) < 5000
+
+
+def test_filters_of_64_kib(broker):
+    """session.max_subscription_bytes: 100,000 of them would be 6 GiB; given up, they make room again"""
+    with opened(broker) as client, Bound(broker, 8 * MIB):
+        filters = [('%06d' % n).ljust(65535, 'f') for n in range(150)]
+        codes = []
+        for first in range(0, 150, 15):
+            client.send(mqtt5.subscribe(1, [(f, 0) for f in filters[first:first + 15]]))
+            codes += client.expect(SUBACK).codes
+        assert codes == [0] * 16 + [0x97] * 134
+        client.send(mqtt5.unsubscribe(2, filters[:1]), mqtt5.subscribe(3, [(filters[20], 0), (filters[21], 0)]))
+        client.expect(mqtt5.UNSUBACK)
+        assert client.expect(SUBACK).codes == [0, 0x97]
+    named(broker, client, 'subscribe_refused')
 
 
 UNREAD = {  # packet, how much of it, whether that makes answers enough
