@@ -3,6 +3,7 @@
 #include "base/reader.h"
 #include "broker/alias_out.h"
 #include "broker/authz_info.h"
+#include "broker/connack.h"
 #include "broker/connect.h"
 #include "broker/send.h"
 #include "broker/shard_priv.h"
@@ -190,7 +191,7 @@ void conn_refuse(struct conn *c, uint8_t code, enum status st, const struct why 
     if (c->state == CONN_OPEN)
         send_disconnect(c, code, why);
     else if (c->connect_seen)
-        connect_send_refusal(c, code, why);
+        connack_refuse(c, code, why);
     atomic_fetch_add_explicit(&c->shard->stats.refusals[st], 1, memory_order_relaxed);
     log_event(&c->log, LOG_NOTICE, event, F_WHY(st, *why), F_I64("reason_code", code));
     close_now(c);

@@ -4,13 +4,9 @@
 
 #include "base/status.h"
 
-struct conn;
 struct session;
 
 /* What the client of a session gets of the Session Expiry Interval it asks for (MT-77, D-25). */
 uint32_t connect_session_expiry(const struct session *s, uint32_t asked_s);
-
-/* CONNACK with a failure, and hints if conn.hint says so (MT-90, MT-91). */
-void connect_send_refusal(struct conn *c, uint8_t code, const struct why *why);
 
 #endif
