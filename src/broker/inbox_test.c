@@ -78,6 +78,42 @@ static void a_flood_drops_messages_instead_of_filling_the_memory(void **state)
     pair_free(&p);
 }
 
+static uint64_t dropped(struct pair *p)
+{
+    struct stats stats;
+    worker_stats(p->common.workers[0], &stats);
+    return atomic_load(&stats.dropped_queue_full);
+}
+
+static void post_take(struct pair *p, const struct message *m, bool counted)
+{
+    struct worker *from = p->common.workers[0];
+    struct shard_msg *msg = shard_msg_new(MSG_SHARE_TAKE, 0, SPAN("$share/g/a"));
+    assert_non_null(msg);
+    msg->message = message_ref(m);
+    msg->share.counted = counted;
+    from->shard->world.post(from, 1, msg);
+}
+
+/* Of a shared subscription: QoS 0 goes the way of all QoS 0, the rest is bounded by the member's window. */
+static void what_a_member_has_room_for_is_not_dropped(void **state)
+{
+    struct pair p;
+    struct message *m = message_of((size_t)1024 * 1024);
+    uint64_t before;
+    (void)state;
+    pair_init(&p);
+    while (dropped(&p) == 0)
+        post(&p, m);
+    before = dropped(&p);
+    post_take(&p, m, true);
+    assert_int_equal(dropped(&p), before);
+    post_take(&p, m, false);
+    assert_int_equal(dropped(&p), before + 1);
+    message_unref(m);
+    pair_free(&p);
+}
+
 static void a_full_inbox_takes_many_turns_and_sockets_theirs_between_them(void **state)
 {
     enum { MESSAGES = 1000000 };
@@ -118,6 +154,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_flood_drops_messages_instead_of_filling_the_memory),
+        cmocka_unit_test(what_a_member_has_room_for_is_not_dropped),
         cmocka_unit_test(a_full_inbox_takes_many_turns_and_sockets_theirs_between_them),
         cmocka_unit_test(what_is_left_in_an_inbox_is_freed_with_the_worker),
     };

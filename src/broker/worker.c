@@ -47,6 +47,13 @@ static bool is_full(const struct worker *to)
     return atomic_load_explicit(&to->inbox_bytes, memory_order_relaxed) > INBOX_FULL_BYTES;
 }
 
+/* What may be lost when an inbox is full. What home hands to a member of a shared subscription with QoS 1 or 2 is no
+ * more than that member has room for, and would be missed. */
+static bool may_drop(const struct shard_msg *msg)
+{
+    return msg->kind == MSG_DELIVER || (msg->kind == MSG_SHARE_TAKE && !msg->share.counted);
+}
+
 static void world_post(void *ctx, unsigned to, struct shard_msg *msg)
 {
     struct worker *w = ctx;
@@ -55,7 +62,7 @@ static void world_post(void *ctx, unsigned to, struct shard_msg *msg)
         return;
     }
     w->posted_to |= UINT64_C(1) << to;
-    if (msg->kind == MSG_DELIVER && is_full(w->common->workers[to])) {
+    if (may_drop(msg) && is_full(w->common->workers[to])) {
         atomic_fetch_add_explicit(&w->dropped, 1, memory_order_relaxed);
         shard_msg_free(msg);
         return;
