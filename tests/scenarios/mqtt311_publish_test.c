@@ -408,6 +408,7 @@ static void messages_go_out_with_the_lower_qos(void **state)
 
             subscribe(c, "t/#", 0);
             subscribe(c, "t/1", granted);
+            subscribe(c, "+/1", 0);
             publish_whole(pub, "t/1", "x", qos, false);
             (void)expect_publish(c, "t/1", "x", qos < granted ? qos : granted);
             expect_nothing(c);
