@@ -228,7 +228,7 @@ static void rules_that_would_double_a_message_are_found(void **state UNUSED)
 
     assert_int_equal(complaints(false, in_twice, 2), 1);
     assert_int_equal(complaints(false, apart, 2), 0);
-    assert_int_equal(complaints(false, ways, 2), 0); /* MQTT5 [MQTT-3.8.3-3]: No Local */
+    assert_int_equal(complaints(false, ways, 2), 0); /* No Local sees to that */
     assert_int_equal(complaints(false, out_twice, 2), 1);
 }
 
