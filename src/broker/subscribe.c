@@ -1,12 +1,12 @@
 /* SUBSCRIBE and UNSUBSCRIBE (MQTT5 3.8 to 3.11). With several shards a SUBSCRIBE is an operation:
  *
- *   each filter: into the tree ---> every other shard told and heard from? ---> retained messages asked for
- *                                                                               where they live, and collected
+ *   all filters: into the tree ---> every other shard told and heard from?
+ *   then each filter in turn: retained messages asked for where they live, and collected
  *   all filters there: SUBACK, then the retained messages, then what was published meanwhile (it was held)
  *
  * The order is what keeps a retained message from being older than the last one delivered: it is looked up after
  * every shard has begun to pass on, and it is sent before anything passed on since. Reading from the client stops
- * meanwhile, so one connection has one operation. With one shard all of it happens at once. */
+ * meanwhile, so one connection has one operation. With one shard and few filters all of it happens at once. */
 #include "broker/subscribe.h"
 
 #include "broker/interest.h"
@@ -16,6 +16,10 @@
 #include "broker/share.h"
 
 #include <stdlib.h>
+
+/* Retained messages of so many filters are looked up here at once. For those of more the shard's own inbox is used, too,
+ * so that others have their turn in between. */
+#define QUERIES_AT_ONCE 8
 
 struct subscribe_op;
 
@@ -38,7 +42,9 @@ struct subscribe_op {
     struct conn *conn;       /* NULL: is gone */
     uint16_t packet_id;
     uint32_t subscription_id;
-    uint32_t waiting; /* for other shards; one more while on_subscribe() runs */
+    uint32_t waiting; /* for other shards; one more while on_subscribe() or ask_retained() runs */
+    uint32_t found;   /* retained messages, of all filters */
+    size_t asked;     /* so many filters have had their turn in ask_retained() */
     bool refused;
     struct why why;        /* of the first refusal, for the reason string */
     uint32_t grant_serial; /* of the session when it began */
@@ -197,13 +203,6 @@ static void op_finish(struct subscribe_op *op)
     }
 }
 
-static void op_answered(struct subscribe_op *op)
-{
-    ASSERT(op->waiting > 0);
-    if (--op->waiting == 0)
-        op_finish(op);
-}
-
 /* ---- retained messages of one filter ---- */
 
 static bool collect(struct message ***found, uint32_t *count, uint32_t *cap, const struct message *m)
@@ -226,14 +225,17 @@ struct collecting {
     struct message ***found;
     uint32_t *count;
     uint32_t *cap;
+    uint32_t *all; /* what max_retained_backlog limits */
 };
 
 static bool collect_visit(void *ctx, const struct message *m)
 {
     struct collecting *to = ctx;
 
-    if (*to->count < to->shard->settings->max_retained_backlog && collect(to->found, to->count, to->cap, m))
+    if (*to->all < to->shard->settings->max_retained_backlog && collect(to->found, to->count, to->cap, m)) {
+        ++*to->all;
         return true;
+    }
     STATS_INC(&to->shard->stats, dropped_retained);
     return false;
 }
@@ -248,7 +250,7 @@ static void query(struct shard *shard, struct span filter, struct collecting *to
 
 static void query_here(struct shard *shard, struct op_filter *f)
 {
-    struct collecting to = { shard, &f->found, &f->found_count, &f->found_cap };
+    struct collecting to = { shard, &f->found, &f->found_count, &f->found_cap, &f->op->found };
 
     query(shard, f->filter, &to);
 }
@@ -273,23 +275,45 @@ static void query_retained(struct op_filter *f)
     struct shard *shard = f->op->shard;
     struct topic_filter filter = { f->filter };
 
-    if (!f->wants_retained)
-        return;
     for (unsigned i = 0; i < shard->count; i++) {
         if (!topic_filter_has_wildcard(filter) && i != retained_owner(shard, f->filter))
             continue;
-        if (i == shard->index)
+        if (i == shard->index && f->op->asked <= QUERIES_AT_ONCE)
             query_here(shard, f);
         else
             query_there(f, i);
     }
 }
 
+/* One filter after the other: a thousand that each match everything retained would hold a thousand times all of it, and
+ * this shard for as long. */
+static void ask_retained(struct subscribe_op *op)
+{
+    while (op->asked < op->count) {
+        struct op_filter *f = &op->filters[op->asked++];
+
+        if (op->session == NULL || !f->wants_retained || op->found >= op->shard->settings->max_retained_backlog)
+            continue;
+        op->waiting = 1;
+        query_retained(f);
+        if (--op->waiting > 0)
+            return;
+    }
+    op_finish(op);
+}
+
+static void op_answered(struct subscribe_op *op)
+{
+    ASSERT(op->waiting > 0);
+    if (--op->waiting == 0)
+        ask_retained(op);
+}
+
 void subscribe_on_query(struct shard *shard, struct shard_msg *msg)
 {
     unsigned to = msg->from;
-    uint32_t cap = 0;
-    struct collecting into = { shard, &msg->found, &msg->found_count, &cap };
+    uint32_t cap = 0, all = 0;
+    struct collecting into = { shard, &msg->found, &msg->found_count, &cap, &all };
 
     query(shard, shard_msg_filter(msg), &into);
     msg->kind = MSG_RETAIN_FOUND;
@@ -304,7 +328,7 @@ void subscribe_on_found(struct shard *shard, struct shard_msg *msg)
     struct op_filter *f = &op->filters[msg->at];
 
     for (uint32_t i = 0; i < msg->found_count; i++) {
-        struct collecting to = { shard, &f->found, &f->found_count, &f->found_cap };
+        struct collecting to = { shard, &f->found, &f->found_count, &f->found_cap, &op->found };
 
         if (!collect_visit(&to, msg->found[i]))
             break;
@@ -332,8 +356,6 @@ static void on_known(struct shard *shard, struct interest_waiter *waiter, bool o
         (void)reject(&why, ST_NO_MEMORY, "memory", "out of memory", 0);
         refuse_filter(f, status_mqtt5_code(ST_NO_MEMORY), ST_NO_MEMORY, &why);
     }
-    if (op->session != NULL && ok)
-        query_retained(f);
     op_answered(op);
 }
 
@@ -436,8 +458,6 @@ static void start_filter(struct op_filter *f, const struct mqtt_subscription *wa
         return; /* put_filter() waits, if there is anything to wait for */
     if (interest_wait(op->shard, f->filter, &f->waiter))
         op->waiting++;
-    else
-        query_retained(f);
 }
 
 /* The filters are read again from the copy, so that their text lives as long as the operation. */

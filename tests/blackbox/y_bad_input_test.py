@@ -25,7 +25,7 @@ def broker(make_broker):
                            'limits.connect_timeout': SOON, 'limits.handshake_timeout': SOON, 'limits.packet_timeout': SOON,
                            'limits.keep_alive': '0s', 'limits.filters_per_packet': 1000, 'session.max_subscriptions': 20000,
                            'session.max_subscription_bytes': '1m',
-                           'retained.max_messages': 5000, 'retained.max_bytes': '8m'})
+                           'retained.max_messages': 5000, 'session.max_retained_backlog': 10000, 'retained.max_bytes': '8m'})
     made.memory_at_start = memory(made)
     return made
 
@@ -376,6 +376,23 @@ def test_retained_messages_have_a_limit(broker):
         assert 1000 < count <= 5000
     broker.daemon.event('retained_not_stored')
     broker.daemon.event('log_suppressed', event='retained_not_stored')
+
+
+def test_a_thousand_filters_for_all_retained_messages(broker):
+    """session.max_retained_backlog is for all filters of a SUBSCRIBE together: a packet of 4 KB must not bring 5,000,000"""
+    with opened(broker) as writer, opened(broker) as client, opened(broker) as other, Bound(broker, 16 * MIB) as bound:
+        for first in range(0, 4000, 500):
+            writer.send(*[mqtt5.publish('retained/%d' % n, b'x', retain=True) for n in range(first, first + 500)])
+            assert writer.quiet()
+        client.send(mqtt5.subscribe(1, [('#', 0)] * 1000), mqtt5.PING)
+        begin = time.monotonic()
+        assert other.quiet() and time.monotonic() - begin < 5
+        assert client.expect(SUBACK).codes == [0] * 1000
+        bound.look()
+        count = 0
+        while client.receive().kind != PINGRESP:
+            count += 1
+        assert 1000 < count <= 10000
 
 
 def test_one_peer_cannot_fill_the_log(broker):
