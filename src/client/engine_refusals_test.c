@@ -1,5 +1,6 @@
 /* What the client neither sends nor takes, because MQTT forbids it: statements that bind both ends, on the client. */
 #include "client/engine_world.h"
+#include "client/error_priv.h"
 
 #include "symbolon/client.h"
 
@@ -189,6 +190,83 @@ static void a_connect_that_breaks_the_rules_is_not_sent(void **state UNUSED)
     symbolon_loop_free(loop);
 }
 
+/* ---- sessions and exchanges ---- */
+
+static void a_clean_start_throws_our_side_of_the_session_away_too(void **state UNUSED)
+{ /* MQTT5 [MQTT-3.1.2-4]; MQTT311 [MQTT-3.1.2-6] */
+    const struct symbolon_error network_gone = { .status = SYMBOLON_CLOSED };
+
+    for (enum mqtt_version version = MQTT_3_1_1; version <= MQTT_5; version++) {
+        struct engine_settings s = plain;
+
+        s.version = version;
+        s.session_expiry_s = 0;
+        struct world *w = world_new(&s);
+        for (int i = 0; i < 2; i++) {
+            size_t at = w->read;
+
+            engine_connect(&w->engine, SPAN_NONE, w->now);
+            assert_int_equal(w->sent.p[at + 9], 0x02); /* Connect Flags */
+            assert_sent(w, MQTT_CONNECT);
+            if (version == MQTT_5)
+                give_bytes(w, "\x20\x03\x00\x00\x00", 5);
+            else
+                give_bytes(w, "\x20\x02\x00\x00", 4);
+            if (i == 1)
+                break;
+            give_bytes(w, version == MQTT_5 ? "\x34\x06\x00\x01t\x00\x07\x00" : "\x34\x05\x00\x01t\x00\x07",
+                       version == MQTT_5 ? 8 : 7);
+            assert_sent(w, MQTT_PUBREC);
+            engine_lost(&w->engine, &network_gone, w->now);
+        }
+        give_bytes(w, version == MQTT_5 ? "\x34\x06\x00\x01t\x00\x07\x00" : "\x34\x05\x00\x01t\x00\x07",
+                   version == MQTT_5 ? 8 : 7);
+        assert_int_equal(w->messages, 2); /* the identifier means another message now */
+        world_free(w);
+    }
+}
+
+static void what_was_sent_once_expires_no_more(void **state UNUSED)
+{ /* MQTT5 [MQTT-4.3.3-7]: and what was not, does */
+    const struct symbolon_error network_gone = { .status = SYMBOLON_CLOSED };
+    struct symbolon_message m = { .topic = { "t", 1 }, .qos = 2, .has_expiry = true, .expiry_s = 5 };
+    struct world *w = opened(MQTT_5);
+    uint16_t id;
+
+    assert_int_equal(engine_publish(&w->engine, &m, w->now, NULL, NULL), SYMBOLON_OK);
+    id = assert_publish(w, false);
+    engine_lost(&w->engine, &network_gone, w->now);
+    assert_int_equal(engine_publish(&w->engine, &m, w->now, NULL, NULL), SYMBOLON_OK);
+    w->now.mono.ms += 60000;
+    world_connect(w, true);
+    assert_int_equal(assert_publish(w, true), id);
+    give_ack(w, MQTT_PUBREC, id, 0);
+    assert_sent(w, MQTT_PUBREL);
+    give_ack(w, MQTT_PUBCOMP, id, 0);
+    assert_silent(w);
+    assert_int_equal(w->published, 2);
+    world_free(w);
+}
+
+static void a_refused_message_leaves_its_identifier_free(void **state UNUSED)
+{ /* MQTT5 [MQTT-4.3.3-9] */
+    struct engine_settings s = plain;
+
+    s.manual_ack = true;
+    struct world *w = world_new(&s);
+    world_connect(w, false);
+    for (int i = 1; i <= 2; i++) {
+        give_publish(w, 2, 7, 0);
+        assert_int_equal(w->messages, i);
+        assert_silent(w);
+        assert_int_equal(engine_ack(&w->engine, w->engine.last_handle, MQTT_QUOTA_EXCEEDED, w->now, NULL),
+                         SYMBOLON_OK);
+        assert_memory_equal(w->sent.p + w->read, "\x50\x03\x00\x07\x97", 5);
+        assert_sent(w, MQTT_PUBREC);
+    }
+    world_free(w);
+}
+
 /* ---- the bytes of what is sent ---- */
 
 static void expect_bytes(struct world *w, struct span wanted)
@@ -271,6 +349,17 @@ static void a_byte_order_mark_goes_through(void **state UNUSED)
     }
 }
 
+static void every_trouble_is_an_error_to_the_application(void **state UNUSED)
+{
+    for (int st = ST_OK + 1; st < STATUSES; st++) {
+        struct symbolon_error error;
+
+        error_about(&error, (enum status)st, &(struct why){ .clause = "x", .text = "y" }, "z");
+        if (error.status == SYMBOLON_OK)
+            fail_msg("%s is no error", status_name((enum status)st));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,9 +367,13 @@ int main(void)
         cmocka_unit_test(packets_that_break_the_rules_of_3_1_1_end_the_connection),
         cmocka_unit_test(messages_that_break_the_rules_are_not_sent),
         cmocka_unit_test(a_connect_that_breaks_the_rules_is_not_sent),
+        cmocka_unit_test(a_clean_start_throws_our_side_of_the_session_away_too),
+        cmocka_unit_test(what_was_sent_once_expires_no_more),
+        cmocka_unit_test(a_refused_message_leaves_its_identifier_free),
         cmocka_unit_test(our_packets_have_their_flags_and_nothing_too_much),
         cmocka_unit_test(our_packets_of_3_1_1_have_their_flags_and_nothing_too_much),
         cmocka_unit_test(a_byte_order_mark_goes_through),
+        cmocka_unit_test(every_trouble_is_an_error_to_the_application),
     };
     return cmocka_run_group_tests_name("client_engine_refusals", tests, NULL, NULL);
 }

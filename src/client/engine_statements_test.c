@@ -1,7 +1,6 @@
 /* What MQTT 5.0 and 3.1.1 ask of a client, statement by statement, of the engine with a broker played by hand. Where both
  * versions say the same the test runs in both. */
 #include "client/engine_world.h"
-#include "client/error_priv.h"
 
 #include <stdio.h>
 
@@ -660,17 +659,6 @@ static void what_the_broker_says_last_is_the_end(void **state UNUSED)
     world_free(w);
 }
 
-static void every_trouble_is_an_error_to_the_application(void **state UNUSED)
-{
-    for (int st = ST_OK + 1; st < STATUSES; st++) {
-        struct symbolon_error error;
-
-        error_about(&error, (enum status)st, &(struct why){ .clause = "x", .text = "y" }, "z");
-        if (error.status == SYMBOLON_OK)
-            fail_msg("%s is no error", status_name((enum status)st));
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -695,7 +683,6 @@ int main(void)
         cmocka_unit_test(filters_that_break_the_rules_are_not_sent),
         cmocka_unit_test(after_disconnect_nothing_is_sent),
         cmocka_unit_test(what_the_broker_says_last_is_the_end),
-        cmocka_unit_test(every_trouble_is_an_error_to_the_application),
     };
     return cmocka_run_group_tests_name("client_engine_statements", tests, NULL, NULL);
 }
