@@ -38,8 +38,9 @@ struct share_note {
     uint8_t qos;     /* the member's Maximum QoS */
     uint8_t part;    /* it adds what a session may queue to what the group may, divided by 1 << part */
     uint8_t hops;    /* handed out so often in vain */
-    bool open;       /* connected and reading */
-    bool counted;    /* of a SHARE_TAKE: it needs room */
+    bool connected;
+    bool open;    /* and reading */
+    bool counted; /* of a SHARE_TAKE: it needs room */
 };
 
 struct shard_msg {

@@ -16,6 +16,7 @@ struct share_member {
     uint32_t sent; /* such messages handed to it */
     uint8_t qos;
     uint8_t part;
+    bool deaf; /* connected, but not reading */
 };
 
 /* A message that waits for a member. */
@@ -208,7 +209,7 @@ static void count_in(struct share_member *m, bool in)
     m->group->max_queued_bytes += in ? bytes : (uint64_t)0 - bytes;
 }
 
-/* A smaller group may hold less. */
+/* The newest go, as with any queue that is full: also when a smaller group may hold less, or an old one comes back. */
 static void trim(struct share *g)
 {
     while (!list_empty(&g->queue) && (g->queued > g->max_queued || g->queued_bytes > g->max_queued_bytes)) {
@@ -224,6 +225,9 @@ static void set_state(struct share_member *m, const struct share_note *note)
     m->qos = note->qos;
     m->part = note->part;
     count_in(m, true);
+    m->group->deaf_count -= m->deaf;
+    m->deaf = note->connected && !note->open;
+    m->group->deaf_count += m->deaf;
     m->room = note->room - (int32_t)(m->sent - note->seen); /* less what it had not seen */
     place(m, list_for(m, note->open));
 }
@@ -261,6 +265,7 @@ static void remove_member(struct share_member *m)
     struct share *g = m->group;
 
     count_in(m, false);
+    g->deaf_count -= m->deaf;
     list_remove(&m->link);
     table_remove(&g->shard->share_members, &m->node);
     free(m);
@@ -357,19 +362,15 @@ static void put_back(struct share *g, struct share_item *item)
 
 static void wait_for_room(struct share *g, const struct message *m, uint64_t seq, uint8_t hops)
 {
-    struct share_item *item;
+    struct share_item *item = malloc(sizeof *item);
 
-    if (g->queued >= g->max_queued || g->queued_bytes + sizeof *item + message_size(m) > g->max_queued_bytes) {
-        STATS_INC(&g->shard->stats, dropped_queue_full);
-        return;
-    }
-    item = malloc(sizeof *item);
     if (item == NULL) {
         STATS_INC(&g->shard->stats, dropped_no_memory);
         return;
     }
     *item = (struct share_item){ .message = message_ref(m), .seq = seq, .hops = hops };
     put_back(g, item);
+    trim(g);
 }
 
 /* As far as there is room. A member may come into the list again while this runs: it is seen here, not by a second
@@ -405,7 +406,7 @@ static void give(struct share *g, const struct message *m, uint64_t seq, uint8_t
     } else if (!hand_out(g, m, seq, hops)) {
         if (waits)
             wait_for_room(g, m, seq, hops);
-        else if (m->qos == 0 && hops > 0)
+        else if (g->deaf_count > 0) /* else there is nobody, and QoS 0 does not wait */
             STATS_INC(&g->shard->stats, dropped_output_full);
     }
 }

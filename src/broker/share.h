@@ -41,6 +41,7 @@ struct share {
     struct list away;  /* not connected, or not reading */
     uint32_t member_count;
     uint32_t keeper_count;       /* of QoS 1 or 2: for these messages wait */
+    uint32_t deaf_count;         /* connected, but not reading */
     struct list queue;           /* struct share_item, the oldest first */
     struct share_item *returned; /* the last one put back among them: the next one's place is near; or NULL */
     uint64_t queued, queued_bytes;

@@ -62,6 +62,7 @@ static struct share_note note_of(struct share_subscription *ss)
     struct share_note note = { .number = ss->number, .seen = ss->seen, .qos = ss->sub.qos };
 
     note.open = session_is_reading(s);
+    note.connected = conn_is_open(s->conn);
     note.room = note.open ? room_of(s) : 0;
     note.part = part_of(s->ties->count);
     return note;

@@ -87,6 +87,10 @@ static void unread_is_skipped(struct place *p)
     assert_int_equal(take_all(other), 9);
     publish_many(p, 10, 2, 1);
     assert_int_equal(take_all(other), 2);
+    client_drop(other);
+    publish_many(p, 10, 3, 0); /* nobody else: dropped, and counted */
+    assert_int_equal(STAT(p->b, dropped_output_full), 3);
+    other = member(p, 1, 1);
     client_unstick(deaf);
     bench_run(p->b);
     assert_int_equal(take_all(deaf), 1);
