@@ -103,7 +103,8 @@ static const struct option_set sub_sets[] = { { message_set, 0 }, SETS_BEFORE, S
 static const struct option_set pub_sets[] = { { message_set, 0 }, { send_set, 0 }, SETS_BEFORE, SETS_AFTER };
 
 #define AFTER                                                                                                     \
-    "URL is mqtt://HOST[:PORT] (plain TCP) or mqtts://HOST[:PORT], in place of -h, -p and --no-tls. Tokens are used " \
+    "URL is mqtt://HOST[:PORT] (plain TCP) or mqtts://HOST[:PORT], in place of -h, -p and --no-tls; over WebSocket "   \
+    "ws://HOST[:PORT][/PATH] or wss://HOST[:PORT][/PATH]. Tokens are used "                                            \
     "if there is a source of them (--token, --tokens, --as, --trust-as, a profile with an authorization server) and " \
     "neither -u, plain TCP nor --no-ace says otherwise.\nThe exit status is 0 only if no client failed, nothing was " \
     "lost, refused, doubled (QoS 0 and 2) or out of order."
@@ -209,6 +210,7 @@ static int open_tls(const struct bench_options *o, const struct bench_target *ta
     s->host = target->host;
     s->port = target->port;
     s->version = target->version;
+    s->ws_path = target->ws_path;
     if (target->plain)
         return GO_ON;
     if (tls_config_new_client(&tls, &s->tls, &why) == ST_OK)

@@ -1,6 +1,7 @@
 #include "cli/bench_login.h"
 
 #include "client/key_inner.h"
+#include "net/ws.h"
 #include "symbolon/ace.h"
 
 #include <errno.h>
@@ -8,6 +9,8 @@
 
 #define PORT_TLS   8883
 #define PORT_PLAIN 1883
+#define PORT_WS    80
+#define PORT_WSS   443
 #define TOKEN_MAX  65535
 
 /* ---- where ---- */
@@ -22,7 +25,7 @@ static bool read_port(const char *text, uint16_t *ret)
     return errno == 0 && end != text && *end == '\0' && v > 0 && v <= 65535;
 }
 
-/* HOST, HOST:PORT, [ADDRESS], [ADDRESS]:PORT; a trailing "/" is nothing. */
+/* HOST, HOST:PORT, [ADDRESS], [ADDRESS]:PORT; a path only for WebSocket, a trailing "/" is none. */
 static bool read_authority(const char *text, struct bench_target *t)
 {
     const char *end = text[0] == '[' ? strchr(text, ']') : text + strcspn(text, ":/");
@@ -35,8 +38,15 @@ static bool read_authority(const char *text, struct bench_target *t)
     if (t->url_host == NULL || t->url_host[0] == '\0')
         return false;
     size_t slash = strcspn(end, "/");
-    if (end[slash] != '\0' && end[slash + 1] != '\0')
-        return false; /* a path means nothing here */
+    bool path = end[slash] != '\0' && end[slash + 1] != '\0';
+    if (path && t->ws_path == NULL)
+        return false;
+    if (path) {
+        free(t->ws_path);
+        t->ws_path = strdup(end + slash);
+        if (t->ws_path == NULL || !ws_path_valid(t->ws_path))
+            return false;
+    }
     if (*end == '\0' || *end == '/')
         return true;
     CLEANUP(freep)
@@ -54,9 +64,12 @@ static bool read_word(const char *word, struct connect_options *o, struct bench_
                    ? (t->url_host = strdup(word)) != NULL /* an IPv6 address */
                    : read_authority(word, t);
     struct span scheme = span_of(word, (size_t)(scheme_end - word));
-    if (span_eq_str(scheme, "mqtt"))
+    bool ws = span_eq_str(scheme, "ws") || span_eq_str(scheme, "wss");
+    if (span_eq_str(scheme, "mqtt") || span_eq_str(scheme, "ws"))
         o->no_tls = true;
-    else if (!span_eq_str(scheme, "mqtts"))
+    else if (!ws && !span_eq_str(scheme, "mqtts"))
+        return false;
+    if (ws && (t->ws_path = strdup(WS_PATH)) == NULL)
         return false;
     return read_authority(scheme_end + 3, t);
 }
@@ -98,7 +111,7 @@ static void take_profile(const struct connect_options *o, struct bench_target *t
         t->port_given = true;
     }
     if (t->port == 0)
-        t->port = t->plain ? PORT_PLAIN : PORT_TLS;
+        t->port = t->ws_path != NULL ? (t->plain ? PORT_WS : PORT_WSS) : t->plain ? PORT_PLAIN : PORT_TLS;
     t->ca_file = o->ca_file != NULL ? o->ca_file : p->ca_file;
     t->ace = !o->no_ace && !t->plain && o->user_name == NULL &&
              (o->token_file != NULL || o->as_url != NULL || o->trust_as.count > 0 ||
@@ -112,7 +125,9 @@ int bench_target(const char *command, struct connect_options *o, const struct te
 
     *t = (struct bench_target){ 0 };
     if (words->count > 1 || (words->count == 1 && !read_word(words->items[0], o, t))) {
-        complain(command, "%s: name one broker: HOST, mqtt://HOST[:PORT] or mqtts://HOST[:PORT]",
+        complain(command,
+                 "%s: name one broker: HOST, mqtt://HOST[:PORT], mqtts://HOST[:PORT], ws:// or "
+                 "wss://HOST[:PORT][/PATH]",
                  words->items[words->count - 1]);
         return EXIT_USAGE;
     }
@@ -136,6 +151,7 @@ void bench_target_done(struct bench_target *t)
 {
     profile_done(&t->profile);
     free(t->url_host);
+    free(t->ws_path);
 }
 
 /* ---- as whom ---- */

@@ -13,6 +13,7 @@ struct bench_target {
     uint16_t port;
     bool port_given; /* and not a default */
     bool plain;
+    char *ws_path; /* owned; NULL: no WebSocket */
     const char *ca_file;
     enum mqtt_version version;
     bool ace; /* there is a source of tokens, and nothing against it */

@@ -202,6 +202,10 @@ int run_doctor(int argc, char **argv)
 
     if (code == GO_ON)
         code = bench_target(COMMAND, &o.connect, &rest, &target);
+    if (code == GO_ON && target.ws_path != NULL) {
+        complain(COMMAND, "it starts from MQTT itself, mqtt:// or mqtts://, and looks for WebSocket by itself");
+        code = EXIT_USAGE;
+    }
     if (code == GO_ON && bench_login(COMMAND, &o.connect, NULL, 1, &target, &login) != GO_ON)
         complain(COMMAND, "going on without a token");
     if (code == GO_ON) {

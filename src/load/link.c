@@ -81,6 +81,13 @@ enum status link_loop_open(struct link_loop *loop, const char *host, uint16_t po
     return find_address(loop, host, port, wait_ms, why);
 }
 
+void link_loop_use_ws(struct link_loop *loop, const char *path, uint16_t port)
+{
+    loop->ws = (struct ws_client_settings){
+        .host = loop->expect.host, .port = port, .tls = loop->tls != NULL, .path = path
+    };
+}
+
 enum status link_loop_watch(struct link_loop *loop, int wake_fd, struct why *why)
 {
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
@@ -158,6 +165,7 @@ void link_close(struct link *link, const char *reason)
         (void)close(link->fd);
     link->fd = -1;
     tls_session_free(TAKE(link->tls));
+    ws_free(TAKE(link->ws));
     list_remove(&link->dirty);
     buf_done(&link->plain);
     buf_done(&link->out);
@@ -171,24 +179,46 @@ void link_close(struct link *link, const char *reason)
 struct buf *link_plain(struct link *link)
 {
     mark_dirty(link);
-    return link->tls != NULL ? &link->plain : &link->out;
+    return link->tls != NULL || link->ws != NULL ? &link->plain : &link->out;
 }
 
 /* What fails here is seen when flushing: a buffer that is not ok. */
-static void seal(struct link *link)
+static void transmit(struct link *link, struct span bytes)
 {
     struct tls_io io = { SPAN_NONE, &link->out };
     struct why why;
 
-    if (tls_write(link->tls, &io, buf_span(&link->plain), &why) != ST_OK)
+    if (link->tls == NULL)
+        put_bytes(&link->out, bytes);
+    else if (tls_write(link->tls, &io, bytes, &why) != ST_OK)
         link->out.failed = true;
+}
+
+/* One frame, with what WebSocket itself has to say, in one record. */
+static void seal_frame(struct link *link)
+{
+    CLEANUP(buf_done)
+    struct buf frame;
+
+    buf_init(&frame, LINK_BACKLOG_MAX);
+    if (ws_write(link->ws, buf_span(&link->plain), &frame) != ST_OK)
+        link->out.failed = true;
+    transmit(link, buf_span(&frame));
+}
+
+static void seal(struct link *link)
+{
+    if (link->ws != NULL)
+        seal_frame(link);
+    else
+        transmit(link, buf_span(&link->plain));
     buf_reset(&link->plain);
     link->packets = 0;
 }
 
 void link_packet_done(struct link *link)
 {
-    if (++link->packets >= link->batch && link->tls != NULL)
+    if (++link->packets >= link->batch && (link->tls != NULL || link->ws != NULL))
         seal(link);
 }
 
@@ -201,7 +231,7 @@ static void flush(struct link *link)
 {
     size_t at = 0;
 
-    if (link->tls != NULL && link->plain.len > 0 && link->state == LINK_OPEN)
+    if (link->plain.len > 0 || (link->ws != NULL && ws_has_output(link->ws)))
         seal(link);
     if (!buf_ok(&link->out) || !buf_ok(&link->plain)) {
         link_close(link, "more bytes waiting than a connection may have");
@@ -231,10 +261,18 @@ static void flush(struct link *link)
 
 /* ---- receiving ---- */
 
+/* TCP and TLS are up: WebSocket may still have to be asked for. */
 static void is_open(struct link *link)
 {
-    link->state = LINK_OPEN;
-    link->events->opened(link);
+    struct why why = { "", "", 0 };
+
+    link->state = link->loop->ws.path != NULL ? LINK_UPGRADE : LINK_OPEN;
+    if (link->state == LINK_OPEN)
+        link->events->opened(link);
+    else if (ws_new_client(&link->loop->ws, &link->ws, &why) != ST_OK)
+        link_close(link, why.text);
+    else
+        mark_dirty(link);
 }
 
 /* True once the handshake is done. `cipher` loses what was used. */
@@ -253,7 +291,7 @@ static bool handshake(struct link *link, struct span *cipher)
         return false;
     }
     is_open(link);
-    return link->state == LINK_OPEN;
+    return link->state >= LINK_UPGRADE;
 }
 
 /* Gives plaintext to the owner; what it leaves is kept in front of the next. */
@@ -275,13 +313,47 @@ static void give(struct link *link, struct span plain)
         put_bytes(&link->rest, span_cut(plain, used, plain.len));
 }
 
+/* Frames out of what TLS or TCP gave; `bytes` is the loop's own memory and is written over. */
+static void receive(struct link *link, struct span bytes)
+{
+    struct why why = { "", "", 0 };
+    size_t len = 0;
+    enum ws_result result = WS_OK;
+
+    if (link->ws == NULL) {
+        give(link, bytes);
+        return;
+    }
+    if (link->state == LINK_UPGRADE) {
+        result = ws_upgrade(link->ws, &bytes, &why);
+        if (result == WS_WANT_INPUT)
+            return;
+        if (result == WS_OK) {
+            link->state = LINK_OPEN;
+            link->events->opened(link);
+        }
+    }
+    if (result == WS_OK && link->state == LINK_OPEN && bytes.len > 0) {
+        uint8_t *room = (uint8_t *)(uintptr_t)bytes.p;
+        result = ws_read(link->ws, bytes, room, &len, &why);
+        if (len > 0)
+            give(link, span_of(room, len));
+    }
+    if (link->state == LINK_CLOSED)
+        return;
+    if (ws_has_output(link->ws))
+        mark_dirty(link);
+    if (result == WS_CLOSED || result == WS_FAILED)
+        link_close(link, result == WS_CLOSED ? "closed by the broker" : why.text);
+}
+
 static void decrypt(struct link *link, struct span cipher)
 {
     struct link_loop *loop = link->loop;
 
     if (link->state == LINK_HANDSHAKE && !handshake(link, &cipher))
         return;
-    while (link->state == LINK_OPEN) {
+    while (link->state >= LINK_UPGRADE) {
         struct why why = { "", "", 0 };
         struct tls_io io = { cipher, &link->out };
         size_t len = 0;
@@ -291,7 +363,7 @@ static void decrypt(struct link *link, struct span cipher)
         if (link->out.len > 0)
             mark_dirty(link);
         if (result == TLS_OK)
-            give(link, span_of(loop->plain, len));
+            receive(link, span_of(loop->plain, len));
         else if (result == TLS_WANT_INPUT)
             return;
         else
@@ -310,7 +382,7 @@ static void readable(struct link *link)
     if (n <= 0)
         link_close(link, n == 0 ? "closed by the broker" : strerror(errno));
     else if (link->tls == NULL)
-        give(link, span_of(loop->cipher, (size_t)n));
+        receive(link, span_of(loop->cipher, (size_t)n));
     else
         decrypt(link, span_of(loop->cipher, (size_t)n));
 }

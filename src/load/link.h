@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "net/tls.h"
+#include "net/ws.h"
 
 #include <sys/socket.h>
 
@@ -17,7 +18,7 @@
 struct link;
 
 struct link_events {
-    void (*opened)(struct link *link);                     /* TCP and TLS are up */
+    void (*opened)(struct link *link);                     /* TCP, TLS and WebSocket are up */
     size_t (*data)(struct link *link, struct span plain);  /* returns what it used; the rest comes again */
     void (*closed)(struct link *link, const char *reason); /* once; the link may be reopened from here */
 };
@@ -28,8 +29,9 @@ struct link_loop {
     socklen_t address_len;
     struct tls_config *tls; /* NULL: plain TCP */
     struct tls_expect expect;
-    struct list dirty; /* links with something to send */
-    int64_t now_ns;    /* read once a turn */
+    struct ws_client_settings ws; /* .path NULL: no WebSocket */
+    struct list dirty;            /* links with something to send */
+    int64_t now_ns;               /* read once a turn */
     size_t open;
     uint64_t reads;
     int wake_fd;
@@ -38,7 +40,7 @@ struct link_loop {
     uint8_t plain[LINK_READ_MAX];
 };
 
-enum link_state { LINK_CLOSED, LINK_CONNECTING, LINK_HANDSHAKE, LINK_OPEN };
+enum link_state { LINK_CLOSED, LINK_CONNECTING, LINK_HANDSHAKE, LINK_UPGRADE, LINK_OPEN };
 
 struct link {
     struct link_loop *loop;
@@ -46,12 +48,13 @@ struct link {
     enum link_state state;
     int fd;
     struct tls_session *tls;
+    struct ws *ws;
     struct list dirty;
-    struct buf plain; /* not yet in a record */
+    struct buf plain; /* not yet in a record, or a frame */
     struct buf out;   /* records not yet written */
     struct buf rest;  /* plaintext the owner has not used yet */
     size_t packets;   /* in `plain` */
-    size_t batch;     /* packets per record at most */
+    size_t batch;     /* packets per record (and frame) at most */
     bool epollout;
     bool close_when_flushed;
 };
@@ -61,6 +64,8 @@ struct link {
  * outlives the loop. */
 enum status link_loop_open(struct link_loop *loop, const char *host, uint16_t port, struct tls_config *tls,
                            bool any_name, int64_t wait_ms, struct why *why) MUST_CHECK;
+/* Before the first link is opened: MQTT goes over WebSocket, asked for at this path (lent). */
+void link_loop_use_ws(struct link_loop *loop, const char *path, uint16_t port);
 enum status link_loop_watch(struct link_loop *loop, int wake_fd, struct why *why) MUST_CHECK;
 void link_loop_done(struct link_loop *loop);
 

@@ -25,6 +25,7 @@ struct load_settings {
     uint16_t port;
     struct tls_config *tls; /* NULL: plain TCP */
     bool any_name;
+    const char *ws_path; /* MQTT over WebSocket at this path; NULL: directly */
     enum mqtt_version version;
     const struct login *login;
     const char *id;    /* pattern of client identifiers; NULL: of our own making */

@@ -127,8 +127,9 @@ static void put_messages(struct buf *out, const struct load_settings *s, const s
 
 void report_text(const struct load_settings *s, const struct load_report *r, struct buf *out)
 {
-    put_fmt(out, "%s at %s:%u, MQTT %s, %s\n", load_mode_name(s->mode), s->host, s->port,
-            s->version == MQTT_5 ? "5" : "3.1.1", s->tls == NULL ? "plain TCP" : "TLS");
+    put_fmt(out, "%s at %s:%u, MQTT %s, %s%s\n", load_mode_name(s->mode), s->host, s->port,
+            s->version == MQTT_5 ? "5" : "3.1.1", s->tls == NULL ? "plain TCP" : "TLS",
+            s->ws_path != NULL ? ", WebSocket" : "");
     if (s->mode == LOAD_CONNECT && s->again)
         put_fmt(out, "%-12s%llu, %llu a second, %llu failed\n", "connections", (unsigned long long)r->connects,
                 (unsigned long long)per_s(r->connects, r->seconds), (unsigned long long)r->failed);

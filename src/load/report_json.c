@@ -108,6 +108,8 @@ static enum status set_question(struct js *js, const struct load_settings *s)
     if (st == ST_OK)
         st = js_set_bool(js, "tls", s->tls != NULL);
     if (st == ST_OK)
+        st = js_set_bool(js, "websocket", s->ws_path != NULL);
+    if (st == ST_OK)
         st = js_set_bool(js, "ace", s->login->count > 0);
     return st == ST_OK ? set_all(js, members, COUNT_OF(members)) : st;
 }

@@ -307,6 +307,8 @@ static enum status begin(struct run *run, struct why *why)
     st = link_loop_open(run->loop, s->host, s->port, s->tls, s->any_name, CONNECT_MS, why);
     if (st == ST_OK)
         st = link_loop_watch(run->loop, s->stop_fd, why);
+    if (st == ST_OK && s->ws_path != NULL)
+        link_loop_use_ws(run->loop, s->ws_path, s->port);
     if (st == ST_OK)
         st = make_clients(run, why);
     if (st == ST_OK && s->pid > 0) {

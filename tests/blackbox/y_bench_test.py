@@ -181,7 +181,7 @@ def test_nobody_there(nobody):
 
 @pytest.fixture(scope='module')
 def broker(as_server, make_broker):
-    made = make_broker(as_server=as_server, audience=AUDIENCE)
+    made = make_broker(as_server=as_server, audience=AUDIENCE, more_listeners={'wss': {'transport': 'websocket'}})
     as_server.allow('any', AUDIENCE, 'bench/#', 'pub', 'sub')
     return made
 
@@ -203,6 +203,21 @@ def test_pairs_with_a_token_of_the_profile(broker, env, version):
     told = bench('pair', '-c', '3', '-q', '2', '-n', '300', '-V', version, env=env)
     check_messages(told, 300)
     assert told['ace'] and told['tls']
+
+
+@pytest.mark.parametrize('more', [['-q', '2', '-n', '300'], ['--batch', '7', '-w', '14', '-n', '210'], ['-s', '100000', '-n', '20']])
+def test_pairs_over_websocket_with_a_token(broker, env, more):
+    """MQTT5 6: one packet in a frame, or many, or a large one; MT-56: the exporter of the TLS session underneath"""
+    told = bench('pair', '-c', '2', *more, '--as', broker.as_server.url, '--client-id', 'loader', '--audience', AUDIENCE,
+                 'wss://localhost:%d/mqtt' % broker.ports['wss'], env=env)
+    check_messages(told, int(more[-1]))
+    assert told['websocket'] and told['tls'] and told['ace']
+
+
+def test_a_path_where_no_websocket_is(broker, env):
+    url = 'wss://localhost:%d/elsewhere' % broker.ports['wss']
+    told = bench('connect', '-c', '2', '-D', '0.1', url, env=env, expect=FAILED)
+    assert told['ready'] == 0 and told['errors'][0]['count'] == 2
 
 
 def test_many_tokens(as_server, broker, env):
