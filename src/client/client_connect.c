@@ -396,6 +396,11 @@ static void engine_connected(void *ctx, const struct mqtt_connack *connack)
     client_enter(c, CLIENT_OPEN);
     client_arrived(c);
     client_schedule_renewal(c);
+    if (c->store != NULL && connected.session_expiry_s == 0 && c->o.mqtt_version == SYMBOLON_MQTT_5 &&
+        !c->told_expiry) {
+        c->told_expiry = true;
+        client_say(c, 1, "the broker ends the session with each connection: QoS 2 is not exactly once here");
+    }
     if (c->events.connected != NULL)
         c->events.connected(c->o.arg, &connected);
 }

@@ -57,6 +57,7 @@ struct symbolon_client {
     char *home_host;          /* while another server stands in (0x9C); NULL: we are at home */
     uint16_t home_port;
     unsigned redirects; /* in a row */
+    bool told_expiry;   /* that the broker keeps no session */
 
     /* authorization */
     struct symbolon_token token; /* .access_token NULL: none */
