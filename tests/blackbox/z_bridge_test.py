@@ -254,6 +254,8 @@ def rest(client):
             client.send(mqtt5.answer(mqtt5.PUBCOMP, more.packet_id))
         if more.kind == mqtt5.PUBLISH:
             got.append(more)
+            if more.qos:
+                client.send(mqtt5.answer(mqtt5.PUBACK if more.qos == 1 else mqtt5.PUBREC, more.packet_id))
 
 
 def take_numbers(client, name, want):
@@ -358,22 +360,48 @@ def test_nothing_is_lost_or_doubled_while_the_remote_is_away(mosquitto, brokers,
     proxy.close()
 
 
+def reading(make, topic_filter, numbers):
+    """Reads in a thread of its own until it is told to stop: what has come is in `numbers`."""
+    client = subscribed(make(), topic_filter)
+    stop = threading.Event()
+
+    def run():
+        while not stop.is_set():
+            numbers.extend(int(m.payload) for m in rest(client))
+            stop.wait(0.01)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+
+    def end():
+        stop.set()
+        thread.join(world.WAIT)
+        numbers.extend(int(m.payload) for m in rest(client))
+        client.close()
+    return end
+
+
+@pytest.mark.parametrize('direction', ['out', 'in'])
 @pytest.mark.parametrize('qos', [1, 2])
-def test_kill_of_the_remote_in_mid_stream(mosquitto, brokers, qos):
-    """The connection is cut at some byte, mosquitto writes its database and is killed: what it had not acknowledged comes
-    again. QoS 1 loses nothing; QoS 2 neither loses nor doubles."""
+def test_kill_of_the_remote_in_mid_stream(mosquitto, brokers, qos, direction):
+    """The connection is cut at some byte, mosquitto writes its database and is killed: what it had not acknowledged, or had
+    no acknowledgement of, comes again. QoS 1 loses nothing; QoS 2 neither loses nor doubles."""
     remote = mosquitto()
     proxy = Proxy(remote.port)
-    broker = brokers(bridges=[bridge('hub', '127.0.0.1:%d' % proxy.port, [topic('up', 'out', qos=qos)])])
-    broker.daemon.event('bridge_subscribed', side='local')
+    broker = brokers(bridges=[bridge('hub', '127.0.0.1:%d' % proxy.port, [topic('t', direction, qos=qos)])])
+    broker.daemon.event('bridge_subscribed', side='local' if direction == 'out' else 'remote')
     broker.daemon.event('bridge_connected')
-    with theirs(remote.port, 'reader', clean=False, session_expiry=600) as reader:
-        subscribed(reader, 'up')
-    for n, after in enumerate([150, 777]):
+    got, end = [], lambda: None
+    if direction == 'out':
+        with theirs(remote.port, 'reader', clean=False, session_expiry=600) as reader:
+            subscribed(reader, 't')
+    else:
+        end = reading(lambda: ours(broker), 't', got)
+    for n, after in enumerate([150, 777] if direction == 'out' else [1500, 7777]):
         proxy.cut_done.clear()
         proxy.back, proxy.cut_after = 0, after
-        with ours(broker) as client:
-            put_many(client, 'up', qos, range(n * COUNT, (n + 1) * COUNT))
+        with ours(broker) if direction == 'out' else theirs(remote.port) as client:
+            put_many(client, 't', qos, range(n * COUNT, (n + 1) * COUNT))
         assert proxy.cut_done.wait(world.WAIT)
         broker.daemon.event('bridge_disconnected', n + 1, side='remote')
         with theirs(remote.port) as probe:  # all that reached it has been dealt with
@@ -383,8 +411,12 @@ def test_kill_of_the_remote_in_mid_stream(mosquitto, brokers, qos):
         remote.start()
         proxy.open = True
         broker.daemon.event('bridge_connected', n + 1, session='continued')
-    with theirs(remote.port, 'reader', clean=False, session_expiry=600) as reader:
-        got = take_numbers(reader, 'up', 2 * COUNT)
+    if direction == 'out':
+        with theirs(remote.port, 'reader', clean=False, session_expiry=600) as reader:
+            got = take_numbers(reader, 't', 2 * COUNT)
+    else:
+        wait_for(lambda: len(set(got)) == 2 * COUNT)
+        end()
     assert set(got) == set(range(2 * COUNT))
     if qos == 2:
         assert got == list(range(2 * COUNT))
