@@ -54,7 +54,8 @@ class Mosquitto:
                 'user root', 'persistence true', 'persistence_location %s/' % folder, 'autosave_interval 0',
                 'max_queued_messages 0', 'max_inflight_messages 50', 'log_dest file ' + self.log_path,
                 'listener %d 127.0.0.1' % self.port, 'listener %d 127.0.0.1' % self.tls_port,
-                'certfile ' + certificate, 'keyfile ' + server_key, *(lines or ['allow_anonymous true'])]) + '\n')
+                'certfile ' + certificate, 'keyfile ' + server_key,
+                *([] if 'allow_anonymous false' in lines else ['allow_anonymous true']), *lines]) + '\n')
         self.process = None
         self.start()
 
@@ -175,8 +176,9 @@ def brokers(tmp_path_factory):
 
 
 def bridge(name, address, topics, tls=False, **more):
-    return dict({'name': name, 'addresses': address if isinstance(address, list) else [address], 'tls': tls,
-                 'topics': topics}, **dict(FAST, **more))
+    all_of_it = dict({'name': name, 'addresses': address if isinstance(address, list) else [address], 'tls': tls,
+                      'topics': topics}, **dict(FAST, **more))
+    return {key: value for key, value in all_of_it.items() if value is not None}
 
 
 def topic(topic_filter, direction='both', local='', remote='', qos=2):
@@ -654,3 +656,27 @@ def test_settings_that_cannot_be_meant_are_found_before_the_start(tmp_path):
     assert 'is not host:port' in complaints(addresses=['127.0.0.1:0'])
     assert 'need TLS' in complaints(ca='ca.pem')
     assert re.search('name. takes letters', complaints(name='a/b'))
+
+
+def test_certificates_pins_and_names(mosquitto, brokers, tmp_path):
+    """A client certificate; a server found by an address its certificate does not carry; and the pin that alone counts."""
+    ca, ca_key = world.make_ca(str(tmp_path))
+    certificate, key = world.make_client_certificate(str(tmp_path), ca, ca_key, 'site7')
+    remote = mosquitto('cafile ' + ca, 'require_certificate true', 'use_identity_as_username true')
+    server = os.path.join(remote.dir, 'broker.pem')
+    pin = subprocess.run(['openssl', 'x509', '-in', server, '-noout', '-fingerprint', '-sha256'], check=True,
+                         capture_output=True, text=True).stdout.strip().partition('=')[2]
+    known = {'tls': True, 'certificate': certificate, 'key': key}
+
+    def one(name, **more):
+        return bridge(name, '127.0.0.1:%d' % remote.tls_port, [topic(name)], **dict(known, **more))
+
+    broker = brokers(bridges=[one('named', ca=remote.ca, server_name='localhost'), one('pinned', pin=pin),
+                              one('wrong-name', ca=remote.ca, server_name='elsewhere'),
+                              one('wrong-pin', ca=remote.ca, pin='00' * 32), one('no-ca'),
+                              one('no-certificate', ca=remote.ca, certificate=None, key=None)])
+    broker.daemon.event('bridge_connected', bridge='named')
+    broker.daemon.event('bridge_connected', bridge='pinned')
+    for name in ('wrong-name', 'wrong-pin', 'no-ca', 'no-certificate'):
+        broker.daemon.event('bridge_not_connected', bridge=name)
+        assert not broker.daemon.find('bridge_connected', bridge=name)
