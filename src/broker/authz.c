@@ -49,11 +49,9 @@ static enum status refuse(const struct authz *az, const char *clause, const char
 static enum status may_publish(const struct authz *az, struct topic_name topic, const char *clause,
                                const char *text, struct why *why)
 {
-    bool ours = az->grant->token != NULL && az->grant->token->built_in; /* a bridge's state */
-
     if (span_eq_str(topic.s, AUTHZ_INFO_TOPIC))
         return reject(why, ST_DENIED, "MT-30", "tokens cannot be published here", 0);
-    if (topic_is_reserved(topic.s) && !ours) /* whatever a token says */
+    if (topic_is_reserved(topic.s) && !grant_is_built_in(az->grant)) /* whatever a token says */
         return reject(why, ST_BAD_TOPIC, "MQTT5 4.7.2", "topics that begin with $ are the broker's own", 0);
     if (own_scope(az) != NULL && scope_may_publish(own_scope(az), topic))
         return ST_OK;

@@ -44,6 +44,27 @@ void connack_refuse(struct conn *c, uint8_t code, const struct why *why)
     (void)send_connack(c, &connack, why);
 }
 
+/* MQTT5 3.2.2.3: said where it is less than all. */
+static void set_offer(const struct shard_settings *settings, struct mqtt_properties *p)
+{
+    p->wildcard_available = settings->wildcard_subscriptions; /* MT-85, D-35 */
+    mqtt_set(p, PROP_WILDCARD_AVAILABLE);
+    p->shared_available = settings->shared_subscriptions;
+    mqtt_set(p, PROP_SHARED_AVAILABLE);
+    if (!settings->subscription_identifiers) {
+        p->subscription_id_available = 0;
+        mqtt_set(p, PROP_SUBSCRIPTION_ID_AVAILABLE);
+    }
+    if (settings->maximum_qos < 2) { /* MQTT5 [MQTT-3.2.2-9] */
+        p->maximum_qos = settings->maximum_qos;
+        mqtt_set(p, PROP_MAXIMUM_QOS);
+    }
+    if (!settings->retain_available) {
+        p->retain_available = 0;
+        mqtt_set(p, PROP_RETAIN_AVAILABLE);
+    }
+}
+
 static void set_limits(const struct conn *c, struct mqtt_properties *p)
 {
     const struct shard_settings *settings = c->shard->settings;
@@ -54,22 +75,6 @@ static void set_limits(const struct conn *c, struct mqtt_properties *p)
     mqtt_set(p, PROP_MAXIMUM_PACKET_SIZE);
     p->topic_alias_maximum = settings->topic_alias_maximum;
     mqtt_set(p, PROP_TOPIC_ALIAS_MAXIMUM);
-    p->wildcard_available = settings->wildcard_subscriptions; /* MT-85, D-35 */
-    mqtt_set(p, PROP_WILDCARD_AVAILABLE);
-    if (!settings->subscription_identifiers) {
-        p->subscription_id_available = 0;
-        mqtt_set(p, PROP_SUBSCRIPTION_ID_AVAILABLE);
-    }
-    if (settings->maximum_qos < 2) { /* MQTT5 [MQTT-3.2.2-9] */
-        p->maximum_qos = settings->maximum_qos;
-        mqtt_set(p, PROP_MAXIMUM_QOS);
-    }
-    p->shared_available = settings->shared_subscriptions;
-    mqtt_set(p, PROP_SHARED_AVAILABLE);
-    if (!settings->retain_available) {
-        p->retain_available = 0;
-        mqtt_set(p, PROP_RETAIN_AVAILABLE);
-    }
 }
 
 /* MQTT5 3.2.2.3.15: told to whom it is of use, in `text`. */
@@ -130,9 +135,11 @@ bool connack_accept(struct conn *c, const struct mqtt_connect *connect, bool ses
     buf_init(&response_info, UINT16_MAX);
     buf_init(&user, 256);
     set_limits(c, p);
+    if (!grant_is_built_in(c->session->grant))
+        set_offer(c->shard->settings, p);
     put_node(c, connect, &user, p);
     put_response_info(c, connect, &response_info, p);
-    if (s->expiry_s != c->asked_expiry_s) { /* MQTT5 [MQTT-3.2.2-10]... what we use instead */
+    if (s->expiry_s != c->asked_expiry_s) { /* MQTT5 3.2.2.3.2: what we use instead */
         p->session_expiry_s = s->expiry_s;
         mqtt_set(p, PROP_SESSION_EXPIRY);
     }

@@ -134,21 +134,25 @@ static enum status find_session(struct conn *c, const struct mqtt_connect *conne
 static enum status take_will(const struct conn *c, const struct mqtt_connect *connect, struct grant *grant,
                              struct will **ret_will, struct why *why)
 {
-    struct authz az = { grant, c->shard->settings->public_scope, c->shard->now };
+    const struct shard_settings *settings = c->shard->settings;
+    struct authz az = { grant, settings->public_scope, c->shard->now };
+    struct mqtt_will will = connect->will;
+    bool ours = grant_is_built_in(grant);
     enum status st;
 
     if (!connect->has_will)
         return ST_OK;
-    if (topic_too_deep(connect->will.topic.s, c->shard->settings->max_topic_levels))
+    if (topic_too_deep(will.topic.s, settings->max_topic_levels))
         return reject(why, ST_BAD_TOPIC, "max_topic_levels", "the Will topic has too many levels", 0);
-    if (connect->will.qos > c->shard->settings->maximum_qos)
+    if (will.qos > settings->maximum_qos && !ours)
         return reject(why, ST_BAD_QOS, "MQTT5 [MQTT-3.2.2-12]", "the QoS of the Will is beyond Maximum QoS", 0);
-    if (connect->will.retain && !c->shard->settings->retain_available)
+    if (will.retain && !settings->retain_available && !ours)
         return reject(why, ST_NO_RETAIN, "MQTT5 [MQTT-3.2.2-13]", "retained messages are not available", 0);
-    st = authz_will(&az, connect->will.topic, why);
+    st = authz_will(&az, will.topic, why);
     if (st != ST_OK)
         return st;
-    if (will_new(&connect->will, ret_will) != ST_OK)
+    will.retain = will.retain && settings->retain_available;
+    if (will_new(&will, ret_will) != ST_OK)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     return ST_OK;
 }

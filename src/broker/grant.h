@@ -31,6 +31,12 @@ void grant_end(struct grant *grant, struct now now);
 void grant_limit(struct grant *grant, struct now now, uint32_t ms);
 void grant_freep(struct grant **grant);
 
+/* Of a part of this program, such as a bridge: what the settings do not offer to clients is not kept from it. */
+static inline bool grant_is_built_in(const struct grant *grant)
+{
+    return grant->token != NULL && grant->token->built_in;
+}
+
 bool grant_expired(const struct grant *grant, struct now now);
 
 /* Whether both were given to the same party: the subject, else the client, else the key; by the same issuer.

@@ -133,6 +133,10 @@ static enum status check(struct conn *c, struct mqtt_publish *p, struct why *why
 
     if (st != ST_OK)
         return st;
+    if (grant_is_built_in(c->session->grant)) {
+        p->retain = p->retain && settings->retain_available;
+        return ST_OK;
+    }
     if (p->qos > settings->maximum_qos)
         return reject(why, ST_BAD_QOS, "MQTT5 [MQTT-3.2.2-11]", "the QoS is beyond Maximum QoS", 0);
     if (p->retain && !settings->retain_available)

@@ -51,5 +51,7 @@ enum status response_info_check(struct span prefix, struct why *why)
     for (size_t i = 0; i < example.len; i++)
         if (example.p[i] == '$')
             return reject(why, ST_BAD_TOPIC, rule, "a $ only in ${client_id}", i);
+    if (prefix.len == 0 || prefix.p[prefix.len - 1] != '/')
+        return reject(why, ST_BAD_TOPIC, rule, "must end in /, for levels of the client's own below it", 0);
     return topic_name_parse(buf_span(&example), &name, why);
 }

@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "base/status.h"
 
-/* Whether it can be the beginning of topics: no wildcard, no $ in front, nothing in ${} but client_id. */
+/* Whether it can be the beginning of topics: whole levels, no wildcard, no $ but that of ${client_id}. */
 enum status response_info_check(struct span prefix, struct why *why) MUST_CHECK;
 
 /* Appends the prefix of this client. False, and nothing appended, for an identifier that would make several levels or a

@@ -277,6 +277,7 @@ static void what_can_not_be_offered_is_refused(void **state)
                     "max_messages"); /* retain_available says that */
     refuse_settings(TLS_LISTENER "response_topic_prefix: replies/#\n", "response_topic_prefix");
     refuse_settings(TLS_LISTENER "response_topic_prefix: replies/+/\n", "response_topic_prefix");
+    refuse_settings(TLS_LISTENER "response_topic_prefix: replies/${client_id}\n", "must end in /");
     refuse_settings(TLS_LISTENER "response_topic_prefix: \"\"\n", "response_topic_prefix");
     refuse_settings(TLS_LISTENER "response_topic_prefix: $SYS/${client_id}\n", "response_topic_prefix");
     refuse_settings(TLS_LISTENER "response_topic_prefix: replies/${clientid}/\n", "a $ only in ${client_id}");

@@ -45,7 +45,7 @@ struct shard {
     struct topic_tree *tree;
     struct retained *retained;     /* of the clients */
     struct retained *own_retained; /* of topics that begin with $ (sys.h); NULL on every shard but the first */
-    struct sys_tree *sys;          /* the same */
+    struct sys_tree *sys;          /* the same, and without sys_interval_s */
     struct timer sys_timer;
     struct list matched;        /* sessions the message being routed goes to */
     struct list matched_groups; /* and groups: share->group.link */

@@ -373,6 +373,7 @@ static enum status check_filter(struct conn *c, struct topic_filter filter, uint
 {
     const struct shard_settings *settings = c->shard->settings;
     struct authz az = conn_authz(c);
+    bool ours = grant_is_built_in(az.grant);
     struct topic_filter inner;
     struct span share_name;
     enum status st;
@@ -382,11 +383,11 @@ static enum status check_filter(struct conn *c, struct topic_filter filter, uint
         *ret_code = MQTT_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED;
         return reject(why, ST_UNSUPPORTED, "MQTT5 3.2.2.3.13", "shared subscriptions are not available", 0);
     }
-    if (!settings->wildcard_subscriptions && topic_filter_has_wildcard(filter)) {
+    if (!ours && !settings->wildcard_subscriptions && topic_filter_has_wildcard(filter)) {
         *ret_code = MQTT_WILDCARDS_NOT_SUPPORTED;
         return reject(why, ST_UNSUPPORTED, "MQTT5 3.2.2.3.11", "wildcards are not available", 0);
     }
-    if (!settings->subscription_identifiers && subscription_id != 0) {
+    if (!ours && !settings->subscription_identifiers && subscription_id != 0) {
         *ret_code = MQTT_SUBSCRIPTION_IDS_NOT_SUPPORTED;
         return reject(why, ST_UNSUPPORTED, "MQTT5 3.2.2.3.12", "subscription identifiers are not available", 0);
     }
@@ -465,6 +466,7 @@ static void start_filters(struct subscribe_op *op, const struct mqtt_subscribe *
 {
     struct mqtt_subscribe copy = *packet;
     struct mqtt_subscription want;
+    uint8_t maximum_qos = grant_is_built_in(op->session->grant) ? 2 : op->shard->settings->maximum_qos;
     size_t at = 0, i = 0;
     struct why why;
 
@@ -475,8 +477,8 @@ static void start_filters(struct subscribe_op *op, const struct mqtt_subscribe *
         f->op = op;
         f->filter = want.filter.s;
         f->waiter.known = on_known;
-        if (want.qos > op->shard->settings->maximum_qos) /* MQTT5 [MQTT-3.2.2-10] */
-            want.qos = op->shard->settings->maximum_qos;
+        if (want.qos > maximum_qos) /* MQTT5 [MQTT-3.2.2-10] */
+            want.qos = maximum_qos;
         if (i < op->shard->settings->max_subscribe_filters)
             start_filter(f, &want);
         else

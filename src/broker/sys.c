@@ -58,17 +58,18 @@ enum status sys_start(struct shard *shard)
     enum status st;
 
     timer_init(&shard->sys_timer, on_interval);
-    if (shard->index != 0 || shard->settings->sys_interval_s == 0)
+    if (shard->index != 0)
         return ST_OK;
     st = shard->world.random(shard->world.ctx, &key, sizeof key);
-    if (st == ST_OK)
-        st = sys_tree_new(shard->settings->version, shard->now, &shard->sys);
     if (st == ST_OK)
         st = retained_new(key,
                           (struct retained_limits){ .max_messages = SYS_MAX_MESSAGES,
                                                     .max_bytes = SYS_MAX_BYTES,
                                                     .max_levels = TOPIC_TREE_MAX_LEVELS },
                           &shard->own_retained);
+    if (st != ST_OK || shard->settings->sys_interval_s == 0)
+        return st;
+    st = sys_tree_new(shard->settings->version, shard->now, &shard->sys);
     if (st == ST_OK)
         timer_start(&shard->timers, &shard->sys_timer, shard->now.mono);
     return st;

@@ -398,6 +398,43 @@ static void nobody_leaves_a_will_for_a_topic_that_begins_with_a_dollar_sign(void
     expect_refused(c, MQTT_TOPIC_NAME_INVALID, "MQTT5 4.7.2");
 }
 
+/* ---- what belongs to the broker itself ---- */
+
+static void what_is_not_offered_to_clients_is_not_kept_from_a_bridge(void **state)
+{
+    struct bench *b = *state;
+    struct conn_io *c, *sub = client_connected(b, "sub", ALL);
+    CLEANUP(scope_unrefp)
+    struct scope *scope = NULL;
+    CLEANUP(token_unrefp)
+    struct token *token = NULL;
+    struct mqtt_connack ack;
+
+    client_subscribe(sub, "a/b", 2, MQTT_GRANTED_QOS_2);
+    b->settings.maximum_qos = 0;
+    b->settings.retain_available = b->settings.wildcard_subscriptions = false;
+    b->settings.subscription_identifiers = b->settings.shared_subscriptions = false;
+    assert_int_equal(scope_from_text(SPAN("[[\"#\",[\"pub\",\"sub\"]]]"), &scope, NULL), ST_OK);
+    assert_int_equal(token_built_in(SPAN("$bridge/x"), scope, &token), ST_OK);
+    c = client_new(b);
+    c->identity = (struct conn_identity){ .kind = IDENTITY_BUILT_IN, .built_in = token };
+    client_connect(
+        c, &(struct connect_wish){
+               .id = "$bridge/x", .no_method = true, .will_topic = "a/b", .will_qos = 1, .will_retain = true });
+    ack = expect_connack(c, MQTT_SUCCESS);
+    assert_false(mqtt_has(&ack.properties, PROP_MAXIMUM_QOS));
+    assert_false(mqtt_has(&ack.properties, PROP_RETAIN_AVAILABLE));
+    assert_false(mqtt_has(&ack.properties, PROP_WILDCARD_AVAILABLE));
+    client_subscribe_with(c, wish_filter("a/#", 2), 5, 9);
+    (void)expect_suback(c, 9, MQTT_GRANTED_QOS_2);
+    client_publish_with(
+        c, &(struct publish_wish){ .topic = "a/b", .payload = "x", .qos = 1, .packet_id = 1, .retain = true });
+    (void)expect_publish(sub, "a/b", "x", 1);
+    client_drop(c);
+    (void)expect_publish(sub, "a/b", "gone", 1);
+    assert_int_equal(STAT(b, retained_messages), 0); /* what is kept for nobody is not kept */
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -421,6 +458,7 @@ int main(void)
         T(the_server_keep_alive_is_told_and_used),
         T(nobody_publishes_to_topics_that_begin_with_a_dollar_sign),
         T(nobody_leaves_a_will_for_a_topic_that_begins_with_a_dollar_sign),
+        T(what_is_not_offered_to_clients_is_not_kept_from_a_bridge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

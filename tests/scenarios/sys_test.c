@@ -216,6 +216,37 @@ static void it_can_be_switched_off(void **state)
     assert_int_equal(count, 0);
 }
 
+static void the_state_of_a_bridge_is_kept_even_then(void **state)
+{
+    struct bench *b = *state;
+    struct conn_io *bridge, *c;
+    CLEANUP(scope_unrefp)
+    struct scope *scope = NULL;
+    CLEANUP(token_unrefp)
+    struct token *token = NULL;
+    size_t count;
+
+    b->settings.sys_interval_s = 0;
+    bench_tokens(b, NULL);
+    assert_int_equal(scope_from_text(SPAN("[[\"$SYS/broker/connection/x/state\",[\"pub\"]]]"), &scope, NULL),
+                     ST_OK);
+    assert_int_equal(token_built_in(SPAN("$bridge/x"), scope, &token), ST_OK);
+    bridge = client_new(b);
+    bridge->identity = (struct conn_identity){ .kind = IDENTITY_BUILT_IN, .built_in = token };
+    client_connect(bridge, &(struct connect_wish){ .id = "$bridge/x", .no_method = true });
+    (void)expect_connack(bridge, MQTT_SUCCESS);
+    client_publish_with(bridge, &(struct publish_wish){ .topic = "$SYS/broker/connection/x/state",
+                                                        .payload = "1",
+                                                        .qos = 1,
+                                                        .packet_id = 1,
+                                                        .retain = true });
+    (void)expect_ack(bridge, MQTT_PUBACK, 1, MQTT_SUCCESS);
+    c = client_connected(b, "c", SYS);
+    client_subscribe(c, "$SYS/#", 0, 0);
+    assert_string_equal(take_all(c, "$SYS/broker/connection/x/state", true, &count), "1");
+    assert_int_equal(STAT(b, retained_messages), 0);
+}
+
 static void where_nothing_is_retained_all_of_it_comes_each_interval(void **state)
 { /* MQTT5 3.2.2.3.5 */
     struct bench *b = *state;
@@ -268,6 +299,7 @@ int main(void)
         T(the_limits_of_retained_messages_are_for_clients),
         T(no_token_ends_it),
         T(it_can_be_switched_off),
+        T(the_state_of_a_bridge_is_kept_even_then),
         T(where_nothing_is_retained_all_of_it_comes_each_interval),
         cmocka_unit_test_setup_teardown(clients_of_every_shard_read_the_same, set_up_3, tear_down),
     };
