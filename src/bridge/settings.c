@@ -33,7 +33,7 @@ static const struct config_setting bridge_rows[] = {
     { "version", CONFIG_ENUM, B(version), .dflt = "5", .choices = versions,
       .help = "MQTT version spoken with it. With 3.1.1 everything a message carries beside topic and payload is lost." },
     { "client_id", CONFIG_STRING, B(client_id),
-      .help = "Client Identifier there, under which it keeps messages for us; by default `bridge-` and the name." },
+      .help = "Client Identifier there, under which it keeps messages for us; by default `bridge-` and the name. Brokers that come to the same one need different ones." },
     { "topics", CONFIG_RECORDS, B(topics), .record = &topic_table, .min = 1, .max = RULES_MAX,
       .help = "What goes over. A topic goes over by the first entry that matches." },
     { "tls", CONFIG_BOOL, B(tls), .dflt = "true",
