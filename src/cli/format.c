@@ -9,6 +9,7 @@
 #define PADDED    "ACEFIRSXlmptx" /* with a width */
 #define ZEROES    "AEFSXlmx"      /* padded with zeroes, if wanted */
 #define CUT       "CIRt"          /* with a maximum width */
+#define OPTIONAL  "AEFRS"         /* properties: no padding where there is none, as mosquitto_sub does it */
 #define ESCAPES   "ntrv\\\"ae0"
 #define ESCAPED   "\n\t\r\v\\\"\a\033\0"
 #define WIDTH_MAX 10000
@@ -320,7 +321,7 @@ static void put_value(struct buf *out, char letter, const struct symbolon_messag
 /* What stands behind `start` in `out` is brought to the width asked for. */
 static void pad(struct buf *out, size_t start, const struct field *f)
 {
-    if (!buf_ok(out))
+    if (!buf_ok(out) || (out->len == start && strchr(OPTIONAL, f->letter) != NULL))
         return;
     size_t len = out->len - start;
     if (f->cut && len > f->most) {
