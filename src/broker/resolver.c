@@ -55,6 +55,9 @@ struct resolver {
     struct timer answer_timer;
     size_t server_count;
     struct server *servers;
+    struct log log;
+    struct log_limit limit; /* clients choose how many tokens are looked up */
+    struct timer limit_timer;
 };
 
 static void use_verifier(struct resolver *r, struct verifier *verifier_take)
@@ -62,6 +65,24 @@ static void use_verifier(struct resolver *r, struct verifier *verifier_take)
     verifier_unref(r->verifier);
     r->verifier = verifier_take;
     r->publish(r->ctx, r->verifier);
+}
+
+/* -- logging what clients may cause at will -------------------------------------------------------------- */
+
+static void tell_suppressed(struct timer *timer, struct now now)
+{
+    struct resolver *r = CONTAINER_OF(timer, struct resolver, limit_timer);
+    (void)now;
+    log_tell_suppressed(&r->log);
+}
+
+static void log_failure(struct resolver *r, const char *issuer, const struct http_result *result,
+                        enum status st, const struct why *why)
+{
+    log_event(&r->log, LOG_WARNING, "introspection_failed", F_STR("issuer", issuer),
+              F_I64("http_status", result->code), F_WHY(st, *why), F_STR("cause", result->why.text));
+    if (r->limit.suppressed && !timer_running(&r->limit_timer))
+        timer_start(loop_timers(r->loop), &r->limit_timer, mono_plus_ms(loop_now(r->loop).mono, MS_PER_S));
 }
 
 /* -- answering ------------------------------------------------------------------------------------------- */
@@ -294,8 +315,7 @@ static void on_introspected(void *ctx, const struct http_result *result)
     q->http = NULL;
     enum status st = take_introspection(q, result, &why);
     if (st == ST_UNREACHABLE)
-        log_event(NULL, LOG_WARNING, "introspection_failed", F_STR("issuer", issuer),
-                  F_I64("http_status", result->code), F_WHY(st, why), F_STR("cause", result->why.text));
+        log_failure(q->resolver, issuer, result, st, &why);
     if (st == ST_BAD_TOKEN) { /* not known there: the next one may know it */
         q->st = st;
         q->why = why;
@@ -446,6 +466,9 @@ enum status resolver_new(struct loop *loop, const struct broker_config *config, 
     list_init(&r->asking);
     timer_init(&r->timer, on_fetch_timer);
     timer_init(&r->answer_timer, on_answer_timer);
+    timer_init(&r->limit_timer, tell_suppressed);
+    r->limit.per_s = (uint32_t)config->log_rate;
+    r->log.limit = &r->limit;
     enum status st = http_client_new(loop, &r->http, why);
     r->servers = calloc(config->authorization_servers.count, sizeof *r->servers);
     if (st == ST_OK && r->servers == NULL)
@@ -487,6 +510,8 @@ void resolver_free(struct resolver *r)
         return;
     timer_stop(loop_timers(r->loop), &r->timer);
     timer_stop(loop_timers(r->loop), &r->answer_timer);
+    timer_stop(loop_timers(r->loop), &r->limit_timer);
+    log_tell_suppressed(&r->log);
     refuse_all(&r->answered);
     refuse_all(&r->key_waiters);
     refuse_all(&r->waiting);

@@ -13,6 +13,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 /* cmocka wants the three above first */
 #include <cmocka.h>
@@ -24,7 +25,8 @@
 
 static struct test_cert_files files;
 static char secret_file[128], jwks_file[128];
-static int log_keys; /* of the last event jwks_fetched */
+static int log_keys;                 /* of the last event jwks_fetched */
+static int log_failed, log_left_out; /* lines of introspection_failed; those that log_suppressed counts */
 
 struct world {
     struct loop *loop;
@@ -566,6 +568,26 @@ static void whoever_waits_at_the_end_is_answered(void **state)
     world_done(&w);
 }
 
+/* Clients bring as many tokens as they like while the authorization server is away. */
+static void a_server_that_is_away_does_not_fill_the_log(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w);
+    w.config.log_rate = 1;
+    w.code = 500;
+    world_start(&w);
+    log_failed = log_left_out = 0;
+    for (int i = 0; i < 30; i++) {
+        int before = w.answers;
+        resolver_ask(w.resolver, RESOLVE_INTROSPECT, SPAN("t"), on_answer, &w);
+        WAIT_FOR(w.loop, w.answers == before + 1);
+    }
+    WAIT_FOR(w.loop, log_failed + log_left_out == 30);
+    assert_true(log_failed < 10);
+    world_done(&w);
+}
+
 static void look_for_keys(void *ctx, enum log_level level, struct span line)
 {
     char text[512];
@@ -575,6 +597,10 @@ static void look_for_keys(void *ctx, enum log_level level, struct span line)
     const char *at = strstr(text, " keys=");
     if (strstr(text, "jwks_fetched") != NULL && at != NULL)
         log_keys = at[6] - '0';
+    log_failed += strstr(text, " introspection_failed ") != NULL;
+    at = strstr(text, " event=introspection_failed count=");
+    if (at != NULL)
+        log_left_out += (int)strtol(at + strlen(" event=introspection_failed count="), NULL, 10);
 }
 
 static int set_up(void **state)
@@ -620,6 +646,7 @@ int main(void)
         cmocka_unit_test(no_usable_answer_is_no_token),
         cmocka_unit_test(too_many_waiting_are_refused_and_the_others_served),
         cmocka_unit_test(whoever_waits_at_the_end_is_answered),
+        cmocka_unit_test(a_server_that_is_away_does_not_fill_the_log),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
