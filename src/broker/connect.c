@@ -390,8 +390,9 @@ void on_connect(struct conn *c, const struct mqtt_frame *frame, struct span behi
     unsigned home;
 
     c->connect_seen = true;
-    if (connect.version == MQTT_3_1 || connect.version == MQTT_3_1_1)
-        c->version = MQTT_3_1_1; /* its words, also to refuse it (MT-120) */
+    if ((connect.version & 0x7f) == MQTT_3_1 || (connect.version & 0x7f) == MQTT_3_1_1)
+        c->version =
+            MQTT_3_1_1; /* its words, also to refuse it (MT-120), or the highest bit of mosquitto's bridges */
     if (st == ST_OK && c->version != MQTT_5 && !c->shard->settings->accept_v3)
         st = reject(&why, ST_BAD_VERSION, "MT-120", "only MQTT 5 is spoken here", 0);
     if (st != ST_OK) {

@@ -680,3 +680,23 @@ def test_certificates_pins_and_names(mosquitto, brokers, tmp_path):
     for name in ('wrong-name', 'wrong-pin', 'no-ca', 'no-certificate'):
         broker.daemon.event('bridge_not_connected', bridge=name)
         assert not broker.daemon.find('bridge_connected', bridge=name)
+
+
+@pytest.mark.parametrize('version', ['mqttv311', 'mqttv50'])
+def test_mosquitto_comes_to_us_with_a_bridge_of_its_own(mosquitto, brokers, version):
+    """With try_private it speaks protocol level 0x84 first, is told that there is none here, and goes on without."""
+    broker = brokers()
+    remote = mosquitto('connection ours', 'address localhost:%d' % broker.port, 'bridge_cafile ' + broker.ca,
+                       'bridge_protocol_version ' + version, 'restart_timeout 1', 'topic # both 2 m/ s/',
+                       'notifications false', 'remote_clientid mosquitto-bridge')
+    if version == 'mqttv311':
+        broker.daemon.event('connect_refused', reason_code=132)
+    broker.daemon.event('client_connected', client_id='mosquitto-bridge')
+    broker.daemon.event('subscribed', filter='s/#')
+    here, there = subscribed(ours(broker), 's/#'), subscribed(theirs(remote.port), 'm/#')
+    with ours(broker) as client:
+        put(client, 's/1', qos=2)
+    assert (take(here).topic, take(there).topic) == ('s/1', 'm/1')
+    with theirs(remote.port) as client:
+        put(client, 'm/2', qos=2)
+    assert (take(here).topic, take(there).topic) == ('s/2', 'm/2')
