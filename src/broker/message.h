@@ -79,6 +79,15 @@ static inline size_t message_size(const struct message *m)
     return sizeof *m + m->wire_len;
 }
 
+/* Message Expiry Interval, from now on. One of 0 seconds is for who can take the message at once: that long it has for
+ * its way through the workers. */
+#define MESSAGE_AT_ONCE_MS 50
+
+static inline int64_t message_expires_ms(struct now now, uint32_t interval_s)
+{
+    return now.mono.ms + (interval_s == 0 ? MESSAGE_AT_ONCE_MS : (int64_t)interval_s * MS_PER_S);
+}
+
 static inline bool message_expired(const struct message *m, struct now now)
 {
     return now.mono.ms >= m->expires_ms;

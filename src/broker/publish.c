@@ -103,7 +103,7 @@ static enum status make_message(struct conn *c, const struct mqtt_publish *p, st
         parts.properties = buf_span(properties);
     }
     if (mqtt_has(&p->properties, PROP_MESSAGE_EXPIRY))
-        parts.expires_ms = c->shard->now.mono.ms + (int64_t)p->properties.message_expiry_s * MS_PER_S;
+        parts.expires_ms = message_expires_ms(c->shard->now, p->properties.message_expiry_s);
     if (p->retain)
         retained_bound(c->session, &parts);
     return message_new(&parts, ret_message);

@@ -248,8 +248,9 @@ static void put_expiry(const struct conn *c, const struct message *m, struct mqt
 
     if (m->expires_ms == TIME_NEVER)
         return;
-    p->has_message_expiry = true; /* what is left of it: MQTT5 [MQTT-3.3.2-6] */
-    p->message_expiry_s = left_ms <= 0 ? 0 : (uint32_t)((left_ms + MS_PER_S - 1) / MS_PER_S);
+    p->has_message_expiry = true;     /* what is left of it: MQTT5 [MQTT-3.3.2-6] */
+    if (left_ms > MESSAGE_AT_ONCE_MS) /* else 0 */
+        p->message_expiry_s = (uint32_t)((left_ms - MESSAGE_AT_ONCE_MS + MS_PER_S - 1) / MS_PER_S);
 }
 
 static enum send_result send_publish5(struct conn *c, const struct message *m, const struct mqtt_publish_out *p)

@@ -77,7 +77,7 @@ struct message_parts will_parts(const struct will *will, uint64_t publisher, str
         .qos = will->qos,
         .retain = will->retain,
         .publisher = publisher,
-        .expires_ms = will->has_expiry ? now.mono.ms + (int64_t)will->expiry_s * MS_PER_S : TIME_NEVER,
+        .expires_ms = will->has_expiry ? message_expires_ms(now, will->expiry_s) : TIME_NEVER,
         .token_until_s = TIME_NEVER,
     };
 }

@@ -108,6 +108,37 @@ static void the_expiry_of_a_will_counts_from_its_publication(void **state)
     client_drop(sub);
 }
 
+static void an_expiry_of_0_is_for_who_takes_it_at_once(void **state)
+{ /* MQTT5 3.3.2.3.3, [MQTT-3.3.2-5], [MQTT-3.3.2-6] */
+    static const struct span expires_at_once = { (const uint8_t *)"\x02\x00\x00\x00\x00", 5 };
+    struct bench *b = *state;
+    struct conn_io *pub = client_connected(b, "pub", ALL), *c = lasting(b, "c", 1),
+                   *away = lasting(b, "away", 0);
+    struct mqtt_publish p;
+
+    client_subscribe(c, "a/#", 1, MQTT_GRANTED_QOS_1);
+    client_subscribe(away, "a/#", 1, MQTT_GRANTED_QOS_1);
+    client_drop(away);
+    for (uint16_t id = 1; id <= 2; id++) {
+        client_publish_with(pub, &(struct publish_wish){ .topic = "a/b",
+                                                         .payload = id == 1 ? "1" : "2",
+                                                         .qos = 1,
+                                                         .packet_id = id,
+                                                         .retain = true,
+                                                         .properties = expires_at_once });
+        (void)expect_ack(pub, MQTT_PUBACK, id, MQTT_SUCCESS);
+    }
+    p = expect_publish(c, "a/b", "1", 1);
+    assert_true(mqtt_has(&p.properties, PROP_MESSAGE_EXPIRY));
+    assert_int_equal(p.properties.message_expiry_s, 0);
+    bench_advance(b, 100);
+    client_ack(c, MQTT_PUBACK, p.packet_id, MQTT_SUCCESS);
+    expect_nothing(c); /* the second had to wait */
+    expect_nothing(lasting(b, "away", 0));
+    client_subscribe(c, "a/#", 1, MQTT_GRANTED_QOS_1);
+    expect_nothing(c); /* nor is it kept */
+}
+
 /* ---- flow control ---- */
 
 static void qos_0_passes_a_full_window_and_every_end_frees_a_place(void **state)
@@ -478,6 +509,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_retained_message_says_how_long_it_still_lives, set_up_3, tear_down),
         T(what_waits_longer_than_it_lives_is_dropped_and_makes_room),
         T(the_expiry_of_a_will_counts_from_its_publication),
+        T(an_expiry_of_0_is_for_who_takes_it_at_once),
+        cmocka_unit_test_setup_teardown(an_expiry_of_0_is_for_who_takes_it_at_once, set_up_3, tear_down),
         T(qos_0_passes_a_full_window_and_every_end_frees_a_place),
         T(each_connection_has_a_window_of_its_own_size),
         T(our_receive_maximum_counts_what_this_connection_sent),
