@@ -10,6 +10,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 /* cmocka wants the three above first */
 #include <cmocka.h>
@@ -254,6 +255,26 @@ static void timer_beyond_the_wheel_still_fires_on_time(void **state UNUSED)
     assert_int_equal(c.fired_ms, now.mono.ms);
 }
 
+static void tamed(const char *text, const char *expected)
+{
+    char copy[64];
+
+    (void)snprintf(copy, sizeof copy, "%s", text);
+    utf8_tame(copy);
+    assert_string_equal(copy, expected);
+}
+
+static void words_from_elsewhere_are_tamed(void **state UNUSED)
+{
+    tamed("plain, \xc3\xa4, \xf0\x9f\x94\x91", "plain, \xc3\xa4, \xf0\x9f\x94\x91");
+    tamed("a\033[2Jb\x7f\n\t", "a?[2Jb???");
+    tamed("\xc2\x9b"
+          "31m, \xc2\xa0",
+          "??31m, \xc2\xa0"); /* CSI as one character */
+    tamed("broken \xff \xc3\xa4", "broken ? ??");
+    tamed("", "");
+}
+
 static void utf8_accepts_what_the_rfc_accepts(void **state UNUSED)
 {
     assert_true(utf8_valid_mqtt(SPAN("plain, \xc3\xa4, \xe2\x82\xac, \xf0\x9f\x94\x91, \xf4\x8f\xbf\xbf")));
@@ -369,6 +390,7 @@ int main(void)
         cmocka_unit_test(timer_may_restart_itself_and_be_stopped),
         cmocka_unit_test(timer_beyond_the_wheel_still_fires_on_time),
         cmocka_unit_test(utf8_accepts_what_the_rfc_accepts),
+        cmocka_unit_test(words_from_elsewhere_are_tamed),
         cmocka_unit_test(log_lines_carry_fields_and_no_control_bytes),
         cmocka_unit_test(a_flood_of_one_event_is_counted_instead_of_written),
         cmocka_unit_test(what_a_limit_left_out_is_told),

@@ -54,3 +54,15 @@ bool utf8_valid_mqtt(struct span s)
 {
     return valid(s, false);
 }
+
+void utf8_tame(char *text)
+{
+    bool valid = utf8_valid(span_of_str(text));
+
+    for (unsigned char *at = (unsigned char *)text; *at != '\0'; at++) {
+        if (*at < 0x20 || *at == 0x7f || (*at >= 0x80 && !valid))
+            *at = '?';
+        else if (*at == 0xc2 && at[1] < 0xa0) /* U+0080 to U+009F */
+            at[0] = at[1] = '?';
+    }
+}

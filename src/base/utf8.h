@@ -8,5 +8,8 @@
 bool utf8_valid(struct span s);
 /* utf8_valid() and no U+0000: MQTT5 [MQTT-1.5.4-2]. */
 bool utf8_valid_mqtt(struct span s);
+/* Makes words from elsewhere fit for a terminal: control characters (also C1, and DEL) become "?", and if it is not UTF-8
+ * all that is not ASCII. In place. */
+void utf8_tame(char *text);
 
 #endif

@@ -9,9 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define COMMAND "symbolon doctor"
-#define WIDTH   100
-#define INDENT  10
+#define COMMAND    "symbolon doctor"
+#define PORT_PLAIN 1883
+#define WIDTH      100
+#define INDENT     10
 
 struct doctor_options {
     struct connect_options connect;
@@ -115,8 +116,6 @@ static enum status keep_finding(struct patient *p, const struct doctor_finding *
         st = js_set_str(row, "id", span_of_str(f->id));
     if (st == ST_OK)
         st = js_set_str(row, "text", span_of_str(f->text));
-    if (st == ST_MALFORMED)
-        st = js_set_str(row, "text", SPAN("(words of the other side that are not UTF-8)"));
     if (st == ST_OK && f->advice != NULL)
         st = js_set_str(row, "advice", span_of_str(f->advice));
     if (st == ST_OK)
@@ -222,6 +221,7 @@ int run_doctor(int argc, char **argv)
             .as_ca = o.connect.as_ca_file != NULL ? o.connect.as_ca_file
                      : target.ace                 ? target.profile.as_ca_file
                                                   : NULL,
+            .plain_port = !target.plain && !target.port_given ? PORT_PLAIN : 0,
             .wait_ms = o.wait_ms,
         };
         if (login.count > 0) {

@@ -1,5 +1,6 @@
 #include "kit/doctor_priv.h"
 
+#include "base/utf8.h"
 #include "crypto/random.h"
 
 #include <stdarg.h>
@@ -24,9 +25,8 @@ void found(struct doctor *d, enum doctor_level level, const char *id, const char
     if (vasprintf(&text, fmt, args) < 0)
         text = NULL;
     va_end(args);
-    for (char *at = text; at != NULL && *at != '\0'; at++) /* much of it is the other side's words */
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = '?';
+    if (text != NULL)
+        utf8_tame(text); /* much of it is the other side's words */
     struct doctor_finding finding = { .level = level,
                                       .theme = d->theme,
                                       .id = id,

@@ -24,7 +24,9 @@ typedef void doctor_report_fn(void *ctx, const struct doctor_finding *finding);
 struct doctor_settings {
     const char *host;
     uint16_t port;
-    bool plain;                  /* the port speaks MQTT without TLS */
+    bool plain; /* the port speaks MQTT without TLS */
+    uint16_t
+        plain_port; /* where MQTT without TLS would usually be, to be looked at beside `port`; 0: nowhere */
     const char *ca_file;         /* NULL: the system's */
     const char *user, *password; /* NULL: none */
     struct span token;           /* none: empty */

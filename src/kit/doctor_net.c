@@ -111,6 +111,9 @@ void doctor_network(struct doctor *d)
                   ? "Is the broker running, and is this its port? 8883 is the usual one with TLS, 1883 without."
                   : "Is there a firewall between, or the wrong address in the DNS?",
               "Nobody accepts connections at %s port %u.", d->s->host, d->s->port);
+        if (d->s->plain_port != 0 && doctor_speaks_plain_mqtt(d, d->s->plain_port))
+            found(d, DOCTOR_NOTE, "plain-too", "To look at that: mqtt://HOST.",
+                  "Port %u speaks MQTT, without TLS.", d->s->plain_port);
         d->over = true;
         return;
     }

@@ -48,6 +48,8 @@ bool is_packet(const struct received *r, enum mqtt_packet_type type);
 /* "80 ms" */
 const char *took(struct doctor *d, int64_t ms);
 
+/* Is MQTT spoken there without TLS? */
+bool doctor_speaks_plain_mqtt(struct doctor *d, uint16_t port);
 /* Its answer to a web request, the first line of it; false: none in words. */
 bool doctor_speaks_http(struct doctor *d, bool plain, char *line, size_t cap);
 

@@ -21,16 +21,17 @@ static const char *date(struct doctor *d, int64_t s)
 
 /* ---- it is no TLS: what then? ---- */
 
-static bool speaks_plain_mqtt(struct doctor *d)
+bool doctor_speaks_plain_mqtt(struct doctor *d, uint16_t port)
 {
     struct why why;
     struct mqtt_connect c = doctor_connect(d);
-    struct peer *p = peer_try(&d->k, &(struct peer_how){ .plain = true }, &why);
+    struct peer *p = peer_try(&d->k, &(struct peer_how){ .plain = true, .port = port }, &why);
 
     if (p == NULL)
         return false;
-    const struct received *r = doctor_say_connect(p, &c);
-    return is_packet(r, MQTT_CONNACK);
+    bool yes = is_packet(doctor_say_connect(p, &c), MQTT_CONNACK);
+    peer_close(p);
+    return yes;
 }
 
 static void no_tls(struct doctor *d, const struct why *why)
@@ -38,7 +39,7 @@ static void no_tls(struct doctor *d, const struct why *why)
     char line[64];
 
     d->over = true;
-    if (speaks_plain_mqtt(d)) {
+    if (doctor_speaks_plain_mqtt(d, d->s->port)) {
         found(d, DOCTOR_PROBLEM, "tls-plain",
               "Whoever is on the way reads and changes everything: switch TLS on. To look at it as it is: "
               "mqtt://HOST.",
@@ -241,5 +242,9 @@ void doctor_tls(struct doctor *d)
     tls12(d);
     raw_key(d);
     resumption(d, p);
+    if (d->s->plain_port != 0 && doctor_speaks_plain_mqtt(d, d->s->plain_port))
+        found(d, DOCTOR_WARNING, "plain-too",
+              "If nobody needs it, close it; what goes there can be read on the way.",
+              "Port %u speaks MQTT without TLS beside it.", d->s->plain_port);
     free(look);
 }

@@ -74,8 +74,6 @@ static struct js *troubles_js(const struct troubles *t)
     for (size_t i = 0; i < t->count && st == ST_OK; i++) {
         struct js *row = js_new_object();
         st = js_set_str(row, "error", span_of_str(t->rows[i].text));
-        if (st == ST_MALFORMED) /* the other side's words need not be UTF-8 */
-            st = js_set_str(row, "error", SPAN("(text that is not UTF-8)"));
         if (st == ST_OK)
             st = js_set_i64(row, "count", (int64_t)t->rows[i].times);
         if (st == ST_OK)

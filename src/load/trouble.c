@@ -1,5 +1,7 @@
 #include "load/trouble.h"
 
+#include "base/utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,9 +15,7 @@ void trouble_add(struct troubles *t, const char *fmt, ...)
     va_start(args, fmt);
     (void)vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    for (char *at = text; *at != '\0'; at++) /* reason strings come from the other side */
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = '?';
+    utf8_tame(text); /* reason strings come from the other side */
     t->total++;
     for (size_t i = 0; i < t->count; i++)
         if (strcmp(t->rows[i].text, text) == 0) {
