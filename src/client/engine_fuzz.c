@@ -1,9 +1,18 @@
-/* A broker that sends whatever it likes to a client that publishes, subscribes and re-authenticates meanwhile. */
+/* A broker that sends whatever it likes to a client that publishes, subscribes and re-authenticates meanwhile; once with
+ * topic aliases, acknowledgements by hand (some of them in the next connection) and subscriptions made again. */
 #include "client/engine.h"
 
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+#define HANDLES 8
+
+struct player {
+    struct engine engine;
+    uint64_t handles[HANDLES];
+    size_t count;
+};
 
 static const struct now now = { { 1000 }, { 1800000000 } };
 
@@ -18,7 +27,7 @@ static bool on_congested(void *ctx UNUSED)
 
 static void on_connected(void *ctx, const struct mqtt_connack *connack UNUSED)
 {
-    struct engine *e = ctx;
+    struct engine *e = &((struct player *)ctx)->engine;
     const struct symbolon_subscription sub = { .filter = "a/#", .qos = 2 };
     struct symbolon_message message = { .topic = { "t", 1 }, .payload = { "p", 1 } };
 
@@ -28,7 +37,7 @@ static void on_connected(void *ctx, const struct mqtt_connack *connack UNUSED)
     }
     (void)engine_subscribe(e, &sub, 1, NULL, now, NULL, NULL);
     (void)engine_flush(e, now, NULL);
-    if (e->settings.version == MQTT_5)
+    if (e->settings.ace)
         engine_auth(e, MQTT_REAUTHENTICATE, SPAN("token"), now);
 }
 
@@ -39,20 +48,32 @@ static void on_ended(void *ctx UNUSED, const struct symbolon_error *why UNUSED,
 
 static void on_challenge(void *ctx, struct span data UNUSED)
 {
-    engine_auth(ctx, MQTT_CONTINUE_AUTHENTICATION, SPAN("answer"), now);
+    engine_auth(&((struct player *)ctx)->engine, MQTT_CONTINUE_AUTHENTICATION, SPAN("answer"), now);
 }
 
 static void on_reauthenticated(void *ctx UNUSED)
 {
 }
 
-static void on_message(void *ctx UNUSED, const struct mqtt_publish *publish)
+static void acknowledge(struct player *p)
 {
+    while (p->count > 0)
+        (void)engine_ack(&p->engine, p->handles[--p->count], 0, now, NULL);
+}
+
+static void on_message(void *ctx, const struct mqtt_publish *publish)
+{
+    struct player *p = ctx;
     struct symbolon_user_property user[4];
     struct symbolon_message message;
     uint32_t ids[2];
 
     message_of_publish(publish, user, 4, ids, 2, &message);
+    if (engine_handle(&p->engine) == 0)
+        return;
+    p->handles[p->count++] = engine_handle(&p->engine);
+    if (p->count == HANDLES)
+        acknowledge(p); /* the last one first */
 }
 
 static void on_published(void *ctx UNUSED, uint64_t id UNUSED, const struct symbolon_error *result UNUSED)
@@ -82,7 +103,7 @@ static const struct engine_events events = {
     .flushed = on_flushed,
 };
 
-static void talk(enum mqtt_version version, struct span input)
+static void talk(enum mqtt_version version, bool everything, struct span input)
 {
     const struct engine_settings settings = { .version = version,
                                               .client_id = "",
@@ -92,25 +113,33 @@ static void talk(enum mqtt_version version, struct span input)
                                               .max_packet_size = 4096,
                                               .max_inflight = 4,
                                               .max_queue = 8,
-                                              .ace = version == MQTT_5 };
+                                              .manual_ack = everything,
+                                              .resubscribe = everything,
+                                              .resend_qos2 = everything,
+                                              .topic_alias_maximum = everything ? 3 : 0,
+                                              .topic_aliases = everything ? 2 : 0,
+                                              .ace = version == MQTT_5 && !everything };
     const struct symbolon_error lost = { .status = SYMBOLON_CLOSED };
-    struct engine *e = malloc(sizeof *e);
+    struct player *p = calloc(1, sizeof *p);
 
-    if (e == NULL)
+    if (p == NULL)
         return;
-    engine_init(e, &settings, &events, e);
-    for (int connection = 0; connection < 2; connection++) { /* the second one has a session to resume */
-        engine_connect(e, version == MQTT_5 ? SPAN("token") : SPAN_NONE, now);
-        engine_input(e, input, now);
-        engine_lost(e, &lost, now);
+    engine_init(&p->engine, &settings, &events, p);
+    for (int connection = 0; connection < 3; connection++) { /* the later ones have a session to resume */
+        engine_connect(&p->engine, settings.ace ? SPAN("token") : SPAN_NONE, now);
+        engine_input(&p->engine, input, now);
+        if (connection == 1)
+            acknowledge(p);
+        engine_lost(&p->engine, &lost, now);
     }
-    engine_done(e);
-    free(e);
+    engine_done(&p->engine);
+    free(p);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-    talk(MQTT_5, span_of(data, len));
-    talk(MQTT_3_1_1, span_of(data, len));
+    talk(MQTT_5, false, span_of(data, len));
+    talk(MQTT_5, true, span_of(data, len));
+    talk(MQTT_3_1_1, true, span_of(data, len));
     return 0;
 }
