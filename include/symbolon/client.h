@@ -1,7 +1,9 @@
 /* symbolon/client.h - upper layer: a complete MQTT client (5 and 3.1.1) over TLS that proves possession of its key.
  * It connects, gets a token from an authorization server it may trust, proves possession, renews the token
  * ahead of its end inside the running session (AUTH 0x19), reconnects with growing pauses, and keeps QoS 1 and
- * 2 messages in memory until they are acknowledged.
+ * 2 messages, in memory or in a folder, until they are acknowledged: QoS 1 arrives at least once and QoS 2 exactly
+ * once for as long as the broker keeps the session, over any number of connections and, with a folder, processes.
+ * What the broker says it does not take (MQTT5 3.2.2.3) is not sent: the call or `published` says so.
  *
  *   symbolon_loop_new -> symbolon_client_new -> symbolon_client_start -> symbolon_loop_run -> ..._free
  *
