@@ -181,7 +181,8 @@ def test_nobody_there(nobody):
 
 @pytest.fixture(scope='module')
 def broker(as_server, make_broker):
-    made = make_broker(as_server=as_server, audience=AUDIENCE, more_listeners={'wss': {'transport': 'websocket'}})
+    more = {'wss': {'transport': 'websocket'}, 'plain': {'tls': False}}
+    made = make_broker(as_server=as_server, audience=AUDIENCE, more_listeners=more, public=[['open/#', ['pub', 'sub']]])
     as_server.allow('any', AUDIENCE, 'bench/#', 'pub', 'sub')
     return made
 
@@ -212,6 +213,15 @@ def test_pairs_over_websocket_with_a_token(broker, env, more):
                  'wss://localhost:%d/mqtt' % broker.ports['wss'], env=env)
     check_messages(told, int(more[-1]))
     assert told['websocket'] and told['tls'] and told['ace']
+
+
+@pytest.mark.parametrize('mode, copies', [('pair', 1), ('fan-out', 3)])
+def test_our_broker_in_the_clear(broker, nobody, mode, copies):
+    """On this machine alone, topics that are everybody's"""
+    url = 'mqtt://127.0.0.1:%d' % broker.ports['plain']
+    told = bench(mode, '-c', '3', '-q', '2', '-n', '300', '-t', 'open/x' + ('/%i' if mode == 'pair' else ''), url, env=nobody)
+    check_messages(told, 300, copies=copies)
+    assert not told['tls'] and not told['ace']
 
 
 def test_a_path_where_no_websocket_is(broker, env):
