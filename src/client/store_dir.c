@@ -256,7 +256,7 @@ static enum status open_file(struct store_dir *s, const struct store_dir_setting
                              struct why *why)
 {
     struct reading look = { .store = s };
-    enum status st = sql_open(path, settings->fsync ? SQL_DURABLE : 0, &s->sql, why);
+    enum status st = sql_open(path, SQL_QUIET | (settings->fsync ? SQL_DURABLE : 0), &s->sql, why);
 
     if (st == ST_OK)
         st = sql_query(s->sql, "PRAGMA quick_check(1)", expect_ok, NULL, why);

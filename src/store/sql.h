@@ -19,6 +19,7 @@
 struct sql;
 
 #define SQL_DURABLE IN(0)
+#define SQL_QUIET   IN(1) /* nothing in the log: for a library in somebody else's program */
 
 /* Opens or creates (mode 0600). ":memory:" is a database of its own, for tests. */
 enum status sql_open(const char *path, unsigned flags, struct sql **ret_sql, struct why *why) MUST_CHECK;

@@ -21,6 +21,7 @@ struct statement {
 struct sqlite {
     struct sql base;
     sqlite3 *db;
+    bool quiet;
     struct statement statements[STATEMENTS_MAX];
 };
 
@@ -37,7 +38,8 @@ static enum status failed(struct sqlite *s, int rc, struct why *why)
         return reject(why, ST_NO_MEMORY, "store", "out of memory", 0);
     if (rc == SQLITE_CONSTRAINT_UNIQUE || rc == SQLITE_CONSTRAINT_PRIMARYKEY)
         return reject(why, ST_EXISTS, "store", "a row with this key is already there", 0);
-    log_event(NULL, LOG_WARNING, "store_error", F_I64("code", rc), F_STR("text", sqlite3_errmsg(s->db)));
+    if (!s->quiet)
+        log_event(NULL, LOG_WARNING, "store_error", F_I64("code", rc), F_STR("text", sqlite3_errmsg(s->db)));
     if (primary == SQLITE_BUSY || primary == SQLITE_LOCKED)
         return reject(why, ST_IO, "store", "the database is locked by another process", 0);
     if (primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB)
@@ -218,6 +220,7 @@ enum status sql_open(const char *path, unsigned flags, struct sql **ret_sql, str
     if (s == NULL)
         return reject(why, ST_NO_MEMORY, "store", "out of memory", 0);
     s->base.ops = &sqlite_ops;
+    s->quiet = (flags & SQL_QUIET) != 0;
     /* One thread per connection: SQLite's own mutexes would only cost. */
     int rc =
         sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
