@@ -250,6 +250,10 @@ static void on_disconnected(void *arg, const struct symbolon_error *why, int64_t
         session_end(s, exit_code_for(why->status));
         return;
     }
+    if (!p->started && !p->options->connect.reconnect && retry_ms > 0) { /* 0: sent to another server */
+        session_finish(s, exit_code_for(why->status));
+        return;
+    }
     session_log(s, "next attempt in %lld ms", (long long)retry_ms);
     if (p->unconfirmed > 0) { /* QoS 0: nobody will say what became of them */
         if (!p->options->connect.quiet)
@@ -326,6 +330,8 @@ static int connect_and_publish(struct pub *p)
         return publish(p, p->payload.p, p->payload.len) ? EXIT_DONE : p->session.exit_code;
     if (symbolon_client_start(p->session.client, &error) != SYMBOLON_OK)
         return complain_error(COMMAND, &error);
+    if (p->options->connect.store_dir != NULL)
+        p->options->connect.reconnect = true;
     if (m->lines && stored(p))
         start(p);
     return session_run(&p->session);

@@ -21,7 +21,8 @@ struct rr {
     struct rr_options *options;
     struct symbolon_message message;
     struct buf payload;
-    bool v3; /* MQTT 3.1.1 */
+    bool v3;    /* MQTT 3.1.1 */
+    bool asked; /* the request is handed over: the library sees to it, and to the subscription */
 };
 
 /* clang-format off */
@@ -70,7 +71,8 @@ static void on_connected(void *arg, const struct symbolon_connected *connected U
                                               .user_property_count = user->count };
     struct symbolon_error error;
 
-    if (symbolon_client_subscribe_with(r->session.client, &sub, 1, &request, NULL, &error) != SYMBOLON_OK)
+    if (!r->asked &&
+        symbolon_client_subscribe_with(r->session.client, &sub, 1, &request, NULL, &error) != SYMBOLON_OK)
         give_up(r, &error);
 }
 
@@ -82,9 +84,13 @@ static void on_subscribed(void *arg, uint64_t id UNUSED, const uint8_t *codes UN
 
     if (count == 0)
         return; /* `disconnected` follows */
-    if (result->status != SYMBOLON_OK)
+    if (result->status != SYMBOLON_OK) {
         give_up(r, result);
-    else if (symbolon_client_publish(r->session.client, &r->message, NULL, &error) != SYMBOLON_OK)
+        return;
+    }
+    bool first = !r->asked;
+    r->asked = true;
+    if (first && symbolon_client_publish(r->session.client, &r->message, NULL, &error) != SYMBOLON_OK)
         give_up(r, &error);
 }
 
@@ -104,10 +110,14 @@ static void on_message(void *arg, const struct symbolon_message *message)
         session_finish(&r->session, print_message(&r->options->print, COMMAND, message));
 }
 
-static void on_disconnected(void *arg, const struct symbolon_error *why, int64_t retry_ms UNUSED)
+static void on_disconnected(void *arg, const struct symbolon_error *why, int64_t retry_ms)
 {
     struct rr *r = arg;
 
+    if (retry_ms >= 0) {
+        session_log(&r->session, "%s; next attempt in %lld ms", why->text, (long long)retry_ms);
+        return;
+    }
     if (why->status != SYMBOLON_OK)
         give_up(r, why);
     session_end(&r->session, exit_code_for(why->status));

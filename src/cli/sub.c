@@ -258,7 +258,8 @@ static void on_disconnected(void *arg, const struct symbolon_error *why, int64_t
     complain_about(s, why);
     if (retry_ms < 0)
         session_end(&s->session, exit_code_for(why->status));
-    else if (!s->was_connected)
+    else if (!s->was_connected && !s->options->connect.reconnect &&
+             retry_ms > 0) /* 0: sent to another server */
         session_finish(&s->session, exit_code_for(why->status));
     else
         session_log(&s->session, "next attempt in %lld ms", (long long)retry_ms);

@@ -306,3 +306,17 @@ def test_attempts_have_an_end():
     done = run_cli('pub', '-h', '127.0.0.1', '-p', str(free), '--no-ace', '--no-tls', '-t', 't', '-m', 'x', '--reconnect',
                    '--reconnect-min', '0.01', '--reconnect-max', '0.02', '--reconnect-attempts', '3', '-d')
     assert done.returncode == 3 and done.stderr.count('next attempt') == 3
+
+
+def test_who_never_was_connected_does_not_wait_unless_told_to():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        free = s.getsockname()[1]
+    place = ['-h', '127.0.0.1', '-p', str(free), '--no-ace', '--no-tls', '-t', 't', '-d']
+    for words in (['pub', *place, '-l'], ['sub', *place]):
+        done = run_cli(*words, stdin='line\n')
+        assert done.returncode == 3 and 'next attempt' not in done.stderr
+    few = ['--reconnect', '--reconnect-min', '0.01', '--reconnect-max', '0.02', '--reconnect-attempts', '2']
+    for words in (['pub', *place, '-l'], ['sub', *place], ['rr', *place, '-e', 'r', '-m', 'x']):
+        done = run_cli(*words, *few, stdin='line\n')
+        assert done.returncode == 3 and done.stderr.count('next attempt') == 2
