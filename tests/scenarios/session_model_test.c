@@ -18,12 +18,20 @@
 #define MESSAGES 1024
 #define QUEUE    512
 #define STEPS    250
-#define SEEDS    2000 /* in an ordinary run; on one, two and three shards in turn */
-#define NOBODY   UINT64_MAX
 #define NEVER    INT64_MAX
 #define STEP_MS \
     260 /* between steps: no two ends of whole seconds, begun at different steps, then meet in one tick */
 #define MAX_S 12 /* the longest such time */
+
+/* In an ordinary run; on one, two and three shards in turn. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SEEDS 600
+#endif
+#endif
+#ifndef SEEDS
+#define SEEDS 3000
+#endif
 
 static const char *const topics[TOPICS] = { "a", "a/b", "a/b/c", "b", "b/" };
 static const char *const filters[FILTERS] = { "a", "a/#", "+/b", "#", "b/+", "a/+/c" };
