@@ -167,7 +167,8 @@ struct connect_wish {
     const char *will_topic;
     const char *will_payload;
     uint32_t will_delay_s;
-    uint32_t will_expiry_s; /* 0: none */
+    uint32_t will_expiry_s;          /* 0: none */
+    const char *will_response_topic; /* with correlation data "\x00\xff" */
     uint8_t will_qos;
     bool will_retain;
     /* what to do wrong */

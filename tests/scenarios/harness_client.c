@@ -190,6 +190,12 @@ static void write_will(const struct connect_wish *wish, struct mqtt_connect *con
     connect->will.payload = span_of_str(wish->will_payload == NULL ? "gone" : wish->will_payload);
     connect->will.qos = wish->will_qos;
     connect->will.retain = wish->will_retain;
+    if (wish->will_response_topic != NULL) {
+        connect->will.properties.response_topic = span_of_str(wish->will_response_topic);
+        mqtt_set(&connect->will.properties, PROP_RESPONSE_TOPIC);
+        connect->will.properties.correlation_data = span_of("\x00\xff", 2);
+        mqtt_set(&connect->will.properties, PROP_CORRELATION_DATA);
+    }
     if (wish->will_expiry_s > 0 && !wish->v3) {
         connect->will.properties.message_expiry_s = wish->will_expiry_s;
         mqtt_set(&connect->will.properties, PROP_MESSAGE_EXPIRY);

@@ -92,6 +92,10 @@ static void a_will_beyond_the_maximum_qos_keeps_its_client_out(void **state)
     c = client_new(b);
     client_connect(c, &(struct connect_wish){ .id = "c", .scope = ALL, .will_topic = "a/w", .will_qos = 1 });
     (void)expect_connack(c, MQTT_SUCCESS);
+    c = client_new(b); /* 3.1.1 has no return code for it: MQTT311 [MQTT-3.2.2-6] */
+    client_connect(
+        c, &(struct connect_wish){ .id = "d", .scope = ALL, .v3 = true, .will_topic = "a/w", .will_qos = 2 });
+    expect_closed(c);
 }
 
 /* ---- retained messages ---- */
@@ -222,6 +226,21 @@ static void a_request_and_its_response_pass_through(void **state)
     p = expect_publish(asks, "a/replies/c", "!", 0);
     assert_false(mqtt_has(&p.properties, PROP_RESPONSE_TOPIC));
     assert_true(span_eq(p.properties.correlation_data, span_of("\x80\x00", 2)));
+}
+
+static void a_will_may_be_a_request(void **state)
+{ /* MQTT5 3.1.3.2.6, 3.1.3.2.7 */
+    struct bench *b = *state;
+    struct conn_io *sub = client_connected(b, "sub", ALL);
+    struct mqtt_publish p;
+
+    client_subscribe(sub, "a/#", 0, 0);
+    client_drop(client_connected_with(
+        b,
+        &(struct connect_wish){ .id = "c", .scope = ALL, .will_topic = "a/w", .will_response_topic = "a/r" }));
+    p = expect_publish(sub, "a/w", "gone", 0);
+    assert_true(span_eq_str(p.properties.response_topic, "a/r"));
+    assert_true(span_eq(p.properties.correlation_data, span_of("\x00\xff", 2)));
 }
 
 static void a_response_topic_with_a_wildcard_is_refused(void **state)
@@ -449,6 +468,7 @@ int main(void)
         T(subscription_identifiers_can_be_switched_off),
         T(who_asks_hears_where_answers_can_go),
         T(a_request_and_its_response_pass_through),
+        T(a_will_may_be_a_request),
         T(a_response_topic_with_a_wildcard_is_refused),
         T(a_broker_that_stops_names_the_other_one),
         T(who_is_still_connecting_when_the_broker_stops_is_told_so),
