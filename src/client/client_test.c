@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -88,7 +89,7 @@ static void options_that_contradict_each_other_are_refused(void **state)
     assert_int_equal(symbolon_loop_new(&loop, NULL), SYMBOLON_OK);
     assert_int_equal(symbolon_key_generate(SYMBOLON_KEY_SECRET, &secret, NULL), SYMBOLON_OK);
     assert_int_equal(symbolon_key_generate(SYMBOLON_KEY_ED25519, &key, NULL), SYMBOLON_OK);
-    struct symbolon_client_options rows[15];
+    struct symbolon_client_options rows[18];
     struct symbolon_message bad_will = { .topic = { "a/#", 3 } },
                             big_will = { /* its length is refused before a byte is read */ .topic = { "a", 1 },
                                          .payload = { &rows, 65536 } };
@@ -117,7 +118,12 @@ static void options_that_contradict_each_other_are_refused(void **state)
     rows[12].mqtt_version = (enum symbolon_mqtt_version)3;
     rows[13].mqtt_version = SYMBOLON_MQTT_3_1_1; /* MQTT311 [MQTT-3.1.3-7] */
     rows[13].keep_session = true;
-    rows[14].ws_path = "mqtt"; /* RFC 6455 3 */
+    rows[14].ws_path = "mqtt";   /* RFC 6455 3 */
+    rows[15].store_dir = "/tmp"; /* whose messages? */
+    rows[16].mqtt_version = SYMBOLON_MQTT_3_1_1;
+    rows[16].topic_alias_maximum = 1;
+    rows[17].client_id = "c";
+    rows[17].store_dir = "/dev/null/x"; /* no folder */
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         assert_int_not_equal(symbolon_client_new(loop, &rows[i], &client, &error), SYMBOLON_OK);
         assert_true(error.text[0] != '\0');
@@ -132,7 +138,8 @@ static void callers_of_an_earlier_version_are_served(void **state)
 {
     struct symbolon_loop *loop = NULL;
     struct symbolon_client *client = NULL;
-    const size_t old_size = offsetof(struct symbolon_client_options, mqtt_version);
+    const size_t old_size = offsetof(struct symbolon_client_options, mqtt_version),
+                 second_size = offsetof(struct symbolon_client_options, ws_path);
     struct symbolon_client_options now = SYMBOLON_CLIENT_OPTIONS_INIT;
     void *old = malloc(old_size), *old_events = calloc(1, offsetof(struct symbolon_events, uploaded));
 
@@ -144,9 +151,50 @@ static void callers_of_an_earlier_version_are_served(void **state)
     memcpy(old, &now, old_size);
     assert_int_equal(symbolon_client_new(loop, old, &client, NULL), SYMBOLON_OK);
     symbolon_client_free(client);
+    free(old);
+    old = malloc(second_size);
+    now.struct_size = second_size;
+    now.events = NULL;
+    memcpy(old, &now, second_size);
+    assert_int_equal(symbolon_client_new(loop, old, &client, NULL), SYMBOLON_OK);
+    symbolon_client_free(client);
     symbolon_loop_free(loop);
     free(old_events);
     free(old);
+}
+
+static void what_was_accepted_is_there_for_the_next_client(void **state)
+{
+    struct world w = { 0 };
+    char dir[] = "/tmp/client_test.XXXXXX", path[64];
+    struct symbolon_client_options o = plain(&w, 9);
+    const struct symbolon_message m = { .topic = { "t", 1 }, .qos = 1 };
+    struct symbolon_client *other = NULL;
+    struct symbolon_error error;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    o.client_id = "c";
+    o.store_dir = dir;
+    assert_int_equal(symbolon_loop_new(&w.loop, NULL), SYMBOLON_OK);
+    for (size_t round = 0; round < 3; round++) {
+        assert_int_equal(symbolon_client_new(w.loop, &o, &w.client, NULL), SYMBOLON_OK);
+        assert_int_equal(symbolon_client_pending(w.client), round);
+        assert_int_equal(symbolon_client_publish(w.client, &m, NULL, NULL), SYMBOLON_OK);
+        assert_int_equal(symbolon_client_new(w.loop, &o, &other, &error), SYMBOLON_EXISTS); /* one at a time */
+        symbolon_client_free(w.client);
+    }
+    o.store_max_bytes = 500;
+    assert_int_equal(symbolon_client_new(w.loop, &o, &w.client, NULL), SYMBOLON_OK);
+    assert_int_equal(symbolon_client_publish(w.client, &m, NULL, &error), SYMBOLON_QUEUE_FULL);
+    symbolon_client_free(w.client);
+    symbolon_loop_free(w.loop);
+    static const char *const files[] = { "messages.db", "lock" };
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, files[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+    assert_int_equal(rmdir(dir), 0);
 }
 
 static void without_reconnect_one_failure_is_final(void **state)
@@ -277,6 +325,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_that_contradict_each_other_are_refused),
         cmocka_unit_test(callers_of_an_earlier_version_are_served),
+        cmocka_unit_test(what_was_accepted_is_there_for_the_next_client),
         cmocka_unit_test(without_reconnect_one_failure_is_final),
         cmocka_unit_test(pauses_grow_to_their_limit_and_a_disconnect_ends_them),
         cmocka_unit_test(messages_wait_for_a_connection_up_to_the_queue),
