@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define REPORT_EVERY_MS 60000
+#define LOCAL_AGAIN_MS  1000
 
 static const char *const side_names[] = { [SIDE_LOCAL] = "local", [SIDE_REMOTE] = "remote" };
 
@@ -237,6 +238,17 @@ static void log_disconnected(const struct bridge_end *end, bool was_connected, c
               F_I64("missed", b->relay.counters[SIDE_LOCAL].missed + b->relay.counters[SIDE_REMOTE].missed));
 }
 
+/* Long, unless another address has not been tried in this round. */
+static int64_t pause_after_final(const struct bridge_end *end)
+{
+    const struct bridge *b = end->bridge;
+
+    if (end->side == SIDE_LOCAL)
+        return LOCAL_AGAIN_MS;
+    return b->address + 1 < b->config->addresses.count ? b->config->reconnect_min_ms
+                                                       : b->config->reconnect_max_ms;
+}
+
 static void on_disconnected(void *arg, const struct symbolon_error *why, int64_t retry_ms)
 {
     struct bridge_end *end = arg;
@@ -245,7 +257,7 @@ static void on_disconnected(void *arg, const struct symbolon_error *why, int64_t
 
     end->connected = false;
     if (retry_ms < 0 && !b->stopping) {
-        retry_ms = end->side == SIDE_REMOTE ? b->config->reconnect_max_ms : 1000;
+        retry_ms = pause_after_final(end);
         end->again = symbolon_loop_after(b->loop, (uint32_t)retry_ms, start_again, end);
     }
     log_disconnected(end, was_connected, why, retry_ms);

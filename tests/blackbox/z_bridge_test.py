@@ -552,6 +552,11 @@ def test_the_next_address_is_tried(mosquitto, brokers):
     broker = brokers(bridges=[bridge('hub', ['127.0.0.1:%d' % free_port(), 'localhost:%d' % remote.port], [topic('t')])])
     event = broker.daemon.event('bridge_connected')
     assert event.fields['address'].startswith('localhost:')
+    # also if the first one is somebody else, whom it makes no sense to try again soon
+    stranger = mosquitto()
+    broker = brokers(bridges=[bridge('hub', ['127.0.0.1:%d' % stranger.tls_port, 'localhost:%d' % remote.tls_port],
+                                     [topic('t')], tls=True, ca=remote.ca, reconnect_max='1h')])
+    assert broker.daemon.event('bridge_connected').fields['address'].startswith('localhost:')
 
 
 def ring(brokers, names, direction):
