@@ -257,6 +257,7 @@ void engine_connect(struct engine *e, struct span auth_data, struct now now)
     e->keep_alive_s = s->keep_alive_s;
     e->reauthenticating = false;
     e->pings_out = e->flush_after = 0;
+    receive_begin(e);
     connect_properties(e, auth_data, &connect.properties);
     mqtt_write_connect(&e->out, &connect);
     e->state = ENGINE_AWAIT_CONNACK;
@@ -520,7 +521,6 @@ void engine_lost(struct engine *e, const struct symbolon_error *why, struct now 
     e->state = ENGINE_IDLE;
     buf_reset(&e->out);
     e->pings_out = 0;
-    receive_lost(e);
     alias_forget(e);
     requests_fail(e, why);
     end_flush(e, why);

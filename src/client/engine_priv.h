@@ -36,7 +36,7 @@ void publish_done(struct engine *e);
 void publish_received(struct engine *e, const struct mqtt_frame *frame);
 void publish_released(struct engine *e, const struct mqtt_ack *pubrel);
 bool engine_own_received(struct engine *e, uint16_t packet_id); /* a QoS 2 message is ours now; false: ended */
-void receive_lost(struct engine *e);                            /* with the connection */
+void receive_begin(struct engine *e);                           /* a connection */
 void receive_forget(struct engine *e);                          /* with the session, or the engine */
 
 /* engine_alias.c */

@@ -245,7 +245,7 @@ void publish_received(struct engine *e, const struct mqtt_frame *frame)
 
 /* ---- connections come and go ---- */
 
-void receive_lost(struct engine *e)
+void receive_begin(struct engine *e)
 {
     e->unfinished = 0;
     e->unreleased = e->received.count;

@@ -35,14 +35,16 @@ class At:
         subprocess.run(['mosquitto_pub', *self.theirs, *words], check=True, timeout=WAIT, input=stdin, text=True)
 
     def sub(self, *words, theirs=False):
-        return Sub([*(['mosquitto_sub', *self.theirs] if theirs else [program('symbolon'), 'sub', *self.ours]), *words])
+        # stdbuf is not for ours: preloading keeps sanitizers out
+        start = ['stdbuf', '-oL', 'mosquitto_sub', *self.theirs] if theirs else [program('symbolon'), 'sub', *self.ours]
+        return Sub([*start, *words])
 
 
 class Sub:
     """A subscriber that prints; up once the broker has answered."""
 
     def __init__(self, words):
-        self.process = subprocess.Popen(['stdbuf', '-oL', *words, '-d'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        self.process = subprocess.Popen([*words, '-d'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                         text=True)
         self.first = []
         for line in self.process.stdout:
