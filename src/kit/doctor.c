@@ -122,7 +122,7 @@ static enum status begin(struct doctor *d, struct why *why)
 {
     uint8_t random[6];
     CLEANUP(buf_done)
-    struct buf hex;
+    struct buf hex = { 0 };
     static const char *const mqtt[] = { "mqtt", NULL };
     struct tls_settings tls = { .ca_file = d->s->ca_file, .alpn = mqtt };
     enum status st = random_bytes(random, sizeof random);

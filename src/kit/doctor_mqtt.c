@@ -8,7 +8,7 @@
 static bool v31_spoken(struct doctor *d)
 {
     CLEANUP(buf_done)
-    struct buf body;
+    struct buf body = { 0 };
     struct why why;
     struct peer *p = doctor_peer(d, &why);
 
