@@ -73,6 +73,21 @@ def plain(tmp_path_factory):
     broker.stop()
 
 
+@pytest.fixture
+def started(tmp_path):
+    """started(**what Mosquitto takes): brokers that end with the test."""
+    made = []
+
+    def start(**settings):
+        made.append(Mosquitto(str(tmp_path), **settings))
+        return made[-1]
+
+    yield start
+    for broker in made:
+        if broker.process.poll() is None:
+            broker.stop()
+
+
 @pytest.mark.parametrize('version', [V5, V3])
 @pytest.mark.parametrize('qos', ['0', '1', '2'])
 def test_messages_go_both_ways(at, version, qos):
@@ -154,27 +169,25 @@ def test_a_url_says_where(plain):
         assert run_cli('pub', '-L', bad, '--no-ace', '-m', 'x').returncode == 2
 
 
-def test_users_have_names_and_passwords(tmp_path):
-    broker = Mosquitto(str(tmp_path), password=('somebody', 'secret'))
+def test_users_have_names_and_passwords(started):
+    broker = started(password=('somebody', 'secret'))
     place = ['--no-ace', '--no-tls', '-h', 'localhost', '-p', str(broker.port), '-t', 't', '-m', 'x', '-q', '1']
     assert run_cli('pub', *place, '-u', 'somebody', '-P', 'secret').returncode == 0
     assert run_cli('pub', *place, '-u', 'somebody', '-P', 'wrong').returncode == 4
     url = ['-L', 'mqtt://somebody:secret@localhost:%d/t' % broker.port, '--no-ace', '-m', 'x', '-q', '1']
     assert run_cli('pub', *url).returncode == 0
-    broker.stop()
 
 
-def test_a_client_shows_its_certificate(tmp_path):
+def test_a_client_shows_its_certificate(tmp_path, started):
     mine = str(tmp_path / 'mine')
     os.mkdir(mine)
     ca, key = make_ca(mine)
     certificate, its_key = make_client_certificate(mine, ca, key, 'machine')
-    broker = Mosquitto(str(tmp_path), tls=True, require_certificate='true', cafile=ca)
+    broker = started(tls=True, require_certificate='true', cafile=ca)
     place = ['--no-ace', '-h', 'localhost', '-p', str(broker.port), '--cafile', broker.ca, '-t', 't', '-m', 'x', '-q', '1']
     assert run_cli('pub', *place).returncode != 0
     done = run_cli('pub', *place, '--cert', certificate, '--key', its_key)
     assert done.returncode == 0, done.stderr
-    broker.stop()
 
 
 def test_a_socket_in_the_file_system(tmp_path):
@@ -182,14 +195,16 @@ def test_a_socket_in_the_file_system(tmp_path):
     conf = tmp_path / 'conf'
     conf.write_text('listener 0 %s\nallow_anonymous true\nuser root\n' % path)
     broker = subprocess.Popen(['/usr/sbin/mosquitto', '-c', str(conf)], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + WAIT
-    while not os.path.exists(path):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    done = run_cli('pub', '--unix', path, '--no-ace', '--no-tls', '-t', 't', '-m', 'x', '-q', '1')
-    assert done.returncode == 0, done.stderr
-    broker.terminate()
-    broker.wait(WAIT)
+    try:
+        deadline = time.monotonic() + WAIT
+        while not os.path.exists(path):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        done = run_cli('pub', '--unix', path, '--no-ace', '--no-tls', '-t', 't', '-m', 'x', '-q', '1')
+        assert done.returncode == 0, done.stderr
+    finally:
+        broker.terminate()
+        broker.wait(WAIT)
 
 
 def test_repeating_and_leaving_out(plain):
@@ -232,8 +247,8 @@ def test_a_will_with_its_properties(plain):
     dying.process.communicate(timeout=WAIT)
 
 
-def test_a_subscriber_comes_back_and_subscribes_anew(tmp_path):
-    broker = Mosquitto(str(tmp_path))
+def test_a_subscriber_comes_back_and_subscribes_anew(tmp_path, started):
+    broker = started()
     place = At(broker)
     sub = place.sub('-t', 'back/#', '-C', '1', '--reconnect-min', '0.05', '--reconnect-max', '0.2')
     port = broker.port
@@ -243,14 +258,16 @@ def test_a_subscriber_comes_back_and_subscribes_anew(tmp_path):
     again.log = open(os.path.join(str(tmp_path), 'log2'), 'w', encoding='utf-8')
     again.process = subprocess.Popen(['/usr/sbin/mosquitto', '-c', os.path.join(str(tmp_path), 'mosquitto.conf')],
                                      stdin=subprocess.DEVNULL, stdout=again.log, stderr=again.log)
-    again._wait()
-    deadline = time.monotonic() + WAIT
-    while sub.process.poll() is None:
-        assert time.monotonic() < deadline
-        place.their_pub('-t', 'back/x', '-m', 'here again')
-        time.sleep(0.05)
-    assert sub.lines()[-1] == 'here again'
-    again.stop()
+    try:
+        again._wait()
+        deadline = time.monotonic() + WAIT
+        while sub.process.poll() is None:
+            assert time.monotonic() < deadline
+            place.their_pub('-t', 'back/x', '-m', 'here again')
+            time.sleep(0.05)
+        assert sub.lines()[-1] == 'here again'
+    finally:
+        again.stop()
 
 
 # ---- a broker that sends us elsewhere (MQTT5 4.11) ----
