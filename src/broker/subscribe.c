@@ -285,6 +285,17 @@ static void query_retained(struct op_filter *f)
     }
 }
 
+/* The client's next packet is read when this one is answered. */
+static void wait_for_others(struct subscribe_op *op)
+{
+    struct conn *c = op->conn;
+
+    if (!conn_is_open(c) || c->paused)
+        return;
+    c->paused = true;
+    c->shard->world.conn_pause(c->shard->world.ctx, c->io, true);
+}
+
 /* One filter after the other: a thousand that each match everything retained would hold a thousand times all of it, and
  * this shard for as long. */
 static void ask_retained(struct subscribe_op *op)
@@ -296,8 +307,10 @@ static void ask_retained(struct subscribe_op *op)
             continue;
         op->waiting = 1;
         query_retained(f);
-        if (--op->waiting > 0)
+        if (--op->waiting > 0) {
+            wait_for_others(op);
             return;
+        }
     }
     op_finish(op);
 }
@@ -509,10 +522,8 @@ void on_subscribe(struct conn *c, const struct mqtt_frame *frame)
         return;
     }
     start_filters(op, &packet);
-    if (op->waiting > 1) {
-        c->paused = true;
-        c->shard->world.conn_pause(c->shard->world.ctx, c->io, true);
-    }
+    if (op->waiting > 1)
+        wait_for_others(op);
     op_answered(op);
 }
 
