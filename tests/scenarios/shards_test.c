@@ -226,6 +226,39 @@ static void retained_messages_are_found_wherever_they_live(void **state)
     (void)state;
 }
 
+/* A SUBSCRIBE of twenty filters for the same six messages: not more than max_retained_backlog of them altogether; and the
+ * PINGREQ behind it is answered behind it (MQTT5 4.6). */
+static void many_filters_find_retained_messages_within_one_limit_and_in_order(void **state)
+{
+    static const char *const topics[] = { "a/0", "a/1", "a/2", "a/3", "a/4", "a/5" };
+    struct mqtt_subscription want[20];
+    struct bench *b = bench_new(3);
+    struct conn_io *pub = client_connected(b, "pub", ALL), *c = client_connected(b, "c", ALL);
+    struct mqtt_frame frame;
+    struct buf bytes;
+    unsigned count = 0;
+
+    (void)state;
+    b->settings.max_retained_backlog = 30;
+    for (size_t i = 0; i < COUNT_OF(topics); i++)
+        client_publish_with(pub, &(struct publish_wish){ .topic = topics[i], .payload = "r", .retain = true });
+    for (size_t i = 0; i < COUNT_OF(want); i++)
+        want[i] = (struct mqtt_subscription){ .filter = { SPAN("a/#") } };
+    buf_init(&bytes, 1024);
+    mqtt_write_subscribe(&bytes, MQTT_5, 7, NULL, want, COUNT_OF(want));
+    mqtt_write_ping(&bytes, MQTT_PINGREQ);
+    client_send(c, buf_span(&bytes));
+    bench_run(b);
+    assert_true(client_next(c, &frame));
+    assert_int_equal(frame.type, MQTT_SUBACK);
+    while (client_next(c, &frame) && frame.type == MQTT_PUBLISH)
+        count++;
+    assert_int_equal(frame.type, MQTT_PINGRESP);
+    assert_int_equal(count, 30);
+    buf_done(&bytes);
+    bench_free(b);
+}
+
 /* The last thing a subscriber hears of a topic is the newest, although the retained message came from one shard
  * and the live one from another while the SUBSCRIBE was under way. */
 static void a_retained_message_never_comes_after_a_newer_one(void **state)
@@ -335,6 +368,7 @@ int main(void)
         cmocka_unit_test(a_second_subscriber_waits_as_well),
         cmocka_unit_test(retained_messages_are_found_wherever_they_live),
         cmocka_unit_test(a_retained_message_never_comes_after_a_newer_one),
+        cmocka_unit_test(many_filters_find_retained_messages_within_one_limit_and_in_order),
         cmocka_unit_test(a_client_may_go_in_the_middle_of_a_subscribe),
         cmocka_unit_test(a_broker_may_stop_in_the_middle_of_everything),
         cmocka_unit_test(wills_cross_shards),
