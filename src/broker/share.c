@@ -388,7 +388,7 @@ static void hand_out_waiting(struct share *g)
             STATS_INC(&g->shard->stats, dropped_expired);
         } else if (!hand_out(g, item->message, item->seq, item->hops)) {
             put_back(g, item);
-            continue;
+            break; /* nobody could take it, and nobody can until a member says so */
         }
         item_free(item);
     }

@@ -72,6 +72,7 @@ struct share_ties {
     struct list starving;
     struct list dirty; /* in shard->share_dirty: look again at the end of the call */
     uint32_t count;
+    bool part_changed; /* the homes have not been told */
     bool open;         /* connected, as told to the homes */
     bool shut;         /* some home was told that the client does not read */
     size_t stuffed_at; /* bytes in the outbox when one more did not fit; 0: that has not happened */

@@ -39,11 +39,14 @@ static bool home_is_here(const struct share *g)
 
 /* ---- how much room a member has ---- */
 
+static bool is_stuffed(const struct session *s)
+{
+    return s->ties->stuffed_at > 0 && s->outbox.bytes >= s->ties->stuffed_at;
+}
+
 static int32_t room_of(const struct session *s)
 {
-    if (s->ties->stuffed_at > 0 && s->outbox.bytes >= s->ties->stuffed_at)
-        return 0;
-    return session_room(s);
+    return is_stuffed(s) ? 0 : session_room(s);
 }
 
 /* The part of a session's limits that each of its groups may use: no more than all of them together. */
@@ -61,7 +64,8 @@ static struct share_note note_of(struct share_subscription *ss)
     struct session *s = ss->sub.session;
     struct share_note note = { .number = ss->number, .seen = ss->seen, .qos = ss->sub.qos };
 
-    note.open = session_is_reading(s);
+    note.open =
+        session_is_reading(s) && (ss->sub.qos > 0 || !is_stuffed(s)); /* QoS 0 is not asked for its room */
     note.connected = conn_is_open(s->conn);
     note.room = note.open ? room_of(s) : 0;
     note.part = part_of(s->ties->count);
@@ -120,13 +124,15 @@ static struct share_ties *make_ties(struct session *s)
     return ties;
 }
 
-/* The groups may now hold less for this session, or more: told when it is half or twice as much. */
-static void tell_part(const struct share_ties *ties, uint32_t before)
+/* The groups may now hold less for this session, or more: told when it is half or twice as much. At the end of the call:
+ * whoever is told may have messages for it, and some of its subscriptions may be about to be taken away (MT-107). */
+static void count_ties(struct share_ties *ties, uint32_t count)
 {
-    if (part_of(before) == part_of(ties->count))
-        return;
-    LIST_EACH (it, &ties->subscriptions)
-        tell(CONTAINER_OF(it, struct share_subscription, tie));
+    if (part_of(count) != part_of(ties->count)) {
+        ties->part_changed = true;
+        share_touch_ties(ties->session);
+    }
+    ties->count = count;
 }
 
 enum status share_subscription_new(struct session *s, struct topic_filter filter, struct subscription **ret_sub,
@@ -152,8 +158,7 @@ enum status share_subscription_new(struct session *s, struct topic_filter filter
     ss->number = shard->next_member++ * shard->count + shard->index;
     list_init(&ss->starving);
     table_insert(&shard->share_subscriptions, &ss->number_node, number_hash(shard, ss->number));
-    s->ties->count++;
-    tell_part(s->ties, s->ties->count - 1);
+    count_ties(s->ties, s->ties->count + 1);
     list_append(&s->ties->subscriptions, &ss->tie); /* home hears of this one by share_join() */
     STATS_INC(&shard->stats, shared_subscriptions);
     *ret_sub = &ss->sub;
@@ -174,9 +179,7 @@ void share_subscription_free(struct subscription *sub)
     table_remove(&shard->share_subscriptions, &ss->number_node);
     list_remove(&ss->starving);
     list_remove(&ss->tie);
-    ties->count--;
-    if (!shard->going)
-        tell_part(ties, ties->count + 1);
+    count_ties(ties, ties->count - 1);
     STATS_DEC(&shard->stats, shared_subscriptions);
     share_unref(ss->share);
     free(ss);
@@ -305,16 +308,14 @@ void share_on_take(struct shard *shard, struct shard_msg *msg)
 
 /* ---- giving them back ---- */
 
+/* By message even where home is here: who gets it next may be about to give one back as well, to this very session, whose
+ * outbox somebody is going through. */
 static void give_back(struct shard *shard, const struct delivery *d)
 {
-    struct share *g = d->how.share;
+    const struct share *g = d->how.share;
     struct share_note note = { .seq = d->how.share_seq };
 
-    if (shard->going)
-        return;
-    if (home_is_here(g))
-        share_home_return(g, d->message, note.seq, 0);
-    else if (!post_home(g, MSG_SHARE_RETURN, share_text(g), &note, d->message))
+    if (!shard->going && !post_home(g, MSG_SHARE_RETURN, share_text(g), &note, d->message))
         STATS_INC(&shard->stats, dropped_no_memory);
 }
 
@@ -383,8 +384,9 @@ static void look_again(struct share_ties *ties)
     bool open = conn_is_open(ties->session->conn);
     struct list look_at, *link;
 
-    if (open != ties->open) {
+    if (open != ties->open || ties->part_changed) {
         ties->open = open;
+        ties->part_changed = false;
         LIST_EACH (it, &ties->subscriptions)
             tell(CONTAINER_OF(it, struct share_subscription, tie));
         return;
