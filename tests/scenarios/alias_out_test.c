@@ -5,18 +5,6 @@
 
 #define ALL "[[\"plant/#\",[\"pub\",\"sub\"]]]"
 
-static int set_up(void **state)
-{
-    *state = bench_new(1);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    bench_free(*state);
-    return 0;
-}
-
 static struct conn_io *with_aliases(struct bench *b, const char *id, uint16_t maximum)
 {
     return client_connected_with(
@@ -224,7 +212,7 @@ static void aliases_of_an_idle_connection_are_forgotten(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define T(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
     const struct CMUnitTest tests[] = {
         T(a_topic_is_sent_once_and_then_its_alias),       T(nobody_gets_an_alias_it_has_not_asked_for),
         T(no_alias_is_beyond_the_maximum_of_either_side), T(a_new_connection_begins_without_aliases),

@@ -8,18 +8,6 @@
 #define SUB  "[[\"a/#\",[\"sub\"]]]"
 #define EDGE "[[\"s/+/t\",[\"sub\"]],[\"x/#\",[\"sub\"]],[\"p/one\",[\"pub\"]]]"
 
-static int set_up(void **state)
-{
-    *state = bench_new(1);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    bench_free(*state);
-    return 0;
-}
-
 /* ---- PUBLISH ---- */
 
 static void a_publish_inside_the_scope_is_accepted_at_each_qos(void **state)
@@ -548,7 +536,7 @@ static void the_draft_asks_for_an_earlier_challenge(void **state)
 
 int main(void)
 {
-#define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define T(test) cmocka_unit_test_setup_teardown(test, bench_set_up, bench_tear_down)
     const struct CMUnitTest tests[] = {
         T(a_publish_inside_the_scope_is_accepted_at_each_qos),
         T(a_publish_outside_the_scope_at_qos_0_ends_the_connection),

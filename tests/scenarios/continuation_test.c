@@ -16,12 +16,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    bench_free(*state);
-    return 0;
-}
-
 /* A client whose token's text we know. */
 struct holder {
     struct bench *b;
@@ -433,7 +427,7 @@ static void mt112_a_will_that_waited_goes_out_after_its_token_has_ended(void **s
 
 int main(void)
 {
-#define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define T(test) cmocka_unit_test_setup_teardown(test, set_up, bench_tear_down)
     const struct CMUnitTest tests[] = {
         T(mt78a_a_session_knows_whose_token_it_was_made_with),
         T(mt78b_no_session_lives_longer_than_the_administrator_wants),

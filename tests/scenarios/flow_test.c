@@ -6,21 +6,9 @@
 
 #define ALL "[[\"a/#\",[\"pub\",\"sub\"]]]"
 
-static int set_up(void **state)
-{
-    *state = bench_new(1);
-    return 0;
-}
-
 static int set_up_3(void **state)
 {
     *state = bench_new(3);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    bench_free(*state);
     return 0;
 }
 
@@ -503,21 +491,23 @@ static void a_will_comes_at_the_end_that_disconnect_named(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define T(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
     const struct CMUnitTest tests[] = {
         T(a_retained_message_says_how_long_it_still_lives),
-        cmocka_unit_test_setup_teardown(a_retained_message_says_how_long_it_still_lives, set_up_3, tear_down),
+        cmocka_unit_test_setup_teardown(a_retained_message_says_how_long_it_still_lives, set_up_3,
+                                        bench_tear_down),
         T(what_waits_longer_than_it_lives_is_dropped_and_makes_room),
         T(the_expiry_of_a_will_counts_from_its_publication),
         T(an_expiry_of_0_is_for_who_takes_it_at_once),
-        cmocka_unit_test_setup_teardown(an_expiry_of_0_is_for_who_takes_it_at_once, set_up_3, tear_down),
+        cmocka_unit_test_setup_teardown(an_expiry_of_0_is_for_who_takes_it_at_once, set_up_3, bench_tear_down),
         T(qos_0_passes_a_full_window_and_every_end_frees_a_place),
         T(each_connection_has_a_window_of_its_own_size),
         T(our_receive_maximum_counts_what_this_connection_sent),
         T(a_client_that_has_no_room_for_connack_is_refused),
         T(who_wants_no_reasons_gets_them_in_no_acknowledgement),
         T(messages_come_in_the_order_they_were_published_in),
-        cmocka_unit_test_setup_teardown(messages_come_in_the_order_they_were_published_in, set_up_3, tear_down),
+        cmocka_unit_test_setup_teardown(messages_come_in_the_order_they_were_published_in, set_up_3,
+                                        bench_tear_down),
         T(a_publisher_may_lose_its_connection_at_every_step),
         T(a_takeover_publishes_the_will_unless_the_client_goes_on_in_time),
         T(the_last_word_on_the_end_of_a_session_is_in_disconnect),

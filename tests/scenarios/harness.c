@@ -300,6 +300,18 @@ void bench_free(struct bench *b)
     free(b);
 }
 
+int bench_set_up(void **state)
+{
+    *state = bench_new(1);
+    return 0;
+}
+
+int bench_tear_down(void **state)
+{
+    bench_free(*state);
+    return 0;
+}
+
 void bench_tokens(struct bench *b, const struct token_store_limits *limits)
 {
     struct token_store_limits usual;

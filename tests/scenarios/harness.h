@@ -92,6 +92,9 @@ struct conn_io {
 
 struct bench *bench_new(unsigned shards);
 void bench_free(struct bench *b);
+/* For cmocka: *state is a bench of one shard. */
+int bench_set_up(void **state);
+int bench_tear_down(void **state);
 /* A token store, empty; authz-info on. Before the first connection; NULL: the default limits. */
 void bench_tokens(struct bench *b, const struct token_store_limits *limits);
 /* The same for a broker that does not trust its clock and hands out cnonces. */

@@ -5,18 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int set_up(void **state)
-{
-    *state = raw_bench();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    bench_free(*state);
-    return 0;
-}
-
 /* ---- what is refused ---- */
 
 static void a_connect_that_breaks_the_rules_is_closed_without_a_word(void **state)
@@ -405,7 +393,7 @@ static void trouble_of_ours_closes_the_connection(void **state)
 
 int main(void)
 {
-#define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define T(test) cmocka_unit_test_setup_teardown(test, raw_set_up, bench_tear_down)
     const struct CMUnitTest tests[] = {
         T(a_connect_that_breaks_the_rules_is_closed_without_a_word),
         T(what_breaks_the_rules_later_is_closed_without_a_word),

@@ -4,18 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int set_up(void **state)
-{
-    *state = raw_bench();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    bench_free(*state);
-    return 0;
-}
-
 /* ---- the bytes ---- */
 
 static void packet_identifiers_come_back_in_the_answers(void **state)
@@ -468,7 +456,7 @@ static void unsubscribing_compares_bytes_and_ends_new_deliveries_only(void **sta
 
 int main(void)
 {
-#define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define T(test) cmocka_unit_test_setup_teardown(test, raw_set_up, bench_tear_down)
     const struct CMUnitTest tests[] = {
         T(packet_identifiers_come_back_in_the_answers),
         T(qos_0_has_no_identifier),

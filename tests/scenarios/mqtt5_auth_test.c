@@ -5,18 +5,6 @@
 
 #define ALL "[[\"a/#\",[\"pub\",\"sub\"]]]"
 
-static int set_up(void **state)
-{
-    *state = bench_new(1);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    bench_free(*state);
-    return 0;
-}
-
 static void an_unknown_method_is_refused(void **state)
 { /* MQTT5 [MQTT-4.12.0-1] */
     struct bench *b = *state;
@@ -204,7 +192,7 @@ static void a_code_of_0x80_or_more_ends_the_connection_even_unsent(void **state)
 
 int main(void)
 {
-#define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define T(test) cmocka_unit_test_setup_teardown(test, bench_set_up, bench_tear_down)
     const struct CMUnitTest tests[] = {
         T(an_unknown_method_is_refused),
         T(a_challenge_is_an_auth_with_0x18_and_the_method),

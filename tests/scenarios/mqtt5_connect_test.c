@@ -4,18 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int set_up(void **state)
-{
-    *state = raw_bench();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    bench_free(*state);
-    return 0;
-}
-
 /* A CONNECT whose rest is this gets that CONNACK and the end. */
 static void refused(struct bench *b, const char *rest, uint8_t code)
 {
@@ -492,7 +480,7 @@ static void reasons_are_for_who_wants_them(void **state)
 
 int main(void)
 {
-#define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define T(test) cmocka_unit_test_setup_teardown(test, raw_set_up, bench_tear_down)
     const struct CMUnitTest tests[] = {
         T(a_flag_promises_its_fields_and_no_flag_forbids_them),
         T(what_is_not_mqtt_is_closed),

@@ -4,33 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int set_up(void **state)
-{
-    *state = raw_bench();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    bench_free(*state);
-    return 0;
-}
-
 /* A packet with this first byte and rest ends the connection with that code, and nobody gets anything of it. */
 static void thrown_out(struct bench *b, uint8_t first, const char *rest, uint8_t code, const char *name)
 {
     struct conn_io *watch = guest(b, "watch"), *c = guest(b, "bad");
-    struct mqtt_frame frame;
-    struct mqtt_disconnect d;
 
     subscribe(watch, "#", 0);
     raw_packet(c, first, rest);
-    if (!client_next(c, &frame) || frame.type != MQTT_DISCONNECT)
-        fail_msg("%s: no DISCONNECT", name);
-    assert_int_equal(mqtt_read_disconnect(&frame, MQTT_5, &d, NULL), ST_OK);
-    if (d.reason != code)
-        fail_msg("%s: 0x%02x instead of 0x%02x", name, d.reason, code);
-    expect_closed(c);
+    raw_thrown_out(c, code, name);
     expect_nothing(watch);
     client_drop(watch);
 }
@@ -481,7 +462,7 @@ static void overlapping_subscriptions_give_the_highest_qos_and_every_identifier(
 
 int main(void)
 {
-#define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define T(test) cmocka_unit_test_setup_teardown(test, raw_set_up, bench_tear_down)
     const struct CMUnitTest tests[] = {
         T(what_publish_may_not_hold_ends_the_connection),
         T(a_topic_name_has_65535_bytes_at_most),

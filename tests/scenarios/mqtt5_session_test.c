@@ -4,18 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int set_up(void **state)
-{
-    *state = raw_bench();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    bench_free(*state);
-    return 0;
-}
-
 /* ---- how long a session lives ---- */
 
 static void no_session_ends_while_its_connection_is_open(void **state)
@@ -389,7 +377,7 @@ static void what_is_too_large_counts_as_sent(void **state)
 
 int main(void)
 {
-#define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define T(test) cmocka_unit_test_setup_teardown(test, raw_set_up, bench_tear_down)
     const struct CMUnitTest tests[] = {
         T(no_session_ends_while_its_connection_is_open),
         T(a_session_is_forgotten_when_its_time_is_over),

@@ -5,18 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int set_up(void **state)
-{
-    *state = raw_bench();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    bench_free(*state);
-    return 0;
-}
-
 /* ---- what is refused ---- */
 
 static void what_a_request_may_not_hold_ends_the_connection(void **state)
@@ -63,16 +51,9 @@ static void what_a_request_may_not_hold_ends_the_connection(void **state)
 
     for (size_t i = 0; i < COUNT_OF(rows); i++) { /* MQTT5 [MQTT-4.13.1-1]: and every time it is the end */
         struct conn_io *c = guest(b, "bad");
-        struct mqtt_frame frame;
-        struct mqtt_disconnect d;
 
         raw_packet(c, rows[i].first, rows[i].rest);
-        if (!client_next(c, &frame) || frame.type != MQTT_DISCONNECT)
-            fail_msg("%s: no DISCONNECT", rows[i].clause);
-        assert_int_equal(mqtt_read_disconnect(&frame, MQTT_5, &d, NULL), ST_OK);
-        if (d.reason != rows[i].code)
-            fail_msg("%s: 0x%02x instead of 0x%02x", rows[i].clause, d.reason, rows[i].code);
-        expect_closed(c);
+        raw_thrown_out(c, rows[i].code, rows[i].clause);
         assert_int_equal(STAT(b, subscriptions), 0);
     }
 }
@@ -354,7 +335,7 @@ static void behind_a_clients_goodbye_nothing_is_read(void **state)
 
 int main(void)
 {
-#define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define T(test) cmocka_unit_test_setup_teardown(test, raw_set_up, bench_tear_down)
     const struct CMUnitTest tests[] = {
         T(what_a_request_may_not_hold_ends_the_connection),
         T(each_filter_gets_its_code_in_its_place),

@@ -5,18 +5,6 @@
 
 #define ALL "[[\"a/#\",[\"pub\",\"sub\"]]]"
 
-static int set_up(void **state)
-{
-    *state = bench_new(1);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    bench_free(*state);
-    return 0;
-}
-
 static struct mqtt_properties accepted(struct bench *b, struct conn_io **ret_c, const struct connect_wish *wish)
 {
     *ret_c = client_new(b);
@@ -456,7 +444,7 @@ static void what_is_not_offered_to_clients_is_not_kept_from_a_bridge(void **stat
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define T(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
     const struct CMUnitTest tests[] = {
         T(a_maximum_qos_below_2_is_announced),
         T(subscriptions_get_no_more_than_the_maximum_qos),

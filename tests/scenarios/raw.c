@@ -14,6 +14,12 @@ struct bench *raw_bench(void)
     return b;
 }
 
+int raw_set_up(void **state)
+{
+    *state = raw_bench();
+    return 0;
+}
+
 struct conn_io *raw_client(struct bench *b, enum mqtt_version version)
 {
     struct conn_io *c = client_new(b);
@@ -97,6 +103,19 @@ void raw_expect(struct conn_io *c, const char *text)
         fail_msg("other bytes than expected");
     }
     c->in_at += want.len;
+}
+
+void raw_thrown_out(struct conn_io *c, uint8_t code, const char *name)
+{
+    struct mqtt_frame frame;
+    struct mqtt_disconnect d;
+
+    if (!client_next(c, &frame) || frame.type != MQTT_DISCONNECT)
+        fail_msg("%s: no DISCONNECT", name);
+    assert_int_equal(mqtt_read_disconnect(&frame, MQTT_5, &d, NULL), ST_OK);
+    if (d.reason != code)
+        fail_msg("%s: 0x%02x instead of 0x%02x", name, d.reason, code);
+    expect_closed(c);
 }
 
 void raw_expect_last(struct conn_io *c, const char *text)

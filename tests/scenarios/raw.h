@@ -16,6 +16,7 @@
 #define CONNECT311 "0004 'MQTT' 04 " /* then flags, keep alive */
 
 struct bench *raw_bench(void); /* two shards; sessions of anybody last up to 1000 s */
+int raw_set_up(void **state);  /* for cmocka: that is *state */
 
 struct conn_io *raw_client(struct bench *b, enum mqtt_version version); /* nothing sent yet */
 void raw_bytes(const char *text, struct buf *out);
@@ -24,6 +25,8 @@ void raw_packet(struct conn_io *c, uint8_t first, const char *rest);
 void raw_send(struct conn_io *c, const char *text);
 /* The next bytes from the broker are these. */
 void raw_expect(struct conn_io *c, const char *text);
+/* Nothing but DISCONNECT with this code, and the end; `name` says which packet it was that deserved it. */
+void raw_thrown_out(struct conn_io *c, uint8_t code, const char *name);
 /* Nothing but these, and the end. */
 void raw_expect_last(struct conn_io *c, const char *text);
 

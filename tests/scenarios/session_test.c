@@ -6,18 +6,6 @@
 
 #define ALL "[[\"a/#\",[\"pub\",\"sub\"]]]"
 
-static int set_up(void **state)
-{
-    *state = bench_new(1);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    bench_free(*state);
-    return 0;
-}
-
 static struct conn_io *resuming(struct bench *b, const char *id, const char *scope, bool expect_present)
 {
     struct conn_io *c = client_new(b);
@@ -753,7 +741,7 @@ static void many_retained_messages_wait_for_a_slow_reader(void **state)
 
 int main(void)
 {
-#define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define T(test) cmocka_unit_test_setup_teardown(test, bench_set_up, bench_tear_down)
     const struct CMUnitTest tests[] = {
         T(a_newer_connection_takes_over),
         T(a_stranger_can_not_take_over),

@@ -22,12 +22,6 @@ static int set_up_3(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    bench_free(*state);
-    return 0;
-}
-
 /* Takes everything that came; the value of one topic among it, or NULL; how many there were. */
 static const char *take_all(struct conn_io *c, const char *topic, bool retain, size_t *ret_count)
 {
@@ -288,7 +282,7 @@ static void clients_of_every_shard_read_the_same(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, bench_tear_down)
     const struct CMUnitTest tests[] = {
         T(who_is_named_by_its_token_reads_it),
         T(what_changes_comes_each_interval),
@@ -301,7 +295,7 @@ int main(void)
         T(it_can_be_switched_off),
         T(the_state_of_a_bridge_is_kept_even_then),
         T(where_nothing_is_retained_all_of_it_comes_each_interval),
-        cmocka_unit_test_setup_teardown(clients_of_every_shard_read_the_same, set_up_3, tear_down),
+        cmocka_unit_test_setup_teardown(clients_of_every_shard_read_the_same, set_up_3, bench_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

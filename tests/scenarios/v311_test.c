@@ -6,18 +6,6 @@
 
 #define ALL "[[\"a/#\",[\"pub\",\"sub\"]]]"
 
-static int set_up(void **state)
-{
-    *state = bench_new(1);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    bench_free(*state);
-    return 0;
-}
-
 static struct conn_io *connected3(struct bench *b, const char *id)
 {
     return client_connected_with(b, &(struct connect_wish){ .v3 = true, .id = id, .scope = ALL });
@@ -626,7 +614,7 @@ static void more_qos_2_messages_than_the_maximum_nobody_told_it_of_are_taken(voi
 
 int main(void)
 {
-#define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define T(test) cmocka_unit_test_setup_teardown(test, bench_set_up, bench_tear_down)
     const struct CMUnitTest tests[] = {
         T(mt122_mt123_a_token_in_the_user_name_and_a_proof_in_the_password),
         T(mt123_the_password_is_the_published_vector),
