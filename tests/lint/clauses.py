@@ -126,7 +126,7 @@ def blocks_py(lines):
                 first -= 1
             begin.append((first, m[1]))
     for (first, name), (end, _) in zip(begin, begin[1:] + [(len(lines), '')]):
-        yield first, end - 1, name, name.startswith('test') or 'function' in lines[first]
+        yield first, end - 1, name, name.startswith('test') or 'function' in lines[first] or lines[first].startswith('@row(')
 
 
 def tests_by_line(file, text):
