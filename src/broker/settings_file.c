@@ -319,14 +319,22 @@ static bool is_https(const char *uri)
     return uri == NULL || span_starts_with(span_of_str(uri), SPAN("https://"));
 }
 
-/* A browser sends scheme, host, and the port if it is not the usual one (RFC 6454 6.2): "https://www.example/" would
- * never match, and somebody would then write "*". "null" is what pages in files and sandboxes have. */
+static bool ends_with(struct span s, struct span end)
+{
+    return s.len >= end.len && span_eq(span_cut(s, s.len - end.len, s.len), end);
+}
+
+/* A browser sends scheme, host, and the port if it is not the usual one (RFC 6454 6.2): "https://www.example/" and
+ * "https://www.example:443" would never match, and somebody would then write "*". "null" is what pages in files and sandboxes have. */
 static bool is_origin(struct span s)
 {
     size_t scheme = span_find(s, ':', 0);
     struct span host = span_cut(s, scheme + 3, s.len);
     if (span_eq_str(s, "*") || span_eq_str(s, "null"))
         return true;
+    if ((span_starts_with(s, SPAN("https://")) && ends_with(host, SPAN(":443"))) ||
+        (span_starts_with(s, SPAN("http://")) && ends_with(host, SPAN(":80"))))
+        return false;
     return scheme > 0 && span_starts_with(span_cut(s, scheme, 3), SPAN("://")) && host.len > 0 &&
            span_find(host, '/', 0) == host.len;
 }
@@ -337,13 +345,18 @@ static void check_websocket(const struct listener_config *l, size_t i, struct bu
         put_fmt(problem, "listeners[%zu]: `path` begins with '/' and holds no '?', unlike %s\n", i, l->path);
     if (l->transport != TRANSPORT_WEBSOCKET && l->origins.count > 0)
         put_fmt(problem, "listeners[%zu]: `origins` means something with `transport: websocket` only\n", i);
+    if (l->transport != TRANSPORT_WEBSOCKET && strcmp(l->path, WS_PATH) != 0)
+        put_fmt(problem, "listeners[%zu]: `path` means something with `transport: websocket` only\n", i);
     for (size_t k = 0; k < l->origins.count; k++)
         if (!is_origin(span_of_str(l->origins.items[k])))
             put_fmt(problem,
-                    "listeners[%zu]: origins[%zu] is not of the form https://HOST or https://HOST:PORT\n", i,
-                    k);
+                    "listeners[%zu]: origins[%zu] is not of the form https://HOST or https://HOST:PORT, the "
+                    "port only "
+                    "where it is not the usual one\n",
+                    i, k + 1);
 }
 
+/* `i` counts from 1, as in the problems that the reader of the file finds. */
 static void check_listener(const struct listener_config *l, size_t i, struct buf *problem)
 {
     if (l->tls && (l->certificate == NULL || l->key == NULL))
@@ -367,7 +380,7 @@ static void check_pins(const struct as_config *as, size_t i, struct buf *problem
             raw.len != JWK_THUMBPRINT_LEN)
             put_fmt(problem,
                     "authorization_servers[%zu]: jwks_pins[%zu] is not base64url of 32 bytes (RFC 7638)\n", i,
-                    k);
+                    k + 1);
     }
 }
 
@@ -448,9 +461,9 @@ static enum status check(const void *settings, struct buf *problem)
 
     check_mqtt(c, problem);
     for (size_t i = 0; i < c->listeners.count; i++)
-        check_listener(listener_config_at(c, i), i, problem);
+        check_listener(listener_config_at(c, i), i + 1, problem);
     for (size_t i = 0; i < c->authorization_servers.count; i++)
-        check_as(as_config_at(c, i), i, problem);
+        check_as(as_config_at(c, i), i + 1, problem);
     if (c->authorization_servers.count > 0 && c->audiences.count == 0)
         put_str(problem, "audiences: at least one, or no token would be meant for this broker (AF-63)\n");
     if (c->revocation_max_stale_s > 0 &&
@@ -459,7 +472,7 @@ static enum status check(const void *settings, struct buf *problem)
                 "revocation.max_stale: must be longer than `revocation.wait` and `token.as_timeout` together, "
                 "or a server that has nothing to say is taken for a silent one\n");
     for (size_t i = 0; i < c->public_topics.count; i++)
-        check_public_topic(&topics[i], i, problem);
+        check_public_topic(&topics[i], i + 1, problem);
     bridge_config_check(&c->bridges, problem);
     if (c->bridge_node != NULL && !bridge_node_ok(c->bridge_node))
         put_str(problem, "bridge_node: 1 to 20 letters, digits, - and _\n");

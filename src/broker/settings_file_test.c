@@ -168,8 +168,8 @@ static void public_topics_become_a_scope(void **state) /* MT-21 */
     scope_unref(public);
     config_done(&broker_config_table, &config);
 
-    refuse_settings(TLS_LISTENER "public_topics: [{filter: a}, {filter: \"a#\"}]\n", "public_topics[1]: a#: ");
-    refuse_settings(TLS_LISTENER "public_topics: [{filter: $share/g/a}]\n", "public_topics[0]: $share/g/a: ");
+    refuse_settings(TLS_LISTENER "public_topics: [{filter: a}, {filter: \"a#\"}]\n", "public_topics[2]: a#: ");
+    refuse_settings(TLS_LISTENER "public_topics: [{filter: $share/g/a}]\n", "public_topics[1]: $share/g/a: ");
 }
 
 static void listeners_that_would_be_unsafe_are_refused(void **state)
@@ -180,7 +180,7 @@ static void listeners_that_would_be_unsafe_are_refused(void **state)
     refuse_settings("listeners: [{tls: false, address: 0.0.0.0}]\n", "only a loopback address");
     refuse_settings("listeners: [{tls: false, address: \"::\"}]\n", "only a loopback address");
     refuse_settings("listeners: [{certificate: c, key: k, client_certificate: required}]\n",
-                    "`client_certificate` needs `client_ca`");
+                    "listeners[1]: `client_certificate` needs `client_ca`");
     refuse_settings("listeners: [{certificate: c, key: k, port: 65536}]\n", "65536");
 }
 
@@ -205,7 +205,7 @@ static void authorization_servers_that_could_not_work_are_refused(void **state)
                     "must be https");
     refuse_settings(TLS_LISTENER "authorization_servers: [{issuer: x, jwks_file: f, jwks_pins: [abc]}]\n"
                                  "audiences: [rs]\n",
-                    "jwks_pins[0]");
+                    "jwks_pins[1]");
     refuse_settings(TLS_LISTENER "authorization_servers: [{issuer: x, jwks_file: f, pinned_pubkey: abc}]\n"
                                  "audiences: [rs]\n",
                     "sha256//");

@@ -539,7 +539,9 @@ def test_settings_that_make_no_sense_are_refused(site, tmp_path):
     for line, complaint in [('transport: tcp, origins: ["https://a"]', 'origins` means something with'),
                             ('transport: websocket, origins: ["https://a/"]', 'not of the form'),
                             ('transport: websocket, origins: ["a.example"]', 'not of the form'),
-                            ('transport: websocket, path: "mqtt"', 'begins with'),
+                            ('transport: websocket, origins: ["https://a.example:443"]', 'not of the form'),
+                            ('transport: tcp, path: "/x"', 'path` means something with'),
+                            ('transport: websocket, path: "mqtt"', 'listeners[1]: `path` begins with'),
                             ('transport: websocket, path: "/mqtt?x"', 'begins with'),
                             ('transport: websocket, address: "0.0.0.0"', 'loopback')]:
         config = tmp_path / 'broker.yaml'
