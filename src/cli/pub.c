@@ -332,7 +332,7 @@ static int connect_and_publish(struct pub *p)
         return complain_error(COMMAND, &error);
     if (p->options->connect.store_dir != NULL)
         p->options->connect.reconnect = true;
-    if (m->lines && stored(p))
+    if (stored(p) && !nothing_given(m))
         start(p);
     return session_run(&p->session);
 }

@@ -202,12 +202,14 @@ def test_a_queue_is_filled_without_a_broker_and_sent_later(tmp_path):
     full = run_cli('pub', *store, '-p', '9', '-t', 'q/later', '-q', '1', '-m', 'x', '--queue', '--store-max', '100')
     assert full.returncode == 5 and 'no room' in full.stderr
     assert os.stat(tmp_path / 'store').st_mode & 0o77 == 0
+    away = run_cli('pub', *store, '-p', '9', '-t', 'q/later', '-q', '1', '-m', 'line 3', '-W', '1')  # no --queue
+    assert away.returncode == 27 and '4 messages stay in' in away.stderr, away.stderr
     broker = Mosquitto(str(tmp_path))
     witness = Witness(['-p', str(broker.port)])
     sent = run_cli('pub', *store, '-p', str(broker.port), '-q', '1')
     assert sent.returncode == 0, sent.stderr
-    witness.wait(lambda: len(witness.messages()) == 3)
-    assert witness.messages() == ['line 0', 'line 1', 'line 2']
+    witness.wait(lambda: len(witness.messages()) == 4)
+    assert witness.messages() == ['line 0', 'line 1', 'line 2', 'line 3']
     witness.stop()
     broker.stop()
 
