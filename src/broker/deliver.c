@@ -210,7 +210,9 @@ static bool send_waiting(struct session *s, struct delivery *d)
         STATS_INC(stats, dropped_too_large);
         session_drop(s, d);
         return true;
-    case SEND_NO_ROOM: /* the connection is ending: whoever comes next gets it again */
+    case SEND_NO_ROOM: /* the connection is ending: whoever comes next gets it, or another member of the group */
+        if (d->how.qos > 0)
+            outbox_unstart(&s->outbox, d);
         return false;
     }
     if (d->how.qos == 0)

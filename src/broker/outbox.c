@@ -129,6 +129,20 @@ enum status outbox_start(struct outbox *o, const struct outbox_limits *limits, s
     return ST_OK;
 }
 
+void outbox_unstart(struct outbox *o, struct delivery *d)
+{
+    list_remove(&d->link);
+    list_append(o->waiting.next, &d->link); /* "append" to a node: in front of it */
+    d->state = DELIVERY_WAITING;
+    o->in_flight_count--;
+    if (d->backlog)
+        o->backlog_count++;
+    if (d->dup)
+        return;
+    o->slots[d->packet_id & o->slot_mask] = NULL;
+    d->packet_id = 0;
+}
+
 struct delivery *outbox_find(const struct outbox *o, uint16_t packet_id)
 {
     struct delivery *d = o->slots == NULL ? NULL : o->slots[packet_id & o->slot_mask];

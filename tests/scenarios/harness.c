@@ -45,6 +45,8 @@ static uint8_t *world_append(void *ctx, struct conn_io *io, size_t len)
     uint8_t *room;
 
     assert_false(io->closed);
+    if (io->ending)
+        return NULL;
     bench_inside(ctx, false); /* the memory of the world is not the broker's */
     room = buf_room(&io->in, len);
     bench_inside(ctx, true);

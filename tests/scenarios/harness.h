@@ -78,6 +78,7 @@ struct conn_io {
     bool paused;
     bool stuck; /* does not read: pending output grows */
     size_t pending;
+    bool ending; /* takes no more output, and the broker has not been told yet */
     unsigned moves;
     enum exporter_result exporter;
     uint8_t exporter_value[ACE_EXPORTER_LEN];

@@ -146,12 +146,56 @@ static void a_narrower_token_gets_nothing_of_the_groups_it_loses(void **state UN
     bench_free(p.b);
 }
 
+/* The peer has ended the connection, and what cannot be written any more has not been sent to it. */
+static void what_an_ending_connection_could_not_take_goes_to_another_member(void **state UNUSED)
+{ /* MQTT5 4.8.2; QoS 2 too: it has not been sent to this client */
+    for (uint8_t qos = 1; qos <= 2; qos++) {
+        struct place p;
+        struct conn_io *goes, *stays;
+
+        place_open(&p, 1, 0);
+        goes = member(&p, 0, 2);
+        stays = member(&p, 0, 2);
+        goes->ending = true;
+        publish_many(&p, 0, 4, qos);
+        client_drop(goes);
+        bench_run(p.b);
+        assert_int_equal(take_all(stays), 4);
+        assert_int_equal(STAT(p.b, queued_messages), 0);
+        bench_free(p.b);
+    }
+}
+
+/* And if its session goes on, the next connection gets it as something new. */
+static void what_an_ending_connection_could_not_take_is_no_duplicate(void **state UNUSED)
+{ /* MQTT5 [MQTT-3.3.1-1] */
+    struct connect_wish wish = { .id = "returns", .sub = "s", .scope = ALL, .expiry_s = 100, .resume = true };
+    struct place p;
+    struct conn_io *c;
+
+    place_open(&p, 1, 0);
+    c = connected_with(&p, 0, wish);
+    client_subscribe(c, "a/#", 2, 2);
+    c->ending = true;
+    publish_many(&p, 0, 3, 2);
+    client_drop(c);
+    c = connected_with(&p, 0, wish);
+    for (unsigned i = 0; i < 3; i++) {
+        const char text[] = { (char)('0' + i), '\0' };
+
+        assert_false(expect_publish(c, "a/x", text, 2).dup);
+    }
+    bench_free(p.b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_member_of_qos_0_that_is_full_does_not_stop_the_broker),
         cmocka_unit_test(members_that_may_not_have_what_they_hold_pass_it_on_once),
         cmocka_unit_test(a_narrower_token_gets_nothing_of_the_groups_it_loses),
+        cmocka_unit_test(what_an_ending_connection_could_not_take_goes_to_another_member),
+        cmocka_unit_test(what_an_ending_connection_could_not_take_is_no_duplicate),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
