@@ -196,6 +196,25 @@ class Packet:
         return 'Packet(kind=%d, reason=0x%02x, %r, %r)' % (self.kind, self.reason, self.props, self.body[:64])
 
 
+def whole(data):
+    """Where the body of the first packet begins and where it ends; None while it is not all there."""
+    value = 0
+    for i in range(1, min(5, len(data))):
+        value |= (data[i] & 0x7F) << (7 * (i - 1))
+        if data[i] < 0x80:
+            return (i + 1, i + 1 + value) if len(data) >= i + 1 + value else None
+    return None
+
+
+def split(data):
+    """The whole packets at the front of it, and the rest."""
+    packets = []
+    while at := whole(data):
+        packets.append(data[:at[1]])
+        data = data[at[1]:]
+    return packets, data
+
+
 class Closed(Exception):
     pass
 
@@ -242,20 +261,12 @@ class Client:
     def receive(self, wait=None):
         deadline = time.monotonic() + (self.wait if wait is None else wait)
         while True:
-            length = self._whole()
-            if length is not None:
-                head, body = self.buffer[0], self.buffer[length[0]:length[1]]
-                self.buffer = self.buffer[length[1]:]
+            at = whole(self.buffer)
+            if at is not None:
+                head, body = self.buffer[0], self.buffer[at[0]:at[1]]
+                self.buffer = self.buffer[at[1]:]
                 return Packet(head >> 4, head & 15, body)
             self._fill(deadline)
-
-    def _whole(self):
-        value = 0
-        for i in range(1, min(5, len(self.buffer))):
-            value |= (self.buffer[i] & 0x7F) << (7 * (i - 1))
-            if self.buffer[i] < 0x80:
-                return (i + 1, i + 1 + value) if len(self.buffer) >= i + 1 + value else None
-        return None
 
     def expect(self, kind, wait=None):
         got = self.receive(wait)
@@ -300,6 +311,15 @@ class Client:
     def reauthenticate(self, token, key):
         self.send(auth(0x19, prefixed(token)))
         return self.answer_challenge(key)
+
+
+class Plain(Client):
+    """The same without TLS. `sock`: a connection that is there already."""
+
+    def __init__(self, port=None, wait=10, sock=None):
+        self.wait, self.buffer = wait, b''
+        self.socket = sock or socket.create_connection(('127.0.0.1', port), timeout=wait)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class SecretKey:

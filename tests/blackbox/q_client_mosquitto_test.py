@@ -3,14 +3,12 @@ mosquitto_pub, mosquitto_sub and mosquitto_rr, which must say the same with the 
 import json
 import os
 import re
-import socket
-import struct
 import subprocess
-import threading
 import time
 
+import mqtt5
 import pytest
-from servers import Mosquitto
+from servers import Listener, Mosquitto, free_port
 from world import WAIT, make_ca, make_client_certificate, program, run_cli
 
 V5, V3 = ['-V', 'mqttv5'], ['-V', 'mqttv311']
@@ -190,21 +188,11 @@ def test_a_client_shows_its_certificate(tmp_path, started):
     assert done.returncode == 0, done.stderr
 
 
-def test_a_socket_in_the_file_system(tmp_path):
+def test_a_socket_in_the_file_system(tmp_path, started):
     path = str(tmp_path / 'sock')
-    conf = tmp_path / 'conf'
-    conf.write_text('listener 0 %s\nallow_anonymous true\nuser root\n' % path)
-    broker = subprocess.Popen(['/usr/sbin/mosquitto', '-c', str(conf)], stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + WAIT
-        while not os.path.exists(path):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        done = run_cli('pub', '--unix', path, '--no-ace', '--no-tls', '-t', 't', '-m', 'x', '-q', '1')
-        assert done.returncode == 0, done.stderr
-    finally:
-        broker.terminate()
-        broker.wait(WAIT)
+    started(**{'listener 0': path})
+    done = run_cli('pub', '--unix', path, '--no-ace', '--no-tls', '-t', 't', '-m', 'x', '-q', '1')
+    assert done.returncode == 0, done.stderr
 
 
 def test_repeating_and_leaving_out(plain):
@@ -247,57 +235,39 @@ def test_a_will_with_its_properties(plain):
     dying.process.communicate(timeout=WAIT)
 
 
-def test_a_subscriber_comes_back_and_subscribes_anew(tmp_path, started):
+def test_a_subscriber_comes_back_and_subscribes_anew(started):
     broker = started()
     place = At(broker)
     sub = place.sub('-t', 'back/#', '-C', '1', '--reconnect-min', '0.05', '--reconnect-max', '0.2')
-    port = broker.port
     broker.stop()
-    again = Mosquitto.__new__(Mosquitto)
-    again.port, again.ca = port, None
-    again.log = open(os.path.join(str(tmp_path), 'log2'), 'w', encoding='utf-8')
-    again.process = subprocess.Popen(['/usr/sbin/mosquitto', '-c', os.path.join(str(tmp_path), 'mosquitto.conf')],
-                                     stdin=subprocess.DEVNULL, stdout=again.log, stderr=again.log)
-    try:
-        again._wait()
-        deadline = time.monotonic() + WAIT
-        while sub.process.poll() is None:
-            assert time.monotonic() < deadline
-            place.their_pub('-t', 'back/x', '-m', 'here again')
-            time.sleep(0.05)
-        assert sub.lines()[-1] == 'here again'
-    finally:
-        again.stop()
+    broker.start()
+    deadline = time.monotonic() + WAIT
+    while sub.process.poll() is None:
+        assert time.monotonic() < deadline
+        place.their_pub('-t', 'back/x', '-m', 'here again')
+        time.sleep(0.05)
+    assert sub.lines()[-1] == 'here again'
 
 
 # ---- a broker that sends us elsewhere (MQTT5 4.11) ----
 
-def string(text):
-    return struct.pack('>H', len(text)) + text.encode()
-
-
-def elsewhere(reason, reference, times):
+def elsewhere(reason, reference):
     """Refuses CONNECT with this Server Reference; its port, and the list of connections it had."""
-    server, seen = socket.create_server(('127.0.0.1', 0)), []
+    seen = []
 
-    def serve():
-        for _ in range(times):
-            s, _ = server.accept()
-            seen.append(1)
-            s.recv(4096)
-            properties = b'\x1c' + string(reference)
-            body = bytes([0, reason, len(properties)]) + properties
-            s.sendall(bytes([0x20, len(body)]) + body)
-            s.recv(4096)
-            s.close()
+    def talk(s):
+        seen.append(1)
+        s.recv(4096)
+        s.sendall(mqtt5.packet(mqtt5.CONNACK, 0, bytes([0, reason]) + mqtt5.properties(server_reference=reference)))
+        s.recv(4096)
+        s.close()
 
-    threading.Thread(target=serve, daemon=True).start()
-    return server.getsockname()[1], seen
+    return Listener(talk).port, seen
 
 
 @pytest.mark.parametrize('reason', [0x9c, 0x9d])
 def test_a_server_reference_is_followed_if_wanted(plain, reason):
-    port, seen = elsewhere(reason, 'localhost:%d other.example' % plain.port, 2)
+    port, seen = elsewhere(reason, 'localhost:%d other.example' % plain.port)
     words = ['-h', '127.0.0.1', '-p', str(port), '--no-ace', '--no-tls', '-t', 't', '-m', 'x', '-q', '1']
     stays = run_cli('pub', *words)
     assert stays.returncode == 5 and len(seen) == 1
@@ -306,31 +276,25 @@ def test_a_server_reference_is_followed_if_wanted(plain, reason):
 
 
 def test_references_lead_nowhere_for_ever():
-    port, seen = elsewhere(0x9d, '', 1)
+    port, seen = elsewhere(0x9d, '')
     words = ['--no-ace', '--no-tls', '-t', 't', '-m', 'x', '--follow', '-h', '127.0.0.1', '-p']
     done = run_cli('pub', *words, str(port))
     assert done.returncode == 5 and len(seen) == 1  # it names nothing
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        second = s.getsockname()[1]
-    port, seen = elsewhere(0x9c, '127.0.0.1:%d' % second, 9)  # which nobody answers: back to the first, and no further
+    second = free_port()
+    port, seen = elsewhere(0x9c, '127.0.0.1:%d' % second)  # which nobody answers: back to the first, and no further
     done = run_cli('pub', *words, str(port))
     assert done.returncode == 3 and len(seen) == 1
 
 
 def test_attempts_have_an_end():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        free = s.getsockname()[1]
+    free = free_port()
     done = run_cli('pub', '-h', '127.0.0.1', '-p', str(free), '--no-ace', '--no-tls', '-t', 't', '-m', 'x', '--reconnect',
                    '--reconnect-min', '0.01', '--reconnect-max', '0.02', '--reconnect-attempts', '3', '-d')
     assert done.returncode == 3 and done.stderr.count('next attempt') == 3
 
 
 def test_who_never_was_connected_does_not_wait_unless_told_to():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        free = s.getsockname()[1]
+    free = free_port()
     place = ['-h', '127.0.0.1', '-p', str(free), '--no-ace', '--no-tls', '-t', 't', '-d']
     for words in (['pub', *place, '-l'], ['sub', *place]):
         done = run_cli(*words, stdin='line\n')

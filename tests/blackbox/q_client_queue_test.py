@@ -3,77 +3,16 @@ The witness is mosquitto_sub, straight at the broker; between our client and the
 import os
 import random
 import re
-import socket
 import subprocess
 import threading
 import time
 
 import pytest
-import world
-from servers import Mosquitto
+from servers import Mosquitto, Proxy
 from world import WAIT, program, run_cli
 
 SANITIZERS = re.compile(r'Sanitizer|runtime error:|assertion failed')
 ROUNDS = 12
-
-
-class Proxy:
-    """Passes bytes on, a few at a time; cut() ends every connection in the middle of whatever goes over it."""
-
-    def __init__(self, port):
-        self.target = port
-        self.server = socket.create_server(('127.0.0.1', 0))
-        self.port = self.server.getsockname()[1]
-        self.lock, self.open = threading.Lock(), []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                near, _ = self.server.accept()
-            except OSError:
-                return
-            try:
-                far = socket.create_connection(('127.0.0.1', self.target), timeout=WAIT)
-            except OSError:
-                near.close()
-                continue
-            for one in (near, far):
-                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with self.lock:
-                self.open += [near, far]
-            for one, other in ((near, far), (far, near)):
-                threading.Thread(target=self._pass, args=(one, other), daemon=True).start()
-
-    @staticmethod
-    def _pass(one, other):
-        try:
-            while True:
-                data = one.recv(200)
-                if not data:
-                    break
-                other.sendall(data)
-        except OSError:
-            pass
-        for s in (one, other):
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def cut(self):
-        with self.lock:
-            gone, self.open = self.open, []
-        for s in gone:
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            s.close()
-
-    def stop(self):
-        self.server.close()
-        self.cut()
 
 
 class Witness:

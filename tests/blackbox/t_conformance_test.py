@@ -8,6 +8,7 @@ import os
 import re
 
 import pytest
+from servers import free_port
 from world import BUILD, WAIT, As, Daemon, program, run_cli, sanitized
 
 BROKER_CASES = 369
@@ -48,13 +49,6 @@ class Site:
     def run(self, report, *more):
         return kit('broker', 'localhost', '-p', self.port, '--cafile', os.path.join(self.dir, 'as-ca.pem'), '--dir', self.dir,
                    '--auth-timeout', '3000', '--wait', '15000', '--pid', str(self.daemon.process.pid), *more, report=report)
-
-
-def free_port():
-    import socket
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
 
 
 @pytest.fixture(scope='module')

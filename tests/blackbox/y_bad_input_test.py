@@ -9,7 +9,7 @@ import time
 
 import mqtt5
 import pytest
-from mqtt5 import CONNACK, DISCONNECT, PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC, SUBACK, Client, Closed
+from mqtt5 import CONNACK, DISCONNECT, PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC, SUBACK, Closed
 from world import WAIT, program
 
 MIB = 1024 * 1024
@@ -30,16 +30,16 @@ def broker(make_broker):
     return made
 
 
-class Plain(Client):
+class Plain(mqtt5.Plain):
     """One connection without TLS."""
 
     def __init__(self, broker, wait=WAIT, receive_buffer=0):
-        self.wait, self.buffer = wait, b''
-        self.socket = socket.socket()
+        sock = socket.socket()
         if receive_buffer:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(wait)
-        self.socket.connect(('127.0.0.1', broker.port))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        sock.settimeout(wait)
+        sock.connect(('127.0.0.1', broker.port))
+        super().__init__(sock=sock, wait=wait)
         self.peer = '127.0.0.1:%d' % self.socket.getsockname()[1]
 
     def expect_bytes(self, n):

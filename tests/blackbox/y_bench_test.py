@@ -3,13 +3,12 @@ through a proxy that loses, doubles and swaps messages, which it must see."""
 import json
 import os
 import signal
-import socket
 import subprocess
-import threading
 import time
 
+import mqtt5
 import pytest
-from servers import Mosquitto, free_port
+from servers import Mosquitto, Proxy, free_port
 from world import WAIT, program, run_cli
 
 AUDIENCE = 'broker.example'
@@ -27,7 +26,6 @@ def bench(*words, env=None, expect=0, wait=WAIT):
 @pytest.fixture(scope='module')
 def mosquitto(tmp_path_factory):
     made = Mosquitto(str(tmp_path_factory.mktemp('mosquitto')))
-    made.url = 'mqtt://127.0.0.1:%d' % made.port
     yield made
     made.stop()
 
@@ -35,7 +33,7 @@ def mosquitto(tmp_path_factory):
 @pytest.fixture(scope='module')
 def guarded(tmp_path_factory):
     made = Mosquitto(str(tmp_path_factory.mktemp('guarded')), password=('u', 'secret'), tls=True)
-    made.words = ['mqtts://localhost:%d' % made.port, '--cafile', made.ca, '-u', 'u']
+    made.words = [made.url, '--cafile', made.ca, '-u', 'u']
     yield made
     made.stop()
 
@@ -266,64 +264,16 @@ def test_publishing_what_no_token_covers(broker, env):
 
 # ---- losses ----
 
-class Proxy:
-    """Between the generator and mosquitto, plain TCP; what the broker sends passes `edit` packet by packet: it returns the
-    packets that go on instead."""
+class Editor(Proxy):
+    """What the broker sends passes `edit` packet by packet: it returns the packets that go on instead."""
 
     def __init__(self, port, edit):
-        self.target, self.edit = port, edit
-        self.socket = socket.create_server(('127.0.0.1', 0))
-        self.port = self.socket.getsockname()[1]
-        self.url = 'mqtt://127.0.0.1:%d' % self.port
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.edit = edit
+        super().__init__(port, chunk=65536)
 
-    def _accept(self):
-        while True:
-            try:
-                client, _ = self.socket.accept()
-            except OSError:
-                return
-            server = socket.create_connection(('127.0.0.1', self.target))
-            threading.Thread(target=self._pass, args=(client, server, None), daemon=True).start()
-            threading.Thread(target=self._pass, args=(server, client, self.edit), daemon=True).start()
-
-    @staticmethod
-    def _packets(data):
-        """Whole packets at the front of `data`, and the rest."""
-        out = []
-        while len(data) >= 2:
-            length, shift, at = 0, 0, 1
-            while at < len(data):
-                length |= (data[at] & 127) << shift
-                shift, at = shift + 7, at + 1
-                if data[at - 1] < 128:
-                    break
-            else:
-                break
-            if len(data) < at + length:
-                break
-            out.append(data[:at + length])
-            data = data[at + length:]
-        return out, data
-
-    def _pass(self, source, sink, edit):
-        rest, state = b'', {}
-        try:
-            while True:
-                data = source.recv(65536)
-                if not data:
-                    break
-                if edit is not None:
-                    packets, rest = self._packets(rest + data)
-                    data = b''.join(p for packet in packets for p in edit(packet, state))
-                sink.sendall(data)
-        except OSError:
-            pass
-        for one in (source, sink):
-            try:
-                one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+    def answer(self, data, state):
+        packets, state['rest'] = mqtt5.split(state.get('rest', b'') + data)
+        return b''.join(p for packet in packets for p in self.edit(packet, state))
 
 
 @pytest.fixture
@@ -331,12 +281,12 @@ def proxy(mosquitto):
     made = []
 
     def make(edit):
-        made.append(Proxy(mosquitto.port, edit))
+        made.append(Editor(mosquitto.port, edit))
         return made[-1]
 
     yield make
     for one in made:
-        one.socket.close()
+        one.stop()
 
 
 def every(n, do):

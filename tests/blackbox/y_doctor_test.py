@@ -4,13 +4,12 @@ import datetime
 import http.server
 import json
 import os
-import socket
 import ssl
 import subprocess
 import threading
 
 import pytest
-from servers import Mosquitto, free_port
+from servers import Listener, Mosquitto, free_port
 from world import make_ca, run_cli
 
 AUDIENCE = 'broker.example'
@@ -152,36 +151,6 @@ def test_a_closed_port(nobody):
 def test_a_name_that_does_not_exist(nobody):
     f = doctor('nowhere.invalid', env=nobody, expect=PROBLEMS)
     assert level(f, 'dns') == 'problem'
-
-
-class Listener:
-    """Accepts and lets `talk` do what it wants with each connection."""
-
-    def __init__(self, talk, context=None, address='127.0.0.1'):
-        self.socket = socket.create_server((address, 0))
-        self.port = self.socket.getsockname()[1]
-        self.talk, self.context, self.kept = talk, context, []
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self):
-        while True:
-            try:
-                one, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._one, args=(one,), daemon=True).start()
-
-    def _one(self, one):
-        try:
-            if self.context is not None:
-                one = self.context.wrap_socket(one, server_side=True)
-            self.kept.append(one)
-            self.talk(one)
-        except OSError:
-            pass
-
-    def stop(self):
-        self.socket.close()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import time
 
 import mqtt5
 import pytest
-from mqtt5 import AUTH, CONNACK, DISCONNECT, PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, UNSUBACK
+from mqtt5 import CONNACK, DISCONNECT, PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, UNSUBACK
 from world import ROOT, WAIT
 
 FOLDER = os.path.join(ROOT, 'tests', 'vectors', 'mqtt')
@@ -53,21 +53,8 @@ CONNECT_311 = mqtt5.packet(mqtt5.CONNECT, 0, mqtt5.prefixed('MQTT') + b'\x04\x02
 
 def split(data):
     """Whole packets of what came, as (kind, body), and whether anything is left over."""
-    out = []
-    while len(data) >= 2:
-        length = shift = 0
-        at = 1
-        while at < len(data):
-            length |= (data[at] & 0x7F) << shift
-            shift += 7
-            at += 1
-            if data[at - 1] < 0x80:
-                break
-        if len(data) < at + length:
-            break
-        out.append((data[0] >> 4, data[at:at + length]))
-        data = data[at + length:]
-    return out, data
+    packets, rest = mqtt5.split(data)
+    return [(p[0] >> 4, p[slice(*mqtt5.whole(p))]) for p in packets], rest
 
 
 class Talk:
@@ -149,24 +136,16 @@ def broker(make_broker):
                        **{'limits.connect_packet': '256k', 'limits.packet': '512k'})
 
 
-class Plain(mqtt5.Client):
-    """The same without TLS."""
-
-    def __init__(self, port, wait=10):
-        self.wait, self.buffer = wait, b''
-        self.socket = socket.create_connection(('127.0.0.1', port), timeout=wait)
-
-
 @pytest.fixture
 def watcher(broker):
     """Hears every public topic; `unheard()` says that nothing came until now."""
-    with Plain(broker.port, wait=WAIT) as client:
+    with mqtt5.Plain(broker.port, wait=WAIT) as client:
         assert client.open('').reason == 0
         client.send(mqtt5.subscribe(1, [('#', 0), ('$SYS/#', 0)]))
         client.expect(SUBACK)
 
         def unheard():
-            with Plain(broker.port, wait=WAIT) as other:
+            with mqtt5.Plain(broker.port, wait=WAIT) as other:
                 other.open('')
                 other.send(mqtt5.publish('marker', 'here', qos=1, packet_id=1))
                 other.expect(PUBACK)

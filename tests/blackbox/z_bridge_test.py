@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import struct
 import subprocess
 import threading
@@ -13,67 +12,27 @@ import time
 import mqtt5
 import pytest
 import world
+from servers import Listener, Mosquitto, Proxy, free_port
 
 PUBLIC = [['#', ['pub', 'sub']], ['$SYS/#', ['sub']]]
 FAST = {'reconnect_min': '20ms', 'reconnect_max': '200ms'}
 COUNT = 500
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
+class Remote(Mosquitto):
+    """Debian's mosquitto with persistence, and a listener with TLS beside the plain one."""
 
-
-class Plain(mqtt5.Client):
-    """MQTT over loopback TCP."""
-
-    def __init__(self, port, wait=world.WAIT):
-        self.wait, self.buffer = wait, b''
-        deadline = time.monotonic() + wait
-        while True:
-            try:
-                self.socket = socket.create_connection(('127.0.0.1', port), timeout=wait)
-                break
-            except ConnectionRefusedError:
-                assert time.monotonic() < deadline, 'nobody listens on %d' % port
-                time.sleep(0.02)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-class Mosquitto:
-    """Debian's mosquitto with persistence, in a folder of its own: a plain listener and one with TLS."""
-
-    def __init__(self, folder, *lines):
-        self.dir, self.port, self.tls_port = folder, free_port(), free_port()
-        self.ca, key = world.make_ca(folder)
-        certificate, server_key = world.make_server_certificate(folder, self.ca, key)
-        self.log_path, self.db = os.path.join(folder, 'log'), os.path.join(folder, 'mosquitto.db')
-        with open(os.path.join(folder, 'conf'), 'w', encoding='ascii') as f:
-            f.write('\n'.join([
-                'user root', 'persistence true', 'persistence_location %s/' % folder, 'autosave_interval 0',
-                'max_queued_messages 0', 'max_inflight_messages 50', 'log_dest file ' + self.log_path,
-                'listener %d 127.0.0.1' % self.port, 'listener %d 127.0.0.1' % self.tls_port,
-                'certfile ' + certificate, 'keyfile ' + server_key,
-                *([] if 'allow_anonymous false' in lines else ['allow_anonymous true']), *lines]) + '\n')
-        self.process = None
-        self.start()
-
-    def start(self):
-        self.process = subprocess.Popen(['/usr/sbin/mosquitto', '-c', os.path.join(self.dir, 'conf')],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        Plain(self.port).close()
+    def __init__(self, folder, **settings):
+        self.db = os.path.join(folder, 'mosquitto.db')
+        super().__init__(folder, tls='too', **dict({
+            'persistence': 'true', 'persistence_location': folder + '/', 'autosave_interval': 0, 'max_queued_messages': 0,
+            'max_inflight_messages': 50}, **settings))
 
     def save(self):
         """SIGUSR1 writes the database; done when the file is a new one."""
         before = os.stat(self.db).st_ino if os.path.exists(self.db) else None
         self.process.send_signal(signal.SIGUSR1)
         wait_for(lambda: os.path.exists(self.db) and os.stat(self.db).st_ino != before)
-
-    def end(self, how=signal.SIGTERM):
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-            self.process.wait(world.WAIT)
 
 
 def wait_for(condition, wait=world.WAIT):
@@ -83,82 +42,36 @@ def wait_for(condition, wait=world.WAIT):
         time.sleep(0.01)
 
 
-class Proxy:
-    """Between a bridge and its remote: forwards until told to cut, and counts what comes back."""
+class Cutter(Proxy):
+    """Cuts once so many bytes have come back, and then takes nobody until it is open again."""
 
-    def __init__(self, to_port):
-        self.to_port, self.open, self.cut_after, self.pairs = to_port, True, None, []
-        self.back = 0
-        self.listener = socket.create_server(('127.0.0.1', 0))
-        self.port = self.listener.getsockname()[1]
-        self.cut_done = threading.Event()
-        threading.Thread(target=self._accept, daemon=True).start()
+    def __init__(self, port):
+        self.left, self.cut_done = None, threading.Event()
+        super().__init__(port, chunk=1024)
 
-    def _accept(self):
-        while True:
-            try:
-                near, _ = self.listener.accept()
-            except OSError:
-                return
-            if not self.open:
-                near.close()
-                continue
-            try:
-                far = socket.create_connection(('127.0.0.1', self.to_port))
-            except OSError:
-                near.close()
-                continue
-            self.pairs.append((near, far))
-            threading.Thread(target=self._pump, args=(near, far, False), daemon=True).start()
-            threading.Thread(target=self._pump, args=(far, near, True), daemon=True).start()
-
-    def _pump(self, a, b, backwards):
-        try:
-            while True:
-                data = a.recv(1024)
-                if not data:
-                    break
-                if backwards:
-                    self.back += len(data)
-                    if self.cut_after is not None and self.back >= self.cut_after:
-                        self.cut()
-                        return
-                b.sendall(data)
-        except OSError:
-            pass
-        for s in (a, b):
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def cut(self):
-        self.open, self.cut_after = False, None
-        for pair in self.pairs:
-            for s in pair:
-                try:
-                    s.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
-        self.pairs = []
+    def answer(self, data, state):
+        if self.left is None:
+            return data
+        self.left -= len(data)
+        if self.left > 0:
+            return data
+        self.left = None
+        self.cut(again=False)
         self.cut_done.set()
-
-    def close(self):
-        self.cut()
-        self.listener.close()
+        return b''
 
 
 @pytest.fixture
 def mosquitto(tmp_path_factory):
     made = []
 
-    def make(*lines):
-        made.append(Mosquitto(str(tmp_path_factory.mktemp('mosquitto')), *lines))
+    def make(**settings):
+        made.append(Remote(str(tmp_path_factory.mktemp('mosquitto')), **settings))
         return made[-1]
 
     yield make
     for one in made:
-        one.end()
+        one.stop()
 
 
 @pytest.fixture
@@ -193,7 +106,7 @@ def ours(broker, client_id='', **more):
 
 
 def theirs(port, client_id='', **more):
-    client = Plain(port)
+    client = mqtt5.Plain(port)
     client.connack = client.open(client_id, **more)
     assert client.connack.reason == 0, client.connack
     return client
@@ -326,7 +239,7 @@ def test_properties_and_the_retained_flag_go_over(mosquitto, brokers):
     state = subscribed(ours(broker), '$SYS/broker/connection/hub/state')
     got = take(state)
     assert (got.payload, got.retain) == (b'1', True)
-    remote.end()
+    remote.stop()
     assert take(state).payload == b'0'
     broker.daemon.event('bridge_disconnected', side='remote')
 
@@ -336,13 +249,13 @@ def test_properties_and_the_retained_flag_go_over(mosquitto, brokers):
 def test_nothing_is_lost_or_doubled_while_the_remote_is_away(mosquitto, brokers, qos, way):
     """500 messages wait in the bridge's session of our broker, then 500 for us in mosquitto's."""
     remote, more = mosquitto(), WAYS[way]
-    proxy = Proxy(remote.port)
+    proxy = Cutter(remote.port)
     broker = brokers(bridges=[bridge('hub', '127.0.0.1:%d' % proxy.port, [
         topic('up', 'out', qos=qos), topic('down', 'in', qos=qos)], **more)])
     broker.daemon.event('bridge_subscribed', side='remote')
     with theirs(remote.port, 'reader', clean=False, session_expiry=600) as reader:
         subscribed(reader, 'up')
-    remote.end()  # writes its database
+    remote.stop()  # writes its database
     broker.daemon.event('bridge_disconnected', side='remote')
     with ours(broker) as client:
         put_many(client, 'up', qos, range(COUNT))
@@ -352,14 +265,14 @@ def test_nothing_is_lost_or_doubled_while_the_remote_is_away(mosquitto, brokers,
     broker.daemon.event('bridge_connected', session='continued')
 
     here = subscribed(ours(broker), 'down')
-    proxy.cut()
+    proxy.cut(again=False)
     broker.daemon.event('bridge_disconnected', 2, side='remote')
     with theirs(remote.port) as client:
         put_many(client, 'down', qos, range(COUNT))
     proxy.open = True
     assert take_numbers(here, 'down', COUNT) == list(range(COUNT))
     assert len(broker.daemon.find('bridge_connected')) == 3
-    proxy.close()
+    proxy.stop()
 
 
 def reading(make, topic_filter, numbers):
@@ -389,7 +302,7 @@ def test_kill_of_the_remote_in_mid_stream(mosquitto, brokers, qos, direction):
     """The connection is cut at some byte, mosquitto writes its database and is killed: what it had not acknowledged, or had
     no acknowledgement of, comes again. QoS 1 loses nothing; QoS 2 neither loses nor doubles."""
     remote = mosquitto()
-    proxy = Proxy(remote.port)
+    proxy = Cutter(remote.port)
     broker = brokers(bridges=[bridge('hub', '127.0.0.1:%d' % proxy.port, [topic('t', direction, qos=qos)])])
     broker.daemon.event('bridge_subscribed', side='local' if direction == 'out' else 'remote')
     broker.daemon.event('bridge_connected')
@@ -401,7 +314,7 @@ def test_kill_of_the_remote_in_mid_stream(mosquitto, brokers, qos, direction):
         end = reading(lambda: ours(broker), 't', got)
     for n, after in enumerate([150, 777] if direction == 'out' else [1500, 7777]):
         proxy.cut_done.clear()
-        proxy.back, proxy.cut_after = 0, after
+        proxy.left = after
         with ours(broker) if direction == 'out' else theirs(remote.port) as client:
             put_many(client, 't', qos, range(n * COUNT, (n + 1) * COUNT))
         assert proxy.cut_done.wait(world.WAIT)
@@ -409,7 +322,7 @@ def test_kill_of_the_remote_in_mid_stream(mosquitto, brokers, qos, direction):
         with theirs(remote.port) as probe:  # all that reached it has been dealt with
             assert probe.quiet()
         remote.save()
-        remote.end(signal.SIGKILL)
+        remote.stop(signal.SIGKILL)
         remote.start()
         proxy.open = True
         broker.daemon.event('bridge_connected', n + 1, session='continued')
@@ -422,13 +335,11 @@ def test_kill_of_the_remote_in_mid_stream(mosquitto, brokers, qos, direction):
     assert set(got) == set(range(2 * COUNT))
     if qos == 2:
         assert got == list(range(2 * COUNT))
-    proxy.close()
+    proxy.stop()
 
 
 def test_bad_credentials_are_tried_again_and_said(mosquitto, brokers, tmp_path):
-    passwords = tmp_path / 'passwords'
-    subprocess.run(['mosquitto_passwd', '-c', '-b', str(passwords), 'us', 'right'], check=True, capture_output=True)
-    remote = mosquitto('allow_anonymous false', 'password_file %s' % passwords)
+    remote = mosquitto(password=('us', 'right'))
     secret = tmp_path / 'secret'
     secret.write_text('wrong\n')
     broker = brokers(bridges=[bridge('hub', '127.0.0.1:%d' % remote.port, [topic('t')], user_name='us',
@@ -439,7 +350,7 @@ def test_bad_credentials_are_tried_again_and_said(mosquitto, brokers, tmp_path):
     secret.write_text('right\n')
     broker.restart()
     broker.daemon.event('bridge_connected')
-    watcher = Plain(remote.port)
+    watcher = mqtt5.Plain(remote.port)
     assert watcher.open('watcher', user_name='us', password='right').reason == 0
     assert take(subscribed(watcher, 'bridges/hub')).payload == b'1'
     broker.daemon.kill()  # its Will
@@ -451,32 +362,21 @@ def test_bad_credentials_are_tried_again_and_said(mosquitto, brokers, tmp_path):
     assert take(watcher).payload == b'0'
 
 
-class FakeRemote:
-    """A broker by hand: `serve(connection number, Plain-like client)` is called for each connection, after CONNECT."""
+class FakeRemote(Listener):
+    """A broker by hand: serve(connection number, mqtt5.Plain) is called for each connection, after CONNECT."""
 
     def __init__(self, serve):
-        self.listener = socket.create_server(('127.0.0.1', 0))
-        self.port, self.connects = self.listener.getsockname()[1], 0
-        threading.Thread(target=self._run, args=(serve,), daemon=True).start()
+        self.connects, self.serve = 0, serve
+        super().__init__(self._talk)
 
-    def _run(self, serve):
-        while True:
-            try:
-                s, _ = self.listener.accept()
-            except OSError:
-                return
-            client = Plain.__new__(Plain)
-            client.wait, client.buffer, client.socket = world.WAIT, b'', s
-            self.connects += 1
+    def _talk(self, s):
+        self.connects += 1
+        with mqtt5.Plain(sock=s, wait=world.WAIT) as client:
             try:
                 client.expect(mqtt5.CONNECT)
-                serve(self.connects, client)
-            except (mqtt5.Closed, TimeoutError, OSError):
+                self.serve(self.connects, client)
+            except mqtt5.Closed:
                 pass
-            client.close()
-
-    def close(self):
-        self.listener.close()
 
 
 def connack(session_present=False, reason=0, **props):
@@ -514,7 +414,7 @@ def test_a_remote_that_sends_garbage_is_left_and_nothing_is_lost(brokers):
         put(client, 't/2', b'2')
     wait_for(lambda: (3, b'2') in seen)
     assert (2, b'1') in seen and (3, b'1') in seen  # not acknowledged: sent again
-    remote.close()
+    remote.stop()
 
 
 def test_what_the_remote_refuses_is_dropped_and_said_once(brokers):
@@ -544,7 +444,7 @@ def test_what_the_remote_refuses_is_dropped_and_said_once(brokers):
     assert len(broker.daemon.find('bridge_refused')) == 2
     broker.daemon.event('bridge_refused', topic='t/full', reason_code=0x97)
     broker.daemon.event('bridge_refused', topic='t/large')
-    remote.close()
+    remote.stop()
 
 
 def test_the_next_address_is_tried(mosquitto, brokers):
@@ -667,7 +567,7 @@ def test_certificates_pins_and_names(mosquitto, brokers, tmp_path):
     """A client certificate; a server found by an address its certificate does not carry; and the pin that alone counts."""
     ca, ca_key = world.make_ca(str(tmp_path))
     certificate, key = world.make_client_certificate(str(tmp_path), ca, ca_key, 'site7')
-    remote = mosquitto('cafile ' + ca, 'require_certificate true', 'use_identity_as_username true')
+    remote = mosquitto(cafile=ca, require_certificate='true', use_identity_as_username='true')
     server = os.path.join(remote.dir, 'broker.pem')
     pin = subprocess.run(['openssl', 'x509', '-in', server, '-noout', '-fingerprint', '-sha256'], check=True,
                          capture_output=True, text=True).stdout.strip().partition('=')[2]
@@ -691,9 +591,9 @@ def test_certificates_pins_and_names(mosquitto, brokers, tmp_path):
 def test_mosquitto_comes_to_us_with_a_bridge_of_its_own(mosquitto, brokers, version):
     """With try_private it speaks protocol level 0x84 first, is told that there is none here, and goes on without."""
     broker = brokers()
-    remote = mosquitto('connection ours', 'address localhost:%d' % broker.port, 'bridge_cafile ' + broker.ca,
-                       'bridge_protocol_version ' + version, 'restart_timeout 1', 'topic # both 2 m/ s/',
-                       'notifications false', 'remote_clientid mosquitto-bridge')
+    remote = mosquitto(connection='ours', address='localhost:%d' % broker.port, bridge_cafile=broker.ca,
+                       bridge_protocol_version=version, restart_timeout=1, topic='# both 2 m/ s/', notifications='false',
+                       remote_clientid='mosquitto-bridge')
     if version == 'mqttv311':
         broker.daemon.event('connect_refused', reason_code=132)
     broker.daemon.event('client_connected', client_id='mosquitto-bridge')
