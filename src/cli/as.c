@@ -119,7 +119,7 @@ static const struct as_command commands[] = {
     { "rs rotate-secret", "rs.rotate-secret", "give it new introspection credentials", { { ARG_WORD, "RS", "rs_id", NULL } } },
     { "rs rotate-key", "rs.rotate-key", "make a new key shared with it", { { ARG_WORD, "RS", "rs_id", NULL } } },
     { "rs remove", "rs.remove", "remove a resource server and revoke its tokens", { { ARG_WORD, "RS", "rs_id", NULL } } },
-    { "policy allow", "policy.allow", "allow a subject (client:ID, group:NAME, any) topics of an audience", {
+    { "policy allow", "policy.allow", "allow a subject (client:ID, group:NAME, any) topics of an audience: pub, sub, or pub,sub", {
         { ARG_WORD,  "SUBJECT",     "subject",     NULL },
         { ARG_WORD,  "AUDIENCE",    "audience",    NULL },
         { ARG_WORD,  "FILTER",      "filter",      NULL },

@@ -90,7 +90,6 @@ static void come_and_go(struct run *run)
         run->clients[i].peer.gone = again_gone;
         run->clients[i].wants_open = true;
     }
-    r->ready = run->count;
     run->phase = LOAD_WARMING_UP;
     if (run->s->warmup_s > 0)
         churn_until(run, run->start_ns + (int64_t)(run->s->warmup_s * 1e9));
@@ -104,6 +103,7 @@ static void come_and_go(struct run *run)
     run_usage(run, &r->process_to, &own_to);
     r->own_cpu_s = own_to - own_from;
     r->connects = run->connects - before;
+    r->ready = run->connects < run->count ? (size_t)run->connects : run->count;
     run_measure(run, false);
 }
 

@@ -76,8 +76,9 @@ def test_a_password_that_is_wrong(guarded, nobody):
 
 
 def test_a_certificate_that_is_not_trusted(guarded, nobody):
-    told = bench('connect', '-c', '2', '-D', '1', guarded.words[0], env=nobody, expect=FAILED)
-    assert told['ready'] == 0 and 'certificate' in told['errors'][0]['error']
+    for words in (['-D', '1'], ['-D', '0.2', '--again']):
+        told = bench('connect', '-c', '2', *words, guarded.words[0], env=nobody, expect=FAILED)
+        assert told['ready'] == 0 and 'certificate' in told['errors'][0]['error']
 
 
 def test_fan_out(mosquitto, nobody):
