@@ -263,15 +263,6 @@ bool retained_clear(struct retained *store, struct topic_name topic)
     return true;
 }
 
-const struct message *retained_get(const struct retained *store, struct topic_name topic, struct now now)
-{
-    const struct retained_node *node = find_node(store, topic);
-
-    if (node == NULL || node->message == NULL || message_retained_expired(node->message, now))
-        return NULL;
-    return node->message;
-}
-
 size_t retained_purge(struct retained *store, struct now now, size_t budget)
 {
     size_t dropped = 0;

@@ -31,8 +31,6 @@ enum status retained_set(struct retained *store, const struct message *message, 
                          struct why *why) MUST_CHECK;
 /* True if there was one. */
 bool retained_clear(struct retained *store, struct topic_name topic);
-/* Borrowed; NULL if there is none or it has expired. */
-const struct message *retained_get(const struct retained *store, struct topic_name topic, struct now now);
 
 /* Calls visit() for every live message whose topic matches, in no particular order, until it returns false.
  * Returns how many calls were made. The store must not change meanwhile. */

@@ -13,10 +13,9 @@
 
 #include <pthread.h>
 
-#define RATE_BUCKETS        4096
-#define SEQUENCES_MAX       256   /* pairs of issuer and name of ours */
-#define CHANGES_MAX         65536 /* tokens and receipts not taken by the journal yet: the disk is stuck */
-#define TOKEN_MIN_REVOKED_S 60
+#define RATE_BUCKETS  4096
+#define SEQUENCES_MAX 256   /* pairs of issuer and name of ours */
+#define CHANGES_MAX   65536 /* tokens and receipts not taken by the journal yet: the disk is stuck */
 
 struct source {
     struct table_node node; /* in store->sources */

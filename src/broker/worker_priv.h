@@ -46,7 +46,6 @@ struct worker {
     _Atomic uint64_t dropped; /* publications not posted because an inbox was full */
     unsigned listener_count;
     struct worker_listener listeners[WORKER_MAX_LISTENERS];
-    struct tls_config *tls_in_use;
 
     /* Written by everybody; away from what only we touch. */
     _Alignas(64) _Atomic(struct shard_msg *) inbox; /* newest first: the order of all posters together */

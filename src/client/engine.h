@@ -40,9 +40,8 @@ struct engine_settings {
     struct span password;
     bool has_will;
     struct mqtt_will will;
-    struct span will_user_properties; /* encoded entries */
-    bool relay;                       /* symbolon_client_options.relay */
-    bool bridge;                      /* MQTT_3_1_1: mqtt_connect.bridge */
+    bool relay;      /* symbolon_client_options.relay */
+    bool bridge;     /* MQTT_3_1_1: mqtt_connect.bridge */
     bool manual_ack; /* QoS 1 and 2 from the broker are acknowledged by engine_ack(), not on delivery */
     bool resubscribe, resend_qos2; /* symbolon_client_options has them, and the next five, too */
     uint16_t topic_alias_maximum, topic_aliases;

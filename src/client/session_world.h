@@ -129,7 +129,6 @@ void session_world_move(struct session_world *w, bool all); /* some bytes, some 
 void broker_publish(struct session_world *w);
 
 /* session_broker.c */
-void broker_accept(struct session_world *w);
 void broker_lost(struct session_world *w);
 void broker_input(struct session_world *w, struct span bytes);
 void broker_turn(struct session_world *w, bool all); /* sends answers and messages it owes */

@@ -7,7 +7,6 @@
 #include "crypto/secret.h"
 #include "crypto/sign.h"
 
-#define MAC_KEY_MIN   32 /* RFC 9053 3.1: as long as the hash */
 #define PROTECTED_MAX 16 /* bytes of protected headers we write: alg */
 
 enum label { LABEL_ALG = 1, LABEL_CRIT = 2, LABEL_KID = 4, LABEL_IV = 5, LABEL_PARTIAL_IV = 6, LABEL_TYP = 16 };

@@ -232,8 +232,7 @@ static void refused(const char *message, enum status expected, const char *claus
         fail_msg("%s: %s, %s: %s", message, status_name(st), why.clause, why.text);
 }
 
-#define TAG8  "480000000000000000" /* eight bytes */
-#define TAG32 "58200000000000000000000000000000000000000000000000000000000000000000"
+#define TAG8 "480000000000000000" /* eight bytes */
 
 static void tk43_alg_stands_protected_and_nowhere_else(void **state UNUSED)
 {

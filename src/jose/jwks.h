@@ -3,7 +3,7 @@
  * Failure:   members that are no keys we speak are skipped (RFC 7517 §5); a set whose bytes are no JWK Set is
  *            ST_MALFORMED. An entry that is of a kind we speak but broken is skipped too and counted, so that
  * one bad key cannot take the good ones down: see jwks_skipped(). Threads:   immutable after making; the count
- * is atomic. Limits:    JWKS_MAX_KEYS keys, each kid at most JWKS_MAX_KID bytes (TK-45). */
+ * is atomic. Limits:    JWKS_MAX_KEYS keys, each kid at most JOSE_MAX_KID bytes (TK-45). */
 #ifndef SYMBOLON_JOSE_JWKS_H
 #define SYMBOLON_JOSE_JWKS_H
 
@@ -11,7 +11,6 @@
 #include "jose/jwk.h"
 
 #define JWKS_MAX_KEYS  64
-#define JWKS_MAX_KID   512
 #define JWKS_MAX_BYTES 65536
 
 struct jwks;

@@ -93,9 +93,4 @@ struct load_report {
 enum status load_run(const struct load_settings *settings, load_second_fn *second, void *ctx,
                      struct load_report *report, struct why *why) MUST_CHECK;
 
-/* False if something was lost, doubled against its QoS, out of order, refused, or a client failed; `words` says what,
- * or that all is well. */
-bool load_verdict(const struct load_settings *settings, const struct load_report *report, char *words,
-                  size_t cap);
-
 #endif

@@ -3,7 +3,6 @@
 #include "token/cwt_priv.h"
 #include "token/token_priv.h"
 
-#define CWT_MEDIA_TYPE     "application/cwt"
 #define CWT_CONTENT_FORMAT 61
 
 /* ---- layers ---- */
