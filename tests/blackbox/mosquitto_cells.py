@@ -99,7 +99,10 @@ class Heard(tunnel.Tunnel):
 
     def _serve(self, near):
         self.peers.append(near.getpeername()[0])
-        super()._serve(near)
+        try:
+            super()._serve(near)
+        except OSError:  # the client has gone before the broker
+            pass
 
     def _dial(self):
         sock, far = super()._dial()

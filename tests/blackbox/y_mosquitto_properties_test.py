@@ -1,6 +1,7 @@
 """Every property that -D of Debian's mosquitto_pub, mosquitto_sub and mosquitto_rr takes, of every command, at our broker,
 over TCP, TLS and WebSocket."""
 import concurrent.futures
+import re
 import subprocess
 import time
 
@@ -112,6 +113,19 @@ def connects_for_few_at_a_time(cell, words, sent, name):
         assert sorted(done.out.split()) == list('0123456')
 
 
+def connects_for_aliases(cell, words, sent, name):
+    """MQTT5 3.3.2.3.4: the broker makes use of what it is offered. This mosquitto_sub offers what it cannot do: it shows the
+    alias that comes with the topic, and takes the next message, with the alias alone, for an error"""
+    connects(cell, words, sent, name)
+    if cell.program == 'sub':
+        cell.name += '2'
+        process = cell.hold(*words, '-t', cell.base + '/live', '-F', '%A %p')
+        cell.put('live', 'first')
+        cell.put('live', 'second')
+        out = process.communicate(timeout=WAIT)[0]
+        assert re.match(rb'[1-4] first\n.*protocol error', out) and b'second' not in out, out
+
+
 def connects_for_a_while(cell, words, sent, name):
     connects(cell, words, sent, name)
     assert cell.event('client_connected')['session_expiry_s'] == '55'
@@ -188,7 +202,7 @@ EFFECTS = {
     'will': leaves_a_will, ('connect', 'authentication-data'): connects_and_is_refused,
     ('connect', 'authentication-method'): connects_and_is_refused,
     ('connect', 'maximum-packet-size'): connects_for_small_packets, ('connect', 'receive-maximum'): connects_for_few_at_a_time,
-    ('connect', 'session-expiry-interval'): connects_for_a_while,
+    ('connect', 'session-expiry-interval'): connects_for_a_while, ('connect', 'topic-alias-maximum'): connects_for_aliases,
     ('disconnect', 'session-expiry-interval'): takes_leave_of_its_session, ('publish', 'topic-alias'): publishes_by_alias,
     ('subscribe', 'subscription-identifier'): subscribes_with_an_identifier,
     ('will', 'will-delay-interval'): leaves_a_will_for_later,
