@@ -124,6 +124,9 @@ void broker_config_token_limits(const struct broker_config *config, struct token
 bool broker_config_believes(const struct broker_config *config, struct span iss, struct span aud);
 
 const char *listener_config_name(const struct listener_config *listener);
+/* What everybody may do; NULL if that is nothing. */
+enum status broker_config_public_scope(const struct public_topic_config *topics, size_t count,
+                                       struct scope **ret_scope, struct why *why) MUST_CHECK;
 
 /* What a shard is told, for `workers` of them: limits on totals are shared out evenly. `home_key` is left to the
  * caller. Spans point into `config`, which must outlive it; *ret_public is a reference that
