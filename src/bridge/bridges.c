@@ -1,8 +1,8 @@
 /* The thread of all bridges. */
 #include "bridge/bridge_priv.h"
+#include "net/daemon.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #define STOP_MS 5000
@@ -91,15 +91,10 @@ static void begin_stop(void *arg)
 
 enum status bridges_start(struct bridges *all, struct why *why)
 {
-    sigset_t signals, before;
-    sigfillset(&signals); /* they are the main thread's */
-    pthread_sigmask(SIG_SETMASK, &signals, &before);
-    int rc = pthread_create(&all->thread, NULL, run, all);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc != 0)
-        return reject(why, ST_IO, "bridges", "a thread could not be started", 0);
-    all->started = true;
-    return ST_OK;
+    enum status st = daemon_thread(&all->thread, run, all, "bridges", why);
+
+    all->started = st == ST_OK;
+    return st;
 }
 
 void bridges_stop(struct bridges *all)

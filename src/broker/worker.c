@@ -2,11 +2,11 @@
 
 #include "broker/message.h"
 #include "crypto/random.h"
+#include "net/daemon.h"
 #include "token/token.h"
 #include "token/verifier.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -460,15 +460,10 @@ static void *run(void *arg)
 
 enum status worker_start(struct worker *w, struct why *why)
 {
-    sigset_t all, before;
-    sigfillset(&all); /* signals are the main thread's */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&w->thread, NULL, run, w);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc != 0)
-        return reject(why, ST_IO, "workers", "a thread could not be started", 0);
-    w->started = true;
-    return ST_OK;
+    enum status st = daemon_thread(&w->thread, run, w, "workers", why);
+
+    w->started = st == ST_OK;
+    return st;
 }
 
 void worker_stats(const struct worker *w, struct stats *out)

@@ -97,3 +97,15 @@ enum status daemon_write_ports(const char *path, struct span lines, struct why *
 
     return st == ST_OK ? ST_OK : reject(why, st, "--ports-file", "cannot be written", 0);
 }
+
+enum status daemon_thread(pthread_t *ret_thread, void *(*run)(void *arg), void *arg, const char *clause,
+                          struct why *why)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(ret_thread, NULL, run, arg);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc == 0 ? ST_OK : reject(why, ST_IO, clause, "a thread could not be started", 0);
+}

@@ -5,6 +5,8 @@
 
 #include "base/config.h"
 
+#include <pthread.h>
+
 /* One option that only this daemon has. `take` says itself, on standard error, why a value will not do. */
 struct daemon_option {
     const char *name;
@@ -25,5 +27,9 @@ bool daemon_begin(const struct daemon *daemon, int argc, char **argv, void *ctx,
 
 /* NAME=PORT lines, whole or not at all: who waits for the file to appear must not read half of it. */
 enum status daemon_write_ports(const char *path, struct span lines, struct why *why) MUST_CHECK;
+
+/* A thread of its own, which gets no signals: they are the main thread's. `clause` names it in *why. */
+enum status daemon_thread(pthread_t *ret_thread, void *(*run)(void *arg), void *arg, const char *clause,
+                          struct why *why) MUST_CHECK;
 
 #endif
