@@ -11,6 +11,8 @@
 #include <stdlib.h>
 
 /* What a client may send, by state. Until CONNACK only AUTH and DISCONNECT: RFC 9431 2.2.4.1 (MT-54). */
+#define PING_FLOOD 1000 /* in a second */
+
 static const uint32_t conn_accepts[CONN_STATES] = {
     [CONN_AWAIT_CONNECT] = IN(MQTT_CONNECT),
     [CONN_AUTHENTICATING] = IN(MQTT_AUTH) | IN(MQTT_DISCONNECT),
@@ -399,15 +401,33 @@ size_t conn_input(struct conn *c, struct span input)
 
 /* ---- the two packets that fit here ---- */
 
+/* Each PINGREQ is answered (MQTT5 [MQTT-3.12.4-1]), within what waits for the client and its turns, so a flood harms
+ * nobody; but its source has a name. */
+static void count_ping(struct conn *c)
+{
+    int64_t now = c->shard->now.mono.ms;
+
+    if (c->pings == PING_FLOOD)
+        return;
+    if (c->pings == 0 || now - c->pings_since_ms >= MS_PER_S) {
+        c->pings_since_ms = now;
+        c->pings = 0;
+    }
+    if (++c->pings == PING_FLOOD)
+        log_event(&c->log, LOG_NOTICE, "ping_flood", F_I64("pings", PING_FLOOD));
+}
+
 void on_pingreq(struct conn *c, const struct mqtt_frame *frame)
 {
     struct why why = { 0 };
     enum status st = mqtt_read_ping(frame, &why);
 
-    if (st != ST_OK)
+    if (st != ST_OK) {
         conn_fail(c, st, &why);
-    else
+    } else {
         send_pingresp(c);
+        count_ping(c);
+    }
     if (c->aliases_out != NULL && alias_out_idle(c->aliases_out)) { /* told anew, should messages come again */
         alias_out_free(c->aliases_out);
         c->aliases_out = NULL;

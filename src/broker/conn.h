@@ -40,7 +40,9 @@ struct conn {
     struct timer timer;
     int64_t last_packet_ms;
     uint32_t keep_alive_ms; /* with the grace of 1.5; 0: none */
-    int64_t part_since_ms;  /* when the packet of which only a part has come began; TIME_NEVER: there is none */
+    uint32_t pings; /* PINGREQs within a second of the next; PING_FLOOD: more than anybody needs, and said so */
+    int64_t pings_since_ms;
+    int64_t part_since_ms; /* when the packet of which only a part has come began; TIME_NEVER: there is none */
 
     /* from CONNECT */
     uint8_t *connect; /* the packet, while AUTHENTICATING */

@@ -196,13 +196,14 @@ def test_keep_alive_is_enforced(broker):
     assert 1.3 < time.monotonic() - begin < 15
 
 
-def test_a_flood_of_pings_is_answered(broker):
+def test_a_flood_of_pings_is_answered_and_named(broker):
     client = opened(broker)
     count = 20000
     client.send(mqtt5.PING * count)
     for _ in range(count):
         client.expect(PINGRESP)
     client.close()
+    assert broker.daemon.event('ping_flood').fields['peer'].startswith('127.0.0.1:')
 
 
 def test_a_reader_that_never_reads_costs_only_itself(broker):

@@ -296,6 +296,31 @@ static void silence_ends_the_connection_after_one_and_a_half_keep_alives(void **
     assert_one_event(f, "keep_alive_timeout");
 }
 
+static void who_floods_pings_is_answered_and_named_once(void **state)
+{ /* MQTT5 [MQTT-3.12.4-1] */
+    struct fixture *f = *state;
+    struct mqtt_frame frame;
+
+    for (int i = 0; i < 3 * 999; i++) { /* not too many in any second */
+        if (i % 999 == 0)
+            bench_advance(f->b, 1000);
+        client_ping(f->c);
+        assert_true(client_next(f->c, &frame));
+    }
+    assert_int_equal(log_count(f->b, "ping_flood"), 0);
+    bench_advance(f->b, 1000);
+    for (int i = 0; i < 3000; i++) {
+        client_ping(f->c);
+        assert_true(client_next(f->c, &frame));
+        assert_int_equal(frame.type, MQTT_PINGRESP);
+    }
+    assert_one_event(f, "ping_flood");
+    bench_advance(f->b, 5000);
+    for (int i = 0; i < 3000; i++)
+        client_ping(f->c);
+    assert_one_event(f, "ping_flood");
+}
+
 static void half_a_packet_is_silence(void **state)
 { /* MQTT5 [MQTT-3.1.2-22] speaks of control packets */
     struct fixture *f = *state;
@@ -430,6 +455,7 @@ int main(void)
         T(an_alias_does_not_get_round_the_scope),
         T(properties_travel_with_the_message),
         T(silence_ends_the_connection_after_one_and_a_half_keep_alives),
+        T(who_floods_pings_is_answered_and_named_once),
         T(half_a_packet_is_silence),
         T(a_packet_must_be_whole_in_time_without_a_keep_alive_too),
         T(a_connect_with_a_wrong_fixed_header_is_told),
