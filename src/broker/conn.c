@@ -273,7 +273,7 @@ static void on_timer(struct timer *timer, struct now now)
 
     switch (c->state) {
     case CONN_AWAIT_CONNECT:
-        conn_fail(c, reject(&why, ST_TIMEOUT, "connect_timeout", "no CONNECT in time", 0), &why);
+        conn_fail(c, reject(&why, ST_TIMEOUT, "limits.connect_timeout", "no CONNECT in time", 0), &why);
         break;
     case CONN_AUTHENTICATING:
         ace_timed_out(c);

@@ -143,7 +143,7 @@ static enum status take_will(const struct conn *c, const struct mqtt_connect *co
     if (!connect->has_will)
         return ST_OK;
     if (topic_too_deep(will.topic.s, settings->max_topic_levels))
-        return reject(why, ST_BAD_TOPIC, "max_topic_levels", "the Will topic has too many levels", 0);
+        return reject(why, ST_BAD_TOPIC, "limits.topic_levels", "the Will topic has too many levels", 0);
     if (will.qos > settings->maximum_qos && !ours)
         return reject(why, ST_BAD_QOS, "MQTT5 [MQTT-3.2.2-12]", "the QoS of the Will is beyond Maximum QoS", 0);
     if (will.retain && !settings->retain_available && !ours)

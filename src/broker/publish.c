@@ -186,7 +186,7 @@ void on_publish(struct conn *c, const struct mqtt_frame *frame)
     }
     az = conn_authz(c);
     if (topic_too_deep(p.topic.s, c->shard->settings->max_topic_levels))
-        st = reject(&why, ST_BAD_TOPIC, "max_topic_levels", "the topic has too many levels", 0);
+        st = reject(&why, ST_BAD_TOPIC, "limits.topic_levels", "the topic has too many levels", 0);
     else
         st = authz_publish(&az, p.topic, &c->allowed, &why);
     if (st == ST_OK)

@@ -221,7 +221,7 @@ enum status retained_set(struct retained *store, const struct message *message, 
         return ST_OK;
     }
     if (topic_level_count(topic.s) > store->limits.max_levels)
-        return reject(why, ST_BAD_TOPIC, "max_topic_levels", "the topic has too many levels", 0);
+        return reject(why, ST_BAD_TOPIC, "limits.topic_levels", "the topic has too many levels", 0);
     size_t more_bytes = message_size(message);
     if (over_limits(store, 1, more_bytes))
         retained_purge(store, now, PURGE_AT_LIMIT);

@@ -406,7 +406,7 @@ static enum status check_filter(struct conn *c, struct topic_filter filter, uint
     }
     if (topic_too_deep(inner.s, settings->max_topic_levels)) {
         *ret_code = MQTT_TOPIC_FILTER_INVALID;
-        return reject(why, ST_BAD_FILTER, "max_topic_levels", "the filter has too many levels", 0);
+        return reject(why, ST_BAD_FILTER, "limits.topic_levels", "the filter has too many levels", 0);
     }
     st = authz_subscribe(&az, filter, why);
     if (st != ST_OK)

@@ -124,7 +124,7 @@ static enum status make_node(struct topic_tree *tree, struct topic_filter filter
     struct span rest = filter.s;
 
     if (topic_level_count(filter.s) > tree->max_levels)
-        return reject(why, ST_BAD_FILTER, "max_topic_levels", "the topic filter has too many levels", 0);
+        return reject(why, ST_BAD_FILTER, "limits.topic_levels", "the topic filter has too many levels", 0);
     for (;;) {
         struct trie_node *child = make_child(tree, node, rest);
         if (child == NULL) {

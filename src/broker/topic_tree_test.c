@@ -187,7 +187,7 @@ static void depth_is_limited(void **state UNUSED)
         memcpy(filter + 2 * i, "+/", 2);
     filter[2 * TOPIC_TREE_MAX_LEVELS] = '\0';
     assert_int_equal(topic_tree_add(tree, filter_of(filter), &s.tree, &first, &why), ST_BAD_FILTER);
-    assert_string_equal(why.clause, "max_topic_levels");
+    assert_string_equal(why.clause, "limits.topic_levels");
     assert_int_equal(topic_tree_interest_add(tree, filter_of(filter), 1, NULL), ST_BAD_FILTER);
     assert_int_equal(topic_tree_nodes(tree), 0);
     filter[2 * TOPIC_TREE_MAX_LEVELS - 1] = '\0';

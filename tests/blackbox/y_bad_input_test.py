@@ -172,7 +172,7 @@ def test_who_says_nothing_is_given_up_everywhere(broker):
     silent[2].send(mqtt5.connect('slow')[:-1])
     for client in silent:
         client.expect_closed()
-        assert named(broker, client, 'connect_refused').fields['clause'] == 'connect_timeout'
+        assert named(broker, client, 'connect_refused').fields['clause'] == 'limits.connect_timeout'
     for s in before_tls:
         peer = '127.0.0.1:%d' % s.getsockname()[1]
         s.settimeout(WAIT)
@@ -223,8 +223,8 @@ def test_topic_levels(broker, levels, refused):
         assert (got.reason == 0x90) if refused else (got.reason in (0, 0x10))
         assert client.expect(SUBACK).codes == ([0x8F, 0x8F] if refused else [0, 0])
         if refused:
-            named(broker, client, 'publish_refused', clause='max_topic_levels')
-            named(broker, client, 'subscribe_refused', clause='max_topic_levels')
+            named(broker, client, 'publish_refused', clause='limits.topic_levels')
+            named(broker, client, 'subscribe_refused', clause='limits.topic_levels')
             client.send(mqtt5.publish(topic, 'deep'))
             ends(client, 0x90)
     with Plain(broker) as client:
