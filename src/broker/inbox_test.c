@@ -95,6 +95,15 @@ static void post_take(struct pair *p, const struct message *m, bool counted)
     from->shard->world.post(from, 1, msg);
 }
 
+static void post_return(struct pair *p, const struct message *m)
+{
+    struct worker *from = p->common.workers[0];
+    struct shard_msg *msg = shard_msg_new(MSG_SHARE_RETURN, 0, SPAN("$share/g/a"));
+    assert_non_null(msg);
+    msg->message = message_ref(m);
+    from->shard->world.post(from, 1, msg);
+}
+
 /* Of a shared subscription: QoS 0 goes the way of all QoS 0, the rest is bounded by the member's window. */
 static void what_a_member_has_room_for_is_not_dropped(void **state)
 {
@@ -110,6 +119,8 @@ static void what_a_member_has_room_for_is_not_dropped(void **state)
     assert_int_equal(dropped(&p), before);
     post_take(&p, m, false);
     assert_int_equal(dropped(&p), before + 1);
+    post_return(&p, m);
+    assert_int_equal(dropped(&p), before + 2);
     message_unref(m);
     pair_free(&p);
 }

@@ -59,6 +59,15 @@ static uint8_t part_of(uint32_t count)
     return part;
 }
 
+/* Each group is told of its part, so that all of them together hand out about what there is room for; but of one place at
+ * least. */
+static int32_t room_told(const struct session *s)
+{
+    int32_t room = room_of(s), part = room >> part_of(s->ties->count);
+
+    return room > 0 && part == 0 ? 1 : part;
+}
+
 static struct share_note note_of(struct share_subscription *ss)
 {
     struct session *s = ss->sub.session;
@@ -67,7 +76,7 @@ static struct share_note note_of(struct share_subscription *ss)
     note.open =
         session_is_reading(s) && (ss->sub.qos > 0 || !is_stuffed(s)); /* QoS 0 is not asked for its room */
     note.connected = conn_is_open(s->conn);
-    note.room = note.open ? room_of(s) : 0;
+    note.room = note.open ? room_told(s) : 0;
     note.part = part_of(s->ties->count);
     return note;
 }
@@ -241,9 +250,9 @@ static void see_room(struct share_subscription *ss)
 {
     struct session *s = ss->sub.session;
 
-    if (ss->sub.qos == 0 || (ss->belief > 0 && ss->belief > room_of(s) / 2))
+    if (ss->sub.qos == 0 || (ss->belief > 0 && ss->belief > room_told(s) / 2))
         return;
-    if (room_of(s) > ss->belief)
+    if (room_told(s) > ss->belief)
         tell(ss);
     else if (ss->belief <= 0 && !list_linked(&ss->starving))
         list_append(&s->ties->starving, &ss->starving);

@@ -51,7 +51,8 @@ static bool is_full(const struct worker *to)
  * more than that member has room for, and would be missed. */
 static bool may_drop(const struct shard_msg *msg)
 {
-    return msg->kind == MSG_DELIVER || (msg->kind == MSG_SHARE_TAKE && !msg->share.counted);
+    return msg->kind == MSG_DELIVER || (msg->kind == MSG_SHARE_TAKE && !msg->share.counted) ||
+           (msg->kind == MSG_SHARE_RETURN && msg->message->qos == 0);
 }
 
 static void world_post(void *ctx, unsigned to, struct shard_msg *msg)

@@ -2,6 +2,10 @@
  * while messages are on their way, several of them at once. */
 #include "share_place.h"
 
+#include "broker/shard_msg.h"
+
+#include <stdio.h>
+
 #define ABC   "[[\"a/#\",[\"pub\",\"sub\"]],[\"b/#\",[\"pub\",\"sub\"]],[\"c/#\",[\"pub\",\"sub\"]]]"
 #define LIMIT 4096 /* bytes of output; two fifths of it are neither full nor drained */
 
@@ -188,6 +192,47 @@ static void what_an_ending_connection_could_not_take_is_no_duplicate(void **stat
     bench_free(p.b);
 }
 
+/* All shards but this one do nothing. */
+static void let(struct place *p, unsigned shard)
+{
+    while (bench_turn(p->b, shard))
+        ;
+}
+
+/* Each group would hand out as much as there is room for altogether, and a message between shards takes memory. */
+static void a_member_of_many_groups_is_handed_no_more_than_it_has_room_for(void **state UNUSED)
+{
+    enum { GROUPS = 64, ROOM = 64 };
+    struct place p;
+    struct conn_io *c;
+    unsigned groups = 0, on_their_way = 0;
+
+    place_open(&p, 3, 1);
+    c = connected_with(&p, 2, (struct connect_wish){ .scope = ALL, .receive_maximum = ROOM });
+    for (unsigned i = 0; groups < GROUPS; i++) {
+        char group[32];
+
+        snprintf(group, sizeof group, "$share/n%u/a/#", i);
+        if (shard_home(&p.b->settings, 3, span_of_str(group)) != 1)
+            continue;
+        client_subscribe(c, group, 1, 1);
+        groups++;
+    }
+    p.b->manual = true;
+    for (uint16_t i = 0; i < ROOM; i++)
+        client_publish(p.pub, "a/x", "m", 1, (uint16_t)(1 + i));
+    let(&p, p.pub->at);
+    let(&p, 1);
+    for (const struct shard_msg *msg = p.b->inbox[2]; msg != NULL; msg = msg->next)
+        on_their_way += msg->kind == MSG_SHARE_TAKE;
+    assert_in_range(on_their_way, 1, 2 * ROOM);
+    p.b->manual = false;
+    bench_run(p.b);
+    assert_int_equal(take_all(c), GROUPS * ROOM); /* and all of it comes */
+    assert_int_equal(STAT(p.b, queued_messages), 0);
+    bench_free(p.b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +241,7 @@ int main(void)
         cmocka_unit_test(a_narrower_token_gets_nothing_of_the_groups_it_loses),
         cmocka_unit_test(what_an_ending_connection_could_not_take_goes_to_another_member),
         cmocka_unit_test(what_an_ending_connection_could_not_take_is_no_duplicate),
+        cmocka_unit_test(a_member_of_many_groups_is_handed_no_more_than_it_has_room_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
