@@ -16,11 +16,6 @@ def broker(request, make_broker):
     return make_broker(workers=request.param, public=PUBLIC, **{'session.guest_max_expiry': '5m'})
 
 
-def mosquitto(broker, kind, *words, **more):
-    return subprocess.run(['mosquitto_' + kind, '-V', '5', '-h', 'localhost', '-p', str(broker.port), '--cafile', broker.ca,
-                           *words], capture_output=True, text=True, timeout=WAIT, **more)
-
-
 def open_client(broker, client_id='', **more):
     client = Client(broker.port, broker.ca)
     got = client.open(client_id, **more)
@@ -37,17 +32,17 @@ def test_the_programs_say_what_they_are():
 @pytest.mark.parametrize('qos', [0, 1, 2])
 def test_mosquitto_reads_what_mosquitto_published(broker, qos):
     topic, text = 'public/mosquitto/%d' % qos, 'reading %d' % qos
-    done = mosquitto(broker, 'pub', '-t', topic, '-m', text, '-q', str(qos), '-r')
+    done = broker.mosquitto('pub', '-t', topic, '-m', text, '-q', str(qos), '-r')
     assert done.returncode == 0, done.stderr
-    done = mosquitto(broker, 'sub', '-t', topic, '-C', '1', '-q', str(qos), '-W', str(WAIT))
+    done = broker.mosquitto('sub', '-t', topic, '-C', '1', '-q', str(qos), '-W', str(WAIT))
     assert done.stdout.strip() == text, done.stderr
 
 
 def test_mosquitto_is_refused_elsewhere_and_told_why(broker):
     """MT-99, MT-96"""
-    done = mosquitto(broker, 'sub', '-t', 'private/#', '-C', '1', '-W', '5')
+    done = broker.mosquitto('sub', '-t', 'private/#', '-C', '1', '-W', '5')
     assert 'denied' in (done.stdout + done.stderr).lower() or 'not authorized' in (done.stdout + done.stderr).lower()
-    done = mosquitto(broker, 'pub', '-t', 'notice/today', '-m', 'x', '-q', '1')
+    done = broker.mosquitto('pub', '-t', 'notice/today', '-m', 'x', '-q', '1')
     assert 'not authorized' in (done.stdout + done.stderr).lower()
 
 

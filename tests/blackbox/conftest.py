@@ -6,6 +6,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import pytest  # noqa: E402
+import servers  # noqa: E402
 import world  # noqa: E402
 
 
@@ -37,3 +38,24 @@ def make_broker(tmp_path_factory):
     yield make
     for broker in made:
         broker.daemon.stop()
+
+
+@pytest.fixture(scope='module')
+def nobody(tmp_path_factory):
+    """The environment of somebody who has nothing."""
+    return world.home_env(tmp_path_factory.mktemp('nobody'))
+
+
+@pytest.fixture(scope='module')
+def mosquitto(tmp_path_factory):
+    made = servers.Mosquitto(str(tmp_path_factory.mktemp('mosquitto')))
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope='module')
+def guarded(tmp_path_factory):
+    """A mosquitto with TLS, and for one user only."""
+    made = servers.Mosquitto(str(tmp_path_factory.mktemp('guarded')), password=('u', 'secret'), tls=True)
+    yield made
+    made.stop()

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from world import WAIT, Daemon, program, run_cli
+from world import WAIT, Daemon, enroll, program, run_cli
 
 AUDIENCE = 'broker.example'
 USAGE, UNREACHABLE, NOT_AUTHORIZED, UNTRUSTED, NO_TOKEN, FILE, TIMEOUT = 2, 3, 4, 6, 7, 9, 27
@@ -28,32 +28,19 @@ def enrolled(site, tmp_path_factory):
     """enrolled(name, group): a machine of its own (HOME) that enrolled with a one-time code; its environment."""
     made = {}
 
-    def enroll(name, group):
+    def make(name, group):
         if name not in made:
-            home = str(tmp_path_factory.mktemp(name))
-            env = {'HOME': home, 'XDG_CONFIG_HOME': home + '/config', 'XDG_CACHE_HOME': home + '/cache'}
-            code = site.server.admin('enroll.create', client_id=name, groups=[group], default_audience=AUDIENCE)['code']
-            done = run_cli('enroll', '--as', site.server.url, '--code', code, '--cafile', site.ca, '--host', 'localhost',
-                           '--port', str(site.port), env=env)
-            assert done.returncode == 0, done.stderr
-            made[name] = env
+            made[name] = enroll(site, name, tmp_path_factory.mktemp(name), [group])
         return made[name]
 
-    return enroll
+    return make
 
 
 class Reader(Daemon):
     """`symbolon sub` in the background; its output line by line."""
 
     def __init__(self, env, *words):
-        self.env = env
-        saved = dict(os.environ)
-        os.environ.update(env)
-        try:
-            super().__init__(program('symbolon'), 'sub', *words)
-        finally:
-            os.environ.clear()
-            os.environ.update(saved)
+        super().__init__(program('symbolon'), 'sub', *words, env=env)
 
     def line(self, text, wait=WAIT):
         deadline = time.monotonic() + wait

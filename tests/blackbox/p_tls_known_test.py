@@ -9,7 +9,7 @@ import threading
 import jose_by_hand as jose
 import pytest
 from mqtt5 import PUBACK, PUBLISH, SUBACK, Client, connect, publish, subscribe
-from world import WAIT, run_cli
+from world import WAIT, home_env, run_cli
 
 AUDIENCE = 'broker.example'
 NOT_AUTHORIZED = 0x87
@@ -227,7 +227,7 @@ def machines(site, tmp_path_factory):
         if name in made:
             return made[name]
         home = tmp_path_factory.mktemp(name)
-        env = {'HOME': str(home), 'XDG_CONFIG_HOME': str(home / 'config'), 'XDG_CACHE_HOME': str(home / 'cache')}
+        env = home_env(home)
         words = ['-h', 'localhost', '-p', str(site.port), '--cafile', site.ca, '--as', site.server.url, '--client-id', name]
         if key is None:
             client = site.server.add_client(name, default_audience=AUDIENCE)

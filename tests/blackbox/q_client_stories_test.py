@@ -15,7 +15,7 @@ import jose_by_hand as jose
 import mqtt5
 import pytest
 import world
-from world import WAIT, Daemon, program, run_cli
+from world import WAIT, Daemon, home_env, program, run_cli
 
 AUDIENCE = 'broker.example'
 NOT_AUTHORIZED, UNTRUSTED, NO_TOKEN = 4, 6, 7
@@ -36,7 +36,7 @@ class Machine:
 
     def __init__(self, site, home, name, secret=False, audience=AUDIENCE, **members):
         self.site, self.home, self.name = site, home, name
-        self.env = {'HOME': str(home), 'XDG_CONFIG_HOME': str(home / 'config'), 'XDG_CACHE_HOME': str(home / 'cache')}
+        self.env = home_env(home)
         self.broker = ['-h', 'localhost', '-p', str(site.port), '--cafile', site.ca]
         self.me = ['--client-id', name]
         if secret:
@@ -56,13 +56,7 @@ class Machine:
         return run_cli(*words, env=self.env, **more)
 
     def start(self, *words):
-        saved = dict(os.environ)
-        os.environ.update(self.env)
-        try:
-            return Daemon(program('symbolon'), words[0], *self.broker, *self.me, *words[1:])
-        finally:
-            os.environ.clear()
-            os.environ.update(saved)
+        return Daemon(program('symbolon'), words[0], *self.broker, *self.me, *words[1:], env=self.env)
 
     def age(self, expires_in, life, **members):
         """Makes the cached token older than it is; what was cached before."""

@@ -55,7 +55,7 @@ def test_refusals_have_return_codes(site):
     assert got['connack']['code'] == NOT_AUTHORIZED, got
     got = job(site, 'sensor-1', token='', key=good['key'])
     assert got['connack']['code'] == NOT_AUTHORIZED, got
-    done = mosquitto(site, 'pub', '-u', 'alice', '-P', 'secret', '-t', 'public/x', '-m', 'x')
+    done = site.mosquitto('pub', '-u', 'alice', '-P', 'secret', '-t', 'public/x', '-m', 'x', version='mqttv311')
     assert done.returncode == BAD_USER_NAME, done
     site.daemon.event('connect_refused', clause='MT-125')
 
@@ -118,19 +118,14 @@ def test_a_will_outside_the_scope_is_refused_and_one_inside_is_published(site):
         assert [m['payload'] for m in reading.result()['messages']] == ['gone']
 
 
-def mosquitto(site, kind, *words):
-    return subprocess.run(['mosquitto_' + kind, '-V', 'mqttv311', '-h', 'localhost', '-p', str(site.port), '--cafile', site.ca,
-                           *words], capture_output=True, text=True, timeout=WAIT)
-
-
 @pytest.mark.parametrize('qos', [0, 1, 2])
 def test_mosquitto_uses_the_public_topics(site, qos):
     """MT-21; MQTT5 [MQTT-3.3.1-5], MQTT311 [MQTT-3.3.1-5], [MQTT-3.3.1-6]; nothing but the standard is asked of a foreign
     client: MQTT311 [MQTT-7.0.0-2]"""
     topic, text = 'public/mosquitto311/%d' % qos, 'reading %d' % qos
-    done = mosquitto(site, 'pub', '-t', topic, '-m', text, '-q', str(qos), '-r')
+    done = site.mosquitto('pub', '-t', topic, '-m', text, '-q', str(qos), '-r', version='mqttv311')
     assert done.returncode == 0, done.stderr
-    done = mosquitto(site, 'sub', '-t', topic, '-C', '1', '-q', str(qos), '-W', str(WAIT))
+    done = site.mosquitto('sub', '-t', topic, '-C', '1', '-q', str(qos), '-W', str(WAIT), version='mqttv311')
     assert done.stdout.strip() == text, done.stderr
 
 
@@ -152,9 +147,9 @@ def test_the_transport_keeps_every_byte_and_the_order(site, version, tmp_path):
 
 def test_mosquitto_is_refused_elsewhere(site):
     """MT-127, MT-126"""
-    done = mosquitto(site, 'sub', '-t', 'private/#', '-C', '1', '-W', '5')
+    done = site.mosquitto('sub', '-t', 'private/#', '-C', '1', '-W', '5', version='mqttv311')
     assert 'denied' in (done.stdout + done.stderr).lower(), done
-    done = mosquitto(site, 'pub', '-t', 'notice/today', '-m', 'x', '-q', '1')
+    done = site.mosquitto('pub', '-t', 'notice/today', '-m', 'x', '-q', '1', version='mqttv311')
     site.daemon.event('publish_refused', clause='MT-21')
 
 
@@ -168,5 +163,5 @@ def test_mqtt_3_1_is_told_that_it_is_too_old(site):
 def test_it_can_be_switched_off(make_broker, site):
     """MT-120"""
     broker = make_broker(workers=1, public=[['public/#', ['pub', 'sub']]], mqtt_3_1_1='false')
-    done = mosquitto(broker, 'pub', '-t', 'public/x', '-m', 'x')
+    done = broker.mosquitto('pub', '-t', 'public/x', '-m', 'x', version='mqttv311')
     assert done.returncode == 1, done

@@ -60,11 +60,11 @@ def read_event(line):
 
 
 class Daemon:
-    def __init__(self, *words, cwd=None):
+    def __init__(self, *words, cwd=None, env=None):
         self.words, self.lines, self.events = words, [], []
         self.changed = threading.Condition()
-        self.process = subprocess.Popen(words, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, text=True, errors='replace')
+        self.process = subprocess.Popen(words, cwd=cwd, env=dict(os.environ, **(env or {})), stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace')
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
@@ -391,6 +391,11 @@ class Broker:
         self.daemon.kill() if kill else self.daemon.stop()
         self.start()
 
+    def mosquitto(self, kind, *words, version='5', stdin=None, wait=WAIT):
+        """mosquitto_pub or mosquitto_sub, over TLS; what became of it."""
+        return subprocess.run(['mosquitto_' + kind, '-V', version, '-h', 'localhost', '-p', str(self.port), '--cafile', self.ca,
+                               *words], input=stdin, capture_output=True, text=True, timeout=wait)
+
 
 def _set_line(lines, section, key, value):
     """Text surgery on a settings file of one or two levels, comments included."""
@@ -417,6 +422,21 @@ def run_cli(*words, env=None, stdin=None, wait=WAIT):
     full = dict(os.environ, **(env or {}))
     return subprocess.run([program('symbolon'), *words], env=full, input=stdin, capture_output=True, text=True,
                           errors='replace', timeout=wait, stdin=subprocess.DEVNULL if stdin is None else None)
+
+
+def home_env(folder):
+    """The environment of somebody at home in this folder."""
+    return {'HOME': str(folder), 'XDG_CONFIG_HOME': '%s/config' % folder, 'XDG_CACHE_HOME': '%s/cache' % folder}
+
+
+def enroll(broker, client_id, folder, groups=()):
+    """A machine at home in this folder enrols with a one-time code: profile, key, cache. Its environment."""
+    env, server = home_env(folder), broker.as_server
+    code = server.admin('enroll.create', client_id=client_id, groups=list(groups), default_audience=broker.audience)['code']
+    done = run_cli('enroll', '--as', server.url, '--code', code, '--cafile', broker.ca, '--host', 'localhost', '--port',
+                   str(broker.port), env=env)
+    assert done.returncode == 0, done.stderr
+    return env
 
 
 def node(script, job):

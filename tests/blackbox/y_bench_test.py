@@ -8,8 +8,8 @@ import time
 
 import mqtt5
 import pytest
-from servers import Mosquitto, Proxy, free_port
-from world import WAIT, program, run_cli
+from servers import Proxy, free_port
+from world import WAIT, enroll, program, run_cli
 
 AUDIENCE = 'broker.example'
 FAILED, USAGE, UNREACHABLE = 1, 2, 3
@@ -23,25 +23,8 @@ def bench(*words, env=None, expect=0, wait=WAIT):
     return told
 
 
-@pytest.fixture(scope='module')
-def mosquitto(tmp_path_factory):
-    made = Mosquitto(str(tmp_path_factory.mktemp('mosquitto')))
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope='module')
-def guarded(tmp_path_factory):
-    made = Mosquitto(str(tmp_path_factory.mktemp('guarded')), password=('u', 'secret'), tls=True)
-    made.words = [made.url, '--cafile', made.ca, '-u', 'u']
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope='module')
-def nobody(tmp_path_factory):
-    home = str(tmp_path_factory.mktemp('nobody'))
-    return {'HOME': home, 'XDG_CONFIG_HOME': home, 'XDG_CACHE_HOME': home}
+def secure(guarded):
+    return [guarded.url, '--cafile', guarded.ca, '-u', 'u']
 
 
 def check_messages(told, sent=None, copies=1):
@@ -64,20 +47,20 @@ def test_pairs(mosquitto, nobody, qos, version):
 
 
 def test_pairs_over_tls_with_a_password(guarded, nobody):
-    told = bench('pair', '-c', '3', '-q', '1', '-n', '600', '--batch', '4', '-P', 'secret', *guarded.words, env=nobody)
+    told = bench('pair', '-c', '3', '-q', '1', '-n', '600', '--batch', '4', '-P', 'secret', *secure(guarded), env=nobody)
     check_messages(told, 600)
     assert told['tls'] and told['connect']['count'] == 6
 
 
 def test_a_password_that_is_wrong(guarded, nobody):
-    told = bench('pair', '-c', '2', '-D', '1', '-P', 'wrong', *guarded.words, env=nobody, expect=FAILED)
+    told = bench('pair', '-c', '2', '-D', '1', '-P', 'wrong', *secure(guarded), env=nobody, expect=FAILED)
     assert told['ready'] == 0 and told['failed'] == 4
     assert told['errors'] == [{'error': 'CONNACK 0x87 Not authorized', 'count': 4}]
 
 
 def test_a_certificate_that_is_not_trusted(guarded, nobody):
     for words in (['-D', '1'], ['-D', '0.2', '--again']):
-        told = bench('connect', '-c', '2', *words, guarded.words[0], env=nobody, expect=FAILED)
+        told = bench('connect', '-c', '2', *words, guarded.url, env=nobody, expect=FAILED)
         assert told['ready'] == 0 and 'certificate' in told['errors'][0]['error']
 
 
@@ -187,14 +170,8 @@ def broker(as_server, make_broker):
 
 
 @pytest.fixture(scope='module')
-def env(as_server, broker, tmp_path_factory):
-    home = str(tmp_path_factory.mktemp('home'))
-    env = {'HOME': home, 'XDG_CONFIG_HOME': home + '/config', 'XDG_CACHE_HOME': home + '/cache'}
-    code = as_server.admin('enroll.create', client_id='loader', groups=[], default_audience=AUDIENCE)['code']
-    done = run_cli('enroll', '--as', as_server.url, '--code', code, '--cafile', broker.ca, '--host', 'localhost', '--port',
-                   str(broker.port), env=env)
-    assert done.returncode == 0, done.stderr
-    return env
+def env(broker, tmp_path_factory):
+    return enroll(broker, 'loader', tmp_path_factory.mktemp('home'))
 
 
 @pytest.mark.parametrize('version', ['5', '311'])

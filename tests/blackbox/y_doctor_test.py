@@ -9,8 +9,8 @@ import subprocess
 import threading
 
 import pytest
-from servers import Listener, Mosquitto, free_port
-from world import make_ca, run_cli
+from servers import Listener, free_port
+from world import enroll, make_ca, run_cli
 
 AUDIENCE = 'broker.example'
 WARNINGS, PROBLEMS = 1, 2
@@ -49,21 +49,9 @@ def broker(as_server, make_broker):
 
 
 @pytest.fixture(scope='module')
-def env(as_server, broker, tmp_path_factory):
+def env(broker, tmp_path_factory):
     """A machine that enrolled: profile, key, cache."""
-    home = str(tmp_path_factory.mktemp('home'))
-    env = {'HOME': home, 'XDG_CONFIG_HOME': home + '/config', 'XDG_CACHE_HOME': home + '/cache'}
-    code = as_server.admin('enroll.create', client_id='inspector', groups=[], default_audience=AUDIENCE)['code']
-    done = run_cli('enroll', '--as', as_server.url, '--code', code, '--cafile', broker.ca, '--host', 'localhost', '--port',
-                   str(broker.port), env=env)
-    assert done.returncode == 0, done.stderr
-    return env
-
-
-@pytest.fixture(scope='module')
-def nobody(tmp_path_factory):
-    home = str(tmp_path_factory.mktemp('nobody'))
-    return {'HOME': home, 'XDG_CONFIG_HOME': home, 'XDG_CACHE_HOME': home}
+    return enroll(broker, 'inspector', tmp_path_factory.mktemp('home'))
 
 
 # ---- our broker ----
@@ -103,20 +91,6 @@ def test_our_broker_without_the_authority(broker, nobody):
 
 
 # ---- mosquitto ----
-
-@pytest.fixture(scope='module')
-def mosquitto(tmp_path_factory):
-    made = Mosquitto(str(tmp_path_factory.mktemp('mosquitto')))
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope='module')
-def guarded(tmp_path_factory):
-    made = Mosquitto(str(tmp_path_factory.mktemp('guarded')), password=('u', 'secret'), tls=True)
-    yield made
-    made.stop()
-
 
 def test_an_open_mosquitto(mosquitto, nobody):
     f = doctor('mqtt://127.0.0.1:%d' % mosquitto.port, env=nobody, expect=WARNINGS)

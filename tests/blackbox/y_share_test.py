@@ -44,9 +44,8 @@ class Member:
         self.got += [line.removeprefix('message ') for line in rest.splitlines() if line.startswith('message ')]
 
 
-def mosquitto_pub(broker, *words, **more):
-    done = subprocess.run(['mosquitto_pub', '-V', '5', '-h', 'localhost', '-p', str(broker.port), '--cafile', broker.ca, *words],
-                          capture_output=True, text=True, timeout=WAIT, **more)
+def mosquitto_pub(broker, *words, stdin=None):
+    done = broker.mosquitto('pub', *words, stdin=stdin)
     assert done.returncode == 0, done.stderr
 
 
@@ -66,7 +65,7 @@ def test_mosquittos_divide_the_work(broker, qos):
                for n in range(3)]
     witness = Member(broker, 'witness-%d' % qos, '-t', 'work/#', '-q', str(qos))
     texts = ['%d' % n for n in range(60)]
-    mosquitto_pub(broker, '-t', 'work/a/b', '-q', str(qos), '-l', input='\n'.join(texts) + '\n')
+    mosquitto_pub(broker, '-t', 'work/a/b', '-q', str(qos), '-l', stdin='\n'.join(texts) + '\n')
     for one in members:
         one.take(20)
     witness.take(60)

@@ -2,7 +2,6 @@
 import os
 import re
 import signal
-import subprocess
 
 import mqtt5
 import pytest
@@ -18,8 +17,7 @@ def broker(make_broker):
 
 
 def mosquitto_sub(broker, *words, version='mqttv5'):
-    done = subprocess.run(['mosquitto_sub', '-V', version, '-h', 'localhost', '-p', str(broker.port), '--cafile', broker.ca,
-                           '-W', str(WAIT), *words], capture_output=True, text=True, timeout=WAIT + 5)
+    done = broker.mosquitto('sub', '-W', str(WAIT), *words, version=version, wait=WAIT + 5)
     assert done.returncode == 0, done
     return done.stdout.splitlines()
 
