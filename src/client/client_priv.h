@@ -1,6 +1,7 @@
-/* client/client_priv.h - the client's parts: client.c (options, public calls, when to try again), client_connect.c (one
- * connection), client_token.c (tokens: cache, renewal, hints), client_fetch.c (asking the authorization server),
- * client_upload.c (publishing a token to authz-info).
+/* client/client_priv.h - the client's parts: client.c (its life, when to try again), client_options.c, client_calls.c (what
+ * the application asks of it), client_connect.c (one connection), client_redirect.c (Server Reference), client_token.c
+ * (tokens: cache, renewal, hints), client_fetch.c (asking the authorization server), client_upload.c (publishing a token
+ * to authz-info).
  *
  *            +------------------------------- pause over ---------------------------------+
  *            v                                                                            |
