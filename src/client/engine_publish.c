@@ -437,6 +437,7 @@ static void got_pubcomp(struct engine *e, const struct mqtt_ack *ack)
 {
     struct outgoing *o = find_unfinished(e, ack->packet_id);
     struct symbolon_error result;
+    uint8_t reason = ack->reason;
 
     if (o == NULL)
         return;
@@ -445,7 +446,9 @@ static void got_pubcomp(struct engine *e, const struct mqtt_ack *ack)
         return;
     }
     quota_back(e, o);
-    error_from_reason(&result, "PUBCOMP", ack->reason, ack->properties.reason_string);
+    if (reason == MQTT_PACKET_ID_NOT_FOUND && !o->here)
+        reason = MQTT_SUCCESS; /* the PUBREL was sent again, the first PUBCOMP lost: no error (MQTT5 3.7.2.1) */
+    error_from_reason(&result, "PUBCOMP", reason, ack->properties.reason_string);
     finish(e, o, &result);
 }
 

@@ -166,6 +166,32 @@ static void mqtt5_4_4_a_continued_session_sends_again(void **state UNUSED)
     world_free(w);
 }
 
+static void a_pubrel_sent_again_may_be_for_a_message_already_completed(void **state UNUSED)
+{ /* MQTT5 3.7.2.1: 0x92 is not an error during recovery; the PUBCOMP was lost with the connection */
+    struct world *w = world_open();
+    struct symbolon_error lost = { .status = SYMBOLON_CLOSED };
+
+    world_publish(w, 2, SYMBOLON_OK);
+    uint16_t id = assert_publish(w, false);
+    give_ack(w, MQTT_PUBREC, id, 0);
+    assert_sent(w, MQTT_PUBREL);
+    engine_lost(&w->engine, &lost, w->now);
+    world_connect(w, true);
+    assert_sent(w, MQTT_PUBREL);
+    give_ack(w, MQTT_PUBCOMP, id, MQTT_PACKET_ID_NOT_FOUND);
+    assert_int_equal(w->published, 1);
+    assert_int_equal(w->result.status, SYMBOLON_OK);
+
+    world_publish(w, 2, SYMBOLON_OK); /* on the same connection it is one */
+    id = assert_publish(w, false);
+    give_ack(w, MQTT_PUBREC, id, 0);
+    assert_sent(w, MQTT_PUBREL);
+    give_ack(w, MQTT_PUBCOMP, id, MQTT_PACKET_ID_NOT_FOUND);
+    assert_int_equal(w->published, 2);
+    assert_int_equal(w->result.status, SYMBOLON_REFUSED);
+    world_free(w);
+}
+
 static void a_lost_session_repeats_qos_1_and_owns_up_about_qos_2(void **state UNUSED)
 {
     struct world *w = world_open();
@@ -320,6 +346,7 @@ int main(void)
         cmocka_unit_test(a_full_queue_says_so),
         cmocka_unit_test(what_the_broker_does_not_take_is_not_sent),
         cmocka_unit_test(mqtt5_4_4_a_continued_session_sends_again),
+        cmocka_unit_test(a_pubrel_sent_again_may_be_for_a_message_already_completed),
         cmocka_unit_test(a_lost_session_repeats_qos_1_and_owns_up_about_qos_2),
         cmocka_unit_test(qos_2_from_the_broker_is_delivered_once),
         cmocka_unit_test(mqtt5_3_1_2_10_silence_makes_a_ping_and_no_answer_ends_it),
