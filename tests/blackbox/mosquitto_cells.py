@@ -13,6 +13,7 @@ import time
 
 import mqtt5
 from mqtt5 import PUBACK, PUBLISH, PUBREC, PUBREL, SUBACK
+from servers import Listener
 from world import ROOT, WAIT, make_ca, make_client_certificate
 
 sys.path.insert(0, os.path.join(ROOT, 'tests', 'foreign'))
@@ -28,12 +29,11 @@ LONG = {'-D': '--property', '-I': '--id-prefix', '-L': '--url', '-P': '--pw', '-
         '-q': '--qos', '-r': '--retain', '-s': '--stdin-file', '-t': '--topic', '-u': '--username', '-v': '--verbose'}
 
 
-class Witness(mqtt5.Client):
+class Witness(mqtt5.Plain):
     """Hears everything as it was published, over plain TCP; answers what is asked on topics that end in /ask."""
 
     def __init__(self, port):
-        self.wait, self.buffer = WAIT, b''
-        self.socket = socket.create_connection(('127.0.0.1', port), timeout=WAIT)
+        super().__init__(port, WAIT)
         self.heard, self.acked, self.changed, self.ids = [], set(), threading.Condition(), itertools.count(1)
         assert self.open('witness', keep_alive=0).reason == 0
         self.send(mqtt5.subscribe(60000, [('#', 2 | 8 | 0x20)]))  # QoS 2, as published, nothing retained
@@ -131,18 +131,12 @@ def passed_on(read, to):
         pass
 
 
-class Socks:
+class Socks(Listener):
     """RFC 1928 and RFC 1929, CONNECT only; `asked` is what for, and by whom."""
 
     def __init__(self):
         self.asked = []
-        self.listener = socket.create_server(('127.0.0.1', 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            threading.Thread(target=self._serve, args=(self.listener.accept()[0],), daemon=True).start()
+        super().__init__(self._serve)
 
     def _serve(self, near):
         stream, user = near.makefile('rb'), None

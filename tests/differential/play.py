@@ -69,18 +69,9 @@ class Peer:
         except OSError:
             pass  # the broker has closed: what it said before is still to be read
 
-    def whole(self):
-        value = 0
-        for i in range(1, min(5, len(self.buffer))):
-            value |= (self.buffer[i] & 0x7F) << (7 * (i - 1))
-            if self.buffer[i] < 0x80:
-                end = i + 1 + value
-                return (i + 1, end) if len(self.buffer) >= end else None
-        return None
-
     def next(self):
         while True:
-            span = self.whole()
+            span = m.whole(self.buffer)
             if span:
                 head, body = self.buffer[0], self.buffer[span[0]:span[1]]
                 self.buffer = self.buffer[span[1]:]
