@@ -1,8 +1,15 @@
 /* Puts our broker behind MQTT.js's own tests. Loaded in front of them (node -r): where they build a server of their own that has
  * the stock handler, every packet of their client goes to the broker on 127.0.0.1:BROKER_PORT instead, and back. Servers with
- * a handler of a test's own stay as they are. */
+ * a handler of a test's own stay as they are. SKIP, a regular expression, names tests to leave out. */
 const Module = require('module')
 const net = require('net')
+
+const test = require('node:test')
+if (process.env.SKIP) {
+    const it = test.it
+    const skip = new RegExp(process.env.SKIP)
+    test.it = Object.assign((name, ...rest) => skip.test(name) ? it.skip(name) : it(name, ...rest), it)
+}
 
 const load = Module._load
 Module._load = function (request, parent, isMain) {

@@ -1,10 +1,23 @@
 """A TCP port that leads to a broker over TCP, TLS, WebSocket or WebSocket in TLS: for foreign clients that speak TCP only."""
+import contextlib
+import select
 import socket
 import ssl
 import threading
 
 import wsproto
 import wsproto.events
+
+
+def there(sock):
+    """What has come: bytes, none at the end, None when it is nothing for us (TLS has tickets, too)."""
+    sock.setblocking(False)
+    try:
+        return sock.recv(65536)
+    except (ssl.SSLWantReadError, BlockingIOError):
+        return None
+    finally:
+        sock.setblocking(True)
 
 
 class Plain:
@@ -15,7 +28,7 @@ class Plain:
         self.sock.sendall(data)
 
     def receive(self):
-        return self.sock.recv(65536)
+        return there(self.sock)
 
 
 class WebSocket:
@@ -24,11 +37,10 @@ class WebSocket:
     def __init__(self, sock, path):
         self.sock, self.ws, self.ready = sock, wsproto.WSConnection(wsproto.ConnectionType.CLIENT), b''
         sock.sendall(self.ws.send(wsproto.events.Request(host='localhost', target=path, subprotocols=['mqtt'])))
-        while not any(isinstance(e, wsproto.events.AcceptConnection) for e in self._events()):
+        while not any(isinstance(e, wsproto.events.AcceptConnection) for e in self._events(sock.recv(65536))):
             pass
 
-    def _events(self):
-        more = self.sock.recv(65536)
+    def _events(self, more):
         self.ws.receive_data(more or None)
         return list(self.ws.events())
 
@@ -36,17 +48,17 @@ class WebSocket:
         self.sock.sendall(self.ws.send(wsproto.events.BytesMessage(data=data)))
 
     def receive(self):
-        while True:
-            data = b''
-            for event in self._events():
-                if isinstance(event, wsproto.events.BytesMessage):
-                    data += bytes(event.data)
-                elif isinstance(event, wsproto.events.Ping):
-                    self.sock.sendall(self.ws.send(event.response()))
-                elif isinstance(event, wsproto.events.CloseConnection):
-                    return data
-            if data:
-                return data
+        more, data, ended = there(self.sock), b'', False
+        if more is None:
+            return None
+        for event in self._events(more):
+            if isinstance(event, wsproto.events.BytesMessage):
+                data += bytes(event.data)
+            elif isinstance(event, wsproto.events.Ping):
+                self.sock.sendall(self.ws.send(event.response()))
+            elif isinstance(event, wsproto.events.CloseConnection):
+                ended = True
+        return data if data or ended or not more else None
 
 
 class Tunnel:
@@ -71,32 +83,40 @@ class Tunnel:
         return sock, WebSocket(sock, self.path) if self.kind in ('ws', 'wss') else Plain(sock)
 
     def _serve(self, near):
+        """One thread: a TLS socket is not for two. What the broker says last is read though it hears no more."""
         near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             sock, far = self._dial()
         except (OSError, wsproto.utilities.RemoteProtocolError):
             near.close()
             return
-        threading.Thread(target=self._back, args=(near, far), daemon=True).start()
-        try:
-            while data := near.recv(65536):
-                far.send(data)
-        except OSError:
-            pass
-        for s in (sock, near):
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        deaf = False
+        while True:
+            ready = [sock] if isinstance(sock, ssl.SSLSocket) and sock.pending() else \
+                select.select([near] if deaf else [near, sock], [], [])[0]
+            if sock in ready and not deaf:
+                deaf = not self._pass(far.receive, near.sendall)
+                if deaf:
+                    with contextlib.suppress(OSError):
+                        near.shutdown(socket.SHUT_WR)
+            if near in ready:
+                try:
+                    data = near.recv(65536)
+                except OSError:
+                    data = b''
+                if not data:
+                    break
+                self._pass(lambda: data, far.send)
+        sock.close()
+        near.close()
 
     @staticmethod
-    def _back(near, far):
+    def _pass(receive, send):
+        """False: the end, or an error that is one."""
         try:
-            while data := far.receive():
-                near.sendall(data)
+            data = receive()
+            if data:
+                send(data)
+            return data is None or bool(data)
         except (OSError, wsproto.utilities.ProtocolError):
-            pass
-        try:
-            near.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+            return False
