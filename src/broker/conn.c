@@ -10,9 +10,9 @@
 
 #include <stdlib.h>
 
-/* What a client may send, by state. Until CONNACK only AUTH and DISCONNECT: RFC 9431 2.2.4.1 (MT-54). */
 #define PING_FLOOD 1000 /* in a second */
 
+/* What a client may send, by state. Until CONNACK only AUTH and DISCONNECT: RFC 9431 2.2.4.1 (MT-54). */
 static const uint32_t conn_accepts[CONN_STATES] = {
     [CONN_AWAIT_CONNECT] = IN(MQTT_CONNECT),
     [CONN_AUTHENTICATING] = IN(MQTT_AUTH) | IN(MQTT_DISCONNECT),
