@@ -86,11 +86,18 @@ static void put_proof(struct doctor *d, struct peer *p, struct mqtt_connect *c)
     mqtt_set(&c->properties, PROP_AUTH_DATA);
 }
 
+struct peer *doctor_known_peer(struct doctor *d, struct why *why)
+{
+    struct peer_how how = { .plain = d->s->plain, .any_peer = !d->trusted };
+
+    return peer_try(&d->k, &how, why);
+}
+
 struct peer *doctor_login(struct doctor *d, struct mqtt_connect c, const struct received **ret)
 {
     struct why why;
     bool secret_ok = d->s->plain || d->trusted;
-    struct peer *p = doctor_peer(d, &why);
+    struct peer *p = doctor_known_peer(d, &why);
 
     *ret = NULL;
     if (p == NULL)

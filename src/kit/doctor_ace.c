@@ -73,7 +73,7 @@ static void challenge(struct doctor *d)
     if (d->s->token.len == 0 || !d->trusted || d->s->plain || !d->ace)
         return;
     struct mqtt_connect c = connect_ace(&d->k, layout_b(&d->k, d->s->token));
-    struct peer *p = doctor_peer(d, &why);
+    struct peer *p = doctor_known_peer(d, &why);
     const struct received *r = p == NULL ? NULL : doctor_say_connect(p, &c);
     if (is_packet(r, MQTT_AUTH)) {
         struct span nonce = fill_random(&d->k, ACE_NONCE_LEN);

@@ -98,6 +98,12 @@ static void tell_credentials(struct doctor *d, const struct received *r, bool in
     if (!d->trusted && !d->s->plain)
         found(d, DOCTOR_PROBLEM, "login", "See under TLS.",
               "The credentials were not sent: this server has not shown that it is %s.", d->s->host);
+    else if (r == NULL)
+        found(
+            d, DOCTOR_PROBLEM, "login", "Do several servers answer to this name?",
+            "The credentials were not sent: the next connection failed, or was not to a server that has shown "
+            "that it is %s.",
+            d->s->host);
     else if (in)
         found(d, DOCTOR_OK, "login", NULL, "%s are accepted.", what);
     else
@@ -105,7 +111,7 @@ static void tell_credentials(struct doctor *d, const struct received *r, bool in
               token ? "\"symbolon token inspect\" shows what the token says: audience, issuer and life must "
                       "fit the broker."
                     : "Check them with the broker's administrator.",
-              "%s are refused: %s.", what, r == NULL ? "no connection" : describe(&d->k, r));
+              "%s are refused: %s.", what, describe(&d->k, r));
 }
 
 /* ---- what CONNACK promises ---- */

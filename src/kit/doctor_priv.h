@@ -36,6 +36,8 @@ void found(struct doctor *d, enum doctor_level level, const char *id, const char
 
 /* A connection as it usually is: to the port, with TLS or without, whatever certificate. NULL: *why says. */
 struct peer *doctor_peer(struct doctor *d, struct why *why);
+/* The same for secrets: if the server has shown once who it is, it must do so on this connection, too. */
+struct peer *doctor_known_peer(struct doctor *d, struct why *why);
 /* A CONNECT of our own: fresh identifier, clean start. */
 struct mqtt_connect doctor_connect(struct doctor *d);
 /* The answer to CONNECT, after answering a challenge is not tried. */

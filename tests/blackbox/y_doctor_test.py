@@ -7,6 +7,7 @@ import os
 import ssl
 import subprocess
 import threading
+import time
 
 import pytest
 from servers import Listener, free_port
@@ -192,6 +193,50 @@ def test_a_certificate_that_ends_soon_and_for_another_name(listen, nobody, tmp_p
                expect=PROBLEMS)
     assert level(f, 'tls-life') == 'warning' and level(f, 'tls-name') == 'problem' and level(f, 'tls-trust') == 'ok'
     assert 'localhost' in words(f, 'tls-name') and not any(b'hush' in h for h in heard)
+
+
+def test_credentials_go_only_where_this_very_connection_has_been_checked(listen, nobody, tmp_path):
+    """Somebody in between lets the first connections pass, and takes the later ones: RFC 9325 5.1"""
+    (tmp_path / 'good').mkdir()
+    (tmp_path / 'bad').mkdir()
+    good, ca = make_context(str(tmp_path / 'good'), 30)
+    bad, _ = make_context(str(tmp_path / 'bad'), 30)
+    heard = []
+
+    def talk(one):
+        heard.append(one.recv(1000))
+        one.sendall(b'\x20\x03\x00\x87\x00' if b'MQTT\x05' in heard[-1] else b'\x20\x02\x00\x05')
+
+    made = listen(talk)
+    contexts = iter([good] * 6)  # asked for twice each: the port, the one that stays silent, the look at TLS
+    type(made).context = property(lambda self: next(contexts, bad), lambda self, value: None)
+    try:
+        f = doctor('localhost', '-p', str(made.port), '--cafile', ca, '--wait', '700', '-u', 'u', '-P', 'hush', env=nobody,
+                   expect=PROBLEMS)
+    finally:
+        del type(made).context
+    assert level(f, 'tls-trust') == 'ok' and level(f, 'login') == 'problem' and 'not sent' in words(f, 'login')
+    assert len(heard) > 5 and not any(b'hush' in h for h in heard)
+
+
+def test_a_broker_that_never_stops_talking(listen, nobody):
+    """What nobody asked for does not hold the doctor up for ever"""
+    def talk(one):
+        while True:
+            got = one.recv(4000)
+            if not got:
+                return
+            if got[0] == 0x10:
+                one.sendall(b'\x20\x03\0\0\0' if b'MQTT\x05' in got else b'\x20\x02\0\0')
+            elif got[0] == 0x82:
+                one.sendall(b'\x90\x04' + got[2:4] + b'\0\1')
+            elif got[0] >> 4 == 3:
+                while True:
+                    one.sendall(b'\x30\x04\0\1a\0')
+                    time.sleep(0.05)
+
+    f = doctor('mqtt://127.0.0.1:%d' % listen(talk).port, '--wait', '300', env=nobody, expect=WARNINGS)
+    assert level(f, 'round-trip') == 'warning'
 
 
 def test_a_web_server(nobody):
