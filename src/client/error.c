@@ -1,3 +1,4 @@
+#include "base/utf8.h"
 #include "client/error_priv.h"
 #include "mqtt/reason.h"
 
@@ -77,14 +78,6 @@ const char *symbolon_version(void)
     return SYMBOLON_VERSION;
 }
 
-/* What a peer says is shown to people: nothing in it may steer a terminal. */
-static void clean(char *text)
-{
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text < 0x20 || (unsigned char)*text == 0x7f)
-            *text = '?';
-}
-
 /* Copies as much as fits, never ending in the middle of a UTF-8 sequence. */
 static void copy_text(char *to, size_t cap, const char *from)
 {
@@ -115,7 +108,7 @@ enum symbolon_status error_set(struct symbolon_error *error, enum symbolon_statu
         text = NULL;
     va_end(args);
     copy_text(error->text, sizeof error->text, text == NULL ? symbolon_status_text(status) : text);
-    clean(error->text);
+    utf8_tame(error->text); /* what a peer says is shown to people: nothing in it may steer a terminal */
     return status;
 }
 
