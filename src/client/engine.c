@@ -258,6 +258,7 @@ void engine_connect(struct engine *e, struct span auth_data, struct now now)
     e->reauthenticating = false;
     e->pings_out = e->flush_after = 0;
     receive_begin(e);
+    alias_forget(e); /* not in engine_lost(): that can run inside `message`, whose topic may lie there */
     connect_properties(e, auth_data, &connect.properties);
     mqtt_write_connect(&e->out, &connect);
     e->state = ENGINE_AWAIT_CONNACK;
@@ -521,7 +522,6 @@ void engine_lost(struct engine *e, const struct symbolon_error *why, struct now 
     e->state = ENGINE_IDLE;
     buf_reset(&e->out);
     e->pings_out = 0;
-    alias_forget(e);
     requests_fail(e, why);
     end_flush(e, why);
 }

@@ -137,6 +137,35 @@ static void aliases_of_the_broker_become_topics_again(void **state UNUSED)
     world_free(w);
 }
 
+static void lose_inside(void *ctx, const struct mqtt_publish *publish)
+{
+    struct world *w = ctx;
+
+    w->messages++;
+    lose(w); /* as when the store fails at something the application publishes here */
+    snprintf(w->topic, sizeof w->topic, "%.*s", SPAN_FMT(publish->topic.s));
+}
+
+static void a_topic_behind_an_alias_outlives_the_connection_it_came_by(void **state UNUSED)
+{
+    struct engine_settings s = plain;
+    struct engine_events events;
+
+    s.topic_alias_maximum = 1;
+    struct world *w = open_with(&s, NULL);
+    give_alias(w, "a/b", 1);
+    events = *w->engine.events;
+    events.message = lose_inside;
+    w->engine.events = &events;
+    w->topic[0] = '\0';
+    give_alias(w, "", 1);
+    assert_string_equal(w->topic, "a/b");
+    connect_with(w, true, NULL);
+    give_alias(w, "", 1);
+    assert_ended(w, MQTT_PROTOCOL_ERROR);
+    world_free(w);
+}
+
 static void mqtt_3_1_2_26_an_alias_beyond_our_maximum_ends_it(void **state UNUSED)
 {
     struct engine_settings s = plain;
@@ -455,6 +484,7 @@ int main(void)
         cmocka_unit_test(mqtt_3_2_2_18_no_maximum_means_no_aliases),
         cmocka_unit_test(mqtt_3_3_2_7_aliases_end_with_the_connection),
         cmocka_unit_test(aliases_of_the_broker_become_topics_again),
+        cmocka_unit_test(a_topic_behind_an_alias_outlives_the_connection_it_came_by),
         cmocka_unit_test(mqtt_3_1_2_26_an_alias_beyond_our_maximum_ends_it),
         cmocka_unit_test(mqtt_4_9_0_1_sending_again_keeps_to_the_new_receive_maximum),
         cmocka_unit_test(mqtt_4_9_0_2_a_pubcomp_of_the_former_connection_gives_no_room),

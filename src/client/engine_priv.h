@@ -44,7 +44,7 @@ enum status alias_resolve(struct engine *e, struct mqtt_publish *publish,
                           struct why *why);                         /* fills in the topic */
 void alias_take_maximum(struct engine *e, uint16_t broker_maximum); /* from CONNACK */
 void alias_shorten(struct engine *e, struct mqtt_publish_out *p); /* the topic becomes an alias, or gets one */
-void alias_forget(struct engine *e);                              /* with the connection */
+void alias_forget(struct engine *e);                              /* before a connection */
 
 /* engine_subscribe.c */
 void requests_resume(struct engine *e, bool session_present); /* after CONNACK: engine_settings.resubscribe */
