@@ -136,5 +136,9 @@ enum status private_folder_make(const char *path, struct why *why)
         return why_errno(why, errno);
     if (stat(copy, &st) != 0 || !S_ISDIR(st.st_mode))
         return reject(why, ST_IO, CLAUSE, "not a folder", 0);
+    if (st.st_uid != geteuid() && st.st_uid != 0)
+        return reject(why, ST_DENIED, CLAUSE, "the folder belongs to another user", 0);
+    if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return reject(why, ST_DENIED, CLAUSE, "others may write into the folder: chmod 700", 0);
     return ST_OK;
 }

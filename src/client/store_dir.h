@@ -19,7 +19,8 @@ struct store_dir_settings {
 
 #define STORE_ROW_BYTES 128
 
-/* *ret_damaged: a file was set aside. ST_EXISTS: another process has it open. Else ST_IO, ST_BAD_VERSION (made by a newer
+/* *ret_damaged: a file was set aside. ST_EXISTS: another process has it open. ST_DENIED: others may write
+ * into the folder. Else ST_IO, ST_BAD_VERSION (made by a newer
  * version), ST_NO_MEMORY. */
 enum status store_dir_open(const struct store_dir_settings *settings, struct now now,
                            struct store_dir **ret_store, bool *ret_damaged, struct why *why) MUST_CHECK;

@@ -269,9 +269,31 @@ static void nothing_leaves_that_could_not_be_written_down(void **state UNUSED)
     world_free(w);
 }
 
+/* Who can put files into the folder can put another database there, or read this one by a name of his own. */
+static void a_folder_that_others_may_write_into_is_not_used(void **state UNUSED)
+{
+    const struct store_dir_settings s = { .dir = dir, .client_id = "c", .max_bytes = 1000 };
+    static const mode_t open_to_others[] = { 0777, 01777, 0770, 0702 };
+    struct store_dir *store = NULL;
+    bool damaged;
+
+    for (size_t i = 0; i < COUNT_OF(open_to_others); i++) {
+        assert_int_equal(chmod(dir, open_to_others[i]), 0);
+        assert_int_equal(store_dir_open(&s, now, &store, &damaged, NULL), ST_DENIED);
+    }
+    assert_int_equal(chmod(dir, 0755), 0); /* they may look at names */
+    assert_int_equal(store_dir_open(&s, now, &store, &damaged, NULL), ST_OK);
+    store_dir_close(store);
+    if (geteuid() == 0) {
+        assert_int_equal(chown(dir, 12345, (gid_t)-1), 0);
+        assert_int_equal(store_dir_open(&s, now, &store, &damaged, NULL), ST_DENIED);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_folder_that_others_may_write_into_is_not_used, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(messages_and_handshakes_survive, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_lost_session_is_forgotten_on_disk_too, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(expiry_counts_the_time_between_two_processes, make_dir, remove_dir),
