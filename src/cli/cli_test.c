@@ -176,7 +176,7 @@ static void assert_format(const char *format, const struct symbolon_message *m, 
     size_t where;
 
     assert_true(format_check(format, &where));
-    assert_int_equal(format_message(format, false, m, at, &out), ST_OK);
+    assert_int_equal(format_message(format, false, FORMAT_PROGRAM, m, at, &out), ST_OK);
     assert_int_equal(out.len, want_len);
     assert_memory_equal(out.p, want, want_len);
 }
@@ -200,11 +200,32 @@ static void formats_print_what_they_say(void **state UNUSED)
     struct buf out = { .max = 4096 };
     CLEANUP(js_unrefp)
     struct js *js = NULL;
-    assert_int_equal(format_message("%J", false, &json, at, &out), ST_OK);
+    assert_int_equal(format_message("%J", false, FORMAT_PROGRAM, &json, at, &out), ST_OK);
     assert_int_equal(js_parse(buf_span(&out), 4096, &js, NULL), ST_OK);
     int64_t a = 0;
     assert_true(js_get_i64(js_get(js, "payload"), "a", &a));
     assert_int_equal(a, 1);
+}
+
+/* Topics and payloads are other people's words. */
+static void no_message_commands_a_terminal(void **state UNUSED)
+{
+    static const struct symbolon_message evil = {
+        .topic = { "a\x1b]0;x\a\n\xc2\x9b\xc3\xa9", 12 },
+        .payload = { "1\n2\t\x1b[2J\x7f\x9b", 10 },
+        .response_topic = { "r\r", 2 },
+    };
+    static const char want[] = "a?]0;x????\xc3\xa9|1\n2\t?[2J??|r?\x1b";
+    CLEANUP(buf_done)
+    struct buf out = { .max = 4096 };
+
+    assert_int_equal(format_message("%t|%p|%R\\e", false, FORMAT_TERMINAL, &evil, at, &out), ST_OK);
+    assert_int_equal(out.len, sizeof want - 1);
+    assert_memory_equal(out.p, want, sizeof want - 1);
+    buf_reset(&out);
+    assert_int_equal(format_message("%j", false, FORMAT_TERMINAL, &evil, at, &out), ST_OK);
+    for (size_t i = 0; i < out.len; i++)
+        assert_true(out.p[i] >= 0x20 && (out.p[i] != 0xc2 || out.p[i + 1] >= 0xa0));
 }
 
 static void json_output_carries_bytes_that_are_no_text_as_hex(void **state UNUSED)
@@ -215,12 +236,12 @@ static void json_output_carries_bytes_that_are_no_text_as_hex(void **state UNUSE
     struct js *js = NULL;
     struct span hex;
 
-    assert_int_equal(format_message("%j", false, &message, at, &out), ST_OK);
+    assert_int_equal(format_message("%j", false, FORMAT_PROGRAM, &message, at, &out), ST_OK);
     assert_int_equal(js_parse(buf_span(&out), 4096, &js, NULL), ST_OK);
     assert_true(js_get_str(js, "payload_hex", &hex));
     assert_true(span_eq_str(hex, "00ff78"));
     assert_null(js_get(js, "payload"));
-    assert_int_equal(format_message("%J", false, &message, at, &out), ST_MALFORMED);
+    assert_int_equal(format_message("%J", false, FORMAT_PROGRAM, &message, at, &out), ST_MALFORMED);
 }
 
 static void unknown_formats_are_found_before_anything_is_printed(void **state UNUSED)
@@ -354,6 +375,7 @@ int main(void)
         cmocka_unit_test(options_that_make_no_sense_are_refused_with_a_reason),
         cmocka_unit_test(scope_options_become_aif),
         cmocka_unit_test(formats_print_what_they_say),
+        cmocka_unit_test(no_message_commands_a_terminal),
         cmocka_unit_test(json_output_carries_bytes_that_are_no_text_as_hex),
         cmocka_unit_test(unknown_formats_are_found_before_anything_is_printed),
         cmocka_unit_test(a_profile_survives_being_written),

@@ -1,5 +1,5 @@
 #include "cli/command.h"
-#include "base/defs.h"
+#include "base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -45,6 +45,8 @@ void complain(const char *command, const char *fmt, ...)
     if (vasprintf(&text, fmt, args) < 0)
         text = NULL;
     va_end(args);
+    if (text != NULL)
+        utf8_tame(text); /* some of it comes from brokers */
     fprintf(stderr, "%s: %s\n", command, text == NULL ? "out of memory" : text);
 }
 

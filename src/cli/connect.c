@@ -1,5 +1,6 @@
 #include "cli/connect.h"
 
+#include "base/utf8.h"
 #include "client/private_file.h"
 #include "codec/json.h"
 #include "net/ws.h"
@@ -411,6 +412,8 @@ void session_log(struct session *s, const char *fmt, ...)
     if (vasprintf(&text, fmt, args) < 0)
         text = NULL;
     va_end(args);
+    if (text != NULL)
+        utf8_tame(text); /* some of it comes from brokers */
     fprintf(stderr, "%s: %s\n", s->command, text == NULL ? "out of memory" : text);
 }
 

@@ -318,6 +318,23 @@ static void put_value(struct buf *out, char letter, const struct symbolon_messag
     }
 }
 
+/* What stands behind `start` in `out` cannot command a terminal. Bytes that are no UTF-8 stay what they are; of C1 controls
+ * terminals know both spellings. */
+static void tame(struct buf *out, size_t start, bool lines)
+{
+    if (!buf_ok(out))
+        return;
+    bool utf8 = utf8_valid(span_cut(buf_span(out), start, out->len));
+    for (size_t i = start; i < out->len; i++) {
+        uint8_t *c = &out->p[i];
+        if ((*c < 0x20 && !(lines && (*c == '\n' || *c == '\t'))) || *c == 0x7f ||
+            (!utf8 && *c >= 0x80 && *c < 0xa0))
+            *c = '?';
+        else if (*c == 0xc2 && i + 1 < out->len && c[1] < 0xa0)
+            c[0] = c[1] = '?';
+    }
+}
+
 /* What stands behind `start` in `out` is brought to the width asked for. */
 static void pad(struct buf *out, size_t start, const struct field *f)
 {
@@ -338,8 +355,8 @@ static void pad(struct buf *out, size_t start, const struct field *f)
     buf_added(out, missing);
 }
 
-enum status format_message(const char *format, bool pretty, const struct symbolon_message *message,
-                           struct timespec now, struct buf *out)
+enum status format_message(const char *format, bool pretty, enum format_for reader,
+                           const struct symbolon_message *message, struct timespec now, struct buf *out)
 {
     struct field field;
 
@@ -351,9 +368,13 @@ enum status format_message(const char *format, bool pretty, const struct symbolo
                 enum status st = put_json(out, message, now, field.letter == 'J', pretty);
                 if (st != ST_OK)
                     return st;
+                if (reader == FORMAT_TERMINAL)
+                    tame(out, start, true);
                 continue;
             }
             put_value(out, field.letter, message, now);
+            if (reader == FORMAT_TERMINAL)
+                tame(out, start, field.letter == 'p');
             pad(out, start, &field);
         } else if (*c == '\\') {
             put_u8(out, (uint8_t)ESCAPED[strchr(ESCAPES, c[1]) - ESCAPES]);

@@ -17,8 +17,13 @@
 /* False with the position of what is not known. */
 bool format_check(const char *format, size_t *ret_at);
 
-/* Appends one message; `format` was checked. `pretty` breaks JSON into lines. ST_MALFORMED: %J and the payload is no JSON. */
-enum status format_message(const char *format, bool pretty, const struct symbolon_message *message,
-                           struct timespec now, struct buf *out) MUST_CHECK;
+enum format_for { FORMAT_PROGRAM, FORMAT_TERMINAL };
+
+/* Appends one message; `format` was checked. `pretty` breaks JSON into lines. For a terminal the control characters of the
+ * message (not those of the format) become "?", but newlines and tabs of the payload: whoever publishes, or the broker,
+ * must not command it. ST_MALFORMED: %J and the payload is no JSON. */
+enum status format_message(const char *format, bool pretty, enum format_for reader,
+                           const struct symbolon_message *message, struct timespec now,
+                           struct buf *out) MUST_CHECK;
 
 #endif

@@ -4,6 +4,7 @@
 #include "cli/format.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #define AT(member)     offsetof(struct print_options, member)
 #define LINE_MAX_BYTES (SIZE_MAX / 4) /* a message's size is bounded by max_packet_size already */
@@ -36,7 +37,8 @@ int print_message(const struct print_options *o, const char *command, const stru
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    enum status st = format_message(format, o->pretty, message, now, &line);
+    enum status st = format_message(
+        format, o->pretty, isatty(STDOUT_FILENO) == 1 ? FORMAT_TERMINAL : FORMAT_PROGRAM, message, now, &line);
     if (st == ST_MALFORMED) {
         complain(command, "a message that %%J cannot print: its payload is no JSON");
         return EXIT_DONE;
