@@ -324,6 +324,10 @@ enum symbolon_status symbolon_client_unsubscribe(struct symbolon_client *client,
 enum symbolon_status symbolon_client_ack(struct symbolon_client *client, uint64_t handle, uint8_t reason_code,
                                          struct symbolon_error *error) SYMBOLON_MUST_CHECK;
 
+/* While paused nothing is read from the broker: its messages wait there, and so do its acknowledgements. What was read
+ * before still comes. Not for long: after some 20 s without a PINGRESP the connection is given up. */
+void symbolon_client_pause(struct symbolon_client *client, bool paused);
+
 /* Asks for `flushed` once the broker has processed all we sent so far: a PINGREQ behind it. This is how the
  * acceptance of QoS 0 messages is known: a refused one makes the broker DISCONNECT before PINGRESP (MT-97). */
 enum symbolon_status symbolon_client_flush(struct symbolon_client *client,

@@ -7,7 +7,7 @@ enum symbolon_status symbolon_client_start(struct symbolon_client *c, struct sym
 {
     if (c->state != CLIENT_IDLE)
         return client_invalid(error, "", "the client is running already");
-    c->pause_ms = c->failed_attempts = 0;
+    c->pause_ms = c->failed_attempts = c->redirects = 0;
     client_enter(c, CLIENT_PAUSED); /* so that even the first failure comes from the loop */
     timer_start(loop_timers(c->loop->loop), &c->pause, client_now(c).mono);
     return SYMBOLON_OK;
@@ -141,6 +141,17 @@ enum symbolon_status symbolon_client_ack(struct symbolon_client *c, uint64_t han
 
     client_rearm(c);
     return st;
+}
+
+void symbolon_client_pause(struct symbolon_client *c, bool paused)
+{
+    c->paused = paused;
+    if (c->state != CLIENT_OPEN || c->stream == NULL)
+        return; /* see engine_connected() */
+    if (paused)
+        stream_pause(c->stream);
+    else
+        stream_resume(c->stream);
 }
 
 enum symbolon_status symbolon_client_flush(struct symbolon_client *c, struct symbolon_error *error)

@@ -11,7 +11,8 @@
 
 #define USER_PROPERTIES_MAX  64 /* on the stack */
 #define SUBSCRIPTION_IDS_MAX 64
-#define BACKLOG_MAX          (MQTT_PACKET_SIZE_MAX + 16777216u) /* one message of any size, behind others */
+#define BACKLOG_MAX          (MQTT_PACKET_SIZE_MAX + ANSWERS_MAX) /* one message of any size, behind others */
+#define ANSWERS_MAX          16777216u                            /* to a broker that sends and does not read */
 #define PIN_CLAUSE           "RFC 9431 2.2.1 (MT-26)"
 
 void client_rearm(struct symbolon_client *c)
@@ -133,7 +134,8 @@ bool client_open_stream(struct symbolon_client *c, bool known, const struct stre
         .connect_ms = c->o.connect_timeout_ms,
         .stream = { .handshake_ms = c->o.connect_timeout_ms,
                     .unread_max = (size_t)c->o.max_packet_size + 65536,
-                    .backlog_max = BACKLOG_MAX },
+                    /* what a relay sends, it has received from one like itself */
+                    .backlog_max = c->o.relay ? c->o.max_packet_size + ANSWERS_MAX : BACKLOG_MAX },
     };
     struct symbolon_error error;
     struct why why = { 0 };
@@ -395,6 +397,8 @@ static void engine_connected(void *ctx, const struct mqtt_connack *connack)
     timer_stop(loop_timers(c->loop->loop), &c->deadline);
     client_enter(c, CLIENT_OPEN);
     client_arrived(c);
+    if (c->paused)
+        stream_pause(c->stream);
     client_schedule_renewal(c);
     if (c->store != NULL && connected.session_expiry_s == 0 && c->o.mqtt_version == SYMBOLON_MQTT_5 &&
         !c->told_expiry) {

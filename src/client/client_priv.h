@@ -57,8 +57,10 @@ struct symbolon_client {
     uint32_t failed_attempts; /* in a row */
     char *home_host;          /* while another server stands in (0x9C); NULL: we are at home */
     uint16_t home_port;
-    unsigned redirects; /* in a row */
-    bool told_expiry;   /* that the broker keeps no session */
+    unsigned redirects;       /* in a row, without a pause */
+    struct mono_time arrived; /* at the last CONNACK that let us in */
+    bool paused;              /* by symbolon_client_pause() */
+    bool told_expiry;         /* that the broker keeps no session */
 
     /* authorization */
     struct symbolon_token token; /* .access_token NULL: none */

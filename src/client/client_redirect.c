@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #define REDIRECTS_MAX 5
+#define SETTLED_MS    10000 /* who was let in for so long was not just passed on */
 #define HOST_MAX      253
 
 static bool parse_port(struct span text, uint16_t *ret_port)
@@ -51,6 +52,8 @@ bool client_follow(struct symbolon_client *c, const struct symbolon_error *why, 
     struct span host;
     uint16_t port;
 
+    if (c->state == CLIENT_OPEN && client_now(c).mono.ms - c->arrived.ms >= SETTLED_MS)
+        c->redirects = 0;
     if (!c->o.follow_server_reference || !(for_now || moved) || c->redirects >= REDIRECTS_MAX ||
         !parse_reference(server_reference, &host, &port))
         return false;
@@ -76,6 +79,7 @@ bool client_follow(struct symbolon_client *c, const struct symbolon_error *why, 
 
 void client_go_home(struct symbolon_client *c)
 {
+    c->redirects = 0; /* after a pause */
     if (c->home_host == NULL)
         return;
     go_to(c, TAKE(c->home_host), c->home_port);
@@ -83,7 +87,7 @@ void client_go_home(struct symbolon_client *c)
 
 void client_arrived(struct symbolon_client *c)
 {
-    c->redirects = 0;
+    c->arrived = client_now(c).mono;
     c->failed_attempts = 0;
     c->pause_ms = 0;
 }
