@@ -24,6 +24,7 @@ struct pub {
     struct buf payload;
     struct line_reader *reader;
     struct symbolon_timer *pause; /* of --repeat-delay */
+    bool repeating;               /* inside publish_again() */
     int64_t repeats;              /* still to come */
     bool started;
     bool input_ended;
@@ -129,11 +130,10 @@ static void line_answered(struct pub *p)
     line_reader_took(p->reader);
 }
 
-static void publish_again(void *arg)
-{
-    struct pub *p = arg;
+static void publish_again(void *arg);
 
-    p->pause = NULL;
+static void publish_some(struct pub *p)
+{
     while (p->repeats > 0 && !p->session.stopping) {
         if (symbolon_client_pending(p->session.client) >= LINES_AHEAD)
             return; /* goes on in on_published() */
@@ -149,6 +149,19 @@ static void publish_again(void *arg)
             return;
         }
     }
+}
+
+/* QoS 0 is `published` before publish() returns, which must not lead here again. */
+static void publish_again(void *arg)
+{
+    struct pub *p = arg;
+
+    p->pause = NULL;
+    if (p->repeating)
+        return;
+    p->repeating = true;
+    publish_some(p);
+    p->repeating = false;
 }
 
 static bool nothing_given(const struct message_options *m)

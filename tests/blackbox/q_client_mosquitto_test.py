@@ -286,6 +286,32 @@ def test_references_lead_nowhere_for_ever():
     assert done.returncode == 3 and len(seen) == 1
 
 
+def test_qos_0_is_repeated_as_often_and_as_slowly_as_asked(plain):
+    """It is published before publish() returns: neither a stack full of repetitions nor a pause that is skipped"""
+    words = ['-h', '127.0.0.1', '-p', str(plain.port), '--no-ace', '--no-tls', '-t', 't', '-m', 'x']
+    done = run_cli('pub', *words, '--repeat', '50000')
+    assert done.returncode == 0, done.stderr[:2000]
+    start = time.monotonic()
+    assert run_cli('pub', *words, '--repeat', '3', '--repeat-delay', '0.4').returncode == 0
+    assert time.monotonic() - start > 0.7
+
+
+def test_who_is_sent_round_and_round_takes_breath():
+    """Brokers that let us in and send us on at once: no more than a few times without a pause"""
+    seen = []
+
+    def talk(s):
+        seen.append(1)
+        s.recv(4096)
+        s.sendall(mqtt5.packet(mqtt5.CONNACK, 0, b'\0\0\0') +
+                  mqtt5.disconnect(0x9c, server_reference='127.0.0.1:%d' % server.port))
+        s.close()
+
+    server = Listener(talk)
+    run_cli('sub', '-h', '127.0.0.1', '-p', str(server.port), '--no-ace', '--no-tls', '-t', 't', '--follow', '-W', '2')
+    assert 3 < len(seen) < 60, len(seen)
+
+
 def test_attempts_have_an_end():
     free = free_port()
     done = run_cli('pub', '-h', '127.0.0.1', '-p', str(free), '--no-ace', '--no-tls', '-t', 't', '-m', 'x', '--reconnect',
