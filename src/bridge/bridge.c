@@ -84,6 +84,13 @@ static size_t side_waiting(void *ctx)
     return symbolon_client_pending(((struct bridge_end *)ctx)->client);
 }
 
+/* Only of the other broker: ours sends no more than our Receive Maximum, and if both waited for each other to be read,
+ * neither's acknowledgements would be. */
+static void side_hold(void *ctx, bool on)
+{
+    symbolon_client_pause(((struct bridge_end *)ctx)->client, on);
+}
+
 /* ---- the state, for others to see ---- */
 
 static void publish_state(struct bridge_end *end, const char *topic, const char *state)
@@ -131,16 +138,17 @@ static void subscribe(struct bridge_end *end)
     if (n > 0 && symbolon_client_subscribe(end->client, subscriptions, n, NULL, &error) != SYMBOLON_OK)
         log_event(&b->log, LOG_WARNING, "bridge_subscription_refused", F_STR("side", side_names[end->side]),
                   F_STR("clause", error.clause), F_STR("why", error.text));
-    end->subscribed = true;
 }
 
+/* A filter that was refused, or never answered, is asked for again at the next connection. */
 static void on_subscribed(void *arg, uint64_t id UNUSED, const uint8_t *codes, size_t count,
                           const struct symbolon_error *result)
 {
-    const struct bridge_end *end = arg;
+    struct bridge_end *end = arg;
     const struct bridge *b = end->bridge;
     size_t n = 0;
 
+    end->subscribed = result->status == SYMBOLON_OK;
     if (count > 0)
         log_event(&b->log, LOG_INFO, "bridge_subscribed", F_STR("side", side_names[end->side]),
                   F_I64("filters", count));
@@ -321,7 +329,7 @@ static enum status make_rules(struct bridge *b, struct why *why)
 enum status bridge_init(struct bridge *b, const struct bridge_config *config, const struct bridge_world *world,
                         struct symbolon_loop *loop, struct why *why)
 {
-    struct relay_side side = { side_publish, side_ack, side_connected, side_waiting, NULL, false };
+    struct relay_side side = { side_publish, side_ack, side_connected, side_waiting, NULL, NULL, false };
 
     *b = (struct bridge){ .config = config, .world = world, .loop = loop };
     b->log.own[0] = F_STR("bridge", config->name);
@@ -338,6 +346,7 @@ enum status bridge_init(struct bridge *b, const struct bridge_config *config, co
         b->end[i].bridge = b;
         b->end[i].side = i;
         side.ctx = &b->end[i];
+        side.hold = i == SIDE_REMOTE ? side_hold : NULL;
         side.v3 = i == SIDE_REMOTE && config->version == BRIDGE_V3;
         b->relay.side[i] = side;
     }

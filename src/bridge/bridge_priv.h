@@ -18,7 +18,7 @@ struct bridge_end {
     enum rule_side side;
     struct symbolon_client *client;
     bool connected;
-    bool subscribed;              /* once, to the rules as they are now */
+    bool subscribed;              /* granted once, to the rules as they are now */
     struct symbolon_timer *again; /* set: the client is idle until then */
 };
 

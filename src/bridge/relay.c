@@ -9,12 +9,14 @@
 
 #define PATH_BYTES_MAX 4096
 #define NODE_BYTES_MAX 64
+#define MESSAGE_BYTES  256 /* what each costs beside its text */
 
 /* A message that the other side has not finished yet. */
 struct relayed {
     struct list link; /* relay->pending */
     uint64_t id;      /* on the other side */
     uint64_t handle;  /* on the side it came from; 0: QoS 0, nobody waits */
+    size_t bytes;     /* that it costs, here and on the other side */
     struct span topic;
     char text[];
 };
@@ -99,13 +101,49 @@ static void finish(struct relay *r, enum rule_side from, struct span topic, uint
     acknowledge(r, from, handle, good ? MQTT_SUCCESS : reason_of(result));
 }
 
+/* -- how much is under way -- */
+
+static size_t bytes_of(const struct symbolon_message *m)
+{
+    size_t bytes = MESSAGE_BYTES + 2 * m->topic.len + m->payload.len + m->content_type.len +
+                   m->response_topic.len + m->correlation_data.len;
+
+    for (size_t i = 0; i < m->user_property_count; i++)
+        bytes += m->user_properties[i].name.len + m->user_properties[i].value.len;
+    return bytes;
+}
+
+static void hold(struct relay *r, enum rule_side from, bool on)
+{
+    if (r->held[from] == on || r->side[from].hold == NULL)
+        return;
+    r->held[from] = on;
+    r->side[from].hold(r->side[from].ctx, on);
+}
+
+static void begin(struct relay *r, enum rule_side from, struct relayed *m)
+{
+    list_append(&r->pending[from], &m->link);
+    r->bytes[from] += m->bytes;
+    if (r->bytes[from] >= RELAY_BYTES_MAX)
+        hold(r, from, true);
+}
+
+static void end(struct relay *r, enum rule_side from, struct relayed *m)
+{
+    list_remove(&m->link);
+    r->bytes[from] -= m->bytes;
+    if (r->bytes[from] < RELAY_BYTES_MAX / 2)
+        hold(r, from, false);
+}
+
 static struct relayed *relayed_new(const struct symbolon_message *message)
 {
     struct relayed *m = malloc(sizeof *m + message->topic.len);
 
     if (m == NULL)
         return NULL;
-    *m = (struct relayed){ .handle = message->handle };
+    *m = (struct relayed){ .handle = message->handle, .bytes = bytes_of(message) };
     memcpy(m->text, message->topic.p, message->topic.len);
     m->topic = span_of(m->text, message->topic.len);
     return m;
@@ -221,19 +259,21 @@ static void hand_over(struct relay *r, enum rule_side from, const struct symbolo
         finish(r, from, span_of_bytes(message->topic), message->handle, &error);
         return;
     }
-    list_append(&r->pending[from], &m->link);
+    begin(r, from, m);
     r->counters[from].passed++;
     if (to->publish(to->ctx, out, &m->id, &error) == SYMBOLON_OK)
         return; /* relay_published() may have freed it by now */
     r->counters[from].passed--;
-    list_remove(&m->link);
+    end(r, from, m);
     free(m);
     finish(r, from, span_of_bytes(message->topic), message->handle, &error);
 }
 
-static bool takes_qos0(const struct relay_side *to)
+static bool takes_qos0(const struct relay *r, enum rule_side from)
 {
-    return to->connected(to->ctx) && to->waiting(to->ctx) < RELAY_QOS0_MAX;
+    const struct relay_side *to = &r->side[other(from)];
+
+    return r->bytes[from] < RELAY_BYTES_MAX && to->connected(to->ctx) && to->waiting(to->ctx) < RELAY_QOS0_MAX;
 }
 
 void relay_message(struct relay *r, enum rule_side from, const struct symbolon_message *message)
@@ -255,7 +295,7 @@ void relay_message(struct relay *r, enum rule_side from, const struct symbolon_m
     }
     fill(rule, message, &out);
     out.topic = bytes_of_span(buf_span(&r->topic));
-    if (out.qos == 0 && !takes_qos0(&r->side[other(from)])) {
+    if (out.qos == 0 && !takes_qos0(r, from)) {
         r->counters[from].missed++;
         acknowledge(r, from, message->handle, MQTT_SUCCESS);
         return;
@@ -281,7 +321,7 @@ void relay_published(struct relay *r, enum rule_side to, uint64_t id, const stru
         struct relayed *m = CONTAINER_OF(link, struct relayed, link);
         if (m->id != id)
             continue;
-        list_remove(&m->link);
+        end(r, from, m);
         finish(r, from, m->topic, m->handle, result);
         free(m);
         return;

@@ -15,7 +15,8 @@
 #include "bridge/rules.h"
 #include "symbolon/client.h"
 
-#define RELAY_QOS0_MAX 1000 /* more than this waiting on the other side: it is behind */
+#define RELAY_QOS0_MAX  1000               /* more than this waiting on the other side: it is behind */
+#define RELAY_BYTES_MAX ((size_t)16 << 20) /* or more than so many bytes of one side under way */
 
 struct relay_side {
     /* As symbolon_client_publish(); what becomes of it is told by relay_published(), perhaps before this returns. */
@@ -25,6 +26,9 @@ struct relay_side {
     void (*ack)(void *ctx, uint64_t handle, uint8_t reason);
     bool (*connected)(void *ctx);
     size_t (*waiting)(void *ctx); /* unfinished messages */
+    /* NULL, or: no more messages from this side (true) while what came from it and the other side has not finished is
+     * RELAY_BYTES_MAX or more; again (false) when half of that is gone. Those that were read already may still come. */
+    void (*hold)(void *ctx, bool on);
     void *ctx;
     bool v3; /* MQTT 3.1.1: a topic and a payload, nothing else */
 };
@@ -46,7 +50,9 @@ struct relay {
     struct relay_side side[2];
     relay_dropped *dropped;
     void *ctx;
-    struct list pending[2];            /* by the side they came from: struct relayed */
+    struct list pending[2]; /* by the side they came from: struct relayed */
+    size_t bytes[2];        /* likewise: of those */
+    bool held[2];
     struct relay_counters counters[2]; /* likewise */
     struct buf topic, response, path;
 };

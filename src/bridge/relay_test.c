@@ -18,6 +18,7 @@ struct side {
     bool connected;
     bool answers_at_once;
     size_t waiting;
+    int holds, lets_go;
     enum symbolon_status refuses;
     int published, acked;
     uint64_t last_id, last_handle;
@@ -85,6 +86,14 @@ static size_t waiting(void *ctx)
     return ((struct side *)ctx)->waiting;
 }
 
+static void on_hold(void *ctx, bool on)
+{
+    struct side *s = ctx;
+
+    s->holds += on;
+    s->lets_go += !on;
+}
+
 static void on_dropped(void *ctx, enum rule_side from UNUSED, struct span topic UNUSED,
                        const struct symbolon_error *why)
 {
@@ -107,8 +116,10 @@ static struct world *world_new(bool v3)
     relay_init(&w->relay, w->rules, SPAN("me"), on_dropped, w);
     for (int i = SIDE_LOCAL; i <= SIDE_REMOTE; i++) {
         w->side[i] = (struct side){ .world = w, .which = i, .connected = true };
-        w->relay.side[i] = (struct relay_side){ on_publish, on_ack, is_connected, waiting, &w->side[i], false };
+        w->relay.side[i] =
+            (struct relay_side){ on_publish, on_ack, is_connected, waiting, NULL, &w->side[i], false };
     }
+    w->relay.side[SIDE_REMOTE].hold = on_hold;
     w->relay.side[SIDE_REMOTE].v3 = v3;
     return w;
 }
@@ -226,6 +237,47 @@ static void qos_0_does_not_wait_for_who_is_away_or_behind(void **state UNUSED)
     assert_int_equal(w->relay.counters[SIDE_LOCAL].missed, 2);
     give(w, SIDE_LOCAL, "low", 1, 7); /* QoS 0 over there: its sender is not kept waiting */
     assert_int_equal(w->side[SIDE_LOCAL].last_handle, 7);
+    world_free(w);
+}
+
+/* A remote may ignore our Receive Maximum, or begin its session anew with every message: what waits here has its limit in
+ * bytes all the same, and nothing of QoS 1 or 2 is lost for it. */
+static void a_remote_that_floods_is_not_read_any_more(void **state UNUSED)
+{
+    static const char payload[1 << 20];
+    struct world *w = world_new(false);
+    struct symbolon_message m = message("far/t/1", 1, 1);
+    const uint64_t megabytes = RELAY_BYTES_MAX >> 20;
+
+    m.payload = (struct symbolon_bytes){ payload, sizeof payload };
+    for (; m.handle < megabytes; m.handle++)
+        relay_message(&w->relay, SIDE_REMOTE, &m);
+    assert_int_equal(w->side[SIDE_REMOTE].holds, 0);
+    relay_message(&w->relay, SIDE_REMOTE, &m);
+    assert_int_equal(w->side[SIDE_REMOTE].holds, 1);
+    m.handle++; /* what had been read with it */
+    relay_message(&w->relay, SIDE_REMOTE, &m);
+    assert_int_equal(w->side[SIDE_LOCAL].published, megabytes + 1);
+    assert_int_equal(w->side[SIDE_REMOTE].holds, 1);
+    for (uint64_t id = 1; id <= megabytes + 1; id++) {
+        answer(w, SIDE_LOCAL, id, SYMBOLON_OK, 0);
+        assert_int_equal(w->side[SIDE_REMOTE].lets_go, id >= megabytes / 2 + 2);
+    }
+    assert_int_equal(w->side[SIDE_REMOTE].acked, megabytes + 1);
+    world_free(w);
+}
+
+static void large_messages_of_qos_0_do_not_wait_without_end(void **state UNUSED)
+{
+    static const char payload[1 << 20];
+    struct world *w = world_new(false);
+    struct symbolon_message m = message("t/1", 0, 0);
+
+    m.payload = (struct symbolon_bytes){ payload, sizeof payload };
+    for (int i = 0; i < 100; i++) /* the remote reads nothing */
+        relay_message(&w->relay, SIDE_LOCAL, &m);
+    assert_in_range(w->side[SIDE_REMOTE].published, 2, RELAY_BYTES_MAX >> 20);
+    assert_int_equal(w->relay.counters[SIDE_LOCAL].missed, 100 - w->side[SIDE_REMOTE].published);
     world_free(w);
 }
 
@@ -367,6 +419,8 @@ int main(void)
         cmocka_unit_test(what_is_refused_is_dropped_and_holds_nothing_up),
         cmocka_unit_test(qos_is_the_lesser_of_rule_and_message),
         cmocka_unit_test(qos_0_does_not_wait_for_who_is_away_or_behind),
+        cmocka_unit_test(a_remote_that_floods_is_not_read_any_more),
+        cmocka_unit_test(large_messages_of_qos_0_do_not_wait_without_end),
         cmocka_unit_test(what_no_rule_takes_is_acknowledged_and_forgotten),
         cmocka_unit_test(the_path_grows_and_ends_rings),
         cmocka_unit_test(what_has_been_at_the_other_broker_does_not_go_there_again),

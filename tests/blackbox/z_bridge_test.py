@@ -417,6 +417,32 @@ def test_a_remote_that_sends_garbage_is_left_and_nothing_is_lost(brokers):
     remote.stop()
 
 
+def test_a_subscribe_that_was_never_answered_is_made_again(brokers):
+    """The session is continued, but in it there is nothing: the first connection ended before SUBACK, the second refused"""
+    seen = []
+
+    def serve(number, client):
+        client.send(connack(number > 1))
+        seen.append(client.expect(mqtt5.SUBSCRIBE))
+        if number == 1:
+            return
+        packet_id = struct.unpack('>H', seen[-1].body[:2])[0]
+        if number == 2:
+            client.send(mqtt5.packet(mqtt5.SUBACK, 0, struct.pack('>H', packet_id) + b'\0\x97'))
+            return
+        client.send(suback(1, packet_id))
+        client.send(mqtt5.packet(mqtt5.PUBLISH, 0, b'\0\3t/1' + b'\0x'))
+        client.receive()
+
+    remote = FakeRemote(serve)
+    broker = brokers(bridges=[bridge('hub', '127.0.0.1:%d' % remote.port, [topic('t/#', 'in')])])
+    with ours(broker) as client:
+        subscribed(client, 't/#')
+        assert take(client).payload == b'x'
+    assert len(seen) == 3
+    remote.stop()
+
+
 def test_what_the_remote_refuses_is_dropped_and_said_once(brokers):
     seen = []
 
