@@ -195,10 +195,12 @@ bool bridge_node_ok(const char *node)
     return consists_of(node, LETTERS_AND_DIGITS "-_", NODE_MAX_BYTES);
 }
 
+/* 127.example.com is somebody else's name. */
 static bool is_loopback(const char *host)
 {
-    return span_starts_with(span_of_str(host), SPAN("127.")) || strcmp(host, "::1") == 0 ||
-           strcmp(host, "localhost") == 0;
+    bool address = span_starts_with(span_of_str(host), SPAN("127.")) && consists_of(host, "0123456789.", 15);
+
+    return address || strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
 }
 
 static void check_addresses(const struct bridge_config *c, struct buf *problem)

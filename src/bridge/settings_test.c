@@ -88,6 +88,8 @@ static void what_does_not_go_together_is_named(void **state UNUSED)
     assert_refused("{" MINIMUM ", notification_topic: 'a/#'}", "notification_topic");
     assert_refused("{name: hub, tls: no, addresses: ['hub.example'], topics: [{filter: a}]}",
                    "only this machine");
+    assert_refused("{name: hub, tls: no, addresses: ['127.hub.example:1883'], topics: [{filter: a}]}",
+                   "only this machine");
     assert_refused("{name: hub, addresses: [hub.example], topics: []}", "at least 1");
     assert_refused("{name: '$hub', addresses: [h], topics: [{filter: a}]}", "letters");
     assert_refused("{" MINIMUM "}, {" PLAIN "}", "bridges[2]: another one is called hub already");
