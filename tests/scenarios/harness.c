@@ -23,6 +23,26 @@ uint32_t pick(struct bench *b, uint32_t below)
     return (uint32_t)(next_random(b) >> 32) % below;
 }
 
+void name_of_shard(const struct bench *b, unsigned shard, const char *prefix, char name[32])
+{
+    for (int i = 0;; i++) {
+        snprintf(name, 32, "%s%d", prefix, i);
+        if (shard_home(&b->settings, b->count, span_of_str(name)) == shard)
+            return;
+    }
+}
+
+struct seeds seeds_of(int argc, char **argv, uint64_t count)
+{
+    struct seeds seeds = { 1, count };
+
+    if (argc > 1)
+        seeds.first = seeds.last = strtoull(argv[1], NULL, 10);
+    if (argc > 2)
+        seeds.last = strtoull(argv[2], NULL, 10);
+    return seeds;
+}
+
 enum status bench_random(void *ctx, void *out, size_t len)
 {
     uint8_t *p = out;

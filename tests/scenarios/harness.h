@@ -109,6 +109,13 @@ void bench_jump(struct bench *b, int64_t s);      /* the calendar alone */
 uint64_t bench_stat(const struct bench *b, size_t offset_in_stats);
 #define STAT(b, name) bench_stat((b), offsetof(struct stats, name))
 uint32_t pick(struct bench *b, uint32_t below);
+/* The prefix and a number, such that a Client Identifier, or a topic's retained message, of that name is at home there. */
+void name_of_shard(const struct bench *b, unsigned shard, const char *prefix, char name[32]);
+/* FIRST [LAST] on the command line of a test; of an ordinary run, 1 to `count`. */
+struct seeds {
+    uint64_t first, last;
+};
+struct seeds seeds_of(int argc, char **argv, uint64_t count);
 
 /* How many lines of the log name this event; whether one of them has this text too. */
 size_t log_count(const struct bench *b, const char *event);

@@ -375,12 +375,12 @@ static void play(unsigned shards, uint64_t seed)
     free(m);
 }
 
-static uint64_t first_seed = 1, last_seed = SEEDS;
+static struct seeds seeds;
 
 static void random_clients_are_served_as_the_model_says(void **state)
 { /* MT-81, MT-82, MT-98, MT-127, MQTT5 4.3, 4.6 */
     (void)state;
-    for (uint64_t seed = first_seed; seed <= last_seed; seed++)
+    for (uint64_t seed = seeds.first; seed <= seeds.last; seed++)
         for (unsigned shards = 1; shards <= 3; shards++)
             play(shards, seed);
 }
@@ -391,9 +391,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(random_clients_are_served_as_the_model_says),
     };
 
-    if (argc > 1)
-        first_seed = last_seed = strtoull(argv[1], NULL, 10);
-    if (argc > 2)
-        last_seed = strtoull(argv[2], NULL, 10);
+    seeds = seeds_of(argc, argv, SEEDS);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,15 +94,6 @@ static void expect_alive(struct conn_io *c)
     assert_int_equal(frame.type, MQTT_PINGRESP);
 }
 
-static void id_at(struct bench *b, unsigned shard, const char *prefix, char id[32])
-{
-    for (int i = 0;; i++) {
-        (void)snprintf(id, 32, "%s-%d", prefix, i);
-        if (shard_home(&b->settings, b->count, span_of_str(id)) == shard)
-            return;
-    }
-}
-
 /* ---- revoked ---- */
 
 static void a_revoked_token_ends_its_connection_with_a_reason(void **state) /* MT-98, MT-112 */
@@ -137,13 +128,13 @@ static void every_session_of_the_token_is_cut_on_every_shard(void **state)
     (void)state;
     for (unsigned i = 0; i < 6; i++) {
         char id[32];
-        id_at(b, i % 3, i < 3 ? "first" : "second", id);
+        name_of_shard(b, i % 3, i < 3 ? "first" : "second", id);
         c[i] = connect_holder(b, &h, (struct connect_wish){ .id = id });
         assert_int_equal(c[i]->at, i % 3);
     }
     for (unsigned i = 0; i < 3; i++) {
         char id[32];
-        id_at(b, i, "other", id);
+        name_of_shard(b, i, "other", id);
         other[i] = connect_holder(b, &o, (struct connect_wish){ .id = id });
     }
     revoke(b, &h);
@@ -424,8 +415,8 @@ static void a_message_in_flight_is_judged_by_the_grant_when_it_is_delivered(void
         char id[32], pub_id[32];
         struct conn_io *c, *pub;
 
-        id_at(b, 0, "c", id);
-        id_at(b, 1, "p", pub_id);
+        name_of_shard(b, 0, "c", id);
+        name_of_shard(b, 1, "p", pub_id);
         c = connect_holder(b, &h, (struct connect_wish){ .id = id });
         pub = client_connected(b, pub_id, ALL);
         client_subscribe(c, "a/1", 1, MQTT_GRANTED_QOS_1);
@@ -486,7 +477,7 @@ static void a_subscription_under_way_is_lost_like_any_other(void **state) /* MT-
     char id[32];
 
     (void)state;
-    id_at(b, 0, "c", id);
+    name_of_shard(b, 0, "c", id);
     pub = client_connected(b, "p", ALL);
     c = connect_holder(b, &h, (struct connect_wish){ .id = id });
     for (int i = 0; i < 8; i++) { /* on both shards */

@@ -102,12 +102,12 @@ struct model {
     unsigned next_group;
 };
 
-static uint64_t first_seed = 1, last_seed = SEEDS;
+static struct seeds seeds;
 
 /* With one seed only, the run is told. */
 static void tell(const struct client *c, const char *what, const char *detail, unsigned number)
 {
-    if (first_seed == last_seed)
+    if (seeds.first == seeds.last)
         print_message("%s %s %s %u\n", c->id, what, detail, number);
 }
 
@@ -779,8 +779,8 @@ static void a_session_does_what_the_model_says(void **state)
 { /* MQTT5 [MQTT-3.1.2-4], [MQTT-3.1.2-5], [MQTT-3.1.3-9], [MQTT-3.3.1-3], [MQTT-3.3.2-5], [MQTT-3.3.2-6], [MQTT-3.3.4-9],
      [MQTT-3.8.3-3], [MQTT-3.8.4-3], [MQTT-4.3.3-10], [MQTT-4.4.0-1], [MQTT-4.6.0-6] */
     (void)state;
-    for (uint64_t seed = first_seed; seed <= last_seed; seed++) {
-        if (first_seed == last_seed || seed % 100 == 1)
+    for (uint64_t seed = seeds.first; seed <= seeds.last; seed++) {
+        if (seeds.first == seeds.last || seed % 100 == 1)
             print_message("session model: seed %llu\n", (unsigned long long)seed);
         play(1 + (unsigned)(seed % 3), seed);
     }
@@ -792,9 +792,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_session_does_what_the_model_says),
     };
 
-    if (argc > 1)
-        first_seed = last_seed = strtoull(argv[1], NULL, 10);
-    if (argc > 2)
-        last_seed = strtoull(argv[2], NULL, 10);
+    seeds = seeds_of(argc, argv, SEEDS);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,33 +7,13 @@
 
 #define ALL "[[\"a/#\",[\"pub\",\"sub\"]]]"
 
-/* A client identifier whose home is `shard`. */
-static void id_at(struct bench *b, unsigned shard, const char *prefix, char id[32])
-{
-    for (int i = 0;; i++) {
-        snprintf(id, 32, "%s-%d", prefix, i);
-        if (shard_home(&b->settings, b->count, span_of_str(id)) == shard)
-            return;
-    }
-}
-
 static struct conn_io *connected_at(struct bench *b, unsigned shard, const char *prefix)
 {
     char id[32];
 
-    id_at(b, shard, prefix, id);
+    name_of_shard(b, shard, prefix, id);
     b->next_shard = shard;
     return client_connected(b, id, ALL);
-}
-
-/* A topic under "a/" whose retained message lives on `shard`: the same hash as for client identifiers. */
-static void topic_at(struct bench *b, unsigned shard, char topic[32])
-{
-    for (int i = 0;; i++) {
-        snprintf(topic, 32, "a/%d", i);
-        if (shard_home(&b->settings, b->count, span_of_str(topic)) == shard)
-            return;
-    }
 }
 
 static void a_connection_moves_once_to_its_home(void **state)
@@ -41,7 +21,7 @@ static void a_connection_moves_once_to_its_home(void **state)
     struct bench *b = bench_new(3);
     char id[32];
 
-    id_at(b, 2, "c", id);
+    name_of_shard(b, 2, "c", id);
     for (unsigned at = 0; at < 3; at++) {
         struct conn_io *c;
 
@@ -204,7 +184,7 @@ static void retained_messages_are_found_wherever_they_live(void **state)
     char topics[3][32];
 
     for (unsigned i = 0; i < 3; i++) {
-        topic_at(b, i, topics[i]);
+        name_of_shard(b, i, "a/", topics[i]);
         client_publish_with(pub, &(struct publish_wish){ .topic = topics[i], .payload = "r", .retain = true });
     }
     assert_int_equal(STAT(b, retained_messages), 3);
@@ -270,7 +250,7 @@ static void a_retained_message_never_comes_after_a_newer_one(void **state)
         struct mqtt_publish p;
         char topic[32], last[8] = "";
 
-        topic_at(b, 2, topic);
+        name_of_shard(b, 2, "a/", topic);
         client_publish_with(pub, &(struct publish_wish){ .topic = topic, .payload = "old", .retain = true });
         b->manual = true;
         client_subscribe_with(sub, wish_filter("a/#", 0), 0, 1);
@@ -298,7 +278,7 @@ static void a_client_may_go_in_the_middle_of_a_subscribe(void **state)
             char id[32];
             struct conn_io *sub, *pub = connected_at(b, 1, "pub");
 
-            id_at(b, 0, "sub", id);
+            name_of_shard(b, 0, "sub", id);
             sub = client_connected_with(
                 b, &(struct connect_wish){ .id = id, .scope = ALL, .expiry_s = keep == 0 ? 0 : 100 });
             b->manual = true;
@@ -347,7 +327,7 @@ static void wills_cross_shards(void **state)
     struct conn_io *watcher = connected_at(b, 0, "w");
     char id[32];
 
-    id_at(b, 1, "c", id);
+    name_of_shard(b, 1, "c", id);
     client_subscribe(watcher, "a/gone", 1, 1);
     client_drop(client_connected_with(
         b, &(struct connect_wish){ .id = id, .scope = ALL, .will_topic = "a/gone", .will_qos = 1 }));

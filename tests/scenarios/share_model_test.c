@@ -482,7 +482,7 @@ static void play(unsigned shards, uint64_t seed, uint64_t *copies, uint64_t *red
     free(m);
 }
 
-static uint64_t first_seed = 1, last_seed = SEEDS;
+static struct seeds seeds;
 static uint64_t playing;
 static unsigned playing_on;
 
@@ -490,12 +490,12 @@ static void groups_behave_as_the_model_says(void **state UNUSED)
 { /* MQTT5 [MQTT-4.8.2-3], [MQTT-4.8.2-4], [MQTT-4.8.2-5], [MQTT-4.8.2-6] */
     uint64_t copies = 0, redelivered = 0;
 
-    for (playing = first_seed; playing <= last_seed; playing++)
+    for (playing = seeds.first; playing <= seeds.last; playing++)
         for (playing_on = 1; playing_on <= BENCH_MAX_SHARDS; playing_on++)
             play(playing_on, playing, &copies, &redelivered);
     print_message("%llu copies of messages, %llu to a second member\n", (unsigned long long)copies,
                   (unsigned long long)redelivered);
-    assert_true(redelivered > last_seed - first_seed);
+    assert_true(redelivered > seeds.last - seeds.first);
     playing_on = 0;
 }
 
@@ -512,9 +512,6 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(groups_behave_as_the_model_says, say_seed),
     };
 
-    if (argc > 1)
-        first_seed = last_seed = strtoull(argv[1], NULL, 10);
-    if (argc > 2)
-        last_seed = strtoull(argv[2], NULL, 10);
+    seeds = seeds_of(argc, argv, SEEDS);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
