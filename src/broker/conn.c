@@ -246,9 +246,13 @@ static void part_came(struct conn *c)
 
 static void on_silence(struct conn *c, struct now now)
 {
-    int64_t due_ms = silence_due_ms(c) < part_due_ms(c) ? silence_due_ms(c) : part_due_ms(c);
+    int64_t due_ms;
     struct why why;
 
+    if (c->paused)
+        c->last_packet_ms =
+            now.mono.ms; /* it is we who do not listen, while something of its own is waited for */
+    due_ms = silence_due_ms(c) < part_due_ms(c) ? silence_due_ms(c) : part_due_ms(c);
     if (now.mono.ms < due_ms) { /* packets came meanwhile; the timer is not moved for each of them */
         if (due_ms != TIME_NEVER)
             timer_start(&c->shard->timers, &c->timer, (struct mono_time){ due_ms });

@@ -373,6 +373,33 @@ static void a_silent_as_ends_the_wait(void **state) /* AF-64, MT-35 */
     end(&f);
 }
 
+/* It says enough, but is not heard while its token is looked up. */
+static void who_waits_for_the_as_is_not_taken_for_silent(void **state) /* MQTT5 [MQTT-3.1.2-22] */
+{
+    struct fixture f = begin(1);
+    struct conn_io *c = client_new(f.b);
+    struct mqtt_frame frame;
+
+    (void)state;
+    client_connect(c, &(struct connect_wish){ .id = "device", .no_method = true, .keep_alive_s = 2 });
+    (void)expect_connack(c, MQTT_SUCCESS);
+    client_leave_token(c, SPAN("reference-1"), 1, 1);
+    for (int i = 0; i < 4; i++) {
+        client_ping(c);
+        bench_advance(f.b, 2000);
+        expect_nothing(c);
+    }
+    answer(f.b, ST_OK, token_introspected(f.b, SPAN("reference-1"), f.key, ALL));
+    (void)expect_ack(c, MQTT_PUBACK, 1, MQTT_SUCCESS);
+    for (int i = 0; i < 4; i++) {
+        assert_true(client_next(c, &frame));
+        assert_int_equal(frame.type, MQTT_PINGRESP);
+    }
+    bench_advance(f.b, 3100); /* now it is silent */
+    (void)expect_disconnect(c, MQTT_KEEP_ALIVE_TIMEOUT);
+    end(&f);
+}
+
 static void who_leaves_while_the_as_is_asked_costs_nothing(void **state) /* AF-64 */
 {
     struct fixture f = begin(1);
@@ -572,6 +599,7 @@ int main(void)
         cmocka_unit_test(a_payload_of_64_kib_is_no_token),
         cmocka_unit_test(a_reference_is_looked_up_before_the_answer),
         cmocka_unit_test(a_silent_as_ends_the_wait),
+        cmocka_unit_test(who_waits_for_the_as_is_not_taken_for_silent),
         cmocka_unit_test(who_leaves_while_the_as_is_asked_costs_nothing),
         cmocka_unit_test(a_thousand_tokens_for_one_key_are_one),
         cmocka_unit_test(another_issuer_does_not_take_its_place),
