@@ -2,6 +2,7 @@
  * not. */
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/host_port.h"
 #include "base/log.h"
 #include "base/reader.h"
 #include "base/table.h"
@@ -374,9 +375,49 @@ static void every_status_has_its_columns(void **state UNUSED)
     }
 }
 
+static void hosts_and_ports_are_read_as_urls_write_them(void **state UNUSED)
+{ /* RFC 3986 3.2.2, 3.2.3 */
+    static const struct {
+        const char *text, *host; /* NULL: refused */
+        uint16_t port;
+    } rows[] = {
+        { "a", "a", 0 },
+        { "a.example:1", "a.example", 1 },
+        { "a:65535", "a", 65535 },
+        { "[::1]", "::1", 0 },
+        { "[fe80::1]:8883", "fe80::1", 8883 },
+        { "", NULL, 0 },
+        { ":1", NULL, 0 },
+        { "a:", NULL, 0 },
+        { "a:0", NULL, 0 },
+        { "a:65536", NULL, 0 },
+        { "a:000001", NULL, 0 },
+        { "a:1x", NULL, 0 },
+        { "a:+1", NULL, 0 },
+        { "a b", NULL, 0 },
+        { "a/b", NULL, 0 },
+        { "\xc3\xa4", NULL, 0 },
+        { "::1", NULL, 0 },
+        { "[::1", NULL, 0 },
+        { "[]:1", NULL, 0 },
+        { "[::1]1", NULL, 0 },
+    };
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct span host;
+        uint16_t port;
+        bool good = host_port_parse(span_of_str(rows[i].text), &host, &port);
+
+        if (good != (rows[i].host != NULL) ||
+            (good && (!span_eq_str(host, rows[i].host) || port != rows[i].port)))
+            fail_msg("%s", rows[i].text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hosts_and_ports_are_read_as_urls_write_them),
         cmocka_unit_test(reader_stays_failed_after_a_short_read),
         cmocka_unit_test(reader_refuses_bytes_left_over),
         cmocka_unit_test(nested_reader_cannot_leave_its_block),

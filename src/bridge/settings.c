@@ -1,5 +1,7 @@
 #include "bridge/settings.h"
 
+#include "base/host_port.h"
+
 #define NAME_MAX_BYTES 64
 #define NODE_MAX_BYTES 20
 #define PIN_BYTES      32
@@ -100,37 +102,11 @@ enum status bridge_config_rules(const struct bridge_config *config, struct rules
     return rules_new(texts, count, ret_rules, problem);
 }
 
-static bool read_port(struct span digits, uint16_t *ret_port)
-{
-    unsigned port = 0;
-
-    for (size_t i = 0; i < digits.len; i++) {
-        if (digits.p[i] < '0' || digits.p[i] > '9' || i >= 5)
-            return false;
-        port = port * 10 + (digits.p[i] - '0');
-    }
-    *ret_port = (uint16_t)port;
-    return port >= 1 && port <= UINT16_MAX;
-}
-
 enum status bridge_address(const char *text, struct buf *host, uint16_t *ret_port)
 {
-    struct span all = span_of_str(text), name;
-    size_t end;
+    struct span name;
 
-    *ret_port = 0;
-    if (span_starts_with(all, SPAN("["))) {
-        end = span_find(all, ']', 0);
-        if (end == all.len)
-            return ST_MALFORMED;
-        name = span_cut(all, 1, end - 1);
-        end++;
-    } else {
-        end = span_find(all, ':', 0);
-        name = span_cut(all, 0, end);
-    }
-    if (name.len == 0 || (end < all.len && all.p[end] != ':') ||
-        (end < all.len && !read_port(span_cut(all, end + 1, all.len), ret_port)))
+    if (!host_port_parse(span_of_str(text), &name, ret_port))
         return ST_MALFORMED;
     put_bytes(host, name);
     put_u8(host, '\0');

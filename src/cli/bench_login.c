@@ -1,10 +1,10 @@
 #include "cli/bench_login.h"
 
+#include "base/host_port.h"
 #include "client/key_inner.h"
 #include "net/ws.h"
 #include "symbolon/ace.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 #define PORT_TLS   8883
@@ -15,44 +15,22 @@
 
 /* ---- where ---- */
 
-static bool read_port(const char *text, uint16_t *ret)
-{
-    char *end;
-
-    errno = 0;
-    unsigned long v = strtoul(text, &end, 10);
-    *ret = (uint16_t)v;
-    return errno == 0 && end != text && *end == '\0' && v > 0 && v <= 65535;
-}
-
 /* HOST, HOST:PORT, [ADDRESS], [ADDRESS]:PORT; a path only for WebSocket, a trailing "/" is none. */
 static bool read_authority(const char *text, struct bench_target *t)
 {
-    const char *end = text[0] == '[' ? strchr(text, ']') : text + strcspn(text, ":/");
+    struct span all = span_of_str(text), host;
+    size_t slash = span_find(all, '/', 0);
+    bool path = slash + 1 < all.len;
 
-    if (end == NULL || end == text)
+    if (!host_port_parse(span_cut(all, 0, slash), &host, &t->port) || (path && t->ws_path == NULL))
         return false;
-    t->url_host =
-        text[0] == '[' ? strndup(text + 1, (size_t)(end - text - 1)) : strndup(text, (size_t)(end - text));
-    end += text[0] == '[';
-    if (t->url_host == NULL || t->url_host[0] == '\0')
-        return false;
-    size_t slash = strcspn(end, "/");
-    bool path = end[slash] != '\0' && end[slash + 1] != '\0';
-    if (path && t->ws_path == NULL)
-        return false;
-    if (path) {
-        free(t->ws_path);
-        t->ws_path = strdup(end + slash);
-        if (t->ws_path == NULL || !ws_path_valid(t->ws_path))
-            return false;
-    }
-    if (*end == '\0' || *end == '/')
-        return true;
-    CLEANUP(freep)
-    char *port = *end == ':' ? strndup(end + 1, slash - 1) : NULL;
-    t->port_given = port != NULL && read_port(port, &t->port);
-    return t->port_given;
+    t->port_given = t->port != 0;
+    t->url_host = span_dup_str(host);
+    if (!path)
+        return t->url_host != NULL;
+    free(t->ws_path);
+    t->ws_path = strdup(text + slash);
+    return t->url_host != NULL && t->ws_path != NULL && ws_path_valid(t->ws_path);
 }
 
 static bool read_word(const char *word, struct connect_options *o, struct bench_target *t)

@@ -1,6 +1,8 @@
 /* What pub, sub and rr can say about their connection beyond what every command can: client_rows. */
 #include "cli/connect.h"
 
+#include "base/host_port.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -48,20 +50,11 @@ static const struct scheme {
     { "mqtt://", false, false }, { "mqtts://", true, false }, { "ws://", false, true }, { "wss://", true, true }
 };
 
-static const char *take_port(struct connect_options *o, const char *text)
-{
-    char *end;
-    long port = strtol(text, &end, 10);
-
-    if (*text < '0' || *text > '9' || *end != '\0' || port < 1 || port > UINT16_MAX)
-        return "-L: the port is a number from 1 to 65535";
-    o->port = port;
-    return NULL;
-}
-
 static const char *take_authority(struct connect_options *o, char *authority)
 {
-    char *at = strrchr(authority, '@'), *host = at == NULL ? authority : at + 1, *after = host;
+    char *at = strrchr(authority, '@'), *place = at == NULL ? authority : at + 1;
+    struct span host;
+    uint16_t port;
 
     if (at != NULL) {
         *at = '\0';
@@ -72,23 +65,13 @@ static const char *take_authority(struct connect_options *o, char *authority)
         }
         o->user_name = authority;
     }
-    if (*host == '[') {
-        after = strchr(host, ']');
-        if (after == NULL)
-            return "-L: '[' without ']'";
-        *after++ = '\0';
-        host++;
-    } else {
-        after += strcspn(host, ":");
-    }
-    const char *complaint = *after == ':' ? take_port(o, after + 1) : NULL;
-    if (*after != '\0' && *after != ':')
-        return "-L: something other than a port follows the host";
-    *after = '\0';
-    if (*host == '\0')
-        return "-L: no host in the URL";
-    o->host = host;
-    return complaint;
+    if (!host_port_parse(span_of_str(place), &host, &port))
+        return "-L: HOST, HOST:PORT or [ADDRESS]:PORT follows the //, with a port from 1 to 65535";
+    place += *place == '[';
+    place[host.len] = '\0';
+    o->host = place;
+    o->port = port;
+    return NULL;
 }
 
 static const char *take_url(struct connect_options *o)

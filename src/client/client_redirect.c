@@ -1,5 +1,6 @@
 /* Server redirection (MQTT5 4.11): 0x9C sends us to another server for now, 0x9D for good. Followed only if the application
  * said so, and never in circles. */
+#include "base/host_port.h"
 #include "client/client_priv.h"
 
 #include <stdlib.h>
@@ -8,35 +9,11 @@
 #define SETTLED_MS    10000 /* who was let in for so long was not just passed on */
 #define HOST_MAX      253
 
-static bool parse_port(struct span text, uint16_t *ret_port)
-{
-    uint32_t port = 0;
-
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.p[i] < '0' || text.p[i] > '9' || i > 4)
-            return false;
-        port = port * 10 + (uint32_t)(text.p[i] - '0');
-    }
-    *ret_port = (uint16_t)port;
-    return port > 0 && port <= UINT16_MAX;
-}
-
-/* The first of a list separated by spaces: "host", "host:port", "[v6]", "[v6]:port". *ret_port 0: not said. */
+/* The first of a list separated by spaces. *ret_port 0: not said. */
 static bool parse_reference(struct span list, struct span *ret_host, uint16_t *ret_port)
 {
-    struct span one = span_cut(list, 0, span_find(list, ' ', 0));
-    bool v6 = one.len > 0 && one.p[0] == '[';
-    size_t end = span_find(one, v6 ? ']' : ':', 0);
-    struct span after = span_cut(one, v6 ? end + 1 : end, one.len);
-
-    *ret_port = 0;
-    *ret_host = span_cut(one, v6 ? 1 : 0, v6 ? end - 1 : end);
-    if (ret_host->len == 0 || ret_host->len > HOST_MAX || (v6 && end == one.len))
-        return false;
-    for (size_t i = 0; i < ret_host->len; i++)
-        if (ret_host->p[i] <= 0x20 || ret_host->p[i] >= 0x7f || ret_host->p[i] == '/')
-            return false;
-    return after.len == 0 || (after.p[0] == ':' && parse_port(span_cut(after, 1, after.len), ret_port));
+    return host_port_parse(span_cut(list, 0, span_find(list, ' ', 0)), ret_host, ret_port) &&
+           ret_host->len <= HOST_MAX;
 }
 
 static void go_to(struct symbolon_client *c, char *host, uint16_t port)

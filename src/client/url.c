@@ -1,5 +1,7 @@
 #include "client/url.h"
 
+#include "base/host_port.h"
+
 #include <strings.h>
 
 #define CLAUSE "RFC 3986 3"
@@ -17,21 +19,6 @@ static bool take_scheme(struct span *rest, struct span scheme)
     return true;
 }
 
-static enum status parse_port(struct span text, uint16_t *ret_port, struct why *why)
-{
-    uint32_t port = 0;
-
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.p[i] < '0' || text.p[i] > '9' || text.len > 5)
-            return reject(why, ST_MALFORMED, CLAUSE, "the port of the URL is no number", 0);
-        port = port * 10 + (uint32_t)(text.p[i] - '0');
-    }
-    if (port == 0 || port > UINT16_MAX)
-        return reject(why, ST_MALFORMED, CLAUSE, "the port of the URL is out of range", 0);
-    *ret_port = (uint16_t)port;
-    return ST_OK;
-}
-
 static bool host_byte(uint8_t c, bool ipv6)
 {
     bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -41,24 +28,16 @@ static bool host_byte(uint8_t c, bool ipv6)
 
 static enum status parse_authority(struct span authority, struct url *out, struct why *why)
 {
-    bool ipv6 = authority.len > 0 && authority.p[0] == '[';
-    size_t end = ipv6 ? span_find(authority, ']', 0) : span_find(authority, ':', 0);
-    struct span after;
+    uint16_t port;
 
-    if (ipv6 && end == authority.len)
-        return reject(why, ST_MALFORMED, CLAUSE, "'[' without ']' in the URL", 0);
-    out->host = ipv6 ? span_cut(authority, 1, end - 1) : span_cut(authority, 0, end);
-    after = span_cut(authority, ipv6 ? end + 1 : end, authority.len);
-    if (out->host.len == 0)
-        return reject(why, ST_MALFORMED, CLAUSE, "the URL names no host", 0);
+    if (!host_port_parse(authority, &out->host, &port))
+        return reject(why, ST_MALFORMED, CLAUSE, "no host, or host and port, stands in the URL", 0);
     for (size_t i = 0; i < out->host.len; i++)
-        if (!host_byte(out->host.p[i], ipv6))
+        if (!host_byte(out->host.p[i], authority.p[0] == '['))
             return reject(why, ST_MALFORMED, CLAUSE, "the URL's host holds something no host name does", 0);
-    if (after.len == 0)
-        return ST_OK;
-    if (after.p[0] != ':')
-        return reject(why, ST_MALFORMED, CLAUSE, "something other than a port follows the host", 0);
-    return parse_port(span_cut(after, 1, after.len), &out->port, why);
+    if (port != 0)
+        out->port = port;
+    return ST_OK;
 }
 
 enum status url_parse(struct span text, struct url *out, struct why *why)
