@@ -301,7 +301,9 @@ def reading(make, topic_filter, numbers):
 def test_kill_of_the_remote_in_mid_stream(mosquitto, brokers, qos, direction):
     """The connection is cut at some byte, mosquitto writes its database and is killed: what it had not acknowledged, or had
     no acknowledgement of, comes again. QoS 1 loses nothing; QoS 2 neither loses nor doubles."""
-    remote = mosquitto()
+    # mosquitto 2.0 sends more than its maximum to a session that continues, and what was beyond that when it wrote its database it
+    # publishes again after the start, though it had sent PUBREL: against [MQTT-4.4.0-1], and nothing a bridge could tell from new.
+    remote = mosquitto(max_inflight_messages=2 * COUNT)
     proxy = Cutter(remote.port)
     broker = brokers(bridges=[bridge('hub', '127.0.0.1:%d' % proxy.port, [topic('t', direction, qos=qos)])])
     broker.daemon.event('bridge_subscribed', side='local' if direction == 'out' else 'remote')
