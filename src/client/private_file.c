@@ -136,6 +136,18 @@ enum status private_folder_make(const char *path, struct why *why)
         return why_errno(why, errno);
     if (stat(copy, &st) != 0 || !S_ISDIR(st.st_mode))
         return reject(why, ST_IO, CLAUSE, "not a folder", 0);
+    return ST_OK;
+}
+
+enum status private_folder_own(const char *path, struct why *why)
+{
+    struct stat st;
+    enum status made = private_folder_make(path, why);
+
+    if (made != ST_OK)
+        return made;
+    if (stat(path, &st) != 0)
+        return why_errno(why, errno);
     if (st.st_uid != geteuid() && st.st_uid != 0)
         return reject(why, ST_DENIED, CLAUSE, "the folder belongs to another user", 0);
     if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0)

@@ -17,8 +17,11 @@ enum status private_file_create(const char *path, struct span bytes, struct why 
 /* All or nothing: a new file beside it, then rename(). */
 enum status private_file_replace(const char *path, struct span bytes, struct why *why) MUST_CHECK;
 
-/* Makes the folder, and its parents, with mode 0700 where missing. ST_DENIED if it is another user's (root's is fine), or
- * others may write into it: they could put their own files in place of ours. */
+/* Makes the folder, and its parents, with mode 0700 where missing. */
 enum status private_folder_make(const char *path, struct why *why) MUST_CHECK;
+
+/* The same, and ST_DENIED if it is another user's (root's is fine), or others may write into it: they could put their own
+ * files in place of ours. */
+enum status private_folder_own(const char *path, struct why *why) MUST_CHECK;
 
 #endif

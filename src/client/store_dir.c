@@ -320,7 +320,7 @@ enum status store_dir_open(const struct store_dir_settings *settings, struct now
     s->lock = -1;
     s->max_bytes = settings->max_bytes;
     enum status st = strlen(settings->dir) < PATH_MAX - 64
-                         ? private_folder_make(settings->dir, why)
+                         ? private_folder_own(settings->dir, why)
                          : reject(why, ST_TOO_LARGE, "store_dir", "the name of the folder is too long", 0);
     snprintf(path, sizeof path, "%s/messages.db", settings->dir);
     if (st == ST_OK)

@@ -208,7 +208,7 @@ enum status token_cache_store(const char *dir, const char *path, const struct to
 {
     CLEANUP(buf_wipe)
     struct buf text = { .max = FILE_MAX };
-    enum status st = private_folder_make(dir, why);
+    enum status st = private_folder_own(dir, why);
 
     if (st == ST_OK)
         st = token_cache_print(purpose, token, &text);
