@@ -120,10 +120,8 @@ void authz_info_done(struct conn *c)
 
 static void go_on_reading(struct conn *c)
 {
-    if (!conn_is_open(c) || !c->paused)
-        return;
-    c->paused = false;
-    c->shard->world.conn_pause(c->shard->world.ctx, c->io, false);
+    if (conn_is_open(c))
+        conn_go_on(c);
 }
 
 static void finish(struct authz_upload *u, enum status st, const struct why *why)
@@ -212,8 +210,7 @@ static void wait(struct conn *c)
 {
     timer_start(&c->shard->timers, &c->upload->timer,
                 mono_plus_ms(c->shard->now.mono, c->shard->settings->auth_timeout_ms));
-    c->paused = true;
-    c->shard->world.conn_pause(c->shard->world.ctx, c->io, true);
+    conn_pause(c);
 }
 
 void authz_info_publish(struct conn *c, const struct mqtt_publish *p)

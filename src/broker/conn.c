@@ -11,6 +11,8 @@
 #include <stdlib.h>
 
 #define PING_FLOOD 1000 /* in a second */
+#define WORK_PER_TURN \
+    50000 /* subscriptions visited for one client before the others have their turn: some tens of ms */
 
 /* What a client may send, by state. Until CONNACK only AUTH and DISCONNECT: RFC 9431 2.2.4.1 (MT-54). */
 static const uint32_t conn_accepts[CONN_STATES] = {
@@ -64,6 +66,7 @@ struct conn *conn_new(struct shard *shard, struct conn_io *io, struct span peer,
     c->part_since_ms = TIME_NEVER;
     ace_init(&c->ace);
     timer_init(&c->timer, on_timer);
+    list_init(&c->yielding);
     list_append(&shard->conns, &c->link);
     conn_start_timer(c, shard->settings->connect_timeout_ms);
     STATS_INC(&shard->stats, connections);
@@ -115,6 +118,7 @@ static void close_now(struct conn *c)
         c->shard->visitors--;
     c->visitor = false;
     list_remove(&c->link);
+    list_remove(&c->yielding);
     list_append(&c->shard->dead, &c->link);
     STATS_DEC(&c->shard->stats, connections);
 }
@@ -365,11 +369,48 @@ static void refuse_frame(struct conn *c, struct span in, enum status st, const s
     conn_fail(c, st, why);
 }
 
+/* ---- reading less ---- */
+
+void conn_pause(struct conn *c)
+{
+    c->paused = true;
+    c->shard->world.conn_pause(c->shard->world.ctx, c->io, true);
+}
+
+void conn_go_on(struct conn *c)
+{
+    if (!c->paused)
+        return;
+    c->paused = false;
+    if (list_empty(&c->yielding))
+        c->shard->world.conn_pause(c->shard->world.ctx, c->io, false);
+}
+
+/* One message can visit as many subscriptions as there are, and one read has room for thousands of messages. */
+static void yield(struct conn *c)
+{
+    list_append(&c->shard->yielding, &c->yielding);
+    c->shard->world.conn_pause(c->shard->world.ctx, c->io, true);
+}
+
+void conn_yielded(struct shard *shard)
+{
+    struct list *link;
+
+    while ((link = list_shift(&shard->yielding)) != NULL) {
+        struct conn *c = CONTAINER_OF(link, struct conn, yielding);
+
+        if (!c->paused)
+            shard->world.conn_pause(shard->world.ctx, c->io, false);
+    }
+}
+
 size_t conn_input(struct conn *c, struct span input)
 {
     const struct shard_settings *settings = c->shard->settings;
     struct shard *shard = c->shard;
     size_t at = 0, packets = 0;
+    uint64_t enough = shard->work + WORK_PER_TURN;
 
     while (c->state != CONN_CLOSED && !c->paused) {
         struct span rest = span_cut(input, at, SIZE_MAX);
@@ -395,6 +436,10 @@ size_t conn_input(struct conn *c, struct span input)
         dispatch(c, &frame, span_cut(rest, frame.total_len, SIZE_MAX));
         at += frame.total_len;
         packets++;
+        if (shard->work >= enough && c->state != CONN_CLOSED) {
+            yield(c);
+            break;
+        }
     }
     if (!c->gone_home) {
         STATS_ADD(&shard->stats, packets_in, packets);

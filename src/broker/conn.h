@@ -56,7 +56,8 @@ struct conn {
     bool problem_info;
     bool moved;
     bool gone_home;       /* moved away: what it read is read and counted again there */
-    bool paused;          /* reading, by us */
+    bool paused;          /* reading, by us: conn_pause() */
+    struct list yielding; /* in shard->yielding: the others have their turn first */
     bool output_full;     /* waiting for shard_output_drained() */
     bool no_will;         /* set when closing: the client took its Will back */
     bool visitor;         /* neither token nor public topics: for authz-info alone, and not for long */
@@ -91,7 +92,12 @@ void conn_fail(struct conn *c, enum status st, const struct why *why);
 void conn_grant_over(struct conn *c);
 
 /* Frees the closed ones after telling their sessions. */
+/* Nothing more is read until conn_go_on(), which does nothing if it was not paused. */
+void conn_pause(struct conn *c);
+void conn_go_on(struct conn *c);
 void conn_reap(struct shard *shard);
+/* Those that had made more work than is fair in one turn go on. */
+void conn_yielded(struct shard *shard);
 
 struct authz conn_authz(const struct conn *c);
 

@@ -347,10 +347,8 @@ static enum status check_user_name(struct conn *c, const struct mqtt_connect *co
  * method may send AUTH meanwhile; anybody else may have sent on already (MQTT311 3.1.4), which then waits. */
 static enum status wait_for_proof(struct conn *c, const struct mqtt_frame *frame, struct why *why)
 {
-    if (!c->ace.in_use) {
-        c->paused = true;
-        c->shard->world.conn_pause(c->shard->world.ctx, c->io, true);
-    }
+    if (!c->ace.in_use)
+        conn_pause(c);
     c->connect = malloc(frame->total_len);
     if (c->connect == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
@@ -438,8 +436,6 @@ void connect_proved(struct conn *c)
     open_or_refuse(c, &connect);
     free(c->connect);
     c->connect = NULL;
-    if (c->state == CONN_OPEN && c->paused) { /* what was sent behind the CONNECT has its turn now */
-        c->paused = false;
-        c->shard->world.conn_pause(c->shard->world.ctx, c->io, false);
-    }
+    if (c->state == CONN_OPEN) /* what was sent behind the CONNECT has its turn now */
+        conn_go_on(c);
 }

@@ -18,6 +18,7 @@ static void gather(void *ctx, struct topic_subscription *in_tree)
     struct delivery_options *how;
     uint8_t qos = sub->qos < v->message->qos ? sub->qos : v->message->qos;
 
+    v->shard->work++;
     if (s == NULL) { /* a group's: it gets a copy of its own for one of its members */
         list_append(&v->shard->matched_groups, &sub->link);
         return;

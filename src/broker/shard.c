@@ -82,6 +82,7 @@ enum status shard_new(unsigned index, unsigned shards, const struct shard_settin
     timer_init(&shard->purge, on_purge);
     list_init(&shard->conns);
     list_init(&shard->dead);
+    list_init(&shard->yielding);
     list_init(&shard->operations);
     list_init(&shard->uploads);
     list_init(&shard->matched);
@@ -330,12 +331,13 @@ void shard_advance(struct shard *shard, struct now now)
 {
     see_clock(shard, now);
     timer_wheel_advance(&shard->timers, now);
+    conn_yielded(shard);
     leave(shard);
 }
 
 int64_t shard_wait_ms(const struct shard *shard, struct now now)
 {
-    return timer_wheel_wait_ms(&shard->timers, now.mono);
+    return list_empty(&shard->yielding) ? timer_wheel_wait_ms(&shard->timers, now.mono) : 0;
 }
 
 void shard_stop(struct shard *shard, struct now now)

@@ -28,6 +28,8 @@ struct shard {
 
     struct list conns;
     struct list dead;                 /* closed during this call: conn_reap() */
+    struct list yielding;             /* conns with more to do: conn_yielded() */
+    uint64_t work;                    /* subscriptions visited, for the sake of conn_input() */
     struct table sessions;            /* by Client Identifier */
     struct table subscriptions;       /* by session and place in the tree */
     struct table inquiries;           /* struct inquiry by request number */

@@ -197,10 +197,8 @@ static void op_finish(struct subscribe_op *op)
     op_free(op);
     if (s != NULL && conn_is_open(s->conn))
         session_pump(s);
-    if (conn_is_open(c) && c->paused) {
-        c->paused = false;
-        c->shard->world.conn_pause(c->shard->world.ctx, c->io, false);
-    }
+    if (conn_is_open(c))
+        conn_go_on(c);
 }
 
 /* ---- retained messages of one filter ---- */
@@ -290,10 +288,8 @@ static void wait_for_others(struct subscribe_op *op)
 {
     struct conn *c = op->conn;
 
-    if (!conn_is_open(c) || c->paused)
-        return;
-    c->paused = true;
-    c->shard->world.conn_pause(c->shard->world.ctx, c->io, true);
+    if (conn_is_open(c) && !c->paused)
+        conn_pause(c);
 }
 
 /* One filter after the other: a thousand that each match everything retained would hold a thousand times all of it, and

@@ -489,6 +489,63 @@ static void a_will_comes_at_the_end_that_disconnect_named(void **state)
     expect_nothing(sub);
 }
 
+/* ---- one client's work ---- */
+
+/* All filters of eight levels that match a/a/a/a/a/a/a/a, but those that begin with +. */
+static void subscribe_to_all_shapes(struct conn_io *c)
+{
+    for (unsigned shape = 0; shape < 128; shape++) {
+        char filter[16] = "a/a/a/a/a/a/a/a";
+
+        for (unsigned level = 0; level < 7; level++)
+            if ((shape >> level & 1) != 0)
+                filter[2 + 2 * level] = '+';
+        client_subscribe(c, filter, 0, 0);
+    }
+}
+
+static void work_for_one_client_waits_while_others_have_their_turn(void **state)
+{
+    enum { MESSAGES = 1000 };
+    struct bench *b = *state;
+    struct conn_io *pub = client_connected(b, "pub", ALL), *sub = client_connected(b, "sub", ALL);
+    struct conn_io *other = client_connected(b, "other", ALL);
+    struct mqtt_frame frame;
+    unsigned seen = 0;
+
+    subscribe_to_all_shapes(sub);
+    b->manual = true;
+    for (unsigned i = 0; i < MESSAGES; i++)
+        client_publish(pub, "a/a/a/a/a/a/a/a", "x", 0, 0);
+    client_ping(other);
+    (void)bench_turn(b, 0);
+    assert_true(client_next(other, &frame));
+    assert_int_equal(frame.type, MQTT_PINGRESP);
+    while (client_next(sub, &frame))
+        seen++;
+    assert_true(seen > 0 && seen < MESSAGES);
+    bench_run(b);
+    while (client_next(sub, &frame))
+        seen++;
+    assert_int_equal(seen, MESSAGES);
+    assert_int_equal(STAT(b, dropped_output_full), 0);
+}
+
+static void who_waits_for_its_turn_may_leave(void **state)
+{
+    struct bench *b = *state;
+    struct conn_io *pub = client_connected(b, "pub", ALL), *sub = client_connected(b, "sub", ALL);
+
+    subscribe_to_all_shapes(sub);
+    b->manual = true;
+    for (unsigned i = 0; i < 1000; i++)
+        client_publish(pub, "a/a/a/a/a/a/a/a", "x", 0, 0);
+    (void)bench_turn(b, 0);
+    client_drop(pub);
+    bench_run(b);
+    assert_int_equal(STAT(b, connections), 1);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
@@ -512,6 +569,8 @@ int main(void)
         T(a_takeover_publishes_the_will_unless_the_client_goes_on_in_time),
         T(the_last_word_on_the_end_of_a_session_is_in_disconnect),
         T(a_will_comes_at_the_end_that_disconnect_named),
+        T(work_for_one_client_waits_while_others_have_their_turn),
+        T(who_waits_for_its_turn_may_leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
