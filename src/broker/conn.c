@@ -11,8 +11,8 @@
 #include <stdlib.h>
 
 #define PING_FLOOD 1000 /* in a second */
-#define WORK_PER_TURN \
-    50000 /* subscriptions visited for one client before the others have their turn: some tens of ms */
+/* Subscriptions visited for one client before the others have their turn: some tens of ms. */
+#define WORK_PER_TURN 50000
 
 /* What a client may send, by state. Until CONNACK only AUTH and DISCONNECT: RFC 9431 2.2.4.1 (MT-54). */
 static const uint32_t conn_accepts[CONN_STATES] = {

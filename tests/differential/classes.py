@@ -34,7 +34,7 @@ class Difference:
     def __init__(self, script, at, ours, theirs):
         self.script, self.at, self.step = script, at, script.steps[at]
         c = self.step.client
-        self.note, self.version = self.step.note, script.versions[c]
+        self.note = self.step.note
         self.us, self.them = ours[at][c], theirs[at][c]
         self.ours, self.theirs = ours[at], theirs[at]
         self.we_close, self.they_close = 'closed' in self.us, 'closed' in self.them

@@ -37,10 +37,6 @@ def maybe(r, chance, **props):
     return {name: value for name, value in props.items() if r.random() < chance}
 
 
-def v3(kind, flags, body):
-    return m.packet(kind, flags, body)
-
-
 class Maker:
     """What one script has done so far, as far as the next step depends on it."""
 
@@ -119,7 +115,7 @@ class Maker:
     def do_publish(self, c):
         data = self.publish_bytes(c)
         if data[0] & 4 and self.r.random() < 0.85:  # a QoS 2 message most often is released at once
-            data += v3(m.PUBREL, 2, struct.pack('>H', self.unreleased[c].pop()))
+            data += m.packet(m.PUBREL, 2, struct.pack('>H', self.unreleased[c].pop()))
         return Step(c, data, 'PUBLISH')
 
     def do_alias(self, c):
@@ -132,7 +128,7 @@ class Maker:
     def do_pubrel(self, c):
         if not self.unreleased[c]:
             return self.do_publish(c)
-        return Step(c, v3(m.PUBREL, 2, struct.pack('>H', self.unreleased[c].pop(0))), 'PUBREL')
+        return Step(c, m.packet(m.PUBREL, 2, struct.pack('>H', self.unreleased[c].pop(0))), 'PUBREL')
 
     def options(self, c):
         r = self.r
@@ -192,7 +188,7 @@ class Maker:
             ('SUBSCRIBE a#', self.subscribe_bytes(c, ['d%d/a#' % self.number])),
             ('SUBSCRIBE #/a', self.subscribe_bytes(c, ['d%d/#/a' % self.number])),
             ('SUBSCRIBE a+', self.subscribe_bytes(c, ['d%d/a+' % self.number])),
-            ('SUBSCRIBE empty filter', self.subscribe_bytes(c, [b''][:1] + ['d%d/x' % self.number])),
+            ('SUBSCRIBE empty filter', self.subscribe_bytes(c, [b'', 'd%d/x' % self.number])),
             ('SUBSCRIBE QoS 3', m.packet(m.SUBSCRIBE, 2, b'\0\x07' + empty + m.prefixed('d/x') + b'\x03')),
             ('SUBSCRIBE reserved bits', m.packet(m.SUBSCRIBE, 2, b'\0\x07' + empty + m.prefixed('d/x') + b'\xc0')),
             ('UNSUBSCRIBE without filters', m.packet(m.UNSUBSCRIBE, 2, b'\0\x07' + empty)),

@@ -35,7 +35,7 @@ class WebSocket:
     """Binary frames, subprotocol mqtt (MQTT5 6)."""
 
     def __init__(self, sock, path):
-        self.sock, self.ws, self.ready = sock, wsproto.WSConnection(wsproto.ConnectionType.CLIENT), b''
+        self.sock, self.ws = sock, wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
         sock.sendall(self.ws.send(wsproto.events.Request(host='localhost', target=path, subprotocols=['mqtt'])))
         while not any(isinstance(e, wsproto.events.AcceptConnection) for e in self._events(sock.recv(65536))):
             pass
