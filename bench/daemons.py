@@ -244,6 +244,7 @@ authorization_servers:
     ca: {server.folder}/ca.pem
     token_key_file: {server.folder}/token.jwk
 audiences: [{AUDIENCE}]
+durability: none
 workers: 1
 log_level: warning
 """)

@@ -153,6 +153,7 @@ static void our_settings(const struct kit_setup *s, struct buf *out)
             "token: {skew: 0s, as_timeout: 1s, max_cached: 100}\n"
             "limits: {auth_timeout: 3s}\n"
             "authz_info: {enabled: true, rate: 60000}\n"
+            "state_dir: state\n"
             "public_topics:\n"
             "  - {filter: \"kit-public\", publish: true, subscribe: true}\n",
             s->issuer);

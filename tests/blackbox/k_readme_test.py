@@ -70,7 +70,7 @@ def examples():
 
 @pytest.mark.parametrize('where, settings', examples(), ids=lambda v: v if '\n' not in v else '')
 def test_an_example_of_settings_is_accepted(tmp_path, where, settings):
-    for key, value in (('listeners', '[{certificate: c.pem, key: c.key}]'), ('audiences', '[broker.example]')):
+    for key, value in (('listeners', '[{certificate: c.pem, key: c.key}]'), ('audiences', '[broker.example]'), ('state_dir', 'state')):
         if not re.search('^%s:' % key, settings, re.M):
             settings += '%s: %s\n' % (key, value)
     config = tmp_path / 'broker.yaml'

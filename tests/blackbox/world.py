@@ -354,6 +354,7 @@ class Broker:
         sections = {}
         lines = ['workers: %d' % self.workers, 'log_level: debug']
         lines += [] if 'log_rate' in self.settings else ['log_rate: 0']  # tests count events
+        lines += [] if 'state_dir' in self.settings else ['state_dir: state']  # so that everything is tested with durability: commit
         for name, value in self.settings.items():
             section, _, key = name.rpartition('.')
             sections.setdefault(section, []).append('%s: %s' % (key, quote(value)))

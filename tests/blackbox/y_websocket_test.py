@@ -545,8 +545,8 @@ def test_settings_that_make_no_sense_are_refused(site, tmp_path):
                             ('transport: websocket, path: "/mqtt?x"', 'begins with'),
                             ('transport: websocket, address: "0.0.0.0"', 'loopback')]:
         config = tmp_path / 'broker.yaml'
-        config.write_text('listeners:\n  - {address: 127.0.0.1, tls: false, %s}\n' % line if 'address' not in line else
-                          'listeners:\n  - {tls: false, %s}\n' % line)
+        config.write_text('durability: none\nlisteners:\n  - {address: 127.0.0.1, tls: false, %s}\n' % line if 'address' not in line else
+                          'durability: none\nlisteners:\n  - {tls: false, %s}\n' % line)
         done = subprocess.run([program('symbolon-broker'), '--config', str(config), '--check-config'], capture_output=True,
                               text=True, timeout=WAIT)
         assert done.returncode != 0 and complaint in done.stdout + done.stderr, (line, done.stdout + done.stderr)

@@ -572,7 +572,7 @@ def test_settings_that_cannot_be_meant_are_found_before_the_start(tmp_path):
     def complaints(**more):
         one = dict(bridge('hub', '127.0.0.1', [topic('t')]), **more)
         path = tmp_path / 'broker.yaml'
-        path.write_text('listeners: [{tls: no, address: 127.0.0.1}]\nbridges: %s\n' % json.dumps([one]))
+        path.write_text('durability: none\nlisteners: [{tls: no, address: 127.0.0.1}]\nbridges: %s\n' % json.dumps([one]))
         done = subprocess.run([world.program('symbolon-broker'), '--config', str(path), '--check-config'],
                               capture_output=True, text=True, timeout=world.WAIT)
         return done.stdout + done.stderr if done.returncode else ''
