@@ -39,11 +39,11 @@ static enum status open_socket(const char *path, int *ret_fd, struct why *why)
     close(fd);
     if (error == EACCES || error == EPERM)
         return reject(why, ST_DENIED, CLAUSE,
-                      "only root, the user of symbolon-as and its admin_group may use its admin socket", 0);
+                      "only root, the server's own user and its admin_group may use its socket", 0);
     if (error == ENOENT)
         return reject(why, ST_UNREACHABLE, CLAUSE,
-                      "no such socket: is symbolon-as running, and is --socket right?", 0);
-    return reject(why, ST_UNREACHABLE, CLAUSE, "nobody listens on it: is symbolon-as running?", 0);
+                      "no such socket: is the server running, and is --socket right?", 0);
+    return reject(why, ST_UNREACHABLE, CLAUSE, "nobody listens on it: is the server running?", 0);
 }
 
 static enum status send_all(int fd, struct span bytes, struct why *why)

@@ -1,11 +1,13 @@
-/* cli/admin.h - one question to the admin socket of symbolon-as (docs/as-admin-protocol.md). Blocking. */
+/* cli/admin.h - one question to the admin socket of symbolon-as (docs/as-admin-protocol.md), or to the control socket of
+ * symbolon-broker, which speaks the same way. Blocking. */
 #ifndef SYMBOLON_CLI_ADMIN_H
 #define SYMBOLON_CLI_ADMIN_H
 
 #include "base/status.h"
 #include "codec/json.h"
 
-#define ADMIN_SOCKET_DEFAULT "/run/symbolon-as/admin.sock"
+#define ADMIN_SOCKET_DEFAULT  "/run/symbolon-as/admin.sock"
+#define BROKER_SOCKET_DEFAULT "/run/symbolon-broker/control.sock"
 
 /* `credential`: to log in with first; empty: none. `*ret_answer` is the whole answer, "ok" true or false, be it only the
  * one to the login. ST_UNREACHABLE, ST_DENIED (not our socket), ST_TIMEOUT, ST_MALFORMED. */

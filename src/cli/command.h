@@ -44,6 +44,7 @@ int run_sub(int argc, char **argv);
 int run_rr(int argc, char **argv);
 int run_enroll(int argc, char **argv);
 int run_as(int argc, char **argv);
+int run_broker(int argc, char **argv);
 int run_conformance(int argc, char **argv);
 int run_bench(int argc, char **argv);
 int run_doctor(int argc, char **argv);

@@ -486,7 +486,7 @@ static int with_options(const char *command, const struct option_command *usage,
     return code;
 }
 
-static int run_broker(int argc, char **argv)
+static int test_broker(int argc, char **argv)
 {
     return with_options("symbolon conformance broker", &broker_usage, KIT_BROKER, argc, argv);
 }
@@ -527,7 +527,7 @@ static int run_setup(int argc, char **argv)
 
 /* clang-format off */
 static const struct command commands[] = {
-    { "broker", "run the cases for brokers",                          run_broker   },
+    { "broker", "run the cases for brokers",                          test_broker   },
     { "as",     "run the cases for authorization servers",            run_as_cases },
     { "setup",  "make keys and settings for a broker to be tested",   run_setup    },
 };

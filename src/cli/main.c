@@ -35,6 +35,7 @@ static const struct command commands[] = {
     { "key",    "make and show proof-of-possession keys",                  run_key    },
     { "token",  "get, show and take apart tokens",                         run_token  },
     { "as",     "administer an authorization server on this machine",      run_as     },
+    { "broker", "look at and command a broker on this machine",            run_broker },
     { "conformance", "test a broker or an authorization server against RFC 9431 and 9200", run_conformance },
     { "doctor", "look at a broker and say in words what was found",        run_doctor },
     { "bench",  "put load on a broker and measure it",                     run_bench  },
