@@ -43,6 +43,7 @@
     X( QUOTA,          0x97,   "temporarily_unavailable",   429, "more than our limits allow"              )  \
     X( NO_MEMORY,      0x97,   "server_error",              503, "out of memory"                           )  \
     X( IO,             0x83,   "server_error",              500, "operating system or storage error"       )  \
+    X( DAMAGED,        0x83,   "server_error",              500, "stored data that makes no sense"         )  \
     X( INTERNAL,       0x83,   "server_error",              500, "our own fault"                           )  \
     X( PENDING,        0x18,   "",                          202, "the answer comes later"                  )
 /* clang-format on */
