@@ -93,6 +93,7 @@ static const char *error_name(enum status st, int *ret_code)
     case ST_QUOTA:
     case ST_NO_MEMORY:
     case ST_IO:
+    case ST_DAMAGED:
     case ST_INTERNAL:
     case ST_UNREACHABLE:
     case ST_TIMEOUT:

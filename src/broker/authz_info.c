@@ -19,6 +19,7 @@ static uint8_t code_of(enum status st)
     case ST_NO_MEMORY:
         return MQTT_QUOTA_EXCEEDED;
     case ST_IO:
+    case ST_DAMAGED:
     case ST_INTERNAL:
         return MQTT_IMPLEMENTATION_ERROR;
     default:

@@ -40,6 +40,7 @@ static const enum symbolon_status public_status[STATUSES] = {
     [ST_QUOTA]               = SYMBOLON_QUEUE_FULL,
     [ST_NO_MEMORY]           = SYMBOLON_NO_MEMORY,
     [ST_IO]                  = SYMBOLON_IO,
+    [ST_DAMAGED]             = SYMBOLON_IO,
     [ST_INTERNAL]            = SYMBOLON_INTERNAL,
     [ST_PENDING]             = SYMBOLON_INTERNAL,
 };
