@@ -7,7 +7,22 @@
 
 #include <stdatomic.h>
 
+struct memory_cell;
+
 /* clang-format off */
+/*     bytes of memory by cause: broker/memory.h                                                             */
+#define MEMORY_LIST(X)                                                                                       \
+    X( memory_connections,       GAUGE,   "bytes of memory: connections, with a measured constant for TLS" )  \
+    X( memory_reading,           GAUGE,   "bytes of memory: packets of which only a part has come"        )  \
+    X( memory_output,            GAUGE,   "bytes of memory: sent, and not taken by the clients yet"       )  \
+    X( memory_sessions,          GAUGE,   "bytes of memory: sessions, with their tokens and Wills"        )  \
+    X( memory_subscriptions,     GAUGE,   "bytes of memory: subscriptions and the tree of their filters"  )  \
+    X( memory_queued,            GAUGE,   "bytes of memory: messages for clients, each payload once"      )  \
+    X( memory_retained,          GAUGE,   "bytes of memory: retained messages and what finds them"        )  \
+    X( memory_inboxes,           GAUGE,   "bytes of memory: on the way between workers"                   )  \
+    X( memory_store,             GAUGE,   "bytes of memory: on the way to disk"                           )  \
+    X( memory_tokens,            GAUGE,   "bytes of memory: tokens kept, cached, received and revoked"    )
+
 /*     name                      kind     help                                                               */
 #define STATS_LIST(X)                                                                                        \
     X( connections,              GAUGE,   "network connections"                                           )  \
@@ -19,6 +34,7 @@
     X( queued_messages,          GAUGE,   "messages waiting for or in flight to clients"                  )  \
     X( queued_bytes,             GAUGE,   "bytes of these"                                                )  \
     X( retained_bytes,           GAUGE,   "bytes of retained messages and what finds them"                )  \
+    MEMORY_LIST(X)                                                                                           \
     X( connections_accepted,     COUNTER, "network connections accepted"                                  )  \
     X( connections_moved,        COUNTER, "connections handed to their home worker"                       )  \
     X( messages_in,              COUNTER, "application messages accepted"                                 )  \
@@ -37,6 +53,12 @@
     X( dropped_not_authorized,   COUNTER, "messages dropped: no longer covered by the subscriber's scope" )  \
     X( dropped_retained,         COUNTER, "retained messages not stored or not sent: a limit"             )  \
     X( dropped_no_memory,        COUNTER, "messages dropped: out of memory"                               )  \
+    X( dropped_pressure,         COUNTER, "QoS 0 messages dropped: memory above its high mark"            )  \
+    X( dropped_oldest,           COUNTER, "messages dropped: queue full, the oldest made room"            )  \
+    X( refused_queue_full,       COUNTER, "publications refused: a queue they belong to is full"          )  \
+    X( refused_pressure,         COUNTER, "connections, subscriptions, publications refused: high mark"   )  \
+    X( publishers_slowed,        COUNTER, "pauses of a publisher: memory above its low mark"              )  \
+    X( unfinished_ended,         COUNTER, "connections ended to make room for others' unfinished packets" )  \
     X( subscriptions_lost,       COUNTER, "subscriptions ended by a narrower scope"                       )  \
     X( tokens_accepted,          COUNTER, "connections authorized by a token"                             )  \
     X( tokens_refused,           COUNTER, "tokens, or proofs of their key, refused"                       )  \
@@ -58,6 +80,7 @@ struct stats {
     STATS_LIST(STATS_FIELD)
 #undef STATS_FIELD
     _Atomic uint64_t refusals[STATUSES]; /* by status: connections, packets and topics refused */
+    struct memory_cell *bodies; /* the shard's, of messages that wait (pressure.h); NULL: nobody counts */
 };
 
 /* Adds a snapshot to a sum that nobody else has. */
