@@ -1,9 +1,10 @@
 /* Topic tree, retained store and scope when the n-th allocation fails, for every n: what was refused has changed
- * nothing, and nothing is lost. Linked with --wrap=calloc. */
+ * nothing, and nothing is lost. */
 #include "broker/message.h"
 #include "broker/retained.h"
 #include "broker/topic_tree.h"
 #include "scope/scope.h"
+#include "support/failing_memory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,18 +13,6 @@
 #include <cmocka.h>
 
 #define KEY ((struct hash_key){ { 5, 6 } })
-
-static unsigned fail_at; /* 0: never; else the how-manieth from now */
-
-void *__real_calloc(size_t n, size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    if (fail_at > 0 && --fail_at == 0)
-        return NULL;
-    return __real_calloc(n, size);
-}
 
 static const char *const all[] = {
     "a/b/c/d", "a/b", "a/+/c/#", "a/b/x/y", "a", "+/b/c", "+/b/d", "#", "a/b/c"
@@ -51,7 +40,7 @@ static bool tree_with_failure(unsigned n)
     struct topic_tree *tree = NULL;
     bool failed = false, first;
 
-    fail_at = n;
+    failing_memory_begin(n);
     if (topic_tree_new(KEY, 200, &tree) != ST_OK)
         return true;
     for (size_t i = 0; i < COUNT_OF(all); i++) {
@@ -83,7 +72,7 @@ static void the_topic_tree_survives_every_failed_allocation(void **state UNUSED)
     while (tree_with_failure(n))
         n++;
     assert_true(n > COUNT_OF(all));
-    fail_at = 0;
+    (void)failing_memory_end();
 }
 
 static bool store_with_failure(unsigned n)
@@ -101,7 +90,7 @@ static bool store_with_failure(unsigned n)
                                        .token_until_s = TIME_NEVER };
         assert_int_equal(message_new(&parts, &messages[i]), ST_OK);
     }
-    fail_at = n;
+    failing_memory_begin(n);
     failed = retained_new(KEY, (struct retained_limits){ 10, 10000, 200 }, &store) != ST_OK;
     for (size_t i = 0; store != NULL && i < COUNT_OF(topics); i++) {
         size_t bytes = retained_bytes(store);
@@ -128,7 +117,7 @@ static void the_retained_store_survives_every_failed_allocation(void **state UNU
     while (store_with_failure(n))
         n++;
     assert_true(n > 6);
-    fail_at = 0;
+    (void)failing_memory_end();
 }
 
 static void a_scope_without_memory_is_no_scope(void **state UNUSED)
@@ -136,8 +125,9 @@ static void a_scope_without_memory_is_no_scope(void **state UNUSED)
     struct scope_entry entry = { { SPAN("a/+") }, SCOPE_PUB };
     struct scope *scope = NULL;
 
-    fail_at = 1;
+    failing_memory_begin(1);
     assert_int_equal(scope_build(&entry, 1, &scope, NULL), ST_NO_MEMORY);
+    (void)failing_memory_end();
     assert_null(scope);
 }
 

@@ -3,38 +3,8 @@
 #include "token/fixture_cwt_priv.h"
 
 #include "crypto/test_hex.h"
+#include "support/failing_memory.h"
 #include "token/claims.h"
-
-#include <stdlib.h>
-
-void *__real_malloc(size_t len);
-void *__real_calloc(size_t n, size_t len);
-void *__real_realloc(void *p, size_t len);
-void *__wrap_malloc(size_t len);
-void *__wrap_calloc(size_t n, size_t len);
-void *__wrap_realloc(void *p, size_t len);
-
-static long fail_at, made; /* 0: none fails */
-
-static bool fails(void)
-{
-    return fail_at != 0 && ++made == fail_at;
-}
-
-void *__wrap_malloc(size_t len)
-{
-    return fails() ? NULL : __real_malloc(len);
-}
-
-void *__wrap_calloc(size_t n, size_t len)
-{
-    return fails() ? NULL : __real_calloc(n, len);
-}
-
-void *__wrap_realloc(void *p, size_t len)
-{
-    return fails() ? NULL : __real_realloc(p, len);
-}
 
 static void make_cwt(const struct fixture *f, struct buf *out)
 {
@@ -70,10 +40,9 @@ static void verifying_survives_every_failed_allocation(void **state)
     for (long n = 1; st != ST_OK; n++) {
         struct token *token = NULL;
         struct why why = { 0 };
-        made = 0;
-        fail_at = n;
+        failing_memory_begin(n);
         st = fixture_verify(f, buf_span(&cwt), &token, &why);
-        fail_at = 0;
+        (void)failing_memory_end();
         assert_int_equal(token != NULL, st == ST_OK);
         assert_true(st == ST_OK || why.clause != NULL);
         /* "refresh the keys" or "it has expired" would be a lie */
@@ -101,10 +70,9 @@ static void issuing_survives_every_failed_allocation(void **state)
         CLEANUP(buf_done)
         struct buf out;
         buf_init(&out, ROOM);
-        made = 0;
-        fail_at = n;
+        failing_memory_begin(n);
         st = token_issue_cwt_encrypt0(&claims, f->as, SPAN("as-1"), f->shared, SPAN("rs-1"), &out, NULL);
-        fail_at = 0;
+        (void)failing_memory_end();
         assert_true(st == ST_OK || out.len == 0);
         assert_true(n < 1000);
     }
