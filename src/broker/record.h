@@ -15,8 +15,8 @@
  *   n u32 to u32 from       record_seen: got so far of that                       durable_post
  *   t ...                   tokens, receipts, revocations                         the token journal
  *
- * Numbers in keys are big-endian, so that the order of keys is the order of numbers. Every value ends in 4 bytes of a
- * sum over key and value: LMDB has none, and a payload that changed on the disk must not be delivered.
+ * Numbers in keys are big-endian, so that the order of keys is the order of numbers. That a value is the one written is
+ * the store's to say (store/kv.h: a checksum); that it makes sense, ours.
  * A record may be damaged or come from a hostile hand: reading goes through the bounded reader, and every field is
  * checked for what the core relies on. Spans of a record that was read point into the value.
  * Any change of these bytes needs another RECORD_FORMAT and a step in store_migrate.c; record_test.c pins them.
@@ -123,7 +123,7 @@ struct record_will {
     struct span payload;
 };
 
-/* `ids`: 2 bytes each, ascending. To write, from an array as id_set has it. */
+/* `ids`: 2 bytes each, ascending. Written from an array as id_set has it. */
 struct record_received {
     uint64_t session;
     struct span ids;
@@ -227,6 +227,9 @@ enum status record_read_item        (struct span key, struct span value, struct 
 enum status record_read_out         (struct span key, struct span value, struct record_out *out, struct why *why) MUST_CHECK;
 enum status record_read_seen        (struct span key, struct span value, struct record_seen *out, struct why *why) MUST_CHECK;
 /* clang-format on */
+
+/* The id at `at`, below ids.len / 2. */
+uint16_t record_received_id(const struct record_received *r, size_t at);
 
 /* ---- times ---- */
 

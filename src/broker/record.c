@@ -1,0 +1,321 @@
+#include "broker/record.h"
+
+#include "broker/message.h" /* TIME_NEVER */
+#include "broker/record_priv.h"
+#include "store/kv_batch.h"
+
+/* ---- keys ---- */
+
+static void add(struct record_key *key, uint64_t number, unsigned bytes)
+{
+    while (bytes-- > 0)
+        key->bytes[key->len++] = (uint8_t)(number >> 8 * bytes);
+}
+
+static struct record_key make(enum record_kind kind)
+{
+    return (struct record_key){ .len = 1, .bytes = { (uint8_t)kind } };
+}
+
+static struct record_key make_u64(enum record_kind kind, uint64_t a)
+{
+    struct record_key key = make(kind);
+
+    add(&key, a, 8);
+    return key;
+}
+
+static struct record_key make_u64_u64(enum record_kind kind, uint64_t a, uint64_t b)
+{
+    struct record_key key = make_u64(kind, a);
+
+    add(&key, b, 8);
+    return key;
+}
+
+struct record_key record_key_meta(void)
+{
+    return make(RECORD_META);
+}
+
+struct record_key record_key_session(uint64_t session)
+{
+    return make_u64(RECORD_SESSION, session);
+}
+
+struct record_key record_key_will(uint64_t session)
+{
+    return make_u64(RECORD_WILL, session);
+}
+
+struct record_key record_key_received(uint64_t session)
+{
+    return make_u64(RECORD_RECEIVED, session);
+}
+
+struct record_key record_key_subscription(uint64_t session, uint32_t n)
+{
+    struct record_key key = make_u64(RECORD_SUBSCRIPTION, session);
+
+    add(&key, n, 4);
+    return key;
+}
+
+struct record_key record_key_delivery(uint64_t session, uint64_t n)
+{
+    return make_u64_u64(RECORD_DELIVERY, session, n);
+}
+
+struct record_key record_key_message(uint64_t body)
+{
+    return make_u64(RECORD_MESSAGE, body);
+}
+
+struct record_key record_key_retained(uint64_t n)
+{
+    return make_u64(RECORD_RETAINED, n);
+}
+
+struct record_key record_key_group(uint64_t group)
+{
+    return make_u64(RECORD_GROUP, group);
+}
+
+struct record_key record_key_item(uint64_t group, uint64_t seq)
+{
+    return make_u64_u64(RECORD_ITEM, group, seq);
+}
+
+struct record_key record_key_out(uint32_t from, uint32_t to, uint64_t n)
+{
+    struct record_key key = make(RECORD_OUT);
+
+    add(&key, from, 4);
+    add(&key, to, 4);
+    add(&key, n, 8);
+    return key;
+}
+
+struct record_key record_key_seen(uint32_t to, uint32_t from)
+{
+    struct record_key key = make(RECORD_SEEN);
+
+    add(&key, to, 4);
+    add(&key, from, 4);
+    return key;
+}
+
+enum status record_delete(struct kv_batch *b, struct record_key key)
+{
+    return kv_batch_del(b, record_key_span(&key));
+}
+
+/* ---- values ---- */
+
+static struct buf *begin(struct kv_batch *b, struct record_key key)
+{
+    return kv_batch_put_begin(b, record_key_span(&key));
+}
+
+static uint8_t bit(bool set, unsigned flag)
+{
+    return set ? (uint8_t)flag : 0;
+}
+
+static void put_prefixed32(struct buf *v, struct span s)
+{
+    put_u32(v, (uint32_t)s.len);
+    put_bytes(v, s);
+}
+
+enum status record_put_meta(struct kv_batch *b, const struct record_meta *r)
+{
+    struct buf *v = begin(b, record_key_meta());
+
+    put_u32(v, r->format);
+    put_u32(v, r->workers);
+    put_u64(v, r->home_key.k[0]);
+    put_u64(v, r->home_key.k[1]);
+    put_u64(v, (uint64_t)r->started_ms);
+    return kv_batch_put_end(b);
+}
+
+static void put_owner(struct buf *v, const struct record_owner *o)
+{
+    unsigned flags = RECORD_OWNER_TOKEN;
+
+    if (!o->has_token) {
+        put_u8(v, 0);
+        return;
+    }
+    flags |= bit(o->sub.p != NULL, RECORD_OWNER_SUB);
+    flags |= bit(o->client_id.p != NULL, RECORD_OWNER_CLIENT);
+    flags |= bit(o->has_twin, RECORD_OWNER_TWIN);
+    put_u8(v, (uint8_t)flags);
+    put_u64(v, (uint64_t)o->until_ms);
+    put_bytes(v, span_of(o->token_hash, sizeof o->token_hash));
+    put_bytes(v, span_of(o->cnf_thumbprint, sizeof o->cnf_thumbprint));
+    if (o->has_twin)
+        put_bytes(v, span_of(o->token_twin, sizeof o->token_twin));
+    put_prefixed32(v, o->iss);
+    if (o->sub.p != NULL)
+        put_prefixed32(v, o->sub);
+    if (o->client_id.p != NULL)
+        put_prefixed32(v, o->client_id);
+}
+
+enum status record_put_session(struct kv_batch *b, const struct record_session *r)
+{
+    struct buf *v = begin(b, record_key_session(r->session));
+
+    put_u8(v, r->version);
+    put_u32(v, r->expiry_s);
+    put_u64(v, (uint64_t)r->left_ms);
+    put_prefixed16(v, r->client_id);
+    put_owner(v, &r->owner);
+    return kv_batch_put_end(b);
+}
+
+/* Topic, properties, payload: as in a PUBLISH of QoS 0. */
+static void put_publication(struct buf *v, struct span topic, struct span properties, struct span payload)
+{
+    put_prefixed16(v, topic);
+    put_varint(v, (uint32_t)properties.len);
+    put_bytes(v, properties);
+    put_bytes(v, payload);
+}
+
+enum status record_put_will(struct kv_batch *b, const struct record_will *r)
+{
+    struct buf *v = begin(b, record_key_will(r->session));
+
+    put_u8(v, (uint8_t)(r->qos | bit(r->retain, RECORD_RETAIN) | bit(r->has_expiry, RECORD_HAS_EXPIRY)));
+    put_u32(v, r->delay_s);
+    put_u32(v, r->expiry_s);
+    put_publication(v, r->topic, r->properties, r->payload);
+    return kv_batch_put_end(b);
+}
+
+enum status record_put_received(struct kv_batch *b, uint64_t session, const uint16_t *ids, uint16_t count)
+{
+    struct buf *v = begin(b, record_key_received(session));
+
+    for (size_t i = 0; i < count; i++)
+        put_u16(v, ids[i]);
+    return kv_batch_put_end(b);
+}
+
+enum status record_put_subscription(struct kv_batch *b, const struct record_subscription *r)
+{
+    struct buf *v = begin(b, record_key_subscription(r->session, r->n));
+
+    put_u8(v, (uint8_t)(r->qos | bit(r->no_local, RECORD_NO_LOCAL) |
+                        bit(r->retain_as_published, RECORD_AS_PUBLISHED)));
+    put_u32(v, r->id);
+    put_bytes(v, r->filter);
+    return kv_batch_put_end(b);
+}
+
+enum status record_put_delivery(struct kv_batch *b, const struct record_delivery *r)
+{
+    struct buf *v = begin(b, record_key_delivery(r->session, r->n));
+
+    ASSERT(r->n_ids <= RECORD_MAX_IDS && r->state <= 3);
+    put_u64(v, r->body);
+    put_u8(v, (uint8_t)(r->qos | r->state << RECORD_STATE_SHIFT | bit(r->retain, RECORD_DELIVERY_RETAIN) |
+                        bit(r->dup, RECORD_DELIVERY_DUP) | bit(r->backlog, RECORD_DELIVERY_BACKLOG) |
+                        bit(r->group.len > 0, RECORD_DELIVERY_GROUP)));
+    put_u16(v, r->packet_id);
+    put_u8(v, r->n_ids);
+    for (size_t i = 0; i < r->n_ids; i++)
+        put_u32(v, r->ids[i]);
+    if (r->group.len > 0) {
+        put_u64(v, r->share_seq);
+        put_bytes(v, r->group);
+    }
+    return kv_batch_put_end(b);
+}
+
+static enum status put_message(struct kv_batch *b, struct record_key key, const struct record_message *r)
+{
+    struct buf *v = begin(b, key);
+
+    put_u8(v, (uint8_t)(r->qos | bit(r->retain, RECORD_RETAIN)));
+    put_u64(v, r->publisher);
+    put_u64(v, (uint64_t)r->expires_ms);
+    put_u64(v, (uint64_t)r->token_until_s);
+    put_u64(v, r->token_tag);
+    put_publication(v, r->topic, r->properties, r->payload);
+    return kv_batch_put_end(b);
+}
+
+enum status record_put_message(struct kv_batch *b, const struct record_message *r)
+{
+    return put_message(b, record_key_message(r->number), r);
+}
+
+enum status record_put_retained(struct kv_batch *b, const struct record_message *r)
+{
+    return put_message(b, record_key_retained(r->number), r);
+}
+
+enum status record_put_group(struct kv_batch *b, const struct record_group *r)
+{
+    put_bytes(begin(b, record_key_group(r->group)), r->text);
+    return kv_batch_put_end(b);
+}
+
+enum status record_put_item(struct kv_batch *b, const struct record_item *r)
+{
+    struct buf *v = begin(b, record_key_item(r->group, r->seq));
+
+    put_u64(v, r->body);
+    put_u8(v, r->hops);
+    return kv_batch_put_end(b);
+}
+
+enum status record_put_out(struct kv_batch *b, const struct record_out *r)
+{
+    struct buf *v = begin(b, record_key_out(r->from, r->to, r->n));
+
+    put_u8(v, r->kind);
+    put_u8(v, bit(r->counted, RECORD_OUT_COUNTED));
+    put_u8(v, r->hops);
+    put_u64(v, r->body);
+    put_u64(v, r->member);
+    put_u64(v, r->seq);
+    put_bytes(v, r->group);
+    return kv_batch_put_end(b);
+}
+
+enum status record_put_seen(struct kv_batch *b, const struct record_seen *r)
+{
+    put_u64(begin(b, record_key_seen(r->to, r->from)), r->n);
+    return kv_batch_put_end(b);
+}
+
+/* ---- times ---- */
+
+static int64_t wall_ms(struct now now)
+{
+    return now.wall.s * MS_PER_S + now.wall.ms;
+}
+
+int64_t record_time(struct now now, int64_t mono_ms)
+{
+    int64_t t;
+
+    if (mono_ms == TIME_NEVER || __builtin_add_overflow(mono_ms - now.mono.ms, wall_ms(now), &t))
+        return RECORD_NEVER;
+    return t;
+}
+
+int64_t record_time_back(struct now now, int64_t at_ms)
+{
+    int64_t t;
+
+    if (at_ms == RECORD_NEVER || __builtin_sub_overflow(at_ms, wall_ms(now), &t) ||
+        __builtin_add_overflow(t, now.mono.ms, &t))
+        return at_ms < 0 ? INT64_MIN : TIME_NEVER;
+    return t;
+}
