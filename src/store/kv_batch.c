@@ -16,7 +16,7 @@ void kv_batch_init(struct kv_batch *b, size_t max_bytes)
 
 void kv_batch_done(struct kv_batch *b)
 {
-    buf_done(&b->ops);
+    buf_wipe(&b->ops); /* payloads, and keys of clients */
     b->count = 0;
 }
 
