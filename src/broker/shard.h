@@ -26,11 +26,21 @@
 
 struct conn;
 struct conn_io; /* the world's side of a connection */
+struct kv_batch;
 struct scope;
+struct pressure;
 struct shard;
 struct token;
 struct token_store;
 struct verifier;
+
+/* A queue that is full: of a session, or of a shared subscription's group. */
+enum queue_full {
+    QUEUE_DROP_NEWEST, /* what comes is dropped */
+    QUEUE_DROP_OLDEST, /* the oldest that has not been sent yet makes room */
+    QUEUE_REFUSE, /* nobody gets it, and the publisher is told: 0x97, to one of 3.1.1 by the end of the connection. So
+                   * for the queues of the publisher's own shard; on others, and of QoS 0, what comes is dropped */
+};
 
 enum exporter_result {
     EXPORTER_OK,      /* 32 bytes written */
@@ -85,6 +95,11 @@ struct shard_world {
     /* true: stop reading from this peer and stop calling shard_input(). false: go on; unread bytes must be
      * offered again, in a later turn, even if no new ones come. */
     void (*conn_pause)(void *ctx, struct conn_io *io, bool pause);
+    /* It is authorized: CONNACK 0x00 has been appended. NULL: nobody wants to know. */
+    void (*conn_welcome)(void *ctx, struct conn_io *io);
+    /* It did what no honest client does: a forged token, a wrong proof, what is no MQTT. It is being refused for that.
+     * NULL: nobody wants to know. */
+    void (*conn_fault)(void *ctx, struct conn_io *io);
 
     /* Put a message into the inbox of another shard. Takes the message. */
     void (*post)(void *ctx, unsigned to, struct shard_msg *msg);
@@ -95,11 +110,26 @@ struct shard_world {
     /* What all shards have counted, added up, and the bytes of memory in use (0: not known), for $SYS. NULL: this
      * shard's counters are all there are. */
     void (*totals)(void *ctx, struct stats *sum, uint64_t *ret_heap_bytes);
+
+    /* These changes to the disk, whole or not at all, and in the order of `seq`; ends in one shard_stored(), never from
+     * inside this call. Moved: the shard's batch is empty afterwards. At most one is on its way. NULL: nothing is kept
+     * beyond the life of this process, and nothing waits. */
+    void (*store)(void *ctx, uint64_t seq, struct kv_batch *batch);
+};
+
+/* What CONNACK of a session that outlives its connection, SUBACK, PUBACK, PUBREC, PUBCOMP promise; the world chooses
+ * accordingly when to call shard_seal(). */
+enum durability {
+    DURABILITY_NONE,     /* nothing (world.store is NULL) */
+    DURABILITY_INTERVAL, /* it will be on disk at the next shard_seal(); nothing waits */
+    DURABILITY_COMMIT,   /* it is on disk */
 };
 
 /* Every limit a shard obeys. Written before the shards are made, then read by all; must outlive them. */
 struct shard_settings {
     struct hash_key home_key; /* random; the same for all shards */
+
+    enum durability durability;
 
     bool accept_v3; /* MQTT 3.1.1 besides 5 (MT-120) */
 
@@ -114,8 +144,13 @@ struct shard_settings {
     uint32_t sys_interval_s;      /* how often $SYS is published; 0: never */
     const char *version;          /* for $SYS/broker/version; NULL: not said */
 
-    uint32_t max_connections; /* per shard, as are all of these unless said otherwise */
+    struct pressure *pressure; /* shared by all shards; NULL: each makes its own, and counts for itself */
+    uint32_t max_connections;  /* these four: over all shards that share `pressure` */
     uint32_t max_sessions;
+    uint64_t max_all_subscriptions;
+    uint64_t max_all_subscription_bytes; /* of their filters */
+    uint64_t
+        max_unfinished_bytes; /* the same: parts of packets that wait for the rest, UNFINISHED_SMALL and more; 0: any */
     uint32_t connect_timeout_ms; /* from accept to CONNECT */
     uint32_t auth_timeout_ms;    /* from challenge to answer, and for a token resolution */
     uint32_t packet_timeout_ms;  /* from the first byte of a packet to its last, once connected; 0: any */
@@ -137,6 +172,7 @@ struct shard_settings {
     uint16_t max_inflight;        /* to one client, <= 32768; the client's Receive Maximum caps it further */
     uint32_t max_queue_messages;  /* per session, waiting and in flight */
     size_t max_queue_bytes;       /* per session */
+    enum queue_full queue_full;   /* what becomes of a message for a queue that is full */
     uint32_t max_retained_backlog;  /* per session: retained messages waiting to be sent after a SUBSCRIBE */
     uint32_t max_subscriptions;     /* per session */
     size_t max_subscription_bytes;  /* per session: their filters */
@@ -225,6 +261,19 @@ struct token *shard_find_token(const struct shard *shard, const uint8_t hash[32]
 /* Timers. Call it each turn before anything else, so that a jump of the wall clock is seen. */
 void shard_advance(struct shard *shard, struct now now);
 int64_t shard_wait_ms(const struct shard *shard, struct now now); /* -1: nothing to wait for */
+
+/* ---- the disk (broker/journal.h); nothing happens without world.store ---- */
+
+/* What has changed since the last batch becomes one, and goes to world.store(); not while one is on its way. With
+ * DURABILITY_COMMIT the world calls it at the end of each turn, whoever has something to acknowledge; else every interval. */
+void shard_seal(struct shard *shard, struct now now);
+/* That batch is durable. Packets that waited leave; then shard_seal() at the end of this turn takes the next. */
+void shard_stored(struct shard *shard, uint64_t seq, struct now now);
+/* The disk does not take the batch that is on its way, and will be asked again: `st` and `why` say what it said. Until
+ * ST_OK comes here, what would have to be durable is refused, and what waits for that batch is told so. */
+void shard_store_state(struct shard *shard, enum status st, struct why why, struct now now);
+/* Something is not on disk yet: a program that stops calls shard_seal() and waits until there is nothing. */
+bool shard_unstored(const struct shard *shard);
 
 /* DISCONNECT 0x8B to everybody, or 0x9C with the Server Reference there is; connections closed, sessions kept (in
  * memory). */

@@ -148,7 +148,7 @@ enum status listener_socket(const struct listener_settings *settings, int *ret_f
     enum status st = settings->unix_path != NULL ? open_unix(settings, &fd, why) : open_tcp(settings, &fd, why);
     if (st != ST_OK)
         return st;
-    if (listen(fd, settings->backlog != 0 ? settings->backlog : BACKLOG) < 0) {
+    if (!settings->later && listen(fd, settings->backlog != 0 ? settings->backlog : BACKLOG) < 0) {
         close(fd);
         return reject(why, ST_IO, "listener", "cannot listen on the socket", 0);
     }
@@ -158,13 +158,21 @@ enum status listener_socket(const struct listener_settings *settings, int *ret_f
     return ST_OK;
 }
 
+enum status listener_listen(struct listener *l, struct why *why)
+{
+    if (listen(l->fd, BACKLOG) < 0)
+        return reject(why, ST_IO, "listener",
+                      errno == EADDRINUSE ? "address and port are in use" : "cannot listen on the socket", 0);
+    return ST_OK;
+}
+
 /* -- accepting ------------------------------------------------------------------------------------------- */
 
 void net_peer_of(const struct sockaddr *from, struct net_peer *out)
 {
     char text[INET6_ADDRSTRLEN] = "?";
     const union address *address = (const union address *)(const void *)from;
-    *out = (struct net_peer){ .uid = (uid_t)-1, .gid = (gid_t)-1 };
+    *out = (struct net_peer){ .source = net_source_of(from), .uid = (uid_t)-1, .gid = (gid_t)-1 };
     if (from->sa_family == AF_INET) {
         (void)inet_ntop(AF_INET, &address->v4.sin_addr, text, sizeof text);
         out->is_loopback = (ntohl(address->v4.sin_addr.s_addr) >> 24) == 127;
