@@ -96,15 +96,6 @@ struct record_key record_key_out(uint32_t from, uint32_t to, uint64_t n)
     return key;
 }
 
-struct record_key record_key_seen(uint32_t to, uint32_t from)
-{
-    struct record_key key = make(RECORD_SEEN);
-
-    add(&key, to, 4);
-    add(&key, from, 4);
-    return key;
-}
-
 enum status record_delete(struct kv_batch *b, struct record_key key)
 {
     return kv_batch_del(b, record_key_span(&key));
@@ -267,31 +258,12 @@ enum status record_put_group(struct kv_batch *b, const struct record_group *r)
 
 enum status record_put_item(struct kv_batch *b, const struct record_item *r)
 {
-    struct buf *v = begin(b, record_key_item(r->group, r->seq));
-
-    put_u64(v, r->body);
-    put_u8(v, r->hops);
-    return kv_batch_put_end(b);
+    return put_message(b, record_key_item(r->group, r->seq), &r->message);
 }
 
 enum status record_put_out(struct kv_batch *b, const struct record_out *r)
 {
-    struct buf *v = begin(b, record_key_out(r->from, r->to, r->n));
-
-    put_u8(v, r->kind);
-    put_u8(v, bit(r->counted, RECORD_OUT_COUNTED));
-    put_u8(v, r->hops);
-    put_u64(v, r->body);
-    put_u64(v, r->member);
-    put_u64(v, r->seq);
-    put_bytes(v, r->group);
-    return kv_batch_put_end(b);
-}
-
-enum status record_put_seen(struct kv_batch *b, const struct record_seen *r)
-{
-    put_u64(begin(b, record_key_seen(r->to, r->from)), r->n);
-    return kv_batch_put_end(b);
+    return put_message(b, record_key_out(r->from, r->to, r->n), &r->message);
 }
 
 /* ---- times ---- */

@@ -12,7 +12,8 @@
  *   g u64 group             record_group: a $share group                          share
  *   x u64 group u64 seq     record_item: waits for a member, in the order of seq  share
  *   o u32 from u32 to u64 n record_out: on its way to another shard               durable_post
- *   n u32 to u32 from       record_seen: got so far of that                       durable_post
+ *   x and o have their message in them: such a record is removed by the shard that the message has moved to, in the batch
+ *   of what became of it there (docs/decisions/0024), and a body belongs to one shard
  *   t ...                   tokens, receipts, revocations                         the token journal
  *
  * Numbers in keys are big-endian, so that the order of keys is the order of numbers. That a value is the one written is
@@ -49,7 +50,6 @@ enum record_kind {
     RECORD_GROUP = 'g',
     RECORD_ITEM = 'x',
     RECORD_OUT = 'o',
-    RECORD_SEEN = 'n',
     RECORD_TOKEN = 't',
 };
 
@@ -70,7 +70,6 @@ struct record_key record_key_retained(uint64_t n);
 struct record_key record_key_group(uint64_t group);
 struct record_key record_key_item(uint64_t group, uint64_t seq);
 struct record_key record_key_out(uint32_t from, uint32_t to, uint64_t n);
-struct record_key record_key_seen(uint32_t to, uint32_t from);
 
 static inline struct span record_key_span(const struct record_key *key)
 {
@@ -83,7 +82,7 @@ enum status record_delete(struct kv_batch *b, struct record_key key) MUST_CHECK;
 
 struct record_meta {
     uint32_t format;  /* RECORD_FORMAT when written; another one when read: nothing else is filled in then */
-    uint32_t workers; /* shards whose numbers OUT and SEEN speak of */
+    uint32_t workers; /* shards there were: where sessions and groups were at home, and OUT speaks of */
     struct hash_key home_key; /* which of them a client identifier was at home on */
     int64_t started_ms;       /* the broker that wrote this */
 };
@@ -178,26 +177,14 @@ struct record_group {
 struct record_item {
     uint64_t group;
     uint64_t seq;
-    uint64_t body;
-    uint8_t hops;
+    struct record_message message; /* without a number */
 };
 
-/* A shard_msg that must arrive exactly once: its kind, and what that needs. Unused fields are 0 and empty. */
+/* A publication that another shard gets exactly once. */
 struct record_out {
     uint32_t from, to;
     uint64_t n;
-    uint8_t kind;      /* the number durable_post gives it; nothing here looks at it */
-    uint64_t body;     /* record_message; 0: none */
-    struct span group; /* text of a $share group */
-    uint64_t member;
-    uint64_t seq;
-    uint8_t hops;
-    bool counted;
-};
-
-struct record_seen {
-    uint32_t to, from;
-    uint64_t n;
+    struct record_message message; /* without a number */
 };
 
 /* clang-format off */
@@ -212,7 +199,6 @@ enum status record_put_retained    (struct kv_batch *b, const struct record_mess
 enum status record_put_group       (struct kv_batch *b, const struct record_group *r) MUST_CHECK;
 enum status record_put_item        (struct kv_batch *b, const struct record_item *r) MUST_CHECK;
 enum status record_put_out         (struct kv_batch *b, const struct record_out *r) MUST_CHECK;
-enum status record_put_seen        (struct kv_batch *b, const struct record_seen *r) MUST_CHECK;
 
 enum status record_read_meta        (struct span key, struct span value, struct record_meta *out, struct why *why) MUST_CHECK;
 enum status record_read_session     (struct span key, struct span value, struct record_session *out, struct why *why) MUST_CHECK;
@@ -225,7 +211,6 @@ enum status record_read_retained    (struct span key, struct span value, struct 
 enum status record_read_group       (struct span key, struct span value, struct record_group *out, struct why *why) MUST_CHECK;
 enum status record_read_item        (struct span key, struct span value, struct record_item *out, struct why *why) MUST_CHECK;
 enum status record_read_out         (struct span key, struct span value, struct record_out *out, struct why *why) MUST_CHECK;
-enum status record_read_seen        (struct span key, struct span value, struct record_seen *out, struct why *why) MUST_CHECK;
 /* clang-format on */
 
 /* The id at `at`, below ids.len / 2. */

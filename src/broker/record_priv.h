@@ -24,6 +24,4 @@
 #define RECORD_OWNER_CLIENT 0x04
 #define RECORD_OWNER_TWIN   0x08
 
-#define RECORD_OUT_COUNTED  0x01
-
 #endif

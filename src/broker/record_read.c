@@ -319,36 +319,44 @@ enum status record_read_delivery(struct span key, struct span value, struct reco
     return st;
 }
 
+/* The whole value. */
+static enum status read_message_value(struct opened *o, struct record_message *out, struct why *why)
+{
+    uint8_t flags = read_u8(&o->value);
+    enum status st;
+
+    out->qos = flags & RECORD_QOS;
+    out->retain = (flags & RECORD_RETAIN) != 0;
+    out->publisher = read_u64(&o->value);
+    out->expires_ms = (int64_t)read_u64(&o->value);
+    out->token_until_s = (int64_t)read_u64(&o->value);
+    out->token_tag = read_u64(&o->value);
+    out->topic = read_prefixed16(&o->value);
+    st = read_message_properties(&o->value, &out->properties, why);
+    if (st != ST_OK)
+        return st;
+    out->payload = read_rest(&o->value);
+    st = close_record(o, why);
+    if (st != ST_OK)
+        return st;
+    if (out->qos > 2 || (flags & ~(RECORD_QOS | RECORD_RETAIN)) != 0)
+        return bad(why, "flags of a message that mean nothing", 0);
+    return check_topic(out->topic, why);
+}
+
 static enum status read_message(enum record_kind kind, struct span key, struct span value,
                                 struct record_message *out, struct why *why)
 {
     struct opened o;
-    uint8_t flags;
     enum status st = open_record(key, value, kind, 9, &o, why);
 
     if (st != ST_OK)
         return st;
     *out = (struct record_message){ .number = read_u64(&o.key) };
-    flags = read_u8(&o.value);
-    out->qos = flags & RECORD_QOS;
-    out->retain = (flags & RECORD_RETAIN) != 0;
-    out->publisher = read_u64(&o.value);
-    out->expires_ms = (int64_t)read_u64(&o.value);
-    out->token_until_s = (int64_t)read_u64(&o.value);
-    out->token_tag = read_u64(&o.value);
-    out->topic = read_prefixed16(&o.value);
-    st = read_message_properties(&o.value, &out->properties, why);
-    if (st != ST_OK)
-        return st;
-    out->payload = read_rest(&o.value);
-    st = close_record(&o, why);
-    if (st != ST_OK)
-        return st;
-    if (out->number == 0)
-        return bad(why, "message number 0", 0);
-    if (out->qos > 2 || (flags & ~(RECORD_QOS | RECORD_RETAIN)) != 0)
-        return bad(why, "flags of a message that mean nothing", 0);
-    return check_topic(out->topic, why);
+    st = read_message_value(&o, out, why);
+    if (st == ST_OK && out->number == 0)
+        st = bad(why, "message number 0", 0);
+    return st;
 }
 
 enum status record_read_message(struct span key, struct span value, struct record_message *out, struct why *why)
@@ -387,18 +395,12 @@ enum status record_read_item(struct span key, struct span value, struct record_i
         return st;
     *out = (struct record_item){ .group = read_u64(&o.key) };
     out->seq = read_u64(&o.key);
-    out->body = read_u64(&o.value);
-    out->hops = read_u8(&o.value);
-    st = close_record(&o, why);
-    if (st == ST_OK && out->body == 0)
-        st = bad(why, "no message", 0);
-    return st;
+    return read_message_value(&o, &out->message, why);
 }
 
 enum status record_read_out(struct span key, struct span value, struct record_out *out, struct why *why)
 {
     struct opened o;
-    uint8_t flags;
     enum status st = open_record(key, value, RECORD_OUT, 17, &o, why);
 
     if (st != ST_OK)
@@ -406,31 +408,5 @@ enum status record_read_out(struct span key, struct span value, struct record_ou
     *out = (struct record_out){ .from = read_u32(&o.key) };
     out->to = read_u32(&o.key);
     out->n = read_u64(&o.key);
-    out->kind = read_u8(&o.value);
-    flags = read_u8(&o.value);
-    out->counted = (flags & RECORD_OUT_COUNTED) != 0;
-    out->hops = read_u8(&o.value);
-    out->body = read_u64(&o.value);
-    out->member = read_u64(&o.value);
-    out->seq = read_u64(&o.value);
-    out->group = read_rest(&o.value);
-    st = close_record(&o, why);
-    if (st == ST_OK && (flags & ~RECORD_OUT_COUNTED) != 0)
-        st = bad(why, "flags that mean nothing", 1);
-    if (st == ST_OK && out->group.len > 0)
-        st = check_group(out->group, why);
-    return st;
-}
-
-enum status record_read_seen(struct span key, struct span value, struct record_seen *out, struct why *why)
-{
-    struct opened o;
-    enum status st = open_record(key, value, RECORD_SEEN, 9, &o, why);
-
-    if (st != ST_OK)
-        return st;
-    *out = (struct record_seen){ .to = read_u32(&o.key) };
-    out->from = read_u32(&o.key);
-    out->n = read_u64(&o.value);
-    return close_record(&o, why);
+    return read_message_value(&o, &out->message, why);
 }
