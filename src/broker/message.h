@@ -17,6 +17,8 @@
 
 #define TIME_NEVER INT64_MAX
 
+struct memory_cell;
+
 struct message {
     _Atomic uint32_t refs;
     uint8_t qos;        /* as published */
@@ -27,7 +29,8 @@ struct message {
     int64_t
         token_until_s;  /* wall: end of the publisher's token, bounds a retained copy (MT-111); or TIME_NEVER */
     uint64_t token_tag; /* of a retained one: stands for that token, see grant_tag(); 0: none */
-    _Atomic uint32_t topic_hash; /* 0: nobody has asked yet: message_topic_hash() */
+    _Atomic(struct memory_cell *) cell; /* where its bytes are counted once it waits; NULL: it does not yet */
+    _Atomic uint32_t topic_hash;        /* 0: nobody has asked yet: message_topic_hash() */
     uint32_t wire_len;
     uint32_t properties_at;
     uint32_t payload_at;
@@ -50,10 +53,18 @@ struct message_parts {
     uint64_t token_tag;
 };
 
+struct record_message;
+
+/* As it goes to disk, under that number, and back; the record's spans point into the message. */
+struct record_message message_record(const struct message *m, uint64_t number, struct now now);
+struct message_parts message_parts_of(const struct record_message *record, struct now now);
+
 enum status message_new(const struct message_parts *parts, struct message **ret_message) MUST_CHECK;
 struct message *message_ref(const struct message *m);
 void message_unref(const struct message *m);
 void message_unrefp(struct message **m);
+/* It waits for somebody: from now to its end its bytes count there, whoever else it waits for. NULL: not counted. */
+void message_keep(const struct message *m, struct memory_cell *cell);
 
 /* Of the topic, never 0; computed once. `key` is the same at each call. */
 uint32_t message_topic_hash(const struct message *m, struct hash_key key);

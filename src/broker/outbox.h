@@ -12,6 +12,7 @@
 #define SYMBOLON_BROKER_OUTBOX_H
 
 #include "base/list.h"
+#include "broker/journal.h"
 #include "broker/message.h"
 #include "broker/stats.h"
 
@@ -40,6 +41,16 @@ struct delivery {
     uint16_t packet_id; /* 0 before the first sending */
     bool dup;
     bool backlog; /* a retained message after SUBSCRIBE: counted apart */
+    bool on_disk; /* it is the beginning of a struct durable_delivery */
+};
+
+/* One of QoS 1 or 2 to a session on disk. */
+struct durable_delivery {
+    struct delivery d;
+    struct durable durable;
+    struct body *body; /* of d.message, a reference; NULL in AWAIT_PUBCOMP */
+    uint64_t session;  /* numbers of its key */
+    uint64_t n;
 };
 
 struct outbox_limits {

@@ -11,13 +11,18 @@
 #include "base/table.h"
 #include "mqtt/topic.h"
 
+struct memory_cell;
+struct durable;
+struct kv_batch;
 struct message;
 struct retained;
+struct shard;
 
 struct retained_limits {
     size_t max_messages;
-    size_t max_bytes;    /* of messages as message_size() counts them, and of the nodes that hold them */
-    unsigned max_levels; /* at most TOPIC_TREE_MAX_LEVELS */
+    size_t max_bytes;         /* of messages as message_size() counts them, and of the nodes that hold them */
+    unsigned max_levels;      /* at most TOPIC_TREE_MAX_LEVELS */
+    struct memory_cell *cell; /* where its messages are counted: message_keep(); may be NULL */
 };
 
 enum status retained_new(struct hash_key key, struct retained_limits limits,
@@ -31,6 +36,14 @@ enum status retained_set(struct retained *store, const struct message *message, 
                          struct why *why) MUST_CHECK;
 /* True if there was one. */
 bool retained_clear(struct retained *store, struct topic_name topic);
+
+/* From now on what is here is on disk, or will be: the clients' store of a shard with a journal. */
+void retained_keep(struct retained *store, struct shard *shard);
+/* From the store, under its number there: not dirty. As retained_set(); ST_EXISTS when there is one of this topic. */
+enum status retained_restore(struct retained *store, uint64_t number, const struct message *message,
+                             struct now now, struct why *why) MUST_CHECK;
+/* Row of journal_kinds[]. */
+enum status retained_put(struct shard *shard, struct durable *d, struct kv_batch *batch) MUST_CHECK;
 
 /* Calls visit() for every live message whose topic matches, in no particular order, until it returns false.
  * Returns how many calls were made. The store must not change meanwhile. */
@@ -46,5 +59,6 @@ size_t retained_purge(struct retained *store, struct now now, size_t budget);
 
 size_t retained_count(const struct retained *store);
 size_t retained_bytes(const struct retained *store);
+size_t retained_tree_bytes(const struct retained *store); /* the same without the messages */
 
 #endif

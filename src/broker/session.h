@@ -15,6 +15,7 @@
 #include "base/timer.h"
 #include "broker/grant.h"
 #include "broker/id_set.h"
+#include "broker/journal.h"
 #include "broker/outbox.h"
 #include "broker/topic_tree.h"
 #include "broker/will.h"
@@ -32,8 +33,36 @@ struct subscription {
     uint8_t qos;
     bool no_local : 1;
     bool retain_as_published : 1;
-    bool shared : 1; /* it is the beginning of a struct share_subscription, and in no tree */
+    bool shared : 1;  /* it is the beginning of a struct share_subscription, and in no tree */
+    bool on_disk : 1; /* it has a struct durable: subscription_durable() */
     uint16_t filter_len;
+};
+
+/* One of a session that outlives its connection. */
+struct durable_subscription {
+    struct subscription sub;
+    struct durable durable;
+    uint32_t n; /* in its key */
+};
+
+/* The records of a session itself, by what is in them. */
+enum session_part {
+    SESSION_RECORD = 1,   /* s: who, whose, how long */
+    SESSION_WILL = 2,     /* w */
+    SESSION_RECEIVED = 4, /* i: QoS 2 identifiers */
+};
+
+/* What a session on disk has besides. */
+struct session_journal {
+    struct durable durable;
+    struct session *session; /* NULL: has ended; this is what is left until its records are gone */
+    uint64_t number;
+    uint8_t changed, stored; /* enum session_part */
+    uint32_t next_subscription;
+    uint8_t version; /* of the protocol it spoke last: 4 or 5 */
+    int64_t left_ms; /* wall: when its connection ended; 0: it has one */
+    struct record_owner
+        *owner; /* of one that came from the store and has no grant yet: one heap block; else NULL */
 };
 
 /* One message on its way to this session, while the matching subscriptions are gathered (route.c). */
@@ -66,7 +95,8 @@ struct session {
     struct list operations;    /* SUBSCRIBEs not answered yet (subscribe.c) */
     uint32_t held;             /* so many of them: nothing is sent meanwhile */
     struct outbox outbox;
-    struct id_set received; /* QoS 2, not released */
+    struct id_set received;          /* QoS 2, not released */
+    struct session_journal *journal; /* NULL: it ends with its connection, and the disk knows nothing of it */
     struct session_match match;
     size_t client_id_len;
     char client_id[];
@@ -101,7 +131,43 @@ void session_detach(struct session *s, bool with_will);
 /* A connection is there again: expiry and delayed Will are called off. */
 void session_attach(struct session *s, struct conn *conn);
 
+/* ---- on disk (session_journal.c) ---- */
+
+/* From now on it is to be on disk: before it has anything that would be, too. ST_NO_MEMORY. */
+enum status session_keep(struct session *s) MUST_CHECK;
+/* These parts (enum session_part) are not as the disk has them. */
+void session_change(struct session *s, unsigned parts);
+/* Whether the same party owns it as holds this grant; for who came from the store, too. */
+bool session_owned_by(const struct session *s, const struct grant *grant);
+bool session_owner_has_token(const struct session *s);
+/* The last use of a session whose records are to go. */
+void session_bury(struct session *s);
+
+/* From the store, as it is there (lent); not connected, with no grant, and in no hurry: session_restored() starts its
+ * timers when everything that belongs to it is there. ST_EXISTS, ST_NO_MEMORY. */
+enum status session_restore(struct shard *shard, const struct record_session *record,
+                            struct session **ret_session, struct why *why) MUST_CHECK;
+enum status session_restore_will(struct session *s, const struct record_will *record) MUST_CHECK;
+enum status session_restore_received(struct session *s, const struct record_received *record) MUST_CHECK;
+enum status session_restore_subscription(struct session *s, const struct record_subscription *record,
+                                         struct why *why) MUST_CHECK;
+/* `body` as body_restore() made it, a reference more is taken; NULL in AWAIT_PUBCOMP. In the order of n. */
+enum status session_restore_delivery(struct session *s, const struct record_delivery *record,
+                                     struct body *body) MUST_CHECK;
+/* All of it is there. May end it, if its time was over while the broker was not running: its Will is published then. */
+void session_restored(struct session *s);
+
+/* Rows of journal_kinds[]. */
+enum status session_put(struct shard *shard, struct durable *d, struct kv_batch *batch) MUST_CHECK;
+void session_sealed(struct durable *d);
+void session_forget(struct durable *d);
+enum status subscription_put(struct shard *shard, struct durable *d, struct kv_batch *batch) MUST_CHECK;
+enum status delivery_put(struct shard *shard, struct durable *d, struct kv_batch *batch) MUST_CHECK;
+
 /* ---- subscriptions (subscription.c) ---- */
+
+/* NULL: it is not on disk. */
+struct durable_subscription *subscription_durable(struct subscription *sub);
 
 struct subscription *subscription_find(const struct session *s, struct topic_filter filter);
 /* A new one, in the tree. *ret_first: the other shards do not know of this filter yet. */

@@ -7,6 +7,7 @@
 #include "broker/share.h"
 #include "broker/subscribe.h"
 #include "broker/sys.h"
+#include "broker/throttle.h"
 #include "broker/token_status.h"
 #include "broker/token_store.h"
 
@@ -52,8 +53,26 @@ static enum status make_tables(struct shard *shard)
         st = retained_new(key,
                           (struct retained_limits){ .max_messages = settings->max_retained_messages,
                                                     .max_bytes = settings->max_retained_bytes,
-                                                    .max_levels = settings->max_topic_levels },
+                                                    .max_levels = settings->max_topic_levels,
+                                                    .cell = shard->stats.retained },
                           &shard->retained);
+    return st;
+}
+
+/* The messages of several shards outlive any of these: without an object for all of them nobody counts their bodies. */
+static enum status take_pressure(struct shard *shard)
+{
+    enum status st = ST_OK;
+
+    shard->pressure = shard->settings->pressure;
+    if (shard->pressure == NULL) {
+        st = pressure_new((struct pressure_limits){ 0 }, &shard->own_pressure);
+        shard->pressure = shard->own_pressure;
+    }
+    if (st == ST_OK && (shard->settings->pressure != NULL || shard->count == 1))
+        shard->stats.bodies = &shard->pressure->bodies[shard->index];
+    if (shard->stats.bodies != NULL)
+        shard->stats.retained = &shard->pressure->retained[shard->index];
     return st;
 }
 
@@ -83,6 +102,7 @@ enum status shard_new(unsigned index, unsigned shards, const struct shard_settin
     list_init(&shard->conns);
     list_init(&shard->dead);
     list_init(&shard->yielding);
+    list_init(&shard->unfinished);
     list_init(&shard->operations);
     list_init(&shard->uploads);
     list_init(&shard->matched);
@@ -91,7 +111,9 @@ enum status shard_new(unsigned index, unsigned shards, const struct shard_settin
     list_init(&shard->share_joins);
     buf_init(&shard->scratch, SCRATCH_MAX);
     buf_init(&shard->text, TEXT_MAX);
-    st = make_tables(shard);
+    st = take_pressure(shard);
+    if (st == ST_OK)
+        st = make_tables(shard);
     if (st != ST_OK) {
         shard_free(shard);
         return st;
@@ -154,6 +176,9 @@ void shard_free(struct shard *shard)
     table_done(&shard->share_subscriptions);
     buf_done(&shard->scratch);
     buf_done(&shard->text);
+    if (shard->settings->pressure != NULL)
+        pressure_report(shard->pressure, shard->index, PART_CORE, 0, NULL);
+    pressure_free(shard->own_pressure);
     free(shard);
 }
 
@@ -199,7 +224,9 @@ static void leave(struct shard *shard)
     do {
         conn_reap(shard);
         share_settle(shard);
+        throttle_unfinished(shard);
     } while (!list_empty(&shard->dead));
+    throttle_account(shard);
     if (shard->scratch.cap > SCRATCH_KEEP)
         buf_done(&shard->scratch);
 }
@@ -207,10 +234,10 @@ static void leave(struct shard *shard)
 struct conn *shard_accept(struct shard *shard, struct conn_io *io, struct span peer, bool moved, struct now now)
 {
     see_clock(shard, now);
-    if (atomic_load_explicit(&shard->stats.connections, memory_order_relaxed) >=
-        shard->settings->max_connections) {
+    if (!moved && pressure_count(shard->pressure, COUNT_CONNECTIONS) >=
+                      throttle_connections_most(shard->settings->max_connections)) {
         atomic_fetch_add_explicit(&shard->stats.refusals[ST_QUOTA], 1, memory_order_relaxed);
-        log_event(shard->log, LOG_WARNING, "connection_refused", F_STR("clause", "max_connections"),
+        log_event(shard->log, LOG_WARNING, "connection_refused", F_STR("clause", "limits.connections"),
                   F_SPAN("peer", peer));
         return NULL;
     }
@@ -286,6 +313,9 @@ void shard_message(struct shard *shard, struct shard_msg *msg, struct now now)
         break;
     case MSG_SHARE_RETURN:
         share_on_return(shard, msg);
+        break;
+    case MSG_DURABLE:
+        shard_msg_free(msg);
         break;
     }
     leave(shard);
@@ -364,4 +394,12 @@ void shard_stats(const struct shard *shard, struct stats *out)
 #undef COPY_STAT
     for (int i = 0; i < STATUSES; i++)
         atomic_init(&out->refusals[i], atomic_load_explicit(&shard->stats.refusals[i], memory_order_relaxed));
+    out->bodies = out->retained = NULL;
+    if (shard->stats.bodies != NULL) {
+        STATS_ADD(out, memory_queued, atomic_load_explicit(&shard->stats.bodies->bytes, memory_order_relaxed));
+        STATS_ADD(out, memory_retained,
+                  atomic_load_explicit(&shard->stats.retained->bytes, memory_order_relaxed));
+    }
+    if (shard->index == 0 && shard->settings->tokens != NULL)
+        STATS_ADD(out, memory_tokens, token_store_bytes(shard->settings->tokens));
 }

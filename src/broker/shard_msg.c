@@ -12,7 +12,8 @@ struct shard_msg *shard_msg_new(enum shard_msg_kind kind, unsigned from, struct 
         return NULL;
     msg->kind = kind;
     /* Answers go after the data of the turn: whoever acts on one finds that data in its inbox (shard.h). */
-    msg->class = kind == MSG_INTEREST_ADDED || kind == MSG_RETAIN_FOUND || kind == MSG_SHARE_JOINED
+    msg->class = kind == MSG_INTEREST_ADDED || kind == MSG_RETAIN_FOUND || kind == MSG_SHARE_JOINED ||
+                         kind == MSG_DURABLE
                      ? SHARD_ACK
                      : SHARD_DATA;
     msg->from = from;

@@ -27,6 +27,7 @@ enum shard_msg_kind {
     MSG_SHARE_STATE,  /* share: to home */
     MSG_SHARE_TAKE,   /* filter, message, share: from home; answer nothing, or SHARE_RETURN */
     MSG_SHARE_RETURN, /* filter, message, share: to home, for somebody else; failed: there is no such member */
+    MSG_DURABLE, /* durable: all effects of the receiver's messages up to that number are on the sender's disk (ack) */
 };
 
 /* What home and member of a shared subscription tell each other. */
@@ -53,6 +54,8 @@ struct shard_msg {
     struct subscribe_op *op;   /* cookie as well */
     uint32_t at;               /* which filter of the op */
     bool failed;               /* of an ack: it could not be done */
+    uint64_t
+        durable; /* number among those the sender waits for (journal.h); such a message must not be dropped; 0: none */
     struct share_note share;
     uint32_t found_count;
     struct message **found; /* references, heap array */

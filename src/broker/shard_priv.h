@@ -6,6 +6,8 @@
 #include "base/list.h"
 #include "base/timer.h"
 #include "broker/conn.h"
+#include "broker/journal.h"
+#include "broker/memory.h"
 #include "broker/message.h"
 #include "broker/retained.h"
 #include "broker/session.h"
@@ -19,6 +21,11 @@ struct shard {
     struct shard_world world;
     struct verifier *verifier;
     const struct log *log;
+    struct pressure *pressure;     /* of all shards: never NULL */
+    struct pressure *own_pressure; /* the same, if it is ours alone */
+    uint64_t accounted;            /* as told to `pressure` */
+    uint64_t published;            /* bytes of PUBLISH packets read, for the sake of conn_input() */
+    struct list unfinished;        /* conns with a part of a packet, who began first in front (throttle.c) */
 
     bool going;                 /* shard_free() runs: nobody is told anything any more */
     struct now now;             /* of the call from the world that is running */
@@ -41,6 +48,8 @@ struct shard {
 
     struct list uploads; /* struct authz_upload waiting for the journal */
     uint32_t visitors;   /* connections for authz-info alone */
+
+    struct journal journal; /* what is to be on disk */
 
     struct list operations; /* every struct subscribe_op, also those whose session has ended */
 
@@ -77,6 +86,9 @@ static inline void shard_count_retained(struct shard *shard)
     atomic_store_explicit(&shard->stats.retained_messages, retained_count(shard->retained),
                           memory_order_relaxed);
     atomic_store_explicit(&shard->stats.retained_bytes, retained_bytes(shard->retained), memory_order_relaxed);
+    atomic_store_explicit(&shard->stats.memory_retained,
+                          retained_tree_bytes(shard->retained) + retained_count(shard->retained) * MALLOC_ADDS,
+                          memory_order_relaxed);
 }
 
 /* Every size a single scratch buffer may reach: one packet. */
