@@ -45,6 +45,11 @@ static void (*const on_packet[MQTT_PACKET_TYPES])(struct conn *, const struct mq
 
 static void on_timer(struct timer *timer, struct now now);
 
+static uint64_t conn_bytes(const struct conn *c)
+{
+    return memory_block(sizeof *c + strlen(c->peer) + 1);
+}
+
 struct conn *conn_new(struct shard *shard, struct conn_io *io, struct span peer, bool moved)
 {
     struct conn *c = calloc(1, sizeof *c + peer.len + 1);
@@ -69,7 +74,9 @@ struct conn *conn_new(struct shard *shard, struct conn_io *io, struct span peer,
     list_init(&c->yielding);
     list_append(&shard->conns, &c->link);
     conn_start_timer(c, shard->settings->connect_timeout_ms);
+    throttle_begin(c, moved);
     STATS_INC(&shard->stats, connections);
+    STATS_ADD(&shard->stats, memory_connections, conn_bytes(c));
     if (!moved)
         STATS_INC(&shard->stats, connections_accepted);
     return c;
@@ -77,11 +84,14 @@ struct conn *conn_new(struct shard *shard, struct conn_io *io, struct span peer,
 
 static void conn_free(struct conn *c)
 {
+    STATS_ADD(&c->shard->stats, memory_connections, 0 - conn_bytes(c));
     if (c->aliases != NULL)
         for (uint16_t i = 0; i < c->shard->settings->topic_alias_maximum; i++)
             free((void *)c->aliases[i].p);
     free(c->aliases);
     alias_out_free(c->aliases_out);
+    if (c->connect != NULL)
+        STATS_ADD(&c->shard->stats, memory_reading, 0 - (uint64_t)c->connect_len);
     free(c->connect);
     ace_done(c);
     timer_stop(&c->shard->timers, &c->timer);
@@ -112,6 +122,7 @@ static void close_now(struct conn *c)
     conn_enter(c, CONN_CLOSED);
     c->io = NULL;
     timer_stop(&c->shard->timers, &c->timer);
+    throttle_end(c);
     ace_done(c);
     authz_info_done(c);
     if (c->visitor)
@@ -253,7 +264,7 @@ static void on_silence(struct conn *c, struct now now)
     int64_t due_ms;
     struct why why;
 
-    if (c->paused)
+    if (c->paused || throttle_is_slow(c))
         c->last_packet_ms =
             now.mono.ms; /* it is we who do not listen, while something of its own is waited for */
     due_ms = silence_due_ms(c) < part_due_ms(c) ? silence_due_ms(c) : part_due_ms(c);
@@ -382,7 +393,12 @@ void conn_go_on(struct conn *c)
     if (!c->paused)
         return;
     c->paused = false;
-    if (list_empty(&c->yielding))
+    conn_read_on(c);
+}
+
+void conn_read_on(struct conn *c)
+{
+    if (!c->paused && list_empty(&c->yielding) && !throttle_is_slow(c))
         c->shard->world.conn_pause(c->shard->world.ctx, c->io, false);
 }
 
@@ -397,12 +413,8 @@ void conn_yielded(struct shard *shard)
 {
     struct list *link;
 
-    while ((link = list_shift(&shard->yielding)) != NULL) {
-        struct conn *c = CONTAINER_OF(link, struct conn, yielding);
-
-        if (!c->paused)
-            shard->world.conn_pause(shard->world.ctx, c->io, false);
-    }
+    while ((link = list_shift(&shard->yielding)) != NULL)
+        conn_read_on(CONTAINER_OF(link, struct conn, yielding));
 }
 
 size_t conn_input(struct conn *c, struct span input)
@@ -410,7 +422,8 @@ size_t conn_input(struct conn *c, struct span input)
     const struct shard_settings *settings = c->shard->settings;
     struct shard *shard = c->shard;
     size_t at = 0, packets = 0;
-    uint64_t enough = shard->work + WORK_PER_TURN;
+    uint64_t enough = shard->work + WORK_PER_TURN, published = shard->published;
+    bool part = false;
 
     while (c->state != CONN_CLOSED && !c->paused) {
         struct span rest = span_cut(input, at, SIZE_MAX);
@@ -424,6 +437,7 @@ size_t conn_input(struct conn *c, struct span input)
             break;
         result = mqtt_frame_next(rest, MQTT_FROM_CLIENT, max, &frame, &st, &why);
         if (result == MQTT_FRAME_NEED_MORE) {
+            part = true;
             if (c->state == CONN_OPEN)
                 part_came(c);
             break;
@@ -445,7 +459,10 @@ size_t conn_input(struct conn *c, struct span input)
         STATS_ADD(&shard->stats, packets_in, packets);
         STATS_ADD(&shard->stats, bytes_in, at);
     }
-    return c->state == CONN_CLOSED ? 0 : at;
+    if (c->state == CONN_CLOSED)
+        return 0;
+    throttle_input(c, input.len - at, part, shard->published - published);
+    return at;
 }
 
 /* ---- the two packets that fit here ---- */

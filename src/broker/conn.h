@@ -19,6 +19,7 @@
 #include "broker/ace.h"
 #include "broker/authz.h"
 #include "broker/session.h"
+#include "broker/throttle.h"
 #include "mqtt/packet.h"
 
 enum conn_state { CONN_AWAIT_CONNECT, CONN_AUTHENTICATING, CONN_OPEN, CONN_CLOSED, CONN_STATES };
@@ -38,6 +39,7 @@ struct conn {
     struct authz_upload *upload; /* a token on its way to authz-info; NULL: none */
     struct authz_cache allowed;
     struct timer timer;
+    struct throttle throttle;
     int64_t last_packet_ms;
     uint32_t keep_alive_ms; /* with the grace of 1.5; 0: none */
     uint32_t pings; /* PINGREQs within a second of the next; PING_FLOOD: more than anybody needs, and said so */
@@ -95,6 +97,8 @@ void conn_grant_over(struct conn *c);
 /* Nothing more is read until conn_go_on(), which does nothing if it was not paused. */
 void conn_pause(struct conn *c);
 void conn_go_on(struct conn *c);
+/* Reading is resumed if nothing else stands against it any more. */
+void conn_read_on(struct conn *c);
 void conn_reap(struct shard *shard);
 /* Those that had made more work than is fair in one turn go on. */
 void conn_yielded(struct shard *shard);

@@ -65,11 +65,11 @@ static void set_offer(const struct shard_settings *settings, struct mqtt_propert
     }
 }
 
-static void set_limits(const struct conn *c, struct mqtt_properties *p)
+static void set_limits(struct conn *c, struct mqtt_properties *p)
 {
     const struct shard_settings *settings = c->shard->settings;
 
-    p->receive_maximum = settings->receive_maximum;
+    p->receive_maximum = throttle_receive_maximum(c);
     mqtt_set(p, PROP_RECEIVE_MAXIMUM);
     p->maximum_packet_size = settings->max_packet_bytes;
     mqtt_set(p, PROP_MAXIMUM_PACKET_SIZE);

@@ -98,15 +98,18 @@ static enum status find_session(struct conn *c, const struct mqtt_connect *conne
     struct span id = connect->client_id;
     struct session *s;
     char assigned[40];
-    bool yields;
+    bool yields, ended;
     enum status st;
 
     *ret_present = false;
     if (id.len == 0) {
-        st = assign_client_id(shard, assigned, &id, why);
+        st = throttle_session(shard, why);
+        if (st == ST_OK)
+            st = assign_client_id(shard, assigned, &id, why);
         return st != ST_OK ? st : session_new(shard, id, ret_session, why);
     }
     s = session_find(shard, id);
+    ended = s != NULL; /* one for another needs no more room */
     if (s != NULL) {
         st = may_have(s, grant, &yields, why);
         if (st != ST_OK && grant->token == NULL && shard->settings->authz_info) {
@@ -123,6 +126,11 @@ static enum status find_session(struct conn *c, const struct mqtt_connect *conne
             session_end(s);
             s = NULL;
         }
+    }
+    if (s == NULL && !ended) {
+        st = throttle_session(shard, why);
+        if (st != ST_OK)
+            return st;
     }
     if (s == NULL)
         return session_new(shard, id, ret_session, why);
@@ -352,6 +360,7 @@ static enum status wait_for_proof(struct conn *c, const struct mqtt_frame *frame
     c->connect = malloc(frame->total_len);
     if (c->connect == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    STATS_ADD(&c->shard->stats, memory_reading, frame->total_len);
     memcpy(c->connect, frame->body.p - frame->head_len, frame->total_len);
     c->connect_len = frame->total_len;
     conn_enter(c, CONN_AUTHENTICATING);
@@ -405,6 +414,11 @@ void on_connect(struct conn *c, const struct mqtt_frame *frame, struct span behi
     STATS_INC(&c->shard->stats, connects_in);
     keep_wishes(c, &connect);
     c->log.own[2] = F_SPAN("client_id", connect.client_id);
+    st = throttle_connection(c, &why);
+    if (st != ST_OK) { /* MQTT5 3.2.2.2: Server busy */
+        conn_refuse(c, MQTT_SERVER_BUSY, st, &why, "connect_refused");
+        return;
+    }
     st = authenticate(c, &connect, behind, &why);
     if (st == ST_PENDING)
         st = wait_for_proof(c, frame, &why);
@@ -434,6 +448,7 @@ void connect_proved(struct conn *c)
     st = mqtt_read_connect(&frame, &connect, &why);
     ASSERT(st == ST_OK);
     open_or_refuse(c, &connect);
+    STATS_ADD(&c->shard->stats, memory_reading, 0 - (uint64_t)c->connect_len);
     free(c->connect);
     c->connect = NULL;
     if (c->state == CONN_OPEN) /* what was sent behind the CONNECT has its turn now */

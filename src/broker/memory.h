@@ -8,6 +8,8 @@
 #include "broker/pressure.h"
 #include "broker/stats.h"
 
+#define MALLOC_ADDS 16 /* to a block, on the average: its head, and what is rounded up */
+
 /* What malloc(n) takes: eight bytes in front, a multiple of sixteen, at least 32 (glibc). */
 static inline uint64_t memory_block(uint64_t n)
 {

@@ -1,5 +1,7 @@
 #include "broker/message.h"
 
+#include "broker/memory.h"
+
 #include <stdlib.h>
 
 #define PACKET_BODY_MAX 268435455u /* MQTT5 1.5.5 */
@@ -52,6 +54,7 @@ enum status message_new(const struct message_parts *parts, struct message **ret_
     m->token_until_s = parts->token_until_s;
     m->token_tag = parts->token_tag;
     atomic_init(&m->topic_hash, 0);
+    atomic_init(&m->cell, NULL);
     m->wire_len = (uint32_t)total;
     m->topic_len = (uint16_t)parts->topic.len;
 
@@ -83,8 +86,24 @@ void message_unref(const struct message *m)
 {
     struct message *shared = (struct message *)m;
 
-    if (m != NULL && atomic_fetch_sub_explicit(&shared->refs, 1, memory_order_acq_rel) == 1)
-        free(shared);
+    if (m == NULL || atomic_fetch_sub_explicit(&shared->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    struct memory_cell *cell = atomic_load_explicit(&shared->cell, memory_order_relaxed);
+    if (cell != NULL)
+        atomic_fetch_sub_explicit(&cell->bytes, memory_block(message_size(m)), memory_order_relaxed);
+    free(shared);
+}
+
+void message_keep(const struct message *m, struct memory_cell *cell)
+{
+    struct message *shared = (struct message *)m; /* like the count of references */
+    struct memory_cell *none = NULL;
+
+    if (cell == NULL || atomic_load_explicit(&shared->cell, memory_order_relaxed) != NULL)
+        return;
+    if (atomic_compare_exchange_strong_explicit(&shared->cell, &none, cell, memory_order_relaxed,
+                                                memory_order_relaxed))
+        atomic_fetch_add_explicit(&cell->bytes, memory_block(message_size(m)), memory_order_relaxed);
 }
 
 uint32_t message_topic_hash(const struct message *m, struct hash_key key)

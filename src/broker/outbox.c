@@ -1,5 +1,6 @@
 #include "broker/outbox.h"
 
+#include "broker/memory.h"
 #include "broker/share.h"
 
 #include <stdlib.h>
@@ -70,6 +71,9 @@ enum status outbox_add(struct outbox *o, const struct outbox_limits *limits, con
     if (how->qos == 0)
         o->qos0_count++;
     weigh(o, delivery_size(d));
+    if (!backlog) /* else the retained store keeps it */
+        message_keep(message, o->stats->bodies);
+    STATS_ADD(o->stats, memory_queued, memory_block(sizeof *d));
     STATS_INC(o->stats, queued_messages);
     return ST_OK;
 }
@@ -163,6 +167,7 @@ void outbox_release_message(struct outbox *o, struct delivery *d)
 void outbox_drop(struct outbox *o, struct delivery *d)
 {
     weigh(o, 0 - delivery_size(d));
+    STATS_ADD(o->stats, memory_queued, 0 - memory_block(sizeof *d));
     STATS_DEC(o->stats, queued_messages);
     if (!d->backlog)
         o->count--;

@@ -26,6 +26,7 @@ uint64_t pressure_accounted(const struct pressure *p)
 
     for (unsigned i = 0; i < PRESSURE_SHARDS; i++) {
         sum += atomic_load_explicit(&p->bodies[i].bytes, memory_order_relaxed);
+        sum += atomic_load_explicit(&p->retained[i].bytes, memory_order_relaxed);
         for (unsigned k = 0; k < PARTS; k++)
             sum += atomic_load_explicit(&p->shards[i].bytes[k], memory_order_relaxed);
     }

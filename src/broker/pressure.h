@@ -61,7 +61,8 @@ struct pressure {
     atomic_bool output_over;
     _Atomic uint64_t resident; /* as the system has it */
     _Atomic uint64_t counts[PRESSURE_COUNTS];
-    struct memory_cell bodies[PRESSURE_SHARDS];
+    struct memory_cell bodies[PRESSURE_SHARDS];   /* of messages for clients */
+    struct memory_cell retained[PRESSURE_SHARDS]; /* of retained ones: the first to keep a message counts it */
     struct {
         _Alignas(64) _Atomic uint64_t bytes[PARTS];
         _Atomic uint64_t output;

@@ -153,7 +153,7 @@ static bool beyond_receive_maximum(const struct conn *c, const struct mqtt_publi
     if (p->qos == 0 || c->version != MQTT_5)
         return false;
     open = open > c->received_before ? (uint16_t)(open - c->received_before) : 0; /* MQTT5 4.9 */
-    return open >= c->shard->settings->receive_maximum;
+    return open >= c->throttle.receive_maximum;
 }
 
 /* MT-74 speaks of PUBREL from the client too: the message was checked and passed on with its PUBLISH (method A of
@@ -165,6 +165,7 @@ void on_publish(struct conn *c, const struct mqtt_frame *frame)
     struct why why = { 0 };
     enum status st = mqtt_read_publish(frame, c->version, &p, &why);
 
+    c->shard->published += frame->total_len;
     if (st == ST_OK)
         st = check(c, &p, &why);
     if (st != ST_OK) {
@@ -189,6 +190,11 @@ void on_publish(struct conn *c, const struct mqtt_frame *frame)
         st = reject(&why, ST_BAD_TOPIC, "limits.topic_levels", "the topic has too many levels", 0);
     else
         st = authz_publish(&az, p.topic, &c->allowed, &why);
+    if (st == ST_OK) {
+        st = throttle_publish(c->shard, &p, &why);
+        if (st != ST_OK && p.qos == 0)
+            return; /* nobody waits for an answer */
+    }
     if (st == ST_OK)
         st = accept(c, &p, &why);
     if (st != ST_OK)

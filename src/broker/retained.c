@@ -76,9 +76,14 @@ size_t retained_count(const struct retained *store)
     return store->count;
 }
 
+size_t retained_tree_bytes(const struct retained *store)
+{
+    return store->trie.bytes + store->publishers.count * sizeof(struct publisher);
+}
+
 size_t retained_bytes(const struct retained *store)
 {
-    return store->message_bytes + store->trie.bytes + store->publishers.count * sizeof(struct publisher);
+    return store->message_bytes + retained_tree_bytes(store);
 }
 
 /* ---- nodes ---- */
@@ -246,6 +251,7 @@ enum status retained_set(struct retained *store, const struct message *message, 
         list_append(&publisher->kin, &node->kin);
     node->publisher = publisher;
     node->message = message_ref(message);
+    message_keep(message, store->limits.cell);
     list_append(&store->round, &node->round);
     store->count++;
     store->message_bytes += more_bytes;

@@ -73,17 +73,27 @@ static void on_grant_end(struct timer *timer, struct now now)
         conn_grant_over(s->conn);
 }
 
+/* With what it rests on: a token and its scope, the table of packet identifiers (measured; a rich scope takes more). */
+#define SESSION_ADDS 1800
+
+static uint64_t session_bytes(const struct session *s)
+{
+    return memory_block(sizeof *s + s->client_id_len + 1) + SESSION_ADDS;
+}
+
 enum status session_new(struct shard *shard, struct span client_id, struct session **ret_session,
                         struct why *why)
 {
     struct session *s;
 
-    if (shard->sessions.count >= shard->settings->max_sessions)
+    if (!pressure_take(shard->pressure, COUNT_SESSIONS, 1, shard->settings->max_sessions))
         return reject(why, shard->settings->server_reference.len > 0 ? ST_ELSEWHERE : ST_QUOTA, "max_sessions",
                       "this broker holds no more sessions", 0);
     s = calloc(1, sizeof *s + client_id.len + 1);
-    if (s == NULL)
+    if (s == NULL) {
+        pressure_give(shard->pressure, COUNT_SESSIONS, 1);
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    }
     s->shard = shard;
     s->number = shard->next_session++ * shard->count + shard->index;
     timer_init(&s->expiry_timer, on_expiry);
@@ -99,6 +109,7 @@ enum status session_new(struct shard *shard, struct span client_id, struct sessi
         memcpy(s->client_id, client_id.p, client_id.len);
     table_insert(&shard->sessions, &s->node, table_hash(&shard->sessions, client_id));
     STATS_INC(&shard->stats, sessions);
+    STATS_ADD(&shard->stats, memory_sessions, session_bytes(s));
     *ret_session = s;
     return ST_OK;
 }
@@ -123,6 +134,8 @@ void session_end(struct session *s)
     grant_free(s->grant);
     table_remove(&shard->sessions, &s->node);
     STATS_DEC(&shard->stats, sessions);
+    STATS_ADD(&shard->stats, memory_sessions, 0 - session_bytes(s));
+    pressure_give(shard->pressure, COUNT_SESSIONS, 1);
     free(s);
 }
 

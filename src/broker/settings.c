@@ -4,6 +4,7 @@
 void shard_settings_init(struct shard_settings *s)
 {
     *s = (struct shard_settings){
+        .durability = DURABILITY_COMMIT,
         .accept_v3 = true,
         .maximum_qos = 2,
         .retain_available = true,
@@ -13,6 +14,9 @@ void shard_settings_init(struct shard_settings *s)
         .sys_interval_s = 10,
         .max_connections = 100000,
         .max_sessions = 200000,
+        .max_all_subscriptions = 10000000,
+        .max_all_subscription_bytes = (uint64_t)1024 * 1024 * 1024,
+        .max_unfinished_bytes = 64 * 1024 * 1024,
         .connect_timeout_ms = 10000,
         .auth_timeout_ms = 10000,
         .packet_timeout_ms = 120000,

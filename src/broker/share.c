@@ -135,6 +135,7 @@ static void take_out(struct share *g, struct share_item *item)
     g->queued--;
     g->queued_bytes -= sizeof *item + message_size(item->message);
     STATS_DEC(&g->shard->stats, queued_messages);
+    STATS_ADD(&g->shard->stats, memory_queued, 0 - memory_block(sizeof *item));
     STATS_ADD(&g->shard->stats, queued_bytes, (uint64_t)0 - message_size(item->message));
 }
 
@@ -356,6 +357,8 @@ static void put_back(struct share *g, struct share_item *item)
         g->returned = item;
     g->queued++;
     g->queued_bytes += sizeof *item + message_size(item->message);
+    message_keep(item->message, g->shard->stats.bodies);
+    STATS_ADD(&g->shard->stats, memory_queued, memory_block(sizeof *item));
     STATS_INC(&g->shard->stats, queued_messages);
     STATS_ADD(&g->shard->stats, queued_bytes, message_size(item->message));
 }

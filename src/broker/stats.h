@@ -80,6 +80,7 @@ struct stats {
     STATS_LIST(STATS_FIELD)
 #undef STATS_FIELD
     _Atomic uint64_t refusals[STATUSES]; /* by status: connections, packets and topics refused */
+    struct memory_cell *retained;        /* the same, of retained ones */
     struct memory_cell *bodies; /* the shard's, of messages that wait (pressure.h); NULL: nobody counts */
 };
 

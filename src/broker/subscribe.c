@@ -454,7 +454,9 @@ static void start_filter(struct op_filter *f, const struct mqtt_subscription *wa
     enum status st = check_filter(op->conn, want->filter, op->subscription_id, &code, &why);
 
     if (st == ST_OK) {
-        st = put_filter(f, want, &why);
+        st = throttle_subscribe(op->shard, &why);
+        if (st == ST_OK)
+            st = put_filter(f, want, &why);
         code = status_mqtt5_code(st);
     }
     if (st != ST_OK) {

@@ -70,6 +70,23 @@ static enum status new_in_tree(struct session *s, struct topic_filter filter, st
     return ST_OK;
 }
 
+static void give_room(struct shard *shard, size_t bytes)
+{
+    pressure_give(shard->pressure, COUNT_SUBSCRIPTIONS, 1);
+    pressure_give(shard->pressure, COUNT_FILTER_BYTES, bytes);
+}
+
+/* Among the subscriptions of all sessions. */
+static enum status take_room(struct shard *shard, size_t bytes, struct why *why)
+{
+    if (!pressure_take(shard->pressure, COUNT_SUBSCRIPTIONS, 1, shard->settings->max_all_subscriptions))
+        return reject(why, ST_QUOTA, "limits.subscriptions", "this broker holds no more subscriptions", 0);
+    if (pressure_take(shard->pressure, COUNT_FILTER_BYTES, bytes, shard->settings->max_all_subscription_bytes))
+        return ST_OK;
+    pressure_give(shard->pressure, COUNT_SUBSCRIPTIONS, 1);
+    return reject(why, ST_QUOTA, "limits.subscription_bytes", "this broker holds no more topic filters", 0);
+}
+
 enum status subscription_new(struct session *s, struct topic_filter filter, struct subscription **ret_sub,
                              bool *ret_first, struct why *why)
 {
@@ -83,13 +100,18 @@ enum status subscription_new(struct session *s, struct topic_filter filter, stru
     if (s->subscription_bytes + filter.s.len > shard->settings->max_subscription_bytes)
         return reject(why, ST_QUOTA, "max_subscription_bytes",
                       "this session's filters are as long as they may be", 0);
+    st = take_room(shard, filter.s.len, why);
+    if (st != ST_OK)
+        return st;
     *ret_first = false;
     if (topic_filter_is_shared(filter))
         st = share_subscription_new(s, filter, &sub, why);
     else
         st = new_in_tree(s, filter, &sub, ret_first, why);
-    if (st != ST_OK)
+    if (st != ST_OK) {
+        give_room(shard, filter.s.len);
         return st;
+    }
     table_insert(&shard->subscriptions, &sub->node, place_hash(shard, s, where(sub)));
     list_append(&s->subscriptions, &sub->link);
     sub->filter_len = (uint16_t)filter.s.len;
@@ -131,6 +153,7 @@ void subscription_free(struct subscription *sub)
     s->subscription_count--;
     s->subscription_bytes -= sub->filter_len;
     STATS_DEC(&s->shard->stats, subscriptions);
+    give_room(s->shard, sub->filter_len);
     if (sub->shared)
         share_subscription_free(sub);
     else

@@ -112,6 +112,18 @@ struct table_node *store_find(const struct table *t, const uint8_t key[TOKEN_HAS
     return table_find(t, table_hash(t, span_of(key, TOKEN_HASH_LEN)), eq, key);
 }
 
+size_t token_store_bytes(struct token_store *store)
+{
+    size_t sum;
+
+    store_lock(store);
+    sum = store->kept_bytes + store->cached_bytes + store->receipts.count * 2 * sizeof(struct receipt) +
+          (store->revoked.count + store->changed.count) * 2 * sizeof(struct revoked) +
+          store->nonces.count * 2 * sizeof(struct nonce);
+    store_unlock(store);
+    return sum;
+}
+
 void token_store_purge(struct token_store *store, struct now now)
 {
     store_lock(store);

@@ -49,6 +49,8 @@ enum status token_store_new(const struct token_store_limits *limits,
                             struct token_store **ret_store) MUST_CHECK;
 void token_store_free(struct token_store *store);
 
+/* Bytes of memory, about: what is kept and cached as its limits count it, the rest by its numbers. */
+size_t token_store_bytes(struct token_store *store);
 /* Drops what time has ended. Now and then. */
 void token_store_purge(struct token_store *store, struct now now);
 
