@@ -149,7 +149,7 @@ static enum status read_message_properties(struct reader *r, struct span *ret, s
     }
     st = mqtt_read_properties(&ahead, MQTT_PUBLISH, MQTT_FROM_CLIENT, &p, why);
     if (st != ST_OK)
-        return st;
+        return ST_MALFORMED; /* on a disk there is no protocol to break */
     if (mqtt_has(&p, PROP_TOPIC_ALIAS) || mqtt_has(&p, PROP_MESSAGE_EXPIRY))
         return bad(why, "a property that belongs to one sending", reader_at(r));
     block = read_block_varint(r);
