@@ -186,7 +186,7 @@ static enum status take_entry(void *ctx, int64_t index, enum status_what what, s
     ASSERT(hash.len == sizeof e.hash);
     memcpy(e.hash, hash.p, sizeof e.hash);
     put_bytes(ctx, span_of(&e, sizeof e));
-    return buf_ok(ctx) ? ST_OK : ST_TOO_LARGE;
+    return buf_status(ctx);
 }
 
 struct entries {

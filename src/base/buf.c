@@ -28,12 +28,26 @@ void buf_wipe(struct buf *b)
 void buf_reset(struct buf *b)
 {
     b->len = 0;
-    b->failed = false;
+    b->failed = b->no_memory = false;
 }
 
 bool buf_ok(const struct buf *b)
 {
     return !b->failed;
+}
+
+enum status buf_status(const struct buf *b)
+{
+    if (!b->failed)
+        return ST_OK;
+    return b->no_memory ? ST_NO_MEMORY : ST_TOO_LARGE;
+}
+
+enum status buf_refuse(const struct buf *b, const char *too_large, struct why *why)
+{
+    if (b->no_memory)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    return reject(why, ST_TOO_LARGE, "max_bytes", too_large, b->max);
 }
 
 struct span buf_span(const struct buf *b)
@@ -53,7 +67,7 @@ uint8_t *buf_room(struct buf *b, size_t len)
             cap *= 2; /* cannot overflow: len <= max, and max is a setting far below SIZE_MAX / 2 */
         uint8_t *p = realloc(b->p, cap);
         if (p == NULL) {
-            b->failed = true;
+            b->failed = b->no_memory = true;
             return NULL;
         }
         b->p = p;

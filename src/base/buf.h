@@ -13,6 +13,7 @@ struct buf {
     size_t cap;
     size_t max; /* never grows beyond; given when created */
     bool failed;
+    bool no_memory; /* why it failed: not for the limit */
 };
 
 void buf_init(struct buf *b, size_t max);
@@ -21,6 +22,9 @@ void buf_wipe(struct buf *b);  /* buf_done() for what was secret: zeroed first *
 void buf_reset(struct buf *b); /* empty and not failed, memory kept */
 
 bool buf_ok(const struct buf *b);
+enum status buf_status(const struct buf *b); /* ST_OK, ST_NO_MEMORY, or ST_TOO_LARGE: the limit */
+/* That of a buffer that has failed, with its why: "out of memory", or `too_large`. */
+enum status buf_refuse(const struct buf *b, const char *too_large, struct why *why);
 struct span buf_span(const struct buf *b);
 
 /* Room for `len` more bytes at the end, to be filled and then counted with buf_added(); NULL when refused. */

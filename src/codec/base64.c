@@ -64,7 +64,7 @@ static enum status decode(struct span text, uint8_t c62, uint8_t c63, struct buf
         return reject(why, ST_MALFORMED, "TK-51", "not a length Base64 can have", text.len);
     uint8_t *to = buf_room(out, len);
     if (to == NULL && len > 0)
-        return reject(why, ST_TOO_LARGE, "max_bytes", "decodes to more than allowed", 0);
+        return buf_refuse(out, "decodes to more than allowed", why);
     for (size_t i = 0; i < text.len; i++) {
         uint32_t six = value_of(text.p[i], c62, c63);
         if (six == 64)

@@ -3,6 +3,44 @@
 #include "base/utf8.h"
 
 #include <jansson.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- jansson's memory ---- */
+
+/* What is parsed may be a key or a password: nothing of it stays in freed memory. And some allocations that fail look
+ * like bad syntax from outside, so who asks must be able to tell: a token is not bad because memory is short. */
+static _Thread_local bool short_of_memory;
+
+static void *json_allocate(size_t len)
+{
+    void *p = malloc(len);
+
+    if (p == NULL)
+        short_of_memory = true;
+    return p;
+}
+
+static void json_release(void *p)
+{
+    if (p != NULL)
+        explicit_bzero(p, malloc_usable_size(p));
+    free(p);
+}
+
+/* Before anybody can have made a value; a program with allocators of its own keeps them. */
+__attribute__((constructor)) static void own_memory(void)
+{
+    json_malloc_t allocate = NULL;
+    json_free_t release = NULL;
+
+    json_get_alloc_funcs(&allocate, &release);
+    if (allocate == malloc && release == free)
+        json_set_alloc_funcs(json_allocate, json_release);
+}
+
+/* ---- parsing ---- */
 
 /* `struct js` is jansson's json_t seen from outside: never defined, only cast, so borrowing a member costs
  * nothing and no wrapper can outlive what it wraps. */
@@ -46,14 +84,13 @@ static enum status translate(const json_error_t *error, struct why *why)
 {
     size_t at = error->position < 0 ? 0 : (size_t)error->position;
 
+    if (short_of_memory)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", at);
     switch (json_error_code(error)) {
     case json_error_duplicate_key:
         return reject(why, ST_MALFORMED, "TK-48", "a member twice in one JSON object", at);
     case json_error_end_of_input_expected:
         return reject(why, ST_MALFORMED, "TK-50", "bytes behind the JSON value", at);
-    case json_error_out_of_memory:
-    case json_error_unknown: /* it stops without a word when an allocation fails; every other error has its code */
-        return reject(why, ST_NO_MEMORY, "memory", "out of memory", at);
     case json_error_numeric_overflow:
         return reject(why, ST_MALFORMED, "TK-52", "a number too large", at);
     case json_error_null_character:
@@ -75,6 +112,7 @@ enum status js_parse(struct span text, size_t max_bytes, struct js **ret_js, str
     enum status st = check_depth(text, why);
     if (st != ST_OK)
         return st;
+    short_of_memory = false;
     json_t *json = json_loadb((const char *)text.p, text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (json == NULL)
         return translate(&error, why);
@@ -271,7 +309,7 @@ static enum status print_as(const struct js *js, size_t flags, struct buf *to)
         return ST_NO_MEMORY;
     if (json_dump_callback(in(js), print_piece, to, flags | JSON_ENCODE_ANY) == 0)
         return ST_OK;
-    return buf_ok(to) ? ST_NO_MEMORY : ST_TOO_LARGE;
+    return buf_ok(to) ? ST_NO_MEMORY : buf_status(to); /* jansson could not, or the buffer */
 }
 
 enum status js_print(const struct js *js, struct buf *to)

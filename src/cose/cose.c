@@ -343,7 +343,7 @@ enum status sy_cose_open(const struct cose *cose, const struct key *key, struct 
     if (st != ST_OK)
         return st;
     put_bytes(out, cose->content);
-    return buf_ok(out) ? ST_OK : reject(why, ST_TOO_LARGE, "max_bytes", "content larger than allowed", 0);
+    return buf_ok(out) ? ST_OK : buf_refuse(out, "content larger than allowed", why);
 }
 
 /* ---- making ---- */
@@ -388,7 +388,7 @@ static enum status finish(struct buf *out, size_t start, enum status st)
         return ST_OK;
     if (out->len > start)
         buf_truncate(out, start);
-    return st == ST_OK ? ST_TOO_LARGE : st;
+    return st == ST_OK ? buf_status(out) : st;
 }
 
 static enum status authenticate(enum cose_alg alg, const struct key *key, struct span protected,

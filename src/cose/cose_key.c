@@ -222,5 +222,5 @@ enum status sy_cose_key_write(const struct key *key, struct span kid, const enum
         put_member(out, Y, key_y(key));
         put_member(out, D, d);
     }
-    return buf_ok(out) ? ST_OK : ST_TOO_LARGE;
+    return buf_status(out);
 }

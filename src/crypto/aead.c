@@ -101,7 +101,7 @@ static enum status cbc_seal(struct span key, struct span nonce, struct span aad,
     uint8_t *room = buf_room(out, plain.len + pad);
 
     if (room == NULL)
-        return ST_TOO_LARGE;
+        return buf_status(out);
     if (plain.len > 0)
         memcpy(room, plain.p, plain.len);
     memset(room + plain.len, (int)pad, pad);
@@ -132,7 +132,7 @@ static enum status cbc_open(struct span key, struct span nonce, struct span aad,
         return refuse_open(why); /* before any decrypting: no padding oracle */
     uint8_t *room = buf_room(out, sealed.len);
     if (room == NULL)
-        return reject(why, ST_TOO_LARGE, "max_bytes", "plaintext larger than allowed", 0);
+        return buf_refuse(out, "plaintext larger than allowed", why);
     memcpy(room, sealed.p, sealed.len);
     if (cbc(false, key, nonce, room, sealed.len) != 0)
         return ST_INTERNAL;
@@ -156,7 +156,7 @@ enum status aead_seal(enum aead_alg alg, struct span key, struct span nonce, str
         return cbc_seal(key, nonce, aad, plain, out, tag);
     uint8_t *room = buf_room(out, plain.len);
     if (room == NULL && plain.len > 0)
-        return ST_TOO_LARGE;
+        return buf_status(out);
     if (plain.len > 0)
         memcpy(room, plain.p, plain.len);
     if (counter_mode(alg, true, key, nonce, aad, room, plain.len, tag) != 0) {
@@ -180,7 +180,7 @@ enum status aead_open(enum aead_alg alg, struct span key, struct span nonce, str
         return cbc_open(key, nonce, aad, sealed, tag, out, why);
     uint8_t *room = buf_room(out, sealed.len);
     if (room == NULL && sealed.len > 0)
-        return reject(why, ST_TOO_LARGE, "max_bytes", "plaintext larger than allowed", 0);
+        return buf_refuse(out, "plaintext larger than allowed", why);
     if (sealed.len > 0)
         memcpy(room, sealed.p, sealed.len);
     memcpy(tag_copy, tag.p, tag.len);

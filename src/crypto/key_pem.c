@@ -40,7 +40,7 @@ enum status key_write_spki(const struct key *key, struct buf *out)
         put_bytes(out, spki_forms[i].prefix);
         put_bytes(out, key_x(key));
         put_bytes(out, key_y(key));
-        return buf_ok(out) ? ST_OK : ST_TOO_LARGE;
+        return buf_status(out);
     }
     return ST_UNSUPPORTED;
 }
@@ -133,7 +133,7 @@ static enum status put_datum(gnutls_datum_t *d, struct buf *out)
 {
     put_bytes(out, span_of(d->data, d->size));
     wipe_datum(d);
-    return buf_ok(out) ? ST_OK : ST_TOO_LARGE;
+    return buf_status(out);
 }
 
 static enum status write_public(const struct key *key, struct buf *out)

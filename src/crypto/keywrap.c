@@ -25,7 +25,7 @@ enum status keywrap_wrap(struct span kek, struct span key, struct buf *out)
         return ST_UNSUPPORTED;
     uint8_t *room = buf_room(out, key.len + KEYWRAP_GROWTH);
     if (room == NULL)
-        return ST_TOO_LARGE;
+        return buf_status(out);
     if (kek.len == AES128_KEY_SIZE) {
         aes128_set_encrypt_key(&ctx.aes128, kek.p);
         aes128_keywrap(&ctx.aes128, initial_value, key.len + KEYWRAP_GROWTH, room, key.p);
@@ -51,7 +51,7 @@ enum status keywrap_unwrap(struct span kek, struct span wrapped, struct buf *out
     size_t len = wrapped.len - KEYWRAP_GROWTH;
     uint8_t *room = buf_room(out, len);
     if (room == NULL)
-        return reject(why, ST_TOO_LARGE, "max_bytes", "key larger than allowed", 0);
+        return buf_refuse(out, "key larger than allowed", why);
     if (kek.len == AES128_KEY_SIZE) {
         aes128_set_decrypt_key(&ctx.aes128, kek.p);
         good = aes128_keyunwrap(&ctx.aes128, initial_value, len, room, wrapped.p);

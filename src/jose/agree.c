@@ -32,5 +32,5 @@ enum status jose_agree(const struct key *mine, const struct key *theirs, const s
     put_sized(&input, about->apv);
     put_u32(&input, (uint32_t)about->len * 8);
     secret_wipe(z, sizeof z);
-    return buf_ok(&input) ? sha256(buf_span(&input), out) : ST_TOO_LARGE;
+    return buf_ok(&input) ? sha256(buf_span(&input), out) : buf_status(&input);
 }

@@ -115,7 +115,7 @@ enum status jose_header_write(const struct jose_header_parts *parts, struct buf 
     if (st != ST_OK)
         return st;
     base64url_encode(buf_span(&json), out);
-    return buf_ok(out) ? ST_OK : ST_TOO_LARGE;
+    return buf_status(out);
 }
 
 bool jose_type_is(struct span type, const char *want)

@@ -342,7 +342,7 @@ static enum status encrypt_parts(const struct jwe_plan *plan, const struct key *
     base64url_encode(buf_span(&ciphertext), out);
     put_u8(out, '.');
     base64url_encode(span_of(tag, sizeof(tag)), out);
-    return buf_ok(out) ? ST_OK : ST_TOO_LARGE;
+    return buf_status(out);
 }
 
 enum status jwe_encrypt_with(const struct jwe_plan *plan, const struct key *key, struct span plaintext,

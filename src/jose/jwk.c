@@ -188,9 +188,10 @@ static enum status read_number(const struct js *js, const char *name, size_t max
     buf_init(out, max);
     if (!js_get_str(js, name, &text))
         return malformed(why, "TK-3", "a required member is missing or no text");
-    if (base64url_decode(text, out, why) != ST_OK)
-        return malformed(why, "RFC 7518 6.3.1", "not base64url of an RSA key's part");
-    return ST_OK;
+    enum status st = base64url_decode(text, out, why);
+    if (st == ST_OK || st == ST_NO_MEMORY)
+        return st;
+    return malformed(why, "RFC 7518 6.3.1", "not base64url of an RSA key's part");
 }
 
 static enum status read_rsa(const struct js *js, enum jwk_want want, struct key **ret_key, struct why *why)

@@ -96,14 +96,14 @@ enum status jws_sign(const struct key *key, struct span kid, struct span typ, st
     st = jose_header_write(&parts, out);
     put_u8(out, '.');
     base64url_encode(payload, out);
-    if (st == ST_OK && !buf_ok(out))
-        st = ST_TOO_LARGE;
+    if (st == ST_OK)
+        st = buf_status(out);
     if (st == ST_OK)
         st = sig_make(key, alg, span_cut(buf_span(out), start, out->len), signature);
     if (st == ST_OK) {
         put_u8(out, '.');
         base64url_encode(span_of(signature, sig_len(key)), out);
-        st = buf_ok(out) ? ST_OK : ST_TOO_LARGE;
+        st = buf_status(out);
     }
     if (st != ST_OK)
         buf_truncate(out, start);

@@ -165,5 +165,5 @@ enum status scope_to_claim(const struct scope *scope, struct buf *out)
     if (st != ST_OK)
         return st;
     base64url_encode(buf_span(&json), out);
-    return buf_ok(out) ? ST_OK : ST_TOO_LARGE;
+    return buf_status(out);
 }

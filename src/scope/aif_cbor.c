@@ -76,5 +76,5 @@ enum status scope_to_cbor(const struct scope *scope, struct buf *out)
             if ((entry->permissions & scope_permission_names[n].permission) != 0)
                 cb_put_text(out, span_of_str(scope_permission_names[n].name));
     }
-    return buf_ok(out) ? ST_OK : ST_TOO_LARGE;
+    return buf_status(out);
 }

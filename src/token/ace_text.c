@@ -35,7 +35,7 @@ enum status ace_token_bytes(struct span text, struct buf *out)
         put_bytes(out, buf_span(&bytes));
     else
         put_bytes(out, text);
-    return buf_ok(out) ? ST_OK : ST_TOO_LARGE;
+    return buf_status(out);
 }
 
 /* RFC 6749 A.12: VSCHAR only. */
@@ -55,7 +55,7 @@ enum status ace_token_text(struct span token, struct buf *out)
         put_bytes(out, token);
     else
         return ST_MALFORMED;
-    return buf_ok(out) ? ST_OK : ST_TOO_LARGE;
+    return buf_status(out);
 }
 
 /* ---- key identifiers ---- */
@@ -68,7 +68,7 @@ enum status ace_kid_bytes(struct span text, struct buf *out)
 
     if (!span_starts_with(text, SPAN(KID_PREFIX)) || base64url_decode(rest, out, NULL) != ST_OK)
         put_bytes(out, text);
-    return buf_ok(out) ? ST_OK : ST_TOO_LARGE;
+    return buf_status(out);
 }
 
 enum status ace_kid_text(struct span kid, struct buf *out)
@@ -79,5 +79,5 @@ enum status ace_kid_text(struct span kid, struct buf *out)
         put_str(out, KID_PREFIX);
         base64url_encode(kid, out);
     }
-    return buf_ok(out) ? ST_OK : ST_TOO_LARGE;
+    return buf_status(out);
 }

@@ -95,7 +95,7 @@ static enum status make(const struct key *key, struct span input, struct buf *ou
     if (st != ST_OK)
         return st;
     put_bytes(out, span_of(pop, pop_len_for(key)));
-    return buf_ok(out) ? ST_OK : ST_TOO_LARGE;
+    return buf_status(out);
 }
 
 static enum status check(const struct key *key, struct span input, struct span pop, struct why *why)

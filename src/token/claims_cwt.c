@@ -91,7 +91,7 @@ static enum status put_claims(const struct token_claims *c, struct buf *out)
     put_number(out, CWT_ACE_PROFILE, c->ace_profile, ACE_PROFILE_MQTT_TLS_CBOR);
     put_bytes_claim(out, CWT_CNONCE, c->cnonce);
     put_number(out, CWT_EXI, c->has_exi, c->exi_s);
-    return buf_ok(out) ? ST_OK : ST_TOO_LARGE;
+    return buf_status(out);
 }
 
 static enum status finish(struct buf *out, size_t start, enum status st)

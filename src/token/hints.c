@@ -46,7 +46,7 @@ enum status hints_write(const struct hints *hints, struct buf *out)
     if (st != ST_OK)
         return st;
     put_bytes(out, buf_span(&text));
-    return buf_ok(out) ? ST_OK : ST_TOO_LARGE;
+    return buf_status(out);
 }
 
 /* RFC 3986 3.1: a scheme, a colon, and no byte that a URI cannot hold. */

@@ -81,7 +81,7 @@ enum status psk_identity_write_cbor(struct span kid, struct buf *out)
     cb_put_int(out, COSE_KTY_SYMMETRIC);
     cb_put_int(out, COSE_KID);
     cb_put_bytes(out, kid);
-    return buf_ok(out) ? ST_OK : ST_TOO_LARGE;
+    return buf_status(out);
 }
 
 enum status psk_identity_write_json(struct span kid, struct buf *out)

@@ -142,7 +142,7 @@ enum status token_exi_jti_write(struct span rs_id, uint64_t sequence, struct buf
     if (!buf_ok(&raw))
         return ST_TOO_LARGE;
     base64url_encode(buf_span(&raw), out);
-    return buf_ok(out) ? ST_OK : ST_TOO_LARGE;
+    return buf_status(out);
 }
 
 enum status token_exi_jti_read(struct span jti, struct span rs_id, uint64_t *ret_sequence)

@@ -80,7 +80,7 @@ enum status token_record_write(const struct token *t, struct buf *out)
     st = put_scope(out, t->scope);
     if (st != ST_OK)
         return st;
-    return buf_ok(out) ? ST_OK : ST_TOO_LARGE;
+    return buf_status(out);
 }
 
 /* ---- reading ---- */

@@ -18,10 +18,6 @@ void *__wrap_aligned_alloc(size_t to, size_t len);
 char *__wrap_strdup(const char *s);
 char *__wrap_strndup(const char *s, size_t len);
 
-void free(void *p);
-/* Only where jansson is linked. */
-void json_set_alloc_funcs(void *(*allocate)(size_t len), void (*release)(void *p)) __attribute__((weak));
-
 static _Thread_local long fail_at, made;
 static _Thread_local bool counting;
 static long last_made;
@@ -68,8 +64,6 @@ char *__wrap_strndup(const char *s, size_t len)
 
 void failing_memory_begin(long n)
 {
-    if (json_set_alloc_funcs != NULL)
-        json_set_alloc_funcs(__wrap_malloc, free);
     made = 0;
     fail_at = n;
     counting = true;

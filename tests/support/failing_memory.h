@@ -3,8 +3,8 @@
  *   static void try(void *ctx, long n) { ... failing_memory_begin(n); st = f(); failing_memory_end(); ... }
  *   met = failing_memory_each(try, ctx);
  *
- * Link with failing_memory.c and failing_memory_args (tests/meson.build). What jansson allocates fails as well; other
- * libraries have memory of their own. Threads: one at a time counts; the others are left alone. */
+ * Link with failing_memory.c and failing_memory_args (tests/meson.build). What jansson allocates for
+ * us (codec/json.c) fails as well; other libraries have memory of their own. Threads: one at a time counts; the others are left alone. */
 #ifndef SYMBOLON_TESTS_SUPPORT_FAILING_MEMORY_H
 #define SYMBOLON_TESTS_SUPPORT_FAILING_MEMORY_H
 
