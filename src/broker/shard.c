@@ -345,6 +345,21 @@ void shard_token_status(struct shard *shard, const uint8_t hash[32], struct toke
     leave(shard);
 }
 
+bool shard_cut_client(struct shard *shard, struct span client_id, struct now now)
+{
+    static const struct why why = { "control", "the operator ended the connection", 0 };
+    const struct session *s;
+    bool cut;
+
+    see_clock(shard, now);
+    s = session_find(shard, client_id);
+    cut = s != NULL && s->conn != NULL;
+    if (cut)
+        conn_refuse(s->conn, MQTT_ADMINISTRATIVE_ACTION, ST_DENIED, &why, "client_cut");
+    leave(shard);
+    return cut;
+}
+
 void shard_issuer_silent(struct shard *shard, struct span iss, struct why why, struct now now)
 {
     see_clock(shard, now);

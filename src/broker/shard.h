@@ -95,7 +95,7 @@ struct shard_world {
     /* true: stop reading from this peer and stop calling shard_input(). false: go on; unread bytes must be
      * offered again, in a later turn, even if no new ones come. */
     void (*conn_pause)(void *ctx, struct conn_io *io, bool pause);
-    /* It is authorized: CONNACK 0x00 has been appended. NULL: nobody wants to know. */
+    /* It is authorized; CONNACK 0x00 follows. NULL: nobody wants to know. */
     void (*conn_welcome)(void *ctx, struct conn_io *io);
     /* It did what no honest client does: a forged token, a wrong proof, what is no MQTT. It is being refused for that.
      * NULL: nobody wants to know. */
@@ -255,6 +255,8 @@ void shard_token_status(struct shard *shard, const uint8_t hash[32], struct toke
 /* Every session whose token is of this issuer is cut so: nothing has been heard of the tokens it has revoked for longer
  * than `revocation.max_stale` allows. */
 void shard_issuer_silent(struct shard *shard, struct span iss, struct why why, struct now now);
+/* The connection of this client, if it has one, ends with DISCONNECT 0x98 (MQTT 3.1.1: closed), as the operator wishes. */
+bool shard_cut_client(struct shard *shard, struct span client_id, struct now now);
 /* The token of that hash which sessions here rest on: a reference, or NULL if there are none. */
 struct token *shard_find_token(const struct shard *shard, const uint8_t hash[32]);
 
