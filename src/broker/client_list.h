@@ -32,6 +32,8 @@ struct client_rows {
 /* The first `limit` in the order of Client Identifiers. ST_NO_MEMORY leaves what there is. */
 enum status client_list(const struct shard *shard, const struct client_query *query,
                         struct client_rows *out) MUST_CHECK;
+/* False: out of memory, and the row is still the caller's. */
+bool client_rows_add(struct client_rows *rows, const struct client_row *row_take) MUST_CHECK;
 /* Puts them in order and cuts to `limit`. */
 void client_rows_sort(struct client_rows *rows, size_t limit);
 void client_rows_done(struct client_rows *rows);

@@ -28,7 +28,7 @@ struct source_settings {
     uint32_t max_connections;                /* 0: no limit */
     uint32_t faults_per_min, faults_burst;   /* 0: nobody is banned */
     int64_t ban_ms, ban_max_ms, calm_ms;
-    const struct net_prefix *exempt; /* none of all this; lent for as long as the table is there */
+    const struct net_prefix *exempt; /* none of all this; copied */
     size_t exempt_count;
 };
 
@@ -60,6 +60,8 @@ struct source_ban {
 /* Up to `cap` of those banned at present, those that stay the longest first; returns how many. *ret_all: how many there are. */
 size_t sources_bans(const struct sources *sources, struct mono_time now, struct source_ban *out, size_t cap,
                     size_t *ret_all);
+/* Those whose ban has ended since the last call, each once; returns how many of `cap`. Cheap while nobody is banned. */
+size_t sources_released(struct sources *sources, struct mono_time now, struct net_source *out, size_t cap);
 /* Lets it in again and forgets what it did. False: it was not banned. */
 bool source_unban(struct sources *sources, struct net_source source, struct mono_time now);
 size_t sources_unban_all(struct sources *sources, struct mono_time now);
