@@ -51,6 +51,7 @@ static void refuse(struct conn *c, uint8_t qos, uint16_t packet_id, enum status 
     }
     atomic_fetch_add_explicit(&c->shard->stats.refusals[st], 1, memory_order_relaxed);
     log_event(&c->log, LOG_NOTICE, "authz_info_refused", F_WHY(st, *why), F_I64("reason_code", code));
+    conn_blame(c, st, why, false); /* who brings tokens here has not shown one */
     acknowledge(c, qos, packet_id, silent ? MQTT_SUCCESS : code, why);
 }
 

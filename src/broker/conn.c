@@ -5,6 +5,7 @@
 #include "broker/authz_info.h"
 #include "broker/connack.h"
 #include "broker/connect.h"
+#include "broker/fault.h"
 #include "broker/send.h"
 #include "broker/shard_priv.h"
 
@@ -104,8 +105,11 @@ void conn_enter(struct conn *c, enum conn_state to)
     ASSERT((conn_may_enter[c->state] & IN(to)) != 0); /* a wrong move is our bug, not the peer's */
     log_event(&c->log, LOG_DEBUG, "conn_state", F_STR("from", state_names[c->state]),
               F_STR("to", state_names[to]));
-    if (to == CONN_OPEN)
+    if (to == CONN_OPEN) {
         STATS_INC(&c->shard->stats, connections_authorized);
+        if (c->shard->world.conn_welcome != NULL)
+            c->shard->world.conn_welcome(c->shard->world.ctx, c->io);
+    }
     if (c->state == CONN_OPEN)
         STATS_DEC(&c->shard->stats, connections_authorized);
     c->state = to;
@@ -195,6 +199,12 @@ static uint8_t connack_code(uint8_t code)
     return mqtt_reason_allowed(MQTT_CONNACK, MQTT_FROM_SERVER, code) ? code : (uint8_t)MQTT_SERVER_UNAVAILABLE;
 }
 
+void conn_blame(struct conn *c, enum status st, const struct why *why, bool open)
+{
+    if (c->shard->world.conn_fault != NULL && fault_is(st, why, open))
+        c->shard->world.conn_fault(c->shard->world.ctx, c->io);
+}
+
 void conn_refuse(struct conn *c, uint8_t code, enum status st, const struct why *why, const char *event)
 {
     struct conn_io *io = c->io;
@@ -211,6 +221,7 @@ void conn_refuse(struct conn *c, uint8_t code, enum status st, const struct why 
         connack_refuse(c, code, why);
     atomic_fetch_add_explicit(&c->shard->stats.refusals[st], 1, memory_order_relaxed);
     log_event(&c->log, LOG_NOTICE, event, F_WHY(st, *why), F_I64("reason_code", code));
+    conn_blame(c, st, why, c->state == CONN_OPEN);
     close_now(c);
     c->shard->world.conn_close(c->shard->world.ctx, io);
 }

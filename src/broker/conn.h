@@ -90,6 +90,9 @@ void conn_refuse(struct conn *c, uint8_t code, enum status st, const struct why 
 /* The same, with the code of the status and the event of the state. */
 void conn_fail(struct conn *c, enum status st, const struct why *why);
 
+/* Tells the world if this refusal is the peer's fault (fault.h); conn_refuse() does so itself. */
+void conn_blame(struct conn *c, enum status st, const struct why *why, bool open);
+
 /* What it was granted has ended: MT-100. */
 void conn_grant_over(struct conn *c);
 
