@@ -17,8 +17,10 @@ static bool output_full(struct conn *c)
     const struct shard_world *w = &c->shard->world;
     size_t limit = c->shard->settings->max_output_bytes;
 
-    c->output_full = w->conn_pending(w->ctx, c->io) >= (c->output_full ? limit / 2 : limit);
-    return c->output_full;
+    size_t pending = w->conn_pending(w->ctx, c->io);
+
+    c->output_full = pending >= (c->output_full ? limit / 2 : limit);
+    return c->output_full || throttle_output(c, pending);
 }
 
 /* The second line behind the timer: nothing is forwarded on an expired token (MT-98, MT-100). */
@@ -85,6 +87,26 @@ static bool goes_straight(const struct session *s)
     return s->held == 0 && s->outbox.qos0_count == 0 && s->outbox.backlog_count == 0;
 }
 
+/* QUEUE_DROP_OLDEST: what was not sent yet goes, the oldest first, until the new one fits. */
+static void make_room(struct session *s, const struct outbox_limits *limits, const struct message *m)
+{
+    struct delivery *d;
+
+    if (message_size(m) + sizeof *d > limits->max_bytes)
+        return; /* it does not fit at all */
+    while (!outbox_has_room(&s->outbox, limits, m) && (d = outbox_oldest(&s->outbox)) != NULL) {
+        STATS_INC(&s->shard->stats, dropped_oldest);
+        session_drop(s, d);
+    }
+}
+
+bool session_has_room(const struct session *s, const struct message *m)
+{
+    struct outbox_limits limits = limits_of(s->shard);
+
+    return outbox_has_room(&s->outbox, &limits, m);
+}
+
 /* What is delivered here was matched by a subscription, and every subscription lies inside the scope
  * (session_set_grant() sees to it), so only the token's life is asked again. Queued messages may outlive the grant
  * they were matched under: send_waiting() asks for those. */
@@ -105,6 +127,8 @@ static enum status deliver(struct session *s, const struct message *m, const str
         return ST_OK;
     }
     limits = limits_of(s->shard);
+    if (how->share == NULL && s->shard->settings->queue_full == QUEUE_DROP_OLDEST)
+        make_room(s, &limits, m);
     st = outbox_add(&s->outbox, &limits, m, how, s->grant_serial, s->held > 0 ? OUTBOX_HELD : OUTBOX_WAITING);
     if (st != ST_QUOTA || how->share == NULL)
         count_not_queued(s->shard, st, false);

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#define OLDEST_LOOK 512 /* deliveries looked at for one that may go */
+
 void outbox_init(struct outbox *o, struct stats *stats)
 {
     *o = (struct outbox){ .stats = stats };
@@ -43,15 +45,44 @@ void outbox_done(struct outbox *o)
     o->slots = NULL;
 }
 
+bool outbox_has_room(const struct outbox *o, const struct outbox_limits *limits, const struct message *message)
+{
+    return o->count < limits->max_messages && o->bytes < limits->max_bytes &&
+           message_size(message) <= limits->max_bytes - o->bytes;
+}
+
+static bool may_make_room(const struct delivery *d)
+{
+    return !d->backlog && !d->dup && d->packet_id == 0 && d->how.share == NULL;
+}
+
+static struct delivery *oldest_in(const struct list *line)
+{
+    unsigned looked = 0;
+
+    LIST_EACH (it, line) {
+        if (may_make_room(delivery_of(it)))
+            return delivery_of(it);
+        if (++looked == OLDEST_LOOK)
+            break;
+    }
+    return NULL;
+}
+
+struct delivery *outbox_oldest(const struct outbox *o)
+{
+    struct delivery *d = oldest_in(&o->waiting);
+
+    return d != NULL ? d : oldest_in(&o->held);
+}
+
 enum status outbox_add(struct outbox *o, const struct outbox_limits *limits, const struct message *message,
                        const struct delivery_options *how, uint32_t grant_serial, enum outbox_line line)
 {
     bool backlog = line == OUTBOX_BACKLOG;
     struct delivery *d;
 
-    if (backlog ? o->backlog_count >= limits->max_backlog
-                : o->count >= limits->max_messages || o->bytes >= limits->max_bytes ||
-                      message_size(message) > limits->max_bytes - o->bytes)
+    if (backlog ? o->backlog_count >= limits->max_backlog : !outbox_has_room(o, limits, message))
         return ST_QUOTA;
     d = malloc(sizeof *d);
     if (d == NULL)

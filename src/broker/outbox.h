@@ -89,6 +89,11 @@ void outbox_done(struct outbox *o);
 enum status outbox_add(struct outbox *o, const struct outbox_limits *limits, const struct message *message,
                        const struct delivery_options *how, uint32_t grant_serial,
                        enum outbox_line line) MUST_CHECK;
+/* Whether outbox_add() would take it. */
+bool outbox_has_room(const struct outbox *o, const struct outbox_limits *limits, const struct message *message);
+/* The oldest that waits, has never been sent and is nobody else's: no group's, nor from the retained store. NULL: there is
+ * none among the first few. */
+struct delivery *outbox_oldest(const struct outbox *o);
 void outbox_unhold(struct outbox *o);
 
 struct delivery *outbox_first(const struct outbox *o); /* waiting; NULL if none */

@@ -115,6 +115,11 @@ static enum status accept(struct conn *c, const struct mqtt_publish *p, struct w
     struct message *m = NULL;
     enum status st = make_message(c, p, &m);
 
+    if (st == ST_OK && p->qos > 0 && c->shard->settings->queue_full == QUEUE_REFUSE &&
+        !route_has_room(c->shard, m)) {
+        STATS_INC(&c->shard->stats, refused_queue_full);
+        return reject(why, ST_QUOTA, "session.queue_full", "the queue of a subscriber is full", 0);
+    }
     if (st == ST_OK && p->qos == 2)
         st = id_set_add(&c->session->received, p->packet_id);
     if (st != ST_OK)

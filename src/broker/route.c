@@ -62,6 +62,35 @@ static uint64_t deliver_here(struct shard *shard, const struct message *m)
     return others;
 }
 
+struct room {
+    struct shard *shard;
+    const struct message *message;
+    bool full;
+};
+
+static void look_for_room(void *ctx, struct topic_subscription *in_tree)
+{
+    struct room *r = ctx;
+    const struct subscription *sub = CONTAINER_OF(in_tree, struct subscription, in_tree);
+    const struct session *s = sub->session;
+
+    r->shard->work++;
+    if (s == NULL) {
+        if (!share_has_room(CONTAINER_OF(sub, struct share, group), r->message))
+            r->full = true;
+    } else if (sub->qos > 0 && !(sub->no_local && r->message->publisher == s->number)) {
+        r->full = r->full || !session_has_room(s, r->message);
+    }
+}
+
+bool route_has_room(struct shard *shard, const struct message *m)
+{
+    struct room r = { shard, m, false };
+
+    (void)topic_tree_match(shard->tree, (struct topic_name){ message_topic(m) }, look_for_room, &r);
+    return !r.full;
+}
+
 void route_deliver(struct shard *shard, const struct message *m)
 {
     (void)deliver_here(shard, m);

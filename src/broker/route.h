@@ -7,6 +7,8 @@
 
 /* Published on this shard: stored if retained, delivered here, passed on. */
 void route_publish(struct shard *shard, const struct message *m);
+/* QUEUE_REFUSE: whether every queue of this shard that the message belongs to has room for it. */
+bool route_has_room(struct shard *shard, const struct message *m);
 /* Came from another shard: for our own sessions only. */
 void route_deliver(struct shard *shard, const struct message *m);
 

@@ -185,6 +185,8 @@ void subscribe_forget_session(struct session *s); /* nothing is left to subscrib
 
 /* A message matching the session's subscriptions: sent, queued or dropped and counted. */
 void session_deliver(struct session *s, const struct message *m, const struct delivery_options *how);
+/* Whether a message of QoS 1 or 2 would find room in its queue. */
+bool session_has_room(const struct session *s, const struct message *m);
 /* A retained message, on behalf of a new subscription; sent by the next session_pump(). */
 void session_deliver_retained(struct session *s, const struct message *m, const struct delivery_options *how);
 /* The same for a message handed to this session by a group (how->share), which may have it back: ST_QUOTA when it does not

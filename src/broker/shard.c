@@ -103,6 +103,7 @@ enum status shard_new(unsigned index, unsigned shards, const struct shard_settin
     list_init(&shard->dead);
     list_init(&shard->yielding);
     list_init(&shard->unfinished);
+    list_init(&shard->starved);
     list_init(&shard->operations);
     list_init(&shard->uploads);
     list_init(&shard->matched);
@@ -377,6 +378,7 @@ void shard_advance(struct shard *shard, struct now now)
     see_clock(shard, now);
     timer_wheel_advance(&shard->timers, now);
     conn_yielded(shard);
+    throttle_feed(shard);
     leave(shard);
 }
 

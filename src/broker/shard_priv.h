@@ -25,6 +25,7 @@ struct shard {
     struct pressure *own_pressure; /* the same, if it is ours alone */
     uint64_t accounted;            /* as told to `pressure` */
     uint64_t published;            /* bytes of PUBLISH packets read, for the sake of conn_input() */
+    struct list starved;           /* conns, see throttle_output() */
     struct list unfinished;        /* conns with a part of a packet, who began first in front (throttle.c) */
 
     bool going;                 /* shard_free() runs: nobody is told anything any more */

@@ -210,12 +210,27 @@ static void count_in(struct share_member *m, bool in)
     m->group->max_queued_bytes += in ? bytes : (uint64_t)0 - bytes;
 }
 
-/* The newest go, as with any queue that is full: also when a smaller group may hold less, or an old one comes back. */
+bool share_has_room(const struct share *g, const struct message *m)
+{
+    if (g->keeper_count == 0 || (list_empty(&g->queue) && !list_empty(&g->ready)))
+        return true;
+    return g->queued < g->max_queued &&
+           g->queued_bytes + sizeof(struct share_item) + message_size(m) <= g->max_queued_bytes;
+}
+
+/* The newest go, or the oldest, as with any queue that is full: also when a smaller group may hold less, or an old one comes
+ * back. */
 static void trim(struct share *g)
 {
     while (!list_empty(&g->queue) && (g->queued > g->max_queued || g->queued_bytes > g->max_queued_bytes)) {
-        drop_item(g, item_of(g->queue.prev));
-        if (g->keeper_count > 0) /* else nobody is left for whom to wait */
+        bool oldest = g->shard->settings->queue_full == QUEUE_DROP_OLDEST;
+
+        drop_item(g, item_of(oldest ? g->queue.next : g->queue.prev));
+        if (g->keeper_count == 0) /* nobody is left for whom to wait */
+            continue;
+        if (oldest)
+            STATS_INC(&g->shard->stats, dropped_oldest);
+        else
             STATS_INC(&g->shard->stats, dropped_queue_full);
     }
 }

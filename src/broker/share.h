@@ -95,6 +95,8 @@ enum status share_join(struct subscription *sub, struct subscribe_op *op, uint32
 
 /* Published, and matched by the group; we are home. */
 void share_publish(struct share *group, const struct message *m);
+/* Whether a message of QoS 1 or 2 would be handed out, or find room to wait. */
+bool share_has_room(const struct share *group, const struct message *m);
 /* The sessions of this shard whose outbox changed tell their homes; may close connections. At the end of each call. */
 void share_settle(struct shard *shard);
 

@@ -6,8 +6,9 @@
 #define TELL_BYTES       (32u * 1024) /* a change of less is told later */
 #define PUBLISHES_MUCH   (32u * 1024) /* bytes in a second: who sends less is not slowed */
 #define SLOW_LEAST_MS    8
-#define SLOW_PER_CENT_MS 5   /* half a second in all */
-#define YOUNG_MS         100 /* of an unfinished packet: the others' shards have their chance first */
+#define SLOW_PER_CENT_MS 5            /* half a second in all */
+#define YOUNG_MS         100          /* of an unfinished packet: the others' shards have their chance first */
+#define OUTPUT_SMALL     (16u * 1024) /* of one connection: may wait whatever waits for the others */
 #define BEYOND_MOST      1024u
 
 /* ---- connections ---- */
@@ -41,6 +42,7 @@ void throttle_begin(struct conn *c, bool moved)
 
     timer_init(&c->throttle.slow, on_slow_over);
     list_init(&c->throttle.link);
+    list_init(&c->throttle.starved);
     c->throttle.receive_maximum = shard->settings->receive_maximum;
     c->throttle.beyond =
         !moved && !pressure_take(shard->pressure, COUNT_CONNECTIONS, 1, shard->settings->max_connections);
@@ -81,7 +83,28 @@ void throttle_end(struct conn *c)
     set_unfinished(c, 0);
     set_unread(c, 0);
     timer_stop(&c->shard->timers, &c->throttle.slow);
+    list_remove(&c->throttle.starved);
     pressure_give(c->shard->pressure, COUNT_CONNECTIONS, 1);
+}
+
+bool throttle_output(struct conn *c, size_t pending)
+{
+    if (!pressure_output_over(c->shard->pressure) || pending < OUTPUT_SMALL)
+        return false;
+    if (!list_linked(&c->throttle.starved))
+        list_append(&c->shard->starved, &c->throttle.starved);
+    return true;
+}
+
+void throttle_feed(struct shard *shard)
+{
+    while (!list_empty(&shard->starved) && !pressure_output_over(shard->pressure)) {
+        struct conn *c = CONTAINER_OF(CONTAINER_OF(list_shift(&shard->starved), struct throttle, starved),
+                                      struct conn, throttle);
+
+        if (conn_is_open(c))
+            session_pump(c->session);
+    }
 }
 
 bool throttle_is_slow(const struct conn *c)

@@ -22,6 +22,7 @@ struct throttle {
     uint64_t published;       /* bytes */
     size_t unread;            /* offered and not consumed, when it was looked at last */
     size_t unfinished;        /* of these, what counts as a part of a packet */
+    struct list starved;      /* in shard->starved: waits for the output of all to shrink */
     struct list link;         /* in shard->unfinished, while that is not 0 */
     uint16_t receive_maximum; /* announced: less than the setting under pressure */
     bool beyond;              /* more than limits.connections: let in to be told so */
@@ -37,6 +38,11 @@ void throttle_end(struct conn *c); /* closed */
 void throttle_input(struct conn *c, size_t unread, bool part, uint64_t published);
 /* Whether it is we who do not listen. */
 bool throttle_is_slow(const struct conn *c);
+
+/* Whether it is full while limits.output_total is reached: those who have more than a little waiting wait until it is not;
+ * session_pump() then comes by itself. */
+bool throttle_output(struct conn *c, size_t pending);
+void throttle_feed(struct shard *shard);
 
 /* Announced in the CONNACK. */
 uint16_t throttle_receive_maximum(struct conn *c);
