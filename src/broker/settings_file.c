@@ -4,6 +4,7 @@
 #include "broker/topic_tree.h"
 #include "codec/base64.h"
 #include "jose/jwk.h"
+#include "net/source.h"
 #include "net/ws.h"
 #include "scope/scope.h"
 
@@ -158,6 +159,8 @@ static const struct config_setting rows[] = {
       .help = "Folder for what must survive a restart: tokens published to `authz-info` with their keys, first receipts, revocations. It should be this server's alone. Without it all that is in memory only." },
     { "user", CONFIG_STRING, S(user),
       .help = "Account to change to once sockets and keys are open, when started as root." },
+    { "control_socket", CONFIG_PATH, S(control_socket), .example = "/run/symbolon-broker/control.sock",
+      .help = "Unix socket for `symbolon broker`, closed to all but root and this server's own user. By default `control.sock` in `state_dir`; without that, none." },
     { "statistics_interval", CONFIG_DURATION_S, S(statistics_interval_s), .dflt = "0", .max = 86400,
       .help = "How often the event `statistics` is logged with the counters of all threads; 0: only on SIGUSR1." },
     { "log_level", CONFIG_ENUM, S(log_level), .dflt = "info", .choices = levels,
@@ -236,6 +239,27 @@ static const struct config_setting rows[] = {
     { "authz_info.visit", CONFIG_DURATION_MS, S(authz_visit_ms), .dflt = "30s", .min = 1000, .max = 3600000,
       .help = "How long each of them may stay." },
 
+    { "hostile.connects", CONFIG_INT, S(hostile_connects_per_s), .dflt = "100", .max = 1000000, .unit = "per second",
+      .help = "Connections from one address (one /64 in IPv6) in a second, once `hostile.connects_burst` is used up; more are closed as they are accepted. 0: no limit." },
+    { "hostile.connects_burst", CONFIG_INT, S(hostile_connects_burst), .dflt = "1000", .min = 1, .max = 1000000,
+      .unit = "connections", .help = "Connections from one address at once, before `hostile.connects` counts." },
+    { "hostile.faults", CONFIG_INT, S(hostile_faults_per_min), .dflt = "6", .max = 60000, .unit = "per minute",
+      .help = "What no honest client does - a forged token, a wrong proof, no TLS where TLS is spoken - is forgiven so often in a minute to one address, once `hostile.faults_burst` is used up; beyond, it is banned. A token that has ended is no fault. 0: nobody is banned." },
+    { "hostile.faults_burst", CONFIG_INT, S(hostile_faults_burst), .dflt = "20", .min = 1, .max = 1000000,
+      .unit = "faults", .help = "Faults forgiven at once." },
+    { "hostile.ban", CONFIG_DURATION_MS, S(hostile_ban_ms), .dflt = "10s", .min = 100, .max = 86400000,
+      .help = "How long an address is not let in when it is banned for the first time; twice as long each time after. Connections that it has stay." },
+    { "hostile.ban_max", CONFIG_DURATION_MS, S(hostile_ban_max_ms), .dflt = "1h", .min = 100, .max = 2592000000,
+      .help = "The longest ban." },
+    { "hostile.calm", CONFIG_DURATION_MS, S(hostile_calm_ms), .dflt = "10m", .min = 100, .max = 2592000000,
+      .help = "Each such time without a ban takes one doubling back." },
+    { "hostile.exempt", CONFIG_STRINGS, S(hostile_exempt), .max = 256,
+      .help = "Addresses and networks none of this is for, nor the limits per address: `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/32`. Proxies belong here: all their clients have their address." },
+    { "hostile.exempt_loopback", CONFIG_BOOL, S(hostile_exempt_loopback), .dflt = "true",
+      .help = "So is this machine itself, 127.0.0.0/8 and ::1." },
+    { "hostile.addresses", CONFIG_INT, S(hostile_addresses), .dflt = "65536", .max = 16777216, .unit = "addresses",
+      .help = "Addresses remembered, 64 bytes each; beyond, the least interesting is forgotten. 0: none, and nothing is limited by address." },
+
     { "session.continuation", CONFIG_BOOL, S(session_continuation), .dflt = "true",
       .help = "Sessions may outlive their connection." },
     { "session.lost_subscriptions", CONFIG_ENUM, S(session_lost_subscriptions), .dflt = "drop",
@@ -266,6 +290,12 @@ static const struct config_setting rows[] = {
       .unit = "connections", .help = "Connections altogether." },
     { "limits.sessions", CONFIG_INT, S(max_sessions), .dflt = "200000", .min = 1, .max = 100000000,
       .unit = "sessions", .help = "Sessions altogether, connected or not." },
+    { "limits.handshakes", CONFIG_INT, S(max_handshakes), .dflt = "4096", .min = 1, .max = 10000000,
+      .unit = "connections", .help = "Connections that are not authorized yet: TLS, WebSocket, CONNECT, AUTH. Beyond, a new one takes the place of the oldest of them, if that has had a second; else it is closed." },
+    { "limits.handshakes_per_address", CONFIG_INT, S(max_address_handshakes), .dflt = "256", .max = 10000000,
+      .unit = "connections", .help = "The same from one address (one /64 in IPv6); more are closed as they are accepted. 0: no limit. See docs/operate/hostile.md about many clients behind one address." },
+    { "limits.connections_per_address", CONFIG_INT, S(max_address_connections), .dflt = "10000", .max = 10000000,
+      .unit = "connections", .help = "Connections from one address, authorized or not; 0: no limit." },
     { "limits.handshake_timeout", CONFIG_DURATION_MS, S(handshake_timeout_ms), .dflt = "10s", .min = 100,
       .max = 600000, .help = "Time for the TLS handshake, and the upgrade to WebSocket where there is one." },
     { "limits.connect_timeout", CONFIG_DURATION_MS, S(connect_timeout_ms), .dflt = "10s", .min = 100,
@@ -433,6 +463,16 @@ static void check_mqtt(const struct broker_config *c, struct buf *problem)
         put_str(problem, "server_reference: empty, or too long for MQTT\n");
 }
 
+static void check_exempt(const struct broker_config *c, struct buf *problem)
+{
+    struct net_prefix prefix;
+
+    for (size_t i = 0; i < c->hostile_exempt.count; i++)
+        if (!net_prefix_parse(c->hostile_exempt.items[i], &prefix))
+            put_fmt(problem, "hostile.exempt[%zu]: not an IPv4 address or network, nor one of IPv6 up to /64\n",
+                    i + 1);
+}
+
 static enum status check(const void *settings, struct buf *problem)
 {
     const struct broker_config *c = settings;
@@ -440,6 +480,7 @@ static enum status check(const void *settings, struct buf *problem)
     size_t before = problem->len;
 
     check_mqtt(c, problem);
+    check_exempt(c, problem);
     for (size_t i = 0; i < c->listeners.count; i++)
         check_listener(listener_config_at(c, i), i + 1, problem);
     for (size_t i = 0; i < c->authorization_servers.count; i++)

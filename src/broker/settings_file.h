@@ -92,6 +92,13 @@ struct broker_config {
     size_t session_max_queue_bytes, session_max_subscription_bytes;
     int64_t session_max_retained_backlog;
 
+    char *control_socket;
+    int64_t hostile_addresses, hostile_connects_per_s, hostile_connects_burst, hostile_faults_per_min,
+        hostile_faults_burst, hostile_ban_ms, hostile_ban_max_ms, hostile_calm_ms;
+    struct config_strings hostile_exempt;
+    bool hostile_exempt_loopback;
+    int64_t max_handshakes, max_address_handshakes, max_address_connections;
+
     int64_t max_connections, max_sessions, connect_timeout_ms, auth_timeout_ms, handshake_timeout_ms;
     int64_t keep_alive_max_s, receive_maximum, topic_alias_maximum, topic_aliases_out, max_filters,
         max_topic_levels;
