@@ -26,7 +26,8 @@ struct committer_calls {
 struct committer_stats {
     uint64_t commits, batches, changes, bytes; /* since the start; bytes of the batches */
     uint64_t failures;
-    uint64_t last_us, longest_us; /* one commit, with its sync */
+    uint64_t waiting, waiting_bytes; /* batches posted and not stored, and the memory they take */
+    uint64_t last_us, longest_us;    /* one commit, with its sync */
 };
 
 /* Starts the thread for owners 0 .. owners-1. `kv` is used by it until committer_stop(). */
