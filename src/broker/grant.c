@@ -1,6 +1,7 @@
 #include "broker/grant.h"
 
 #include "broker/message.h" /* TIME_NEVER */
+#include "broker/record.h"
 #include "broker/token_store.h"
 
 #include <stdlib.h>
@@ -29,6 +30,35 @@ enum status grant_new(struct token *token, struct token_store *tokens, struct no
         g->token = token_ref(token);
         g->source = token->by_introspection ? GRANT_INTROSPECTED : GRANT_LOCAL;
     }
+    *ret_grant = g;
+    return ST_OK;
+}
+
+#define NEARLY_NEVER_S \
+    (INT64_MAX / MS_PER_S - 1) /* what has no end, so that the clock of the calendar decides */
+
+enum status grant_shadow(const struct record_owner *owner, struct scope *nothing, struct grant **ret_grant)
+{
+    CLEANUP(token_unrefp)
+    struct token *token = NULL;
+    struct token_remains remains = { .iss = owner->iss,
+                                     .sub = owner->sub,
+                                     .client_id = owner->client_id,
+                                     .cnf_thumbprint = owner->cnf_thumbprint,
+                                     .hash = owner->token_hash,
+                                     .twin = owner->has_twin ? owner->token_twin : NULL };
+    struct grant *g;
+
+    if (owner->has_token && token_of_remains(&remains, nothing, &token) != ST_OK)
+        return ST_NO_MEMORY;
+    g = calloc(1, sizeof *g);
+    if (g == NULL)
+        return ST_NO_MEMORY;
+    g->source = owner->has_token ? GRANT_LOCAL : GRANT_PUBLIC;
+    g->until_s =
+        owner->has_token && owner->until_ms != RECORD_NEVER ? owner->until_ms / MS_PER_S : NEARLY_NEVER_S;
+    g->until_ms = INT64_MIN;
+    g->token = TAKE(token);
     *ret_grant = g;
     return ST_OK;
 }

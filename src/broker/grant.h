@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "token/token.h"
 
+struct record_owner;
 struct token_store;
 
 enum grant_source { GRANT_PUBLIC, GRANT_LOCAL, GRANT_INTROSPECTED };
@@ -24,6 +25,10 @@ struct grant {
  * remembered), which may also refuse it: revoked meanwhile, cnonce not fresh, over. */
 enum status grant_new(struct token *token, struct token_store *tokens, struct now now, struct grant **ret_grant,
                       struct why *why) MUST_CHECK;
+/* What a session back from the disk has until its client brings another: over, permits nothing (`nothing`: an empty scope),
+ * and tells grant_same_owner(), grant_tag() and grant_until_wall() what the one that was written would. ST_NO_MEMORY. */
+enum status grant_shadow(const struct record_owner *owner, struct scope *nothing,
+                         struct grant **ret_grant) MUST_CHECK;
 void grant_free(struct grant *grant);
 /* Over from now on, whatever the token says: its issuer took it back. The one change a grant ever sees. */
 void grant_end(struct grant *grant, struct now now);

@@ -277,6 +277,15 @@ bool token_store_is_revoked(struct token_store *store, const uint8_t hash[TOKEN_
     return token_store_revoked_until(store, hash).s != 0;
 }
 
+enum status token_store_revoked(struct token_store *store, struct buf *out)
+{
+    store_lock(store);
+    TABLE_EACH (node, &store->revoked)
+        put_bytes(out, span_of(CONTAINER_OF(node, struct revoked, node)->hash, TOKEN_HASH_LEN));
+    store_unlock(store);
+    return buf_ok(out) ? ST_OK : ST_NO_MEMORY;
+}
+
 void revoked_purge(struct token_store *store, struct now now)
 {
     struct table_node *node = table_next(&store->revoked, NULL);

@@ -131,6 +131,9 @@ bool token_store_is_revoked(struct token_store *store, const uint8_t hash[TOKEN_
 /* As given to token_store_revoke(); 0: it is not revoked. */
 struct wall_time token_store_revoked_until(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN]);
 
+/* Appends the hashes of all that are revoked, TOKEN_HASH_LEN bytes each. ST_NO_MEMORY. */
+enum status token_store_revoked(struct token_store *store, struct buf *out) MUST_CHECK;
+
 /* The issuer now permits less than the token says: what is cached or kept of it is forgotten, and from now on only
  * introspection tells what it is worth. Not written down: the issuer lists them all when asked anew. */
 enum status token_store_change(struct token_store *store, const uint8_t hash[TOKEN_HASH_LEN],

@@ -109,6 +109,29 @@ enum status token_built_in(struct span name, struct scope *scope, struct token *
     return ST_OK;
 }
 
+enum status token_of_remains(const struct token_remains *remains, struct scope *nothing,
+                             struct token **ret_token)
+{
+    struct token *t = token_alloc(remains->iss.len + remains->sub.len + remains->client_id.len);
+
+    ASSERT(scope_size(nothing) == 0);
+    if (t == NULL)
+        return ST_NO_MEMORY;
+    t->iss = token_keep(t, remains->iss);
+    t->sub = token_keep(t, remains->sub);
+    t->client_id = token_keep(t, remains->client_id);
+    t->scope = scope_ref(nothing);
+    t->cnf_how = TOKEN_CNF_KID; /* of no kid: nobody's */
+    memcpy(t->cnf_thumbprint, remains->cnf_thumbprint, TOKEN_HASH_LEN);
+    memcpy(t->hash, remains->hash, TOKEN_HASH_LEN);
+    t->has_twin = remains->twin != NULL;
+    if (t->has_twin)
+        memcpy(t->twin, remains->twin, TOKEN_HASH_LEN);
+    t->has_exp = true; /* in 1970 */
+    *ret_token = t;
+    return ST_OK;
+}
+
 enum status token_bind_key(const struct token *token, const struct key *key, struct token **ret_token)
 {
     const struct token_block *block = CONTAINER_OF(token, struct token_block, token);

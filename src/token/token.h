@@ -1,5 +1,5 @@
 /* token/token.h - a verified proof-of-possession token: what an authorization server said, checked.
- * Made by token_verify() or token_from_introspection() only (token/verifier.h), and token_built_in(), so holding a `struct token`
+ * Made by token_verify() or token_from_introspection() only (token/verifier.h), token_built_in() and token_of_remains(), so holding a `struct token`
  * means that every check of AF-63 was passed at that moment. Possession of `cnf` is still to be proved
  * (token/auth_data.h), `cnonce` freshness is the caller's, and the life time goes on running.
  * Ownership: reference counted; every span lives as long as the token.
@@ -80,6 +80,17 @@ enum status token_bind_key(const struct token *token, const struct key *key,
 /* What a program grants to a part of itself, without a token of anybody: iss and sub are `name`, no end, no key. For a
  * connection that comes from nowhere but that part. References the scope. */
 enum status token_built_in(struct span name, struct scope *scope, struct token **ret_token) MUST_CHECK;
+
+/* What is left of a token whose text is gone: whose it was and what it was known by, to be compared with another. It holds no
+ * key and permits nothing (`nothing`, an empty scope, is referenced), whoever has it. Spans are copied. */
+struct token_remains {
+    struct span iss, sub, client_id; /* .p == NULL: absent */
+    const uint8_t *cnf_thumbprint;   /* TOKEN_HASH_LEN bytes each */
+    const uint8_t *hash;
+    const uint8_t *twin; /* NULL: it has none */
+};
+enum status token_of_remains(const struct token_remains *remains, struct scope *nothing,
+                             struct token **ret_token) MUST_CHECK;
 
 /* When it ends for a receiver that saw it at `first_seen`: the earlier of exp and first_seen + exi; a token that comes
  * after its exp, but within skew_s, lives until exp + skew_s, as token_verify() sees it. Without a clock, first_seen +
