@@ -158,6 +158,7 @@ enum status broker_config_shard_settings(const struct broker_config *c, unsigned
                                          struct shard_settings *out, struct scope **ret_public, struct why *why)
 {
     shard_settings_init(out);
+    out->durability = (enum durability)c->durability;
     fill_mqtt(c, out);
     fill_limits(c, workers, out);
     fill_ace(c, workers, out);

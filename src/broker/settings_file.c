@@ -9,7 +9,7 @@
 #include "scope/scope.h"
 
 static const char *const levels[] = { "error", "warning", "notice", "info", "debug", NULL };
-static const char *const durabilities[] = { "none", NULL };
+static const char *const durabilities[] = { "none", "interval", "commit", NULL }; /* enum durability */
 static const char *const losses[] = { "drop", "disconnect", NULL };
 static const char *const claim_forms[] = { "aif", "emqx_acl", NULL };
 static const char *const clocks[] = { "trusted", "untrusted", NULL };
@@ -135,8 +135,12 @@ static const struct config_setting rows[] = {
       .help = "Name of this broker in the property `symbolon-path` of bridged messages, by which rings of brokers are broken: at most 20 letters and digits, another one for each broker. By default random at each start." },
     { "workers", CONFIG_INT, S(workers), .dflt = "0", .max = 64, .unit = "threads",
       .help = "Threads that serve clients; 0 takes one per processor." },
-    { "durability", CONFIG_ENUM, S(durability), .dflt = "none", .choices = durabilities,
-      .help = "`none`: sessions and retained messages live in memory and end with the process." },
+    { "durability", CONFIG_ENUM, S(durability), .dflt = "commit", .choices = durabilities,
+      .help = "What an acknowledgement means for a session that outlives its connection and for a retained message: `commit`, it is on disk; `interval`, it will be within `store.interval`; `none`, it is in memory and ends with the process. The first two need `state_dir`. See docs/operate/durability.md." },
+    { "store.interval", CONFIG_DURATION_MS, S(store_interval_ms), .dflt = "1s", .min = 10, .max = 3600000,
+      .help = "With `durability: interval`: how often what has changed is written to disk. It is the most that a crash takes." },
+    { "store.max_bytes", CONFIG_SIZE, S(store_max_bytes), .dflt = "16g", .min = 1048576, .max = 17592186044416,
+      .help = "How large the store in `state_dir` may grow. What would be kept in a full store is refused, as with a full disk, until there is room." },
     { "mqtt_3_1_1", CONFIG_BOOL, S(mqtt_3_1_1), .dflt = "true",
       .help = "Serve clients of MQTT 3.1.1 besides those of MQTT 5, on the same listeners." },
     { "maximum_qos", CONFIG_INT, S(maximum_qos), .dflt = "2", .max = 2,
@@ -156,7 +160,7 @@ static const struct config_setting rows[] = {
     { "sys_interval", CONFIG_DURATION_S, S(sys_interval_s), .dflt = "10s", .max = 86400,
       .help = "How often what has changed is published under `$SYS`; 0: never. To read it a client needs a token, or a public topic, that names `$SYS/...`; `#` does not." },
     { "state_dir", CONFIG_PATH, S(state_dir), .example = "/var/lib/symbolon-broker",
-      .help = "Folder for what must survive a restart: tokens published to `authz-info` with their keys, first receipts, revocations. It should be this server's alone. Without it all that is in memory only." },
+      .help = "Folder for what must survive a restart: sessions and retained messages (`durability`), tokens published to `authz-info` with their keys, first receipts, revocations. It should be this server's alone. Without it all that is in memory only." },
     { "user", CONFIG_STRING, S(user),
       .help = "Account to change to once sockets and keys are open, when started as root." },
     { "control_socket", CONFIG_PATH, S(control_socket), .example = "/run/symbolon-broker/control.sock",
@@ -463,6 +467,16 @@ static void check_mqtt(const struct broker_config *c, struct buf *problem)
         put_str(problem, "server_reference: empty, or too long for MQTT\n");
 }
 
+/* No folder is taken for granted: what is promised to be kept must not land where nobody looks after it. */
+static void check_durability(const struct broker_config *c, struct buf *problem)
+{
+    if (c->durability != DURABILITY_NONE && c->state_dir == NULL)
+        put_str(problem,
+                "durability: sessions and retained messages are to be kept on disk, but not said where: write "
+                "`state_dir: FOLDER`, a folder of this broker's own, or `durability: none`, and they end with "
+                "the process\n");
+}
+
 static void check_exempt(const struct broker_config *c, struct buf *problem)
 {
     struct net_prefix prefix;
@@ -481,6 +495,7 @@ static enum status check(const void *settings, struct buf *problem)
 
     check_mqtt(c, problem);
     check_exempt(c, problem);
+    check_durability(c, problem);
     for (size_t i = 0; i < c->listeners.count; i++)
         check_listener(listener_config_at(c, i), i + 1, problem);
     for (size_t i = 0; i < c->authorization_servers.count; i++)

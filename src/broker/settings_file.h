@@ -53,7 +53,9 @@ struct broker_config {
     int64_t workers;
     int log_level;
     int64_t log_rate;
-    int durability;
+    int durability; /* enum durability */
+    int64_t store_interval_ms;
+    size_t store_max_bytes;
     char *user;
     struct config_records listeners;             /* struct listener_config */
     struct config_records public_topics;         /* struct public_topic_config */

@@ -9,7 +9,8 @@
 /* cmocka wants the three above first */
 #include <cmocka.h>
 
-#define TLS_LISTENER "listeners: [{certificate: c.pem, key: k.pem}]\n"
+#define ONLY_LISTENER "listeners: [{certificate: c.pem, key: k.pem}]\n"
+#define TLS_LISTENER  ONLY_LISTENER "state_dir: state\n"
 #define SOME_AS                                                                               \
     "authorization_servers: [{issuer: \"https://as\", token_endpoint: \"https://as/token\", " \
     "jwks_uri: \"https://as/jwks.json\"}]\naudiences: [rs, other]\n"
@@ -51,6 +52,7 @@ static void the_defaults_of_the_file_are_those_of_the_core(void **state)
     shard_settings_init(&own);
     own.send_hints = false; /* nothing to hint at without an authorization server */
     assert_null(public);
+    assert_int_equal(from_file.durability, own.durability);
     assert_int_equal(from_file.max_connections, own.max_connections);
     assert_int_equal(from_file.max_sessions, own.max_sessions);
     assert_int_equal(from_file.connect_timeout_ms, own.connect_timeout_ms);
@@ -237,10 +239,35 @@ static void rules_for_claims_are_none_unless_one_is_set(void **state)
     config_done(&broker_config_table, &c);
 }
 
-static void only_the_durability_there_is_can_be_asked_for(void **state)
+static void what_is_acknowledged_is_kept_unless_the_settings_say_otherwise(void **state)
+{ /* design 3.3 */
+    struct broker_config c;
+
+    (void)state;
+    accept_settings(TLS_LISTENER, &c);
+    assert_int_equal(c.durability, DURABILITY_COMMIT);
+    assert_string_equal(c.state_dir, "/etc/symbolon/state");
+    config_done(&broker_config_table, &c);
+    accept_settings(TLS_LISTENER "durability: interval\nstore: {interval: 200ms, max_bytes: 1g}\n", &c);
+    assert_int_equal(c.durability, DURABILITY_INTERVAL);
+    assert_int_equal(c.store_interval_ms, 200);
+    assert_int_equal(c.store_max_bytes, 1024 * 1024 * 1024);
+    config_done(&broker_config_table, &c);
+    accept_settings(ONLY_LISTENER "durability: none\n", &c);
+    assert_int_equal(c.durability, DURABILITY_NONE);
+    assert_null(c.state_dir);
+    config_done(&broker_config_table, &c);
+}
+
+static void what_is_to_be_kept_needs_a_place_and_is_told_how_to_name_one(void **state)
 {
     (void)state;
-    refuse_settings(TLS_LISTENER "durability: commit\n", "durability");
+    refuse_settings(ONLY_LISTENER, "`state_dir: FOLDER`");
+    refuse_settings(ONLY_LISTENER, "`durability: none`");
+    refuse_settings(ONLY_LISTENER "durability: interval\n", "`state_dir: FOLDER`");
+    refuse_settings(TLS_LISTENER "durability: fsync\n", "durability");
+    refuse_settings(TLS_LISTENER "store: {interval: 1ms}\n", "interval");
+    refuse_settings(TLS_LISTENER "store: {max_bytes: 1k}\n", "max_bytes");
 }
 
 static void what_is_offered_of_mqtt_reaches_the_core(void **state)
@@ -296,7 +323,8 @@ int main(void)
         cmocka_unit_test(listeners_that_would_be_unsafe_are_refused),
         cmocka_unit_test(authorization_servers_that_could_not_work_are_refused),
         cmocka_unit_test(rules_for_claims_are_none_unless_one_is_set),
-        cmocka_unit_test(only_the_durability_there_is_can_be_asked_for),
+        cmocka_unit_test(what_is_acknowledged_is_kept_unless_the_settings_say_otherwise),
+        cmocka_unit_test(what_is_to_be_kept_needs_a_place_and_is_told_how_to_name_one),
         cmocka_unit_test(what_is_offered_of_mqtt_reaches_the_core),
         cmocka_unit_test(what_can_not_be_offered_is_refused),
     };

@@ -34,6 +34,7 @@ struct memory_cell;
     X( queued_messages,          GAUGE,   "messages waiting for or in flight to clients"                  )  \
     X( queued_bytes,             GAUGE,   "bytes of these"                                                )  \
     X( retained_bytes,           GAUGE,   "bytes of retained messages and what finds them"                )  \
+    X( store_failing,            GAUGE,   "1: the store cannot be written, and what must be durable is refused" )  \
     MEMORY_LIST(X)                                                                                           \
     X( connections_accepted,     COUNTER, "network connections accepted"                                  )  \
     X( connections_moved,        COUNTER, "connections handed to their home worker"                       )  \

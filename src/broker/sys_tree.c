@@ -28,6 +28,7 @@ struct sample {
     X( "messages/stored",             s->retained_messages + s->queued_messages                            )  \
     X( "store/messages/count",        s->retained_messages + s->queued_messages                            )  \
     X( "store/messages/bytes",        s->retained_bytes + s->queued_bytes                                  )  \
+    X( "store/failing",               s->store_failing                                                     )  \
     X( "publish/messages/received",   s->messages_in                                                       )  \
     X( "publish/messages/sent",       s->messages_out                                                      )  \
     X( "publish/messages/dropped",    dropped(s)                                                           )  \
