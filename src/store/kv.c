@@ -5,9 +5,9 @@
  *
  * After a failed sync the kernel counts pages as clean that never reached the disk, and a head written without success may
  * be on the disk or not. If LMDB then simply went on, the next transaction would write over pages that such a head refers to, and a power
- * cut at that moment would leave a damaged store. So after a failure of the disk the environment is closed, both
- * heads are written as they are seen and synced (pages_settle), and only then it is opened for the next attempt. The same
- * at each start: what the last process left in the page cache may be read and answered from only once it is on the disk.
+ * cut at that moment would leave a damaged store. So after a failure of the disk the environment is closed and opened anew
+ * (LMDB would refuse even to read), and before anything else is written both heads are written as they are seen and synced
+ * (pages_settle). The same at each start: what the last process left in the page cache may be read and answered from only once it is on the disk.
  *
  * The whole address range is mapped at once, twice `max_bytes`: it costs address space only, the file grows as it
  * is written, and nobody needs to stop readers for a larger map. */
@@ -336,17 +336,22 @@ void kv_closep(struct kv **kv)
 
 /* ---- writing ---- */
 
-/* After a failure of the disk. Waits for those who walk. */
-static enum status open_again(struct kv *kv, struct why *why)
+/* After a failure of the disk, for LMDB will not even read then. Waits for those who walk. */
+static void open_again(struct kv *kv)
 {
     pthread_rwlock_wrlock(&kv->in_use);
     if (kv->env != NULL)
         mdb_env_close(kv->env);
     kv->env = NULL;
-    int rc = pages_settle(kv->file);
-    if (rc == 0)
-        rc = open_env(kv);
+    (void)open_env(kv); /* or before the next commit */
     pthread_rwlock_unlock(&kv->in_use);
+}
+
+static enum status repair(struct kv *kv, struct why *why)
+{
+    if (kv->env == NULL)
+        open_again(kv);
+    int rc = kv->env == NULL ? EIO : pages_settle(kv->file);
     if (rc != 0)
         return kv_failed(kv, rc, why);
     kv->broken = false;
@@ -382,10 +387,16 @@ static int change_all(struct kv *kv, MDB_txn *txn, const struct kv_batch *const 
     return 0;
 }
 
-/* Those leave LMDB and the disk in agreement. */
-static bool harmless(int rc)
+/* No room in the map or in memory leaves LMDB and the disk in agreement; anything else may not. */
+static enum status failed_change(struct kv *kv, int rc, struct why *why)
 {
-    return rc == MDB_MAP_FULL || rc == MDB_TXN_FULL || rc == ENOMEM;
+    enum status st = kv_failed(kv, rc, why);
+
+    if (rc != MDB_MAP_FULL && rc != MDB_TXN_FULL && rc != ENOMEM) {
+        kv->broken = true;
+        open_again(kv);
+    }
+    return st;
 }
 
 enum status kv_apply(struct kv *kv, const struct kv_batch *const *batches, size_t count, struct why *why)
@@ -394,7 +405,7 @@ enum status kv_apply(struct kv *kv, const struct kv_batch *const *batches, size_
 
     ASSERT(!kv->read_only);
     if (kv->broken) {
-        enum status st = open_again(kv, why);
+        enum status st = repair(kv, why);
         if (st != ST_OK)
             return st;
     }
@@ -403,14 +414,11 @@ enum status kv_apply(struct kv *kv, const struct kv_batch *const *batches, size_
         rc = change_all(kv, txn, batches, count);
     if (rc != 0) {
         mdb_txn_abort(txn);
-        kv->broken = !harmless(rc);
-        return kv_failed(kv, rc, why);
+        return failed_change(kv, rc, why);
     }
-    rc = mdb_txn_commit(txn);
-    if (rc != 0) {
-        kv->broken = true;
-        return kv_failed(kv, rc, why);
-    }
+    rc = mdb_txn_commit(txn); /* ends it either way */
+    if (rc != 0)
+        return failed_change(kv, rc, why);
     atomic_store_explicit(&kv->full, counts_as_full(kv), memory_order_relaxed);
     return ST_OK;
 }

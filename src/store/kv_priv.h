@@ -12,7 +12,7 @@
 #define KV_LOCK_FILE "lock.mdb"
 
 struct kv {
-    MDB_env *env; /* NULL: a commit failed on the disk, and opening it again has not worked yet */
+    MDB_env *env; /* NULL: the disk failed, and opening it again did not work yet */
     MDB_dbi dbi;
     char *path;
     int folder; /* holds the lock against other processes */
@@ -20,7 +20,7 @@ struct kv {
     uint64_t max_bytes;
     bool read_only;
     bool shared; /* read-only beside a process that writes: LMDB's lock file is used */
-    bool broken; /* LMDB's view and the disk's may differ: settle and open again before anything is written */
+    bool broken; /* LMDB's view and the disk's may differ: settle before anything is written */
     atomic_bool full;
     pthread_rwlock_t in_use; /* read: somebody walks; written: the environment is opened again */
 };
