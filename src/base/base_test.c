@@ -324,17 +324,38 @@ static void a_flood_of_one_event_is_counted_instead_of_written(void **state UNUS
     unsigned passed = 0;
 
     for (int i = 0; i < 1000; i++)
-        passed += log_limit_pass(&limit, "flooded", t);
+        passed += log_limit_pass(&limit, "flooded", SPAN_NONE, t);
     assert_int_equal(passed, 3);
     assert_true(limit.suppressed);
-    assert_true(log_limit_pass(&limit, "another", t)); /* which is not drowned by it */
+    assert_true(log_limit_pass(&limit, "another", SPAN_NONE, t)); /* which is not drowned by it */
     t.ms += 999;
-    assert_false(log_limit_pass(&limit, "flooded", t));
+    assert_false(log_limit_pass(&limit, "flooded", SPAN_NONE, t));
     t.ms += 1;
-    assert_true(log_limit_pass(&limit, "flooded", t));
+    assert_true(log_limit_pass(&limit, "flooded", SPAN_NONE, t));
     limit = (struct log_limit){ 0 };
     for (int i = 0; i < 1000; i++)
-        assert_true(log_limit_pass(&limit, "unlimited", t));
+        assert_true(log_limit_pass(&limit, "unlimited", SPAN("192.0.2.1"), t));
+}
+
+static void one_source_does_not_hide_what_others_do(void **state UNUSED)
+{
+    struct log_limit limit = { .per_s = 100, .key = { { 1, 2 } } };
+    const struct mono_time t = { 5000 };
+    int loud = 0, quiet = 0, many = 0;
+
+    for (int i = 0; i < 100000; i++)
+        loud += log_limit_pass(&limit, "tls_refused", SPAN("192.0.2.1"), t);
+    for (int i = 0; i < 5; i++)
+        quiet += log_limit_pass(&limit, "tls_refused", SPAN("192.0.2.2"), t);
+    assert_int_equal(loud, 25);
+    assert_int_equal(quiet, 5);
+    assert_true(log_limit_pass(&limit, "connect_refused", SPAN("192.0.2.1"), t)); /* each event by itself */
+    for (uint32_t i = 0; i < 10000; i++) /* all of them together have the limit of the event */
+        many += log_limit_pass(&limit, "tls_refused", span_of((const uint8_t *)&i, sizeof i), t);
+    assert_int_equal(loud + quiet + many, 100);
+    assert_true(log_limit_pass(&limit, "tls_refused", SPAN("192.0.2.1"), (struct mono_time){ 6000 }));
+    limit.per_s = 1; /* then a share is a whole line */
+    assert_true(log_limit_pass(&limit, "another", SPAN("192.0.2.1"), (struct mono_time){ 7000 }));
 }
 
 static void what_a_limit_left_out_is_told(void **state UNUSED)
@@ -434,6 +455,7 @@ int main(void)
         cmocka_unit_test(words_from_elsewhere_are_tamed),
         cmocka_unit_test(log_lines_carry_fields_and_no_control_bytes),
         cmocka_unit_test(a_flood_of_one_event_is_counted_instead_of_written),
+        cmocka_unit_test(one_source_does_not_hide_what_others_do),
         cmocka_unit_test(what_a_limit_left_out_is_told),
         cmocka_unit_test(every_status_has_its_columns),
     };

@@ -89,7 +89,8 @@ static void put_inherited(struct buf *b, const struct log *log)
 
 /* -- limits ---------------------------------------------------------------------------------------------- */
 
-#define SECOND_MS 1000
+#define SECOND_MS        1000
+#define LOG_SOURCE_SHARE 4
 
 static struct log_limit *limit_of(const struct log *log)
 {
@@ -99,14 +100,40 @@ static struct log_limit *limit_of(const struct log *log)
     return NULL;
 }
 
+static struct span source_of(const struct log *log)
+{
+    for (; log != NULL; log = log->parent)
+        if (log->source.len > 0)
+            return log->source;
+    return SPAN_NONE;
+}
+
 static void begin_second(struct log_limit *limit, struct mono_time now)
 {
     limit->began = now;
+    memset(limit->sources, 0, sizeof limit->sources);
     for (size_t i = 0; i < LOG_LIMIT_EVENTS; i++)
         limit->events[i].lines = 0;
 }
 
-bool log_limit_pass(struct log_limit *limit, const char *event, struct mono_time now)
+/* Whether this source has not had its share of the event; counts the line. */
+static bool has_share(struct log_limit *limit, size_t event, struct span source)
+{
+    const struct hash_key key = { { limit->key.k[0], limit->key.k[1] ^ event } };
+    uint64_t hash = siphash(key, source);
+    uint32_t share = limit->per_s / LOG_SOURCE_SHARE > 0 ? limit->per_s / LOG_SOURCE_SHARE : 1;
+    bool room = false;
+
+    for (int row = 0; row < LOG_LIMIT_ROWS; row++, hash >>= 32) {
+        uint16_t *lines = &limit->sources[row][hash % LOG_LIMIT_SOURCES];
+        room |= *lines < share;
+        if (*lines < UINT16_MAX)
+            ++*lines;
+    }
+    return room;
+}
+
+bool log_limit_pass(struct log_limit *limit, const char *event, struct span source, struct mono_time now)
 {
     size_t i = 0;
 
@@ -119,7 +146,7 @@ bool log_limit_pass(struct log_limit *limit, const char *event, struct mono_time
     if (i == LOG_LIMIT_EVENTS)
         return true;
     limit->events[i].event = event;
-    if (limit->events[i].lines < limit->per_s) {
+    if ((source.len == 0 || has_share(limit, i, source)) && limit->events[i].lines < limit->per_s) {
         limit->events[i].lines++;
         return true;
     }
@@ -136,7 +163,7 @@ static bool passes(const struct log *log, enum log_level level, const char *even
     if (limit == NULL)
         return true;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return log_limit_pass(limit, event,
+    return log_limit_pass(limit, event, source_of(log),
                           (struct mono_time){ (int64_t)t.tv_sec * SECOND_MS + t.tv_nsec / 1000000 });
 }
 

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/span.h"
 #include "base/status.h"
+#include "base/table.h"
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
 
@@ -31,12 +32,18 @@ struct log_field {
 #define F_WHY(st, why) F_STR("status", status_name(st)), F_STR("clause", (why).clause), F_STR("why", (why).text)
 
 /* So that no peer fills the disk: of each event at most `per_s` lines in a second, the rest counted, and the count
- * written later. Errors and debug lines are not counted. Belongs to one thread; hangs at a log whose heirs are used on
- * that thread only. All zero is one without a limit. */
+ * written later. One source (`struct log`) gets a quarter of them, so that it cannot have all and hide what others do.
+ * Errors and debug lines are not counted. Belongs to one thread; hangs at a log whose heirs are used on that thread
+ * only. All zero is one without a limit. */
 #define LOG_LIMIT_EVENTS 32
+/* Lines of an event and a source are counted in one place of each row, which hashing chooses; the lower count is never
+ * too low, and too high only where both places are shared with a loud one. */
+#define LOG_LIMIT_ROWS    2
+#define LOG_LIMIT_SOURCES 512
 
 struct log_limit {
     uint32_t per_s;         /* 0: no limit */
+    struct hash_key key;    /* random, so that nobody chooses whose places to share */
     struct mono_time began; /* of the second that `lines` counts */
     bool suppressed;        /* something is still to be told */
     struct {
@@ -44,16 +51,18 @@ struct log_limit {
         uint32_t lines;
         uint64_t suppressed;
     } events[LOG_LIMIT_EVENTS]; /* more different ones are not limited */
+    uint16_t sources[LOG_LIMIT_ROWS][LOG_LIMIT_SOURCES];
 };
 
-/* Whether a line of this event may be written now; counts it either way. */
-bool log_limit_pass(struct log_limit *limit, const char *event, struct mono_time now);
+/* Whether a line of this event may be written now; counts it either way. `source` may be empty. */
+bool log_limit_pass(struct log_limit *limit, const char *event, struct span source, struct mono_time now);
 
 #define LOG_OWN_FIELDS 3
 
 struct log {
     const struct log *parent;
     struct log_limit *limit;              /* NULL: the parent's */
+    struct span source;                   /* whose doing it is: an address; empty: the parent's */
     struct log_field own[LOG_OWN_FIELDS]; /* spans must outlive the log; unused ones are FIELD_NONE */
 };
 
