@@ -33,7 +33,6 @@ enum pressure_count {
     COUNT_RETAINED,
     COUNT_RETAINED_BYTES,
     COUNT_UNFINISHED_BYTES, /* of packets of which only a part has come */
-    COUNT_HANDSHAKES,
     PRESSURE_COUNTS
 };
 
@@ -102,6 +101,12 @@ static inline enum pressure_level pressure_level(const struct pressure *p)
 static inline bool pressure_is_high(const struct pressure *p)
 {
     return pressure_level(p) == PRESSURE_HIGH;
+}
+
+/* Not even one more connection. */
+static inline bool pressure_is_full(const struct pressure *p)
+{
+    return atomic_load_explicit(&p->full, memory_order_relaxed);
 }
 
 /* How much publishers are slowed down, of 100; 0: not at all. */

@@ -1,12 +1,12 @@
 #include "broker/worker_priv.h"
 
+#include "broker/memory.h"
 #include "broker/message.h"
 #include "crypto/random.h"
 #include "net/daemon.h"
 #include "token/token.h"
 #include "token/verifier.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,14 +15,15 @@
 
 /* An inbox this full makes those who posted into it wait, a little at a time: pressure reaches the publishers as
  * sockets that are not read. Waiting is bounded, and a waiting worker empties its own inbox, so that two who wait for
- * each other both get on. Where that is not enough publications are dropped: memory is not for a flood to take. */
-#define INBOX_HIGH_BYTES   (64u * 1024 * 1024)
-#define INBOX_FULL_BYTES   (256u * 1024 * 1024)
+ * each other both get on. Where that is not enough publications of QoS 0 are dropped: memory is not for a flood to take.
+ * What was or will be acknowledged is not: there the marks of pressure.h stop the publishers. */
+#define INBOX_HIGH_PART    4 /* a quarter of worker_common.inbox_bytes */
 #define INBOX_WAIT_US      200
 #define INBOX_WAITS_A_TURN 500
 
 /* Then the worker's own sockets get their turn: what was delivered leaves, and its clients are heard. */
 #define INBOX_TURN_MS 10
+#define ACCOUNT_BYTES ((uint64_t)32 * 1024) /* a change of less is told later */
 #define INBOX_LOOK    16 /* messages between two looks at the clock */
 
 /* -- between shards -------------------------------------------------------------------------------------- */
@@ -42,16 +43,22 @@ static void push(struct worker *to, struct shard_msg *msg)
                                                     memory_order_relaxed));
 }
 
+static uint64_t inbox_limit(const struct worker *to)
+{
+    return to->common->inbox_bytes > 0 ? to->common->inbox_bytes : INBOX_BYTES;
+}
+
 static bool is_full(const struct worker *to)
 {
-    return atomic_load_explicit(&to->inbox_bytes, memory_order_relaxed) > INBOX_FULL_BYTES;
+    return atomic_load_explicit(&to->inbox_bytes, memory_order_relaxed) > inbox_limit(to);
 }
 
 /* What may be lost when an inbox is full. What home hands to a member of a shared subscription with QoS 1 or 2 is no
  * more than that member has room for, and would be missed. */
 static bool may_drop(const struct shard_msg *msg)
 {
-    return msg->kind == MSG_DELIVER || (msg->kind == MSG_SHARE_TAKE && !msg->share.counted) ||
+    return (msg->kind == MSG_DELIVER && msg->message->qos == 0) ||
+           (msg->kind == MSG_SHARE_TAKE && !msg->share.counted) ||
            (msg->kind == MSG_SHARE_RETURN && msg->message->qos == 0);
 }
 
@@ -157,15 +164,35 @@ static bool somebody_is_behind(const struct worker *w)
     uint64_t bits = w->posted_to;
     for (unsigned to = 0; bits != 0; to++, bits >>= 1)
         if ((bits & 1) != 0 &&
-            atomic_load_explicit(&w->common->workers[to]->inbox_bytes, memory_order_relaxed) > INBOX_HIGH_BYTES)
+            atomic_load_explicit(&w->common->workers[to]->inbox_bytes, memory_order_relaxed) >
+                inbox_limit(w->common->workers[to]) / INBOX_HIGH_PART)
             return true;
     return false;
+}
+
+/* What is not the shard's to count. */
+static void account(struct worker *w)
+{
+    struct pressure *pressure = w->common->settings->pressure;
+    uint64_t output = loop_output_bytes(w->loop), sum;
+
+    atomic_store_explicit(&w->output_bytes, output, memory_order_relaxed);
+    if (pressure == NULL)
+        return;
+    sum = output + atomic_load_explicit(&w->connection_bytes, memory_order_relaxed) +
+          atomic_load_explicit(&w->inbox_bytes, memory_order_relaxed);
+    if (sum - w->accounted + ACCOUNT_BYTES <= 2 * ACCOUNT_BYTES)
+        return;
+    w->accounted = sum;
+    pressure_output(pressure, w->index, output);
+    pressure_report(pressure, w->index, PART_WORLD, sum, &w->log);
 }
 
 static bool turn_end(struct loop_hook *hook, struct now now)
 {
     struct worker *w = CONTAINER_OF(hook, struct worker, hook);
     handle_inbox(w, now);
+    account(w);
     for (int i = 0; i < INBOX_WAITS_A_TURN && somebody_is_behind(w); i++) {
         static const struct timespec moment = { .tv_nsec = INBOX_WAIT_US * 1000 };
         nanosleep(&moment, NULL);
@@ -205,26 +232,6 @@ static enum status world_random(void *ctx, void *buf, size_t len)
     return random_bytes(buf, len);
 }
 
-/* Bytes in RAM that are this process's alone, or 0. The kernel knows it at once; mallinfo() would go through every free
- * block, and nobody could allocate meanwhile. */
-static uint64_t own_memory(void)
-{
-    char text[128], *at = text;
-    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    ssize_t len;
-
-    if (fd < 0)
-        return 0;
-    len = read(fd, text, sizeof text - 1);
-    close(fd);
-    if (len <= 0)
-        return 0;
-    text[len] = '\0';
-    (void)strtoull(at, &at, 10); /* proc(5): size, resident, shared, ... in pages */
-    uint64_t resident = strtoull(at, &at, 10), shared = strtoull(at, &at, 10);
-    return resident > shared ? (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
-}
-
 /* Counters are read while their threads write them, as stats.h allows. */
 static void world_totals(void *ctx, struct stats *sum, uint64_t *ret_heap_bytes)
 {
@@ -236,7 +243,7 @@ static void world_totals(void *ctx, struct stats *sum, uint64_t *ret_heap_bytes)
         worker_stats(w->common->workers[i], &stats);
         stats_sum(sum, &stats);
     }
-    *ret_heap_bytes = own_memory();
+    *ret_heap_bytes = memory_resident();
 }
 
 static struct shard_world world_of(struct worker *w)
@@ -470,8 +477,10 @@ enum status worker_start(struct worker *w, struct why *why)
 void worker_stats(const struct worker *w, struct stats *out)
 {
     shard_stats(w->shard, out);
-    atomic_fetch_add_explicit(&out->dropped_queue_full, atomic_load_explicit(&w->dropped, memory_order_relaxed),
-                              memory_order_relaxed);
+    STATS_ADD(out, dropped_queue_full, atomic_load_explicit(&w->dropped, memory_order_relaxed));
+    STATS_ADD(out, memory_connections, atomic_load_explicit(&w->connection_bytes, memory_order_relaxed));
+    STATS_ADD(out, memory_output, atomic_load_explicit(&w->output_bytes, memory_order_relaxed));
+    STATS_ADD(out, memory_inboxes, atomic_load_explicit(&w->inbox_bytes, memory_order_relaxed));
 }
 
 void worker_join(struct worker *w)

@@ -16,6 +16,7 @@
 #include "net/ws.h"
 
 #define WORKER_MAX_LISTENERS 16
+#define INBOX_BYTES          ((uint64_t)256 * 1024 * 1024)
 
 struct worker;
 struct token;
@@ -26,6 +27,7 @@ struct worker_common {
     struct worker *workers[TOPIC_TREE_MAX_SHARDS]; /* set by worker_new() */
     const struct shard_settings *settings;
     int64_t handshake_ms;
+    uint64_t inbox_bytes; /* what may wait for one worker: publications of QoS 0 beyond are dropped; 0: INBOX_BYTES */
     uint32_t log_per_s; /* lines of one event that one worker logs in a second; 0: no limit */
     /* Called on the worker's thread; answered later by worker_resolved(). NULL: nothing to ask. */
     void (*resolve)(void *ctx, unsigned worker, enum resolve_kind kind, uint64_t request, struct span token);

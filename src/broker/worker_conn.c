@@ -1,4 +1,5 @@
 /* The connections of a worker: from accept() over TLS to the shard, and from the shard back to the stream. */
+#include "broker/throttle.h"
 #include "broker/worker_priv.h"
 
 #include "token/auth_data.h"
@@ -8,6 +9,10 @@
 #include <unistd.h>
 
 #define UNREAD_SLACK 4096
+
+/* What a connection takes that is idle: measured (tests/blackbox/z_bounds_test.py looks whether it is still so). */
+#define PLAIN_BYTES 2048
+#define TLS_BYTES   (16u * 1024)
 
 /* -- the stream's events --------------------------------------------------------------------------------- */
 
@@ -45,17 +50,27 @@ static void on_drained(void *ctx)
         shard_output_drained(io->worker->shard, io->conn, now_of(io));
 }
 
+/* Only this worker's thread writes it. */
+static void count_bytes(struct worker *w, uint64_t more)
+{
+    atomic_store_explicit(&w->connection_bytes,
+                          atomic_load_explicit(&w->connection_bytes, memory_order_relaxed) + more,
+                          memory_order_relaxed);
+}
+
 static void join_worker(struct conn_io *io, struct worker *w)
 {
     io->worker = w;
     list_append(&w->conns, &io->link);
     w->conn_count++;
+    count_bytes(w, io->bytes);
 }
 
 static void leave_worker(struct conn_io *io)
 {
     list_remove(&io->link);
     io->worker->conn_count--;
+    count_bytes(io->worker, 0 - (uint64_t)io->bytes);
 }
 
 static void on_moved(void *ctx)
@@ -63,6 +78,12 @@ static void on_moved(void *ctx)
     struct conn_io *io = ctx;
     join_worker(io, TAKE(io->move_to));
     introduce(io, true);
+}
+
+static void give_place(const struct worker_common *common)
+{
+    if (common->settings->pressure != NULL)
+        pressure_give(common->settings->pressure, COUNT_SOCKETS, 1);
 }
 
 static void on_closed(void *ctx, enum status st, const struct why *why)
@@ -81,6 +102,7 @@ static void on_closed(void *ctx, enum status st, const struct why *why)
         leave_worker(io);
     else
         log_event(&io->worker->log, LOG_DEBUG, "lost_while_moving", F_STR("peer", io->peer.address));
+    give_place(io->worker->common);
     token_unref(io->built_in);
     free(io);
 }
@@ -123,6 +145,29 @@ static enum status open_stream(struct worker_listener *l, int fd, struct conn_io
     return stream_new(l->worker->loop, fd, &how, &stream_events, io, &io->stream, why);
 }
 
+/* The shard counts only those past TLS; here all are counted, so that handshakes cannot exhaust memory, and at the limit
+ * of all memory there is not even one more of these. */
+static bool take_place(const struct worker *w)
+{
+    const struct shard_settings *settings = w->common->settings;
+    uint32_t most = throttle_connections_most(settings->max_connections);
+
+    if (settings->pressure == NULL)
+        return w->conn_count < most;
+    return !pressure_is_full(settings->pressure) && pressure_take(settings->pressure, COUNT_SOCKETS, 1, most);
+}
+
+static void refuse_fd(struct worker *w, int fd, const struct net_peer *peer, struct token *built_in)
+{
+    const struct pressure *pressure = w->common->settings->pressure;
+    bool memory = pressure != NULL && pressure_is_full(pressure);
+
+    log_event(&w->log, LOG_WARNING, "connection_refused",
+              F_STR("clause", memory ? "limits.memory" : "limits.connections"), F_STR("peer", peer->address));
+    close(fd);
+    token_unref(built_in);
+}
+
 /* `built_in` (may be NULL) is taken. */
 static void take_fd(struct worker_listener *l, int fd, const struct net_peer *peer, struct token *built_in)
 {
@@ -130,14 +175,16 @@ static void take_fd(struct worker_listener *l, int fd, const struct net_peer *pe
     struct why why;
     struct conn_io *io;
 
-    /* The shard counts only those past TLS; here all are counted, so that handshakes cannot exhaust memory. */
-    if (w->conn_count >= w->common->settings->max_connections || (io = calloc(1, sizeof *io)) == NULL) {
-        log_event(&w->log, LOG_WARNING, "connection_refused", F_STR("clause", "max_connections"),
-                  F_STR("peer", peer->address));
-        close(fd);
-        token_unref(built_in);
+    if (!take_place(w)) {
+        refuse_fd(w, fd, peer, built_in);
         return;
     }
+    if ((io = calloc(1, sizeof *io)) == NULL) {
+        give_place(w->common);
+        refuse_fd(w, fd, peer, built_in);
+        return;
+    }
+    io->bytes = l->tls != NULL ? TLS_BYTES : PLAIN_BYTES;
     io->peer = *peer;
     io->built_in = built_in;
     join_worker(io, w);
@@ -145,6 +192,7 @@ static void take_fd(struct worker_listener *l, int fd, const struct net_peer *pe
     if (st != ST_OK) {
         log_event(&w->log, LOG_ERROR, "connection_refused", F_STR("peer", peer->address), F_WHY(st, why));
         leave_worker(io);
+        give_place(w->common);
         token_unref(built_in);
         free(io);
     }

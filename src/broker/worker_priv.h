@@ -44,6 +44,8 @@ struct worker {
     struct shard_msg *taken;  /* out of the inbox and not handled yet, oldest first */
     uint64_t posted_to;       /* bit per worker that got something this turn */
     _Atomic uint64_t dropped; /* publications not posted because an inbox was full */
+    _Atomic uint64_t connection_bytes, output_bytes; /* of memory; the first is kept up, the second as of the last turn */
+    uint64_t accounted;                              /* of both and the inbox, as told to settings->pressure */
     unsigned listener_count;
     struct worker_listener listeners[WORKER_MAX_LISTENERS];
 
@@ -60,6 +62,7 @@ struct conn_io {
     struct stream *stream;
     struct conn *conn; /* NULL: the shard does not know it yet, or any more */
     struct net_peer peer;
+    uint32_t bytes;         /* of memory, with all that the libraries take for it */
     struct token *built_in; /* worker_adopt(): what it may do; NULL: a client from outside */
 };
 

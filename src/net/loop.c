@@ -255,6 +255,11 @@ struct now loop_now(const struct loop *loop)
     return loop->now;
 }
 
+size_t loop_output_bytes(const struct loop *loop)
+{
+    return loop->output_bytes + loop->spare_bytes;
+}
+
 struct timer_wheel *loop_timers(struct loop *loop)
 {
     return &loop->wheel;

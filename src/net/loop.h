@@ -22,6 +22,8 @@ void loop_turn_wait(struct loop *loop); /* one turn that waits for an event or a
 void loop_stop(struct loop *loop);      /* any thread */
 
 struct now loop_now(const struct loop *loop);
+/* Memory that output takes which no peer has taken yet, of all streams here, as of their last flush. */
+size_t loop_output_bytes(const struct loop *loop);
 /* Timers of base/timer.h, started with timer_start(loop_timers(l), …); they fire on this loop. */
 struct timer_wheel *loop_timers(struct loop *loop);
 

@@ -48,6 +48,7 @@ struct loop {
     struct buf spares[LOOP_SPARES]; /* empty gather buffers */
     size_t spare_count;
     size_t spare_bytes;
+    size_t output_bytes; /* of what the streams hold: stream_weigh() */
 };
 
 struct chore {

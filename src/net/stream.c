@@ -103,6 +103,7 @@ static void stream_free(struct stream *s)
     list_remove(&s->in_all);
     list_remove(&s->in_dirty);
     list_remove(&s->chore.link);
+    stream_weigh(s, 0);
     if (s->fd >= 0)
         close(s->fd);
     tls_session_free(s->tls);
@@ -227,6 +228,7 @@ static void depart(struct stream *s)
     poll_drop(s);
     list_remove(&s->in_all);
     list_remove(&s->in_dirty);
+    stream_weigh(s, 0);
     s->loop = NULL;
     s->arrival.run = arrive;
     loop_post(s->move_to, &s->arrival); /* from here on it is the other thread's */

@@ -51,6 +51,7 @@ struct stream {
     struct buf gather;  /* plaintext of this turn, or what waits behind `pending` */
     struct buf pending; /* ready for the socket, which did not take it; from pending_at on */
     size_t pending_at;
+    size_t weighed; /* what of this is in loop->output_bytes */
     struct buf unread; /* plaintext on_data() left */
     struct timer timer;
     size_t unread_max, high_water, flush_at, backlog_max;
@@ -88,6 +89,7 @@ bool stream_wants_input(const struct stream *stream);
  * is writable again. */
 void stream_write_cipher(struct stream *stream);
 void stream_write_pending(struct stream *stream);
+void stream_weigh(struct stream *stream, size_t bytes); /* of output memory it holds now */
 void stream_dirty(struct stream *stream); /* there is, or may be, something to flush at the end of the turn */
 
 /* TLS, if any, is up: to UPGRADING or OPEN. */

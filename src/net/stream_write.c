@@ -149,6 +149,14 @@ static void finish_close(struct stream *s)
     s->state = STREAM_LINGERING;
 }
 
+void stream_weigh(struct stream *s, size_t bytes)
+{
+    if (s->loop == NULL)
+        return; /* between two, where nothing is weighed */
+    s->loop->output_bytes += bytes - s->weighed;
+    s->weighed = bytes;
+}
+
 static void flush(struct stream *s)
 {
     list_remove(&s->in_dirty);
@@ -159,6 +167,7 @@ static void flush(struct stream *s)
     if (s->state == STREAM_FLUSHING && s->pending.len == 0)
         finish_close(s);
     stream_poll_update(s);
+    stream_weigh(s, s->gather.cap + s->pending.cap);
     if (s->congested && s->state == STREAM_OPEN && stream_backlog(s) <= s->high_water / 4) {
         s->congested = false;
         if (s->events->on_drained != NULL)
