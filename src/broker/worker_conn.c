@@ -1,7 +1,8 @@
 /* The connections of a worker: from accept() over TLS to the shard, and from the shard back to the stream. */
-#include "broker/throttle.h"
 #include "broker/worker_priv.h"
 
+#include "broker/pressure.h"
+#include "broker/throttle.h"
 #include "token/auth_data.h"
 #include "token/token.h"
 
