@@ -22,7 +22,7 @@ static enum status term_from(const struct token *token, struct now first, struct
     struct wall_time end;
     int64_t life_s;
 
-    ret->until_s = ret->until_ms = TIME_NEVER;
+    *ret = (struct token_term){ TIME_NEVER, TIME_NEVER, 0 };
     if (!token_end(token, first.wall, &end)) {
         if (token->no_clock)
             return reject(why, ST_BAD_TOKEN, "AF-75", "without a clock a token needs exi, or exp and iat", 0);
@@ -154,11 +154,10 @@ static struct receipt *find_receipt(const struct token_store *store, const uint8
     return node == NULL ? NULL : CONTAINER_OF(node, struct receipt, node);
 }
 
-static enum status write_receipt(struct token_store *store, const struct receipt *r)
+static enum status write_receipt(struct token_store *store, struct receipt *r)
 {
     CLEANUP(buf_done)
     struct buf record;
-    uint64_t number;
 
     buf_init(&record, 128);
     put_u8(&record, r->has_sequence);
@@ -168,7 +167,7 @@ static enum status write_receipt(struct token_store *store, const struct receipt
     put_u64(&record, (uint64_t)r->until_s);
     if (!buf_ok(&record))
         return ST_NO_MEMORY;
-    return store_change(store, TOKEN_RECEIPT, r->hash, buf_span(&record), &number);
+    return store_change(store, TOKEN_RECEIPT, r->hash, buf_span(&record), &r->change);
 }
 
 /* Its time has passed: what it leaves behind is its number. When that cannot be written down the receipt stays, for
@@ -243,6 +242,7 @@ static enum status begin(struct token_store *store, const struct token *token, s
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     }
     *r = first;
+    ret_term->change = r->change;
     table_insert(&store->receipts, &r->node, table_hash(&store->receipts, span_of(r->hash, TOKEN_HASH_LEN)));
     return ST_OK;
 }
@@ -254,7 +254,7 @@ static enum status by_receipt(struct token_store *store, const struct token *tok
 
     if (r == NULL)
         return begin(store, token, now, ret_term, why);
-    *ret_term = (struct token_term){ r->until_s, r->until_ms };
+    *ret_term = (struct token_term){ r->until_s, r->until_ms, r->change };
     if (!term_over(r->until_s, r->until_ms, now))
         return ST_OK;
     receipt_end(store, r);

@@ -60,6 +60,7 @@ void token_store_purge(struct token_store *store, struct now now);
 struct token_term {
     int64_t until_s;  /* wall: first second without it */
     int64_t until_ms; /* mono */
+    uint64_t change;  /* 0, or what the journal has to reach so that a restart remembers when it began */
 };
 
 /* Not revoked, cnonce fresh and not another token's, life not over; the life of one that counts from its first receipt

@@ -68,6 +68,7 @@ struct receipt {
     uint64_t sequence;
     int64_t first_s;
     int64_t until_s, until_ms;
+    uint64_t change; /* that wrote it down */
 };
 
 struct sequence {
