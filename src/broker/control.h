@@ -14,7 +14,7 @@
 struct control;
 
 struct control_settings {
-    const char *path;
+    const char *path;             /* NULL: no socket; ends of bans are told all the same */
     struct worker_common *common; /* the workers that are asked */
     struct sources *sources;      /* may be NULL */
 };
