@@ -63,8 +63,12 @@ static void fill_mqtt(const struct broker_config *c, struct shard_settings *out)
 
 static void fill_limits(const struct broker_config *c, unsigned workers, struct shard_settings *out)
 {
-    out->max_connections = (uint32_t)share(c->max_connections, workers);
-    out->max_sessions = (uint32_t)share(c->max_sessions, workers);
+    out->max_connections = (uint32_t)c->max_connections;
+    out->max_sessions = (uint32_t)c->max_sessions;
+    out->max_all_subscriptions = (uint64_t)c->max_all_subscriptions;
+    out->max_all_subscription_bytes = c->max_all_subscription_bytes;
+    out->max_unfinished_bytes = c->max_unfinished_bytes;
+    out->queue_full = (enum queue_full)c->session_queue_full;
     out->connect_timeout_ms = (uint32_t)c->connect_timeout_ms;
     out->auth_timeout_ms = (uint32_t)c->auth_timeout_ms;
     out->packet_timeout_ms = (uint32_t)c->packet_timeout_ms;

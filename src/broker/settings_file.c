@@ -15,8 +15,11 @@ static const char *const claim_forms[] = { "aif", "emqx_acl", NULL };
 static const char *const clocks[] = { "trusted", "untrusted", NULL };
 static const char *const resume_losses[] = { "drop", "new", NULL };
 static const char *const v3_keep_alives[] = { "own", "refuse", NULL };
+static const char *const queues_full[] = { "drop_newest", "drop_oldest", "refuse", NULL }; /* enum queue_full */
 static const char *const transports[] = { "tcp", "websocket", NULL };
 static const char *const certificate_wishes[] = { "none", "optional", "required", NULL };
+
+#define MEMORY_LEAST ((size_t)16 * 1024 * 1024)
 
 /* clang-format off */
 #define L(member) AT(struct listener_config, member)
@@ -283,6 +286,8 @@ static const struct config_setting rows[] = {
       .max = 100000000, .unit = "messages", .help = "Messages waiting for one client." },
     { "session.max_queue_bytes", CONFIG_SIZE, S(session_max_queue_bytes), .dflt = "32m", .min = 65536,
       .max = 1099511627776, .help = "Bytes waiting for one client." },
+    { "session.queue_full", CONFIG_ENUM, S(session_queue_full), .dflt = "drop_newest", .choices = queues_full,
+      .help = "What becomes of a message for a queue that is full, of a session or of a shared subscription: `drop_newest` drops it, `drop_oldest` drops what has waited longest and was not sent yet, `refuse` refuses the publication (0x97; a client of MQTT 3.1.1 is disconnected) before anybody gets it, where the queue is on the publisher's own thread; elsewhere, and of QoS 0, what comes is dropped. See docs/operate/limits.md." },
     { "session.max_retained_backlog", CONFIG_INT, S(session_max_retained_backlog), .dflt = "100000", .min = 1,
       .max = 100000000, .unit = "messages", .help = "Retained messages waiting to be sent after a SUBSCRIBE." },
     { "session.max_subscriptions", CONFIG_INT, S(session_max_subscriptions), .dflt = "100000", .min = 1,
@@ -290,6 +295,24 @@ static const struct config_setting rows[] = {
     { "session.max_subscription_bytes", CONFIG_SIZE, S(session_max_subscription_bytes), .dflt = "16m", .min = 65536,
       .max = 1099511627776, .help = "Bytes of all topic filters of one client. Each thread may keep a copy of them." },
 
+    { "limits.memory", CONFIG_SIZE, S(max_memory), .dflt = "0", .max = 17592186044416,
+      .help = "Memory this broker may take; 0: `limits.memory_share`. Below it, at `limits.memory_low`, publishers are slowed down, and at `limits.memory_high` new work is refused: see docs/operate/limits.md." },
+    { "limits.memory_share", CONFIG_INT, S(memory_share), .dflt = "60", .max = 100, .unit = "percent",
+      .help = "The same as a share of the machine's memory, or of what the control group allows (`memory.max`) if that is less; 0: no limit." },
+    { "limits.memory_low", CONFIG_INT, S(memory_low), .dflt = "75", .min = 1, .max = 99, .unit = "percent",
+      .help = "Of the memory allowed: from here on those who publish much are read more slowly, the more so the nearer `limits.memory_high` is, and new connections are told a smaller Receive Maximum." },
+    { "limits.memory_high", CONFIG_INT, S(memory_high), .dflt = "90", .min = 2, .max = 100, .unit = "percent",
+      .help = "Of the memory allowed: from here on new sessions, subscriptions and publications are refused (0x97), and publications of QoS 0 dropped." },
+    { "limits.subscriptions", CONFIG_INT, S(max_all_subscriptions), .dflt = "10000000", .min = 1, .max = 1000000000,
+      .unit = "subscriptions", .help = "Subscriptions of all clients." },
+    { "limits.subscription_bytes", CONFIG_SIZE, S(max_all_subscription_bytes), .dflt = "1g", .min = 65536,
+      .max = 1099511627776, .help = "Bytes of the topic filters of all clients." },
+    { "limits.unfinished", CONFIG_SIZE, S(max_unfinished_bytes), .dflt = "256m", .max = 1099511627776,
+      .help = "Bytes of packets of which only a part has come, of all clients; beyond, the connection whose packet has been under way longest is ended (0x97). 0: no limit." },
+    { "limits.output_total", CONFIG_SIZE, S(max_output_total), .dflt = "1g", .max = 1099511627776,
+      .help = "Bytes sent and not taken yet, of all clients; beyond, `limits.output` is 16k for each. 0: no limit." },
+    { "limits.inbox", CONFIG_SIZE, S(max_inbox_bytes), .dflt = "256m", .min = 1048576, .max = 1099511627776,
+      .help = "Bytes on their way from the other threads to one; from a quarter of it on they wait for it, beyond it publications of QoS 0 are dropped." },
     { "limits.connections", CONFIG_INT, S(max_connections), .dflt = "100000", .min = 1, .max = 10000000,
       .unit = "connections", .help = "Connections altogether." },
     { "limits.sessions", CONFIG_INT, S(max_sessions), .dflt = "200000", .min = 1, .max = 100000000,
@@ -442,6 +465,16 @@ static void check_as(const struct as_config *as, size_t i, struct buf *problem)
     check_pins(as, i, problem);
 }
 
+static void check_memory(const struct broker_config *c, struct buf *problem)
+{
+    if (c->memory_low >= c->memory_high)
+        put_str(problem, "limits.memory_low: must be less than `limits.memory_high`\n");
+    if (c->max_memory > 0 && c->max_memory < MEMORY_LEAST)
+        put_str(problem, "limits.memory: at least 16m; 0 takes `limits.memory_share`\n");
+    if (c->max_unfinished_bytes > 0 && c->max_unfinished_bytes < c->max_packet_bytes)
+        put_str(problem, "limits.unfinished: must have room for one packet of `limits.packet`, or be 0\n");
+}
+
 /* Each by itself, so that the complaint names the one that is wrong. */
 static void check_public_topic(const struct public_topic_config *topic, size_t i, struct buf *problem)
 {
@@ -494,6 +527,7 @@ static enum status check(const void *settings, struct buf *problem)
     size_t before = problem->len;
 
     check_mqtt(c, problem);
+    check_memory(c, problem);
     check_exempt(c, problem);
     check_durability(c, problem);
     for (size_t i = 0; i < c->listeners.count; i++)

@@ -92,6 +92,7 @@ struct broker_config {
     int64_t session_max_expiry_s, session_v3_max_expiry_s, session_guest_max_expiry_s, session_max_inflight,
         session_max_queue_messages, session_max_subscriptions;
     size_t session_max_queue_bytes, session_max_subscription_bytes;
+    int session_queue_full; /* enum queue_full */
     int64_t session_max_retained_backlog;
 
     char *control_socket;
@@ -106,6 +107,10 @@ struct broker_config {
         max_topic_levels;
     int keep_alive_v3; /* 0 own, 1 refuse */
     size_t max_packet_bytes, max_connect_bytes, max_output_bytes;
+    size_t max_memory, max_unfinished_bytes, max_output_total, max_inbox_bytes;
+    int64_t memory_share, memory_low, memory_high; /* percent */
+    int64_t max_all_subscriptions;
+    size_t max_all_subscription_bytes;
     int64_t packet_timeout_ms;
 
     int64_t retained_max_messages;

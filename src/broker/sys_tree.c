@@ -1,5 +1,7 @@
 #include "broker/sys_tree.h"
 
+#include "broker/pressure.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +13,7 @@ struct sample {
 #undef SAMPLE_FIELD
     uint64_t clients_maximum;
     uint64_t heap_bytes, heap_maximum;
+    uint64_t memory_limit, memory_level;
 };
 
 /* clang-format off */
@@ -41,6 +44,19 @@ struct sample {
     X( "retained messages/count",     s->retained_messages                                                 )  \
     X( "heap/current",                s->heap_bytes                                                        )  \
     X( "heap/maximum",                s->heap_maximum                                                      )  \
+    X( "memory/accounted",            accounted(s)                                                         )  \
+    X( "memory/limit",                s->memory_limit                                                      )  \
+    X( "memory/level",                s->memory_level                                                      )  \
+    X( "memory/connections",          s->memory_connections                                                )  \
+    X( "memory/reading",              s->memory_reading                                                    )  \
+    X( "memory/output",               s->memory_output                                                     )  \
+    X( "memory/sessions",             s->memory_sessions                                                   )  \
+    X( "memory/subscriptions",        s->memory_subscriptions                                              )  \
+    X( "memory/queued",               s->memory_queued                                                     )  \
+    X( "memory/retained",             s->memory_retained                                                   )  \
+    X( "memory/inboxes",              s->memory_inboxes                                                    )  \
+    X( "memory/store",                s->memory_store                                                      )  \
+    X( "memory/tokens",               s->memory_tokens                                                     )  \
     X( "ace/tokens/accepted",         s->tokens_accepted                                                   )  \
     X( "ace/tokens/refused",          s->tokens_refused                                                    )  \
     X( "ace/tokens/renewed",          s->reauthentications                                                 )  \
@@ -69,10 +85,20 @@ static uint64_t absent_clients(const struct sample *s)
     return s->sessions > s->connections_authorized ? s->sessions - s->connections_authorized : 0;
 }
 
+static uint64_t accounted(const struct sample *s)
+{
+    uint64_t sum = 0;
+
+#define SUM(name, kind, help) sum += s->name;
+    MEMORY_LIST(SUM)
+#undef SUM
+    return sum;
+}
+
 static uint64_t dropped(const struct sample *s)
 {
     return s->dropped_output_full + s->dropped_queue_full + s->dropped_too_large + s->dropped_expired +
-           s->dropped_not_authorized + s->dropped_no_memory;
+           s->dropped_not_authorized + s->dropped_no_memory + s->dropped_pressure + s->dropped_oldest;
 }
 
 #define TOPIC_OF(topic, value) topic,
@@ -214,13 +240,15 @@ static void say_loads(const struct saying *to, const struct sample *s, struct no
     tree->last_ms = now.mono.ms;
 }
 
-void sys_tree_look(struct sys_tree *tree, const struct stats *stats, uint64_t heap_bytes, struct now now,
-                   bool all, sys_tree_say *say, void *ctx)
+void sys_tree_look(struct sys_tree *tree, const struct stats *stats, uint64_t heap_bytes,
+                   const struct pressure *pressure, struct now now, bool all, sys_tree_say *say, void *ctx)
 {
     const struct saying to = { tree, all, say, ctx };
     struct sample sample;
 
     take_sample(tree, stats, heap_bytes, &sample);
+    sample.memory_limit = pressure->limits.memory;
+    sample.memory_level = pressure_level(pressure);
     say_times(&to, now);
     say_numbers(&to, &sample);
     say_loads(&to, &sample, now);

@@ -11,6 +11,7 @@
 
 #define SYS_ROOT "$SYS/broker/"
 
+struct pressure;
 struct sys_tree;
 
 /* `version` may be NULL and must outlive it; uptime counts from `now`. */
@@ -21,7 +22,7 @@ void sys_tree_free(struct sys_tree *tree);
 typedef bool sys_tree_say(void *ctx, struct span topic, struct span value);
 
 /* `stats` is the sum of all shards; `heap_bytes` 0: not known. `all`: not only what has changed. */
-void sys_tree_look(struct sys_tree *tree, const struct stats *stats, uint64_t heap_bytes, struct now now,
-                   bool all, sys_tree_say *say, void *ctx);
+void sys_tree_look(struct sys_tree *tree, const struct stats *stats, uint64_t heap_bytes,
+                   const struct pressure *pressure, struct now now, bool all, sys_tree_say *say, void *ctx);
 
 #endif

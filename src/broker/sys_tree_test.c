@@ -2,6 +2,7 @@
 #include "broker/sys_tree.h"
 
 #include "base/buf.h"
+#include "broker/pressure.h"
 
 #include <stdlib.h>
 
@@ -17,16 +18,17 @@ struct fixture {
     struct now now;
     struct stats stats;
     uint64_t heap_bytes;
+    struct pressure pressure;
     bool deaf;
     struct buf said; /* "topic value\n" */
 };
 
 static int set_up(void **state)
 {
-    struct fixture *f = calloc(1, sizeof *f);
+    struct fixture *f = aligned_alloc(_Alignof(struct fixture), sizeof *f);
 
     assert_non_null(f);
-    f->now = (struct now){ { 1000000 }, { 1800000000 } };
+    *f = (struct fixture){ .now = { { 1000000 }, { 1800000000 } } };
     buf_init(&f->said, 1 << 16);
     assert_int_equal(sys_tree_new("some version 1", f->now, &f->tree), ST_OK);
     *state = f;
@@ -56,7 +58,7 @@ static void look_after(struct fixture *f, int64_t ms, bool all)
 {
     f->now.mono.ms += ms;
     buf_reset(&f->said);
-    sys_tree_look(f->tree, &f->stats, f->heap_bytes, f->now, all, hear, f);
+    sys_tree_look(f->tree, &f->stats, f->heap_bytes, &f->pressure, f->now, all, hear, f);
     put_u8(&f->said, 0);
     assert_true(buf_ok(&f->said));
 }
@@ -108,6 +110,11 @@ static void the_first_look_says_everything(void **state)
         "ace/tokens/accepted = 7\n",
         "ace/tokens/refused = 6\n",
         "ace/tokens/expired = 1\n",
+        "memory/accounted = 500\n",
+        "memory/queued = 300\n",
+        "memory/retained = 200\n",
+        "memory/limit = 1000\n",
+        "memory/level = 0\n",
     };
     struct fixture *f = *state;
 
@@ -122,11 +129,14 @@ static void the_first_look_says_everything(void **state)
     SET(f, tokens_accepted, 7);
     SET(f, tokens_expired, 1);
     SET(f, tokens_refused, 6);
+    SET(f, memory_queued, 300);
+    SET(f, memory_retained, 200);
+    f->pressure.limits.memory = 1000;
     f->heap_bytes = 4096;
     look_after(f, 0, false);
     for (size_t i = 0; i < COUNT_OF(expected); i++)
         assert_said(f, expected[i]);
-    assert_int_equal(lines(f), 2 + 34 + 27);
+    assert_int_equal(lines(f), 2 + 48 + 27);
 }
 
 static void then_only_what_has_changed_is_said(void **state)
@@ -145,7 +155,7 @@ static void then_only_what_has_changed_is_said(void **state)
     assert_said(f, "uptime = 1 seconds\n");
     assert_int_equal(lines(f), 1);
     look_after(f, 0, true); /* for who keeps nothing */
-    assert_int_equal(lines(f), 2 + 34 + 27);
+    assert_int_equal(lines(f), 2 + 48 + 27);
 }
 
 static void what_was_not_heard_is_said_again(void **state)
@@ -157,7 +167,7 @@ static void what_was_not_heard_is_said_again(void **state)
     look_after(f, 0, false);
     f->deaf = false;
     look_after(f, 0, false);
-    assert_int_equal(lines(f), 2 + 34 + 27);
+    assert_int_equal(lines(f), 2 + 48 + 27);
 }
 
 static void the_maximum_stays(void **state)

@@ -1,6 +1,7 @@
 #include "broker/world.h"
 
 #include "broker/issuers.h"
+#include "broker/memory.h"
 #include "broker/resolver.h"
 #include "broker/worker.h"
 #include "broker/world_bridges.h"
@@ -30,6 +31,8 @@ struct world {
     struct world_bridges *bridges; /* NULL: none */
     char node[24];                 /* this broker, to bridges */
     struct worker_common common;
+    struct pressure *pressure;
+    struct memory_watch *memory;
     struct timer statistics; /* the next event of that name */
     uint16_t ports[WORKER_MAX_LISTENERS];
     struct ws_server_settings ws[WORKER_MAX_LISTENERS];
@@ -194,7 +197,8 @@ static void log_statistics(const struct world *world)
         STATS_LIST(STAT_NAME)
 #undef STAT_NAME
     };
-    struct log_field fields[COUNT_OF(names) + 2] = { { 0 } };
+    const struct pressure *pressure = world->pressure;
+    struct log_field fields[COUNT_OF(names) + 5] = { { 0 } };
     uint64_t sums[COUNT_OF(names)] = { 0 }, refusals = 0;
     for (unsigned i = 0; i < world->common.count; i++) {
         struct stats stats;
@@ -209,6 +213,9 @@ static void log_statistics(const struct world *world)
     for (size_t i = 0; i < COUNT_OF(names); i++)
         fields[i] = F_I64(names[i], sums[i]);
     fields[COUNT_OF(names)] = F_I64("refusals", refusals);
+    fields[COUNT_OF(names) + 1] = F_I64("memory_accounted", pressure_accounted(pressure));
+    fields[COUNT_OF(names) + 2] = F_I64("memory_resident", memory_resident());
+    fields[COUNT_OF(names) + 3] = F_I64("memory_limit", pressure->limits.memory);
     if (log_wanted(LOG_NOTICE))
         log_write(NULL, LOG_NOTICE, "statistics", fields);
 }
@@ -342,6 +349,24 @@ static enum status make_settings(struct world *world, struct why *why)
     return st;
 }
 
+static enum status watch_memory(struct world *world, struct why *why)
+{
+    const struct broker_config *c = world->config;
+    struct pressure_limits limits = { .memory = memory_limit(c->max_memory, (unsigned)c->memory_share),
+                                      .low_percent = (unsigned)c->memory_low,
+                                      .high_percent = (unsigned)c->memory_high,
+                                      .output = c->max_output_total };
+    enum status st = pressure_new(limits, &world->pressure);
+
+    world->shard.pressure = world->pressure;
+    if (st == ST_OK)
+        st = memory_watch_new(world->control, world->pressure, &world->memory);
+    if (st != ST_OK)
+        return reject(why, st, "memory", "out of memory", 0);
+    log_event(NULL, LOG_INFO, "memory_limit", F_I64("limit", limits.memory), F_I64("machine", memory_machine()));
+    return ST_OK;
+}
+
 static enum status world_fill(struct world *world, struct why *why)
 {
     const struct broker_config *config = world->config;
@@ -363,6 +388,8 @@ static enum status world_fill(struct world *world, struct why *why)
     world->common.log_per_s = (uint32_t)config->log_rate;
     world->common.resolve = world->resolver != NULL ? resolve : NULL;
     world->common.ctx = world;
+    world->common.inbox_bytes = config->max_inbox_bytes;
+    st = watch_memory(world, why);
     for (unsigned i = 0; st == ST_OK && i < world->common.count; i++)
         st = worker_new(&world->common, i, world->verifier, why);
     if (st == ST_OK && world->resolver != NULL)
@@ -430,6 +457,7 @@ void world_free(struct world *world)
 {
     if (world == NULL)
         return;
+    memory_watch_free(world->memory);
     world_status_stop(world->status);
     world_bridges_free(world->bridges);
     resolver_free(TAKE(world->resolver));
@@ -440,5 +468,6 @@ void world_free(struct world *world)
     world_status_free(world->status);
     verifier_unref(world->verifier);
     scope_unref(world->public_scope);
+    pressure_free(world->pressure);
     free(world);
 }

@@ -6,7 +6,7 @@
 
 #define SYS  "[[\"$SYS/#\",[\"pub\",\"sub\"]],[\"a/#\",[\"pub\",\"sub\"]]]"
 #define ALL  "[[\"#\",[\"pub\",\"sub\"]]]"
-#define MUCH 40 /* topics at least; 62 with memory */
+#define MUCH 40 /* topics at least; 76 with memory */
 
 static int set_up(void **state)
 {
