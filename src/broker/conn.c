@@ -6,6 +6,7 @@
 #include "broker/connack.h"
 #include "broker/connect.h"
 #include "broker/fault.h"
+#include "broker/peer.h"
 #include "broker/send.h"
 #include "broker/shard_priv.h"
 
@@ -64,6 +65,7 @@ struct conn *conn_new(struct shard *shard, struct conn_io *io, struct span peer,
     c->moved = moved;
     c->number = shard->next_conn++ * shard->count + shard->index;
     c->log = (struct log){ .parent = shard->log,
+                           .source = peer_source(span_of(c->peer, peer.len)),
                            .own = { F_I64("conn", c->number), F_SPAN("peer", span_of(c->peer, peer.len)) } };
     c->problem_info = true;
     c->version = MQTT_5;
@@ -107,6 +109,7 @@ void conn_enter(struct conn *c, enum conn_state to)
               F_STR("to", state_names[to]));
     if (to == CONN_OPEN) {
         STATS_INC(&c->shard->stats, connections_authorized);
+        c->log.source = SPAN_NONE; /* who has shown a token is not a stranger any more */
         if (c->shard->world.conn_welcome != NULL)
             c->shard->world.conn_welcome(c->shard->world.ctx, c->io);
     }

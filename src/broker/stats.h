@@ -73,6 +73,11 @@ struct memory_cell;
     X( aliases_told,             COUNTER, "topic aliases given to clients"                                )  \
     X( aliases_used,             COUNTER, "application messages sent with an alias in place of the topic"  )  \
     X( wills_published,          COUNTER, "Will messages published"                                       )  \
+    X( refused_banned,           COUNTER, "connections closed as they came: their address is banned"      )  \
+    X( refused_too_fast,         COUNTER, "connections closed as they came: hostile.connects"             )  \
+    X( refused_per_address,      COUNTER, "connections closed as they came: too many from their address"  )  \
+    X( refused_handshakes,       COUNTER, "connections closed before CONNACK: limits.handshakes"          )  \
+    X( addresses_banned,         COUNTER, "times an address was banned"                                   )  \
     X( keep_alive_timeouts,      COUNTER, "connections ended for silence"                                 )
 /* clang-format on */
 

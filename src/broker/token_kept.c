@@ -3,28 +3,12 @@
 #include "broker/token_store_priv.h"
 
 #include "base/reader.h"
+#include "broker/peer.h"
 #include "token/token_record.h"
 
 #include <stdlib.h>
 
 /* ---- where tokens come from ---- */
-
-/* "192.0.2.1:49152" is 192.0.2.1; "[2001:db8:1:2::7]:49152" is 2001:db8:1:2, for a /64 is one party's to number. */
-static struct span source_of(struct span peer)
-{
-    bool v6 = peer.len > 0 && peer.p[0] == '[';
-    size_t end = v6 ? 1 : span_find(peer, ':', 0);
-    int colons = 0;
-
-    if (!v6)
-        return span_cut(peer, 0, end);
-    while (end < peer.len && peer.p[end] != ']') {
-        if (peer.p[end] == ':' && (++colons == 4 || peer.p[end - 1] == ':'))
-            break; /* after four groups, or where the zeros begin */
-        end++;
-    }
-    return span_cut(peer, 1, end - 1);
-}
 
 static bool source_is(const struct table_node *node, const void *key)
 {
@@ -77,7 +61,7 @@ enum status token_store_rate(struct token_store *store, struct span source, stru
         return ST_OK;
     cost_ms = 60 * MS_PER_S / rate > 0 ? 60 * MS_PER_S / rate : 1;
     store_lock(store);
-    empty_ms = &store->rate[table_hash(&store->sources, source_of(source)) % RATE_BUCKETS];
+    empty_ms = &store->rate[table_hash(&store->sources, peer_source(source)) % RATE_BUCKETS];
     if (*empty_ms < now.mono.ms)
         *empty_ms = now.mono.ms;
     if (*empty_ms + cost_ms > now.mono.ms + 60 * MS_PER_S)
@@ -342,7 +326,7 @@ static enum status keep(struct token_store *store, struct token *token, struct s
         return ST_OK;
     }
     if (st == ST_OK)
-        st = new_kept(store, token, source_of(source), now, &k, why);
+        st = new_kept(store, token, peer_source(source), now, &k, why);
     if (st == ST_OK)
         st = life_accept(store, token, now, &k->term, why);
     if (st == ST_OK)

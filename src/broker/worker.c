@@ -414,8 +414,10 @@ enum status worker_new(struct worker_common *common, unsigned index, struct veri
     w->index = index;
     w->log.own[0] = F_I64("worker", index);
     w->limit.per_s = common->log_per_s;
+    (void)random_bytes(&w->limit.key, sizeof w->limit.key); /* a key of zeros limits as well, for whoever does not try */
     w->log.limit = &w->limit;
     list_init(&w->conns);
+    list_init(&w->line);
     atomic_init(&w->inbox, NULL);
     timer_init(&w->shard_timer, on_shard_timer);
     timer_init(&w->stop_timer, look_whether_done);
@@ -474,9 +476,19 @@ enum status worker_start(struct worker *w, struct why *why)
     return st;
 }
 
+static void add_refused(const struct worker_refused *refused, struct stats *out)
+{
+    STATS_ADD(out, refused_banned, atomic_load_explicit(&refused->banned, memory_order_relaxed));
+    STATS_ADD(out, refused_too_fast, atomic_load_explicit(&refused->fast, memory_order_relaxed));
+    STATS_ADD(out, refused_per_address, atomic_load_explicit(&refused->many, memory_order_relaxed));
+    STATS_ADD(out, refused_handshakes, atomic_load_explicit(&refused->handshakes, memory_order_relaxed));
+    STATS_ADD(out, addresses_banned, atomic_load_explicit(&refused->bans, memory_order_relaxed));
+}
+
 void worker_stats(const struct worker *w, struct stats *out)
 {
     shard_stats(w->shard, out);
+    add_refused(&w->refused, out);
     STATS_ADD(out, dropped_queue_full, atomic_load_explicit(&w->dropped, memory_order_relaxed));
     STATS_ADD(out, memory_connections, atomic_load_explicit(&w->connection_bytes, memory_order_relaxed));
     STATS_ADD(out, memory_output, atomic_load_explicit(&w->output_bytes, memory_order_relaxed));

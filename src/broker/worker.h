@@ -11,6 +11,7 @@
 #define SYMBOLON_BROKER_WORKER_H
 
 #include "broker/shard.h"
+#include "broker/source.h"
 #include "broker/topic_tree.h"
 #include "net/tls.h"
 #include "net/ws.h"
@@ -27,6 +28,9 @@ struct worker_common {
     struct worker *workers[TOPIC_TREE_MAX_SHARDS]; /* set by worker_new() */
     const struct shard_settings *settings;
     int64_t handshake_ms;
+    struct sources *sources;   /* lent; NULL: no address is remembered */
+    uint32_t max_arriving;     /* connections that are not authorized yet; 0: no limit */
+    _Atomic uint32_t arriving; /* there are so many */
     uint64_t inbox_bytes; /* what may wait for one worker: publications of QoS 0 beyond are dropped; 0: INBOX_BYTES */
     uint32_t log_per_s; /* lines of one event that one worker logs in a second; 0: no limit */
     /* Called on the worker's thread; answered later by worker_resolved(). NULL: nothing to ask. */

@@ -23,6 +23,12 @@ struct ack_queue {
     struct shard_msg **end;
 };
 
+/* Connections that were turned away, by reason; for statistics. */
+struct worker_refused {
+    _Atomic uint64_t banned, fast, many, handshakes;
+    _Atomic uint64_t bans; /* addresses that were banned for what connections of this worker did */
+};
+
 struct worker {
     struct worker_common *common;
     unsigned index;
@@ -39,6 +45,8 @@ struct worker {
     struct timer shard_timer; /* wakes the loop for the shard's own timers */
     struct timer stop_timer;
     struct list conns; /* struct conn_io */
+    struct list line;  /* of them, those that are not authorized yet, the oldest first: conn_io->line */
+    struct worker_refused refused;
     size_t conn_count;
     struct ack_queue acks[TOPIC_TREE_MAX_SHARDS];
     struct shard_msg *taken;  /* out of the inbox and not handled yet, oldest first */
@@ -62,6 +70,10 @@ struct conn_io {
     struct stream *stream;
     struct conn *conn; /* NULL: the shard does not know it yet, or any more */
     struct net_peer peer;
+    struct list line;       /* in worker->line; unlinked on its way to another worker */
+    struct mono_time since; /* it stands there */
+    bool in_line;           /* counted in common->arriving */
+    bool arrived;           /* authorized */
     uint32_t bytes;         /* of memory, with all that the libraries take for it */
     struct token *built_in; /* worker_adopt(): what it may do; NULL: a client from outside */
 };

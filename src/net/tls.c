@@ -322,6 +322,7 @@ static enum tls_result fail_gnutls(struct tls_session *session, int rc, struct w
 {
     if (rc == GNUTLS_E_FATAL_ALERT_RECEIVED) {
         const char *name = gnutls_alert_get_name(gnutls_alert_get(session->gnutls));
+        session->alerted = true;
         return fail(session, ST_PROTOCOL, "TLS alert received", name != NULL ? name : "unknown alert", why);
     }
     if (rc == GNUTLS_E_REHANDSHAKE) {
@@ -502,6 +503,11 @@ void tls_keylog(struct tls_session *session, struct buf *lines)
 enum status tls_failure(const struct tls_session *session)
 {
     return session->failure;
+}
+
+bool tls_alerted(const struct tls_session *session)
+{
+    return session->alerted;
 }
 
 bool tls_established(const struct tls_session *session)

@@ -47,6 +47,7 @@ struct tls_session {
     bool established;
     bool peer_verified;
     bool peer_refused;
+    bool alerted; /* by the peer */
     enum status failure; /* ST_OK while all is well; the reason stays for later calls */
     struct why failure_why;
     uint8_t pin[TLS_PIN_LEN];
