@@ -103,9 +103,36 @@ enum status record_delete(struct kv_batch *b, struct record_key key)
 
 /* ---- values ---- */
 
-static struct buf *begin(struct kv_batch *b, struct record_key key)
+uint32_t record_sum(struct span key, struct span value)
 {
-    return kv_batch_put_begin(b, record_key_span(&key));
+    static const struct hash_key fixed = { { 0x53796d626f6c6f6e, 1 } };
+    struct hash_key of_key = { { siphash(fixed, key), 1 } };
+
+    return (uint32_t)siphash(of_key, value);
+}
+
+/* One record on its way into a batch. */
+struct writing {
+    struct kv_batch *b;
+    struct record_key key;
+    struct buf *v;
+    size_t at; /* of the value in it */
+};
+
+static struct writing begin(struct kv_batch *b, struct record_key key)
+{
+    struct writing w = { .b = b, .key = key };
+
+    w.v = kv_batch_put_begin(b, record_key_span(&key));
+    w.at = w.v->len;
+    return w;
+}
+
+static enum status end(const struct writing *w)
+{
+    if (buf_ok(w->v))
+        put_u32(w->v, record_sum(record_key_span(&w->key), span_of(w->v->p + w->at, w->v->len - w->at)));
+    return kv_batch_put_end(w->b);
 }
 
 static uint8_t bit(bool set, unsigned flag)
@@ -121,14 +148,15 @@ static void put_prefixed32(struct buf *v, struct span s)
 
 enum status record_put_meta(struct kv_batch *b, const struct record_meta *r)
 {
-    struct buf *v = begin(b, record_key_meta());
+    struct writing w = begin(b, record_key_meta());
+    struct buf *v = w.v;
 
     put_u32(v, r->format);
     put_u32(v, r->workers);
     put_u64(v, r->home_key.k[0]);
     put_u64(v, r->home_key.k[1]);
     put_u64(v, (uint64_t)r->started_ms);
-    return kv_batch_put_end(b);
+    return end(&w);
 }
 
 static void put_owner(struct buf *v, const struct record_owner *o)
@@ -157,14 +185,15 @@ static void put_owner(struct buf *v, const struct record_owner *o)
 
 enum status record_put_session(struct kv_batch *b, const struct record_session *r)
 {
-    struct buf *v = begin(b, record_key_session(r->session));
+    struct writing w = begin(b, record_key_session(r->session));
+    struct buf *v = w.v;
 
     put_u8(v, r->version);
     put_u32(v, r->expiry_s);
     put_u64(v, (uint64_t)r->left_ms);
     put_prefixed16(v, r->client_id);
     put_owner(v, &r->owner);
-    return kv_batch_put_end(b);
+    return end(&w);
 }
 
 /* Topic, properties, payload: as in a PUBLISH of QoS 0. */
@@ -178,38 +207,42 @@ static void put_publication(struct buf *v, struct span topic, struct span proper
 
 enum status record_put_will(struct kv_batch *b, const struct record_will *r)
 {
-    struct buf *v = begin(b, record_key_will(r->session));
+    struct writing w = begin(b, record_key_will(r->session));
+    struct buf *v = w.v;
 
     put_u8(v, (uint8_t)(r->qos | bit(r->retain, RECORD_RETAIN) | bit(r->has_expiry, RECORD_HAS_EXPIRY)));
     put_u32(v, r->delay_s);
     put_u32(v, r->expiry_s);
     put_publication(v, r->topic, r->properties, r->payload);
-    return kv_batch_put_end(b);
+    return end(&w);
 }
 
 enum status record_put_received(struct kv_batch *b, uint64_t session, const uint16_t *ids, uint16_t count)
 {
-    struct buf *v = begin(b, record_key_received(session));
+    struct writing w = begin(b, record_key_received(session));
+    struct buf *v = w.v;
 
     for (size_t i = 0; i < count; i++)
         put_u16(v, ids[i]);
-    return kv_batch_put_end(b);
+    return end(&w);
 }
 
 enum status record_put_subscription(struct kv_batch *b, const struct record_subscription *r)
 {
-    struct buf *v = begin(b, record_key_subscription(r->session, r->n));
+    struct writing w = begin(b, record_key_subscription(r->session, r->n));
+    struct buf *v = w.v;
 
     put_u8(v, (uint8_t)(r->qos | bit(r->no_local, RECORD_NO_LOCAL) |
                         bit(r->retain_as_published, RECORD_AS_PUBLISHED)));
     put_u32(v, r->id);
     put_bytes(v, r->filter);
-    return kv_batch_put_end(b);
+    return end(&w);
 }
 
 enum status record_put_delivery(struct kv_batch *b, const struct record_delivery *r)
 {
-    struct buf *v = begin(b, record_key_delivery(r->session, r->n));
+    struct writing w = begin(b, record_key_delivery(r->session, r->n));
+    struct buf *v = w.v;
 
     ASSERT(r->n_ids <= RECORD_MAX_IDS && r->state <= 3);
     put_u64(v, r->body);
@@ -224,12 +257,13 @@ enum status record_put_delivery(struct kv_batch *b, const struct record_delivery
         put_u64(v, r->share_seq);
         put_bytes(v, r->group);
     }
-    return kv_batch_put_end(b);
+    return end(&w);
 }
 
 static enum status put_message(struct kv_batch *b, struct record_key key, const struct record_message *r)
 {
-    struct buf *v = begin(b, key);
+    struct writing w = begin(b, key);
+    struct buf *v = w.v;
 
     put_u8(v, (uint8_t)(r->qos | bit(r->retain, RECORD_RETAIN)));
     put_u64(v, r->publisher);
@@ -237,7 +271,7 @@ static enum status put_message(struct kv_batch *b, struct record_key key, const 
     put_u64(v, (uint64_t)r->token_until_s);
     put_u64(v, r->token_tag);
     put_publication(v, r->topic, r->properties, r->payload);
-    return kv_batch_put_end(b);
+    return end(&w);
 }
 
 enum status record_put_message(struct kv_batch *b, const struct record_message *r)
@@ -252,8 +286,10 @@ enum status record_put_retained(struct kv_batch *b, const struct record_message 
 
 enum status record_put_group(struct kv_batch *b, const struct record_group *r)
 {
-    put_bytes(begin(b, record_key_group(r->group)), r->text);
-    return kv_batch_put_end(b);
+    struct writing w = begin(b, record_key_group(r->group));
+
+    put_bytes(w.v, r->text);
+    return end(&w);
 }
 
 enum status record_put_item(struct kv_batch *b, const struct record_item *r)

@@ -15,9 +15,10 @@
  *   x and o have their message in them: such a record is removed by the shard that the message has moved to, in the batch
  *   of what became of it there (docs/decisions/0024), and a body belongs to one shard
  *   t ...                   tokens, receipts, revocations                         the token journal
+ *   z key                   what could not be read under `key`, as it was          restore.c
  *
- * Numbers in keys are big-endian, so that the order of keys is the order of numbers. That a value is the one written is
- * the store's to say (store/kv.h: a checksum); that it makes sense, ours.
+ * Numbers in keys are big-endian, so that the order of keys is the order of numbers. Every value ends in 4 bytes of a
+ * sum over key and value (record_sum()): LMDB has none, and a payload that the disk has changed must not be delivered.
  * A record may be damaged or come from a hostile hand: reading goes through the bounded reader, and every field is
  * checked for what the core relies on. Spans of a record that was read point into the value.
  * Any change of these bytes needs another RECORD_FORMAT and a step in store_migrate.c; record_test.c pins them.
@@ -51,6 +52,7 @@ enum record_kind {
     RECORD_ITEM = 'x',
     RECORD_OUT = 'o',
     RECORD_TOKEN = 't',
+    RECORD_ASIDE = 'z', /* then the whole key of a record that could not be read */
 };
 
 struct record_key {
@@ -77,6 +79,11 @@ static inline struct span record_key_span(const struct record_key *key)
 }
 
 enum status record_delete(struct kv_batch *b, struct record_key key) MUST_CHECK;
+
+/* The last four bytes of every value: of the key and all that stands before. Guards against the disk, not against an
+ * adversary: who can write there can write anything. */
+#define RECORD_SUM_LEN 4
+uint32_t record_sum(struct span key, struct span value);
 
 /* ---- values ---- */
 

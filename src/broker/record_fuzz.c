@@ -1,4 +1,4 @@
-/* Any bytes as a record of the store - the first names the kind and begins the key - are refused with a reason, or read into
+/* Any bytes as a record of the store - the first names the kind and begins the key; the sum is added here - are refused with a reason, or read into
  * what writes exactly these bytes again. */
 #include "broker/record.h"
 #include "store/kv_batch.h"
@@ -89,6 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     struct why why = { 0 };
     struct kv_batch b;
     struct kv_op op;
+    struct buf summed;
     size_t at = 0;
     enum status st;
 
@@ -96,6 +97,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         return 0;
     key = span_cut(all, 0, key_len(data[0]) < len ? key_len(data[0]) : len);
     value = span_cut(all, key.len, len - key.len);
+    buf_init(&summed, SIZE_MAX);
+    put_bytes(&summed, value);
+    put_u32(&summed, record_sum(key, value));
+    value = buf_span(&summed);
     kv_batch_init(&b, BATCH_MAX);
     st = again(key, value, &b, &why);
     if (st == ST_OK) {
@@ -105,5 +110,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         ASSERT(why.text != NULL && why.clause != NULL && b.count == 0);
     }
     kv_batch_done(&b);
+    buf_done(&summed);
     return 0;
 }

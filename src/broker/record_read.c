@@ -13,18 +13,26 @@ static enum status bad(struct why *why, const char *text, size_t at)
     return reject(why, ST_MALFORMED, CLAUSE, text, at);
 }
 
-/* ---- what all of them have: the kind and the numbers in the key ---- */
+/* ---- what all of them have: the kind and the numbers in the key, the sum at the end ---- */
 
 struct opened {
     struct reader key;
-    struct reader value;
+    struct reader value; /* without the sum */
 };
 
 static enum status open_record(struct span key, struct span value, enum record_kind kind, size_t key_len,
                                struct opened *out, struct why *why)
 {
+    struct reader sum;
+
     if (key.len != key_len || key.p[0] != (uint8_t)kind)
         return bad(why, "the key has not the length or the kind of such a record", 0);
+    if (value.len < RECORD_SUM_LEN)
+        return bad(why, "the value is shorter than its sum", value.len);
+    value.len -= RECORD_SUM_LEN;
+    sum = reader_make(span_of(value.p + value.len, RECORD_SUM_LEN), CLAUSE);
+    if (read_u32(&sum) != record_sum(key, value))
+        return bad(why, "the sum is wrong: the disk has changed it", value.len);
     out->key = reader_make(span_of(key.p + 1, key.len - 1), CLAUSE);
     out->value = reader_make(value, CLAUSE);
     return ST_OK;

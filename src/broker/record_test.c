@@ -370,6 +370,7 @@ static void expect_bytes(struct kv_batch *b, const char *hex)
     struct kv_op op = only(b);
     size_t at = 0;
 
+    op.value.len -= RECORD_SUM_LEN; /* see the_sum_covers_key_and_value() */
     for (const char *p = hex; *p != '\0'; p++) {
         char digits[3] = { p[0], p[1], 0 };
         uint8_t byte, is;
@@ -518,40 +519,89 @@ static void a_delivery_is_in_a_state_its_qos_has(void **state UNUSED)
     REFUSED(delivery, delivery, .session = 1, .body = 1, .qos = 1, .group = SPAN("t"));
 }
 
-/* Whatever is cut off, added or in another place than it says. */
+/* `value` with the right sum behind it. */
+static struct span summed(struct buf *to, struct span key, struct span value)
+{
+    buf_reset(to);
+    put_bytes(to, value);
+    put_u32(to, record_sum(key, value));
+    return buf_span(to);
+}
+
+/* Whatever is cut off or added, were the sum right. */
 static void every_cut_and_every_addition_is_seen(void **state UNUSED)
 {
+    static const struct {
+        const char *bytes;
+        size_t len;
+    } received[] = { { "\0\1\0", 3 }, { "\0\2\0\1", 4 }, { "\0\1\0\1", 4 }, { "\0\0", 2 } };
     struct record_session in = { .session = 1,
                                  .client_id = SPAN("client"),
                                  .expiry_s = 1,
                                  .version = 5,
                                  .owner = full_owner(SPAN("as"), SPAN("sub"), SPAN("c")) };
+    struct span key = SPAN("i\0\0\0\0\0\0\0\1"), value;
+    struct record_received ids;
     struct record_session out;
-    struct record_received received;
     struct why why = { 0 };
     struct kv_batch b;
-    struct buf longer;
-    struct span value;
+    struct buf to;
 
     kv_batch_init(&b, BATCH_MAX);
-    buf_init(&longer, 4096);
+    buf_init(&to, 4096);
+    for (size_t i = 0; i < COUNT_OF(received); i++)
+        assert_int_equal(record_read_received(
+                             key, summed(&to, key, span_of(received[i].bytes, received[i].len)), &ids, &why),
+                         ST_MALFORMED);
     assert_int_equal(record_put_session(&b, &in), ST_OK);
+    key = only(&b).key;
     value = only(&b).value;
+    value.len -= RECORD_SUM_LEN;
+    assert_int_equal(record_read_session(key, summed(&to, key, value), &out, &why), ST_OK);
     for (size_t len = 0; len < value.len; len++)
-        assert_int_equal(record_read_session(only(&b).key, span_of(value.p, len), &out, &why), ST_MALFORMED);
-    for (size_t len = 0; len < only(&b).key.len; len++)
-        assert_int_equal(record_read_session(span_of(only(&b).key.p, len), value, &out, &why), ST_MALFORMED);
-    put_bytes(&longer, value);
-    put_u8(&longer, 0);
-    assert_int_equal(record_read_session(only(&b).key, buf_span(&longer), &out, &why), ST_MALFORMED);
-    assert_int_equal(record_read_session(SPAN("w\0\0\0\0\0\0\0\1"), value, &out, &why), ST_MALFORMED);
-    assert_int_equal(record_read_received(SPAN("i\0\0\0\0\0\0\0\1"), SPAN("\0\1\0"), &received, &why),
-                     ST_MALFORMED); /* half of one */
-    assert_int_equal(record_read_received(SPAN("i\0\0\0\0\0\0\0\1"), SPAN("\0\2\0\1"), &received, &why),
-                     ST_MALFORMED); /* not ascending */
-    assert_int_equal(record_read_received(SPAN("i\0\0\0\0\0\0\0\1"), SPAN("\0\0"), &received, &why),
-                     ST_MALFORMED);
-    buf_done(&longer);
+        assert_int_equal(record_read_session(key, summed(&to, key, span_of(value.p, len)), &out, &why),
+                         ST_MALFORMED);
+    for (size_t len = 0; len < key.len; len++)
+        assert_int_equal(
+            record_read_session(span_of(key.p, len), summed(&to, span_of(key.p, len), value), &out, &why),
+            ST_MALFORMED);
+    value.len++; /* what had been its sum */
+    assert_int_equal(record_read_session(key, summed(&to, key, value), &out, &why), ST_MALFORMED);
+    buf_done(&to);
+    kv_batch_done(&b);
+}
+
+static void the_sum_covers_key_and_value(void **state UNUSED)
+{
+    struct record_message in = { .number = 1, .topic = SPAN("t"), .payload = SPAN("payload") }, out;
+    uint8_t key[9], value[256];
+    struct kv_batch b;
+    struct kv_op op;
+
+    /* SipHash-2-4 of the value without the sum, under the key { SipHash-2-4 of the key, 1 }, its low 32 bits */
+    assert_int_equal(record_sum(SPAN("v"), SPAN("value")), 0x24b2e78a);
+    kv_batch_init(&b, BATCH_MAX);
+    assert_int_equal(record_put_message(&b, &in), ST_OK);
+    op = only(&b);
+    assert_true(op.key.len == sizeof key && op.value.len <= sizeof value);
+    memcpy(key, op.key.p, op.key.len);
+    memcpy(value, op.value.p, op.value.len);
+    assert_int_equal(record_read_message(span_of(key, sizeof key), span_of(value, op.value.len), &out, NULL),
+                     ST_OK);
+    for (size_t bit = 0; bit < 8 * op.value.len; bit++) {
+        value[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        assert_int_equal(
+            record_read_message(span_of(key, sizeof key), span_of(value, op.value.len), &out, NULL),
+            ST_MALFORMED);
+        value[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    for (size_t bit = 0; bit < 8 * sizeof key; bit++) { /* another number, and it would be another message */
+        key[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        assert_int_equal(
+            record_read_message(span_of(key, sizeof key), span_of(value, op.value.len), &out, NULL),
+            ST_MALFORMED);
+        key[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
     kv_batch_done(&b);
 }
 
@@ -598,6 +648,7 @@ int main(void)
         cmocka_unit_test(what_no_broker_could_have_written_is_refused),
         cmocka_unit_test(a_delivery_is_in_a_state_its_qos_has),
         cmocka_unit_test(every_cut_and_every_addition_is_seen),
+        cmocka_unit_test(the_sum_covers_key_and_value),
         cmocka_unit_test(another_format_is_told_by_its_number_alone),
         cmocka_unit_test(times_go_to_the_disk_by_the_calendar_and_come_back_by_the_other_clock),
     };
