@@ -21,8 +21,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define LOCK_FILE_BYTES 8192 /* what LMDB makes for its 126 readers */
-#define NO_ROOM_BYTES   (UINT64_C(1) << 20)
+#define LOCK_FILE_BYTES       8192 /* what LMDB makes for its 126 readers */
+#define TRANSACTION_BYTES_MAX (UINT64_C(1) << 30)
+#define NO_ROOM_BYTES         (UINT64_C(1) << 20)
 
 /* ---- errors ---- */
 
@@ -136,10 +137,17 @@ static enum status check_file(struct kv *kv, bool whole, struct why *why)
 {
     struct pages_head heads[PAGES_HEADS];
     struct kv_findings found;
+    struct stat file;
 
     enum status st = pages_read_heads(kv->file, heads, why);
-    if (st != ST_OK || !whole || kv->shared)
-        return st; /* beside a writer the walk needs a transaction that holds the pages: see kv_open() */
+    if (st != ST_OK)
+        return st;
+    /* A page used and freed within one transaction is never written: the last ones may be missing, but not so many. */
+    if (fstat(kv->file, &file) == 0 &&
+        pages_newest(heads)->last_page > ((uint64_t)file.st_size + TRANSACTION_BYTES_MAX) / heads[0].page_size)
+        return reject(why, ST_DAMAGED, "store", "the head tells of pages far beyond the end of the file", 0);
+    if (!whole || kv->shared)
+        return ST_OK; /* beside a writer the walk needs a transaction that holds the pages: see kv_open() */
     st = pages_walk(kv->file, pages_newest(heads), NULL, NULL, &found, why);
     if (st == ST_OK && found.first.clause != NULL)
         return reject(why, ST_DAMAGED, found.first.clause, found.first.text, found.first.at);

@@ -122,6 +122,18 @@ static void a_damaged_byte_is_found_or_harms_nothing(void **state UNUSED)
     drop_image(&m);
 }
 
+static void a_head_that_tells_of_too_much_is_damaged(void **state UNUSED)
+{
+    struct image m;
+
+    make_image(&m);
+    for (unsigned i = 0; i < 2; i++)
+        memset(m.bytes + i * PAGE + 136 + 5, 0x11, 1); /* the number of the last page */
+    write_image(&m, m.len);
+    assert_int_equal(try_store(&m), ST_DAMAGED);
+    drop_image(&m);
+}
+
 static void a_file_cut_short_is_found(void **state UNUSED)
 {
     struct image m;
@@ -219,6 +231,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_damaged_byte_is_found_or_harms_nothing),
+        cmocka_unit_test(a_head_that_tells_of_too_much_is_damaged),
         cmocka_unit_test(a_file_cut_short_is_found),
         cmocka_unit_test(something_else_is_no_store),
         cmocka_unit_test(what_is_whole_is_saved),
