@@ -67,7 +67,8 @@ void on_pubrec(struct conn *c, const struct mqtt_frame *frame)
     } else {
         if (d->state == DELIVERY_AWAIT_PUBREC)
             outbox_release_message(&c->session->outbox, d);
-        send_ack(c, MQTT_PUBREL, ack.packet_id, MQTT_SUCCESS, NULL);
+        send_ack_when(c, MQTT_PUBREL, ack.packet_id, MQTT_SUCCESS, NULL,
+                      outbox_barrier(&c->session->outbox, d));
     }
 }
 
@@ -84,5 +85,9 @@ void on_pubrel(struct conn *c, const struct mqtt_frame *frame)
     if (!read_ack(c, frame, &ack))
         return;
     known = id_set_remove(&c->session->received, ack.packet_id);
-    send_ack(c, MQTT_PUBCOMP, ack.packet_id, known ? MQTT_SUCCESS : MQTT_PACKET_ID_NOT_FOUND, NULL);
+    if (known)
+        session_change(c->session, SESSION_RECEIVED);
+    /* Once it is said the client may use the identifier for another message: not to be taken for the old one. */
+    send_ack_when(c, MQTT_PUBCOMP, ack.packet_id, known ? MQTT_SUCCESS : MQTT_PACKET_ID_NOT_FOUND, NULL,
+                  session_barrier(c->session));
 }

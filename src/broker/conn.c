@@ -7,6 +7,7 @@
 #include "broker/connect.h"
 #include "broker/fault.h"
 #include "broker/peer.h"
+#include "broker/gate.h"
 #include "broker/send.h"
 #include "broker/shard_priv.h"
 
@@ -128,6 +129,7 @@ static void close_now(struct conn *c)
 {
     conn_enter(c, CONN_CLOSED);
     c->io = NULL;
+    gate_free(c); /* what is in there was never said */
     timer_stop(&c->shard->timers, &c->timer);
     throttle_end(c);
     ace_done(c);
@@ -211,14 +213,14 @@ void conn_blame(struct conn *c, enum status st, const struct why *why, bool open
 void conn_refuse(struct conn *c, uint8_t code, enum status st, const struct why *why, const char *event)
 {
     struct conn_io *io = c->io;
+    bool welcomed;
 
     if (c->state == CONN_CLOSED)
         return;
-    if (c->state == CONN_OPEN)
-        code = disconnect_code(code);
-    else
-        code = connack_code(code);
-    if (c->state == CONN_OPEN)
+    welcomed = c->state == CONN_OPEN && !gate_has_connack(c);
+    gate_free(c);
+    code = welcomed ? disconnect_code(code) : connack_code(code);
+    if (welcomed) /* MQTT5 [MQTT-3.14.0-1] */
         send_disconnect(c, code, why);
     else if (c->connect_seen)
         connack_refuse(c, code, why);
@@ -278,7 +280,7 @@ static void on_silence(struct conn *c, struct now now)
     int64_t due_ms;
     struct why why;
 
-    if (c->paused || throttle_is_slow(c))
+    if (c->paused || throttle_is_slow(c) || gate_is_full(c))
         c->last_packet_ms =
             now.mono.ms; /* it is we who do not listen, while something of its own is waited for */
     due_ms = silence_due_ms(c) < part_due_ms(c) ? silence_due_ms(c) : part_due_ms(c);
@@ -412,7 +414,7 @@ void conn_go_on(struct conn *c)
 
 void conn_read_on(struct conn *c)
 {
-    if (!c->paused && list_empty(&c->yielding) && !throttle_is_slow(c))
+    if (!c->paused && list_empty(&c->yielding) && !throttle_is_slow(c) && !gate_is_full(c))
         c->shard->world.conn_pause(c->shard->world.ctx, c->io, false);
 }
 
@@ -439,7 +441,7 @@ size_t conn_input(struct conn *c, struct span input)
     uint64_t enough = shard->work + WORK_PER_TURN, published = shard->published;
     bool part = false;
 
-    while (c->state != CONN_CLOSED && !c->paused) {
+    while (c->state != CONN_CLOSED && !c->paused && !gate_is_full(c)) {
         struct span rest = span_cut(input, at, SIZE_MAX);
         uint32_t max = c->state == CONN_OPEN ? settings->max_packet_bytes : settings->max_connect_bytes;
         struct mqtt_frame frame;
@@ -523,7 +525,8 @@ void on_disconnect(struct conn *c, const struct mqtt_frame *frame)
     if (st == ST_OK && c->session != NULL && mqtt_has(&d.properties, PROP_SESSION_EXPIRY)) {
         if (c->asked_expiry_s == 0 && d.properties.session_expiry_s != 0)
             st = reject(&why, ST_PROTOCOL, "MQTT5 3.14.2.2.2", "Session Expiry Interval was 0 in CONNECT", 0);
-        else
+        else if (c->session->journal != NULL ||
+                 !c->shard->journal.on) /* else it was cut to 0, and has no record */
             c->session->expiry_s = connect_session_expiry(c->session, d.properties.session_expiry_s);
     }
     if (st != ST_OK)

@@ -36,6 +36,7 @@ struct conn {
     struct log log;
     struct session *session;
     struct ace ace;
+    struct gate *gate;           /* packets that wait for the disk; NULL: none */
     struct authz_upload *upload; /* a token on its way to authz-info; NULL: none */
     struct authz_cache allowed;
     struct timer timer;

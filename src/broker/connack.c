@@ -41,7 +41,7 @@ void connack_refuse(struct conn *c, uint8_t code, const struct why *why)
             mqtt_set(&connack.properties, PROP_USER);
         }
     }
-    (void)send_connack(c, &connack, why);
+    (void)send_connack(c, &connack, why, (struct barrier){ 0 });
 }
 
 /* MQTT5 3.2.2.3: said where it is less than all. */
@@ -121,7 +121,8 @@ static void put_node(const struct conn *c, const struct mqtt_connect *connect, s
     }
 }
 
-bool connack_accept(struct conn *c, const struct mqtt_connect *connect, bool session_present)
+bool connack_accept(struct conn *c, const struct mqtt_connect *connect, bool session_present,
+                    struct barrier barrier)
 {
     const struct session *s = c->session;
     struct mqtt_connack connack = { .session_present = session_present, .reason = MQTT_SUCCESS };
@@ -155,5 +156,5 @@ bool connack_accept(struct conn *c, const struct mqtt_connect *connect, bool ses
         p->auth_method = SPAN(ACE_METHOD);
         mqtt_set(p, PROP_AUTH_METHOD);
     }
-    return send_connack(c, &connack, NULL);
+    return send_connack(c, &connack, NULL, barrier);
 }

@@ -13,16 +13,21 @@
 
 /* ---- the session ---- */
 
-uint32_t connect_session_expiry(const struct session *s, uint32_t asked_s)
+static uint32_t expiry_of(const struct conn *c, const struct grant *grant, uint32_t asked_s)
 {
-    const struct shard_settings *settings = s->shard->settings;
-    uint32_t max_s = s->grant->token != NULL ? settings->max_session_expiry_s : settings->max_guest_expiry_s;
+    const struct shard_settings *settings = c->shard->settings;
+    uint32_t max_s = grant->token != NULL ? settings->max_session_expiry_s : settings->max_guest_expiry_s;
 
     if (!settings->session_continuation)
         return 0;
-    if (s->conn->version != MQTT_5 && settings->max_v3_expiry_s < max_s)
+    if (c->version != MQTT_5 && settings->max_v3_expiry_s < max_s)
         max_s = settings->max_v3_expiry_s;
     return asked_s < max_s ? asked_s : max_s;
+}
+
+uint32_t connect_session_expiry(const struct session *s, uint32_t asked_s)
+{
+    return expiry_of(s->conn, s->grant, asked_s);
 }
 
 /* A Client Identifier is only a name (MT-60). What is kept under it belongs to who was authorized then: another
@@ -191,6 +196,40 @@ static void set_keep_alive(struct conn *c, uint16_t asked_s)
     c->keep_alive_ms = s * 1500; /* one and a half times: MQTT5 [MQTT-3.1.2-22] */
 }
 
+/* While the store fails, what it would have to take is refused before anything changes. */
+static enum status check_store(const struct conn *c, const struct mqtt_connect *connect,
+                               const struct grant *grant, struct why *why)
+{
+    const struct shard *shard = c->shard;
+    const struct session *s;
+
+    if (!shard->journal.failing)
+        return ST_OK;
+    s = connect->client_id.len == 0 ? NULL : session_find(shard, connect->client_id);
+    if (expiry_of(c, grant, c->asked_expiry_s) == 0 && (s == NULL || s->journal == NULL))
+        return ST_OK;
+    return journal_refuse(&shard->journal, why);
+}
+
+/* One that outlives its connection is on disk from now on. */
+static enum status keep(struct session *s, struct why *why)
+{
+    if (s->expiry_s > 0 && session_keep(s) != ST_OK)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    session_returned(s);
+    if (s->will != NULL)
+        session_change(s, SESSION_WILL);
+    return ST_OK;
+}
+
+/* The client hears that it is not connected: of a new session nobody knows. */
+static void forget(struct conn *c, bool present)
+{
+    c->no_will = true;
+    if (!present)
+        c->session->expiry_s = 0;
+}
+
 /* Everything is proved and allowed from here on, or refused before anything changes. */
 static enum status open_session(struct conn *c, const struct mqtt_connect *connect, struct why *why)
 {
@@ -198,6 +237,8 @@ static enum status open_session(struct conn *c, const struct mqtt_connect *conne
     struct grant *grant = NULL;
     struct will *will = NULL;
     struct session *s;
+    struct journal *j = &c->shard->journal;
+    uint64_t changes = j->changes;
     const char *compared;
     bool present;
     enum status st = grant_new(c->ace.token, c->shard->settings->tokens, c->shard->now, &grant, why);
@@ -208,6 +249,8 @@ static enum status open_session(struct conn *c, const struct mqtt_connect *conne
         grant_limit(grant, c->shard->now, c->shard->settings->visit_ms);
     st = check_v3_keep_alive(c, connect->keep_alive_s, why);
     if (st == ST_OK)
+        st = check_store(c, connect, grant, why);
+    if (st == ST_OK)
         st = take_will(c, connect, grant, &will, why);
     if (st == ST_OK)
         st = find_session(c, connect, grant, &s, &present, why);
@@ -217,17 +260,21 @@ static enum status open_session(struct conn *c, const struct mqtt_connect *conne
     }
     compared = compare_tokens(s->grant, grant);
     session_attach(s, c);
-    s->will = will;
+    if (will != NULL)
+        session_set_will(s, will);
     (void)session_set_grant(s, TAKE(grant)); /* of a continued session: MT-78 d */
     s->expiry_s = connect_session_expiry(s, c->asked_expiry_s);
+    st = keep(s, why);
+    if (st != ST_OK) {
+        forget(c, present);
+        return st;
+    }
     session_start_grant_timer(s);
     set_keep_alive(c, connect->keep_alive_s);
     c->received_before = s->received.count;
     c->log.own[2] = F_SPAN("client_id", session_client_id(s));
-    if (!connack_accept(c, connect, present)) {
-        c->no_will = true;
-        if (!present) /* nobody knows of it */
-            s->expiry_s = 0;
+    if (!connack_accept(c, connect, present, journal_barrier_since(j, changes, false))) {
+        forget(c, present);
         return reject(why, ST_TOO_LARGE, "MQTT5 [MQTT-3.1.2-24]",
                       "the client's Maximum Packet Size has no room for CONNACK", 0);
     }

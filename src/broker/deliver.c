@@ -17,7 +17,7 @@ static bool output_full(struct conn *c)
     const struct shard_world *w = &c->shard->world;
     size_t limit = c->shard->settings->max_output_bytes;
 
-    size_t pending = w->conn_pending(w->ctx, c->io);
+    size_t pending = w->conn_pending(w->ctx, c->io) + gate_bytes(c);
 
     c->output_full = pending >= (c->output_full ? limit / 2 : limit);
     return c->output_full || throttle_output(c, pending);
@@ -67,7 +67,7 @@ static void deliver_now(struct session *s, const struct message *m, const struct
         STATS_INC(stats, dropped_output_full);
         return;
     }
-    switch (send_publish(s->conn, m, how, 0, false)) {
+    switch (send_publish(s->conn, m, how, 0, false, NULL)) {
     case SEND_DONE:
         count_sent(stats, m);
         break;
@@ -137,9 +137,9 @@ static enum status deliver(struct session *s, const struct message *m, const str
     return st;
 }
 
-void session_deliver(struct session *s, const struct message *m, const struct delivery_options *how)
+enum status session_deliver(struct session *s, const struct message *m, const struct delivery_options *how)
 {
-    (void)deliver(s, m, how);
+    return deliver(s, m, how);
 }
 
 enum status session_deliver_shared(struct session *s, const struct message *m,
@@ -161,7 +161,7 @@ void session_drop(struct session *s, struct delivery *d)
 }
 
 /* MT-74: queued under an earlier grant, asked again under this one. */
-static bool still_wanted(struct session *s, const struct delivery *d)
+static bool still_wanted(struct session *s, struct delivery *d)
 {
     struct authz az;
 
@@ -208,7 +208,8 @@ static bool send_waiting(struct session *s, struct delivery *d)
 {
     struct stats *stats = &s->shard->stats;
     struct outbox_limits limits = limits_of(s->shard);
-    bool again = d->dup;
+    struct barrier barrier;
+    bool again = d->dup, gated;
 
     if (!still_wanted(s, d)) {
         session_drop(s, d);
@@ -225,7 +226,10 @@ static bool send_waiting(struct session *s, struct delivery *d)
     }
     if (conn_is_v3(s->conn) && !d->backlog) /* queued while MQTT 5 was spoken: MQTT311 [MQTT-3.3.1-9] */
         d->how.retain = false;
-    switch (send_publish(s->conn, d->message, &d->how, d->packet_id, d->dup)) {
+    gated = d->on_disk && d->how.qos == 2; /* under this identifier for good: it is on disk before it is seen */
+    if (gated)
+        barrier = outbox_barrier(&s->outbox, d);
+    switch (send_publish(s->conn, d->message, &d->how, d->packet_id, d->dup, gated ? &barrier : NULL)) {
     case SEND_DONE:
         if (!again)
             count_sent(stats, d->message);

@@ -41,13 +41,13 @@ void durable_post_free(struct out_post *out); /* of a shard_msg that was never d
 void durable_post_done(struct shard *shard);  /* what has not left when the shard goes */
 
 /* DURABLE_OUT of journal_kinds[]. */
-enum status durable_post_write(struct shard *shard, const struct durable *d, struct kv_batch *batch) MUST_CHECK;
+enum status durable_post_put(struct shard *shard, struct durable *d, struct kv_batch *batch) MUST_CHECK;
 
 /* At start-up, when all sessions, subscriptions, groups, deliveries and items are back, and before the first seal: what was on its
- * way to shard `to` of `workers` there were. Delivered to the sessions and groups that were at home there, wherever
- * they are now; the record goes with the first batch of shards[0] .. shards[count - 1], which MUST be one transaction
- * for all of them, since what became of one message may lie in several. */
-void durable_post_restore(struct shard *const *shards, unsigned count, const struct record_meta *before,
-                          const struct record_out *record, const struct message *m);
+ * way to shard record->to of before->workers. Delivered to the sessions and groups that were at home there, wherever they
+ * are now; the record goes with the first batch of shards[0] .. shards[count - 1], which MUST be one transaction for all of
+ * them, since what became of one message may lie in several. ST_NO_MEMORY. */
+enum status durable_post_restore(struct shard *const *shards, unsigned count, const struct record_meta *before,
+                                 const struct record_out *record, const struct message *m) MUST_CHECK;
 
 #endif

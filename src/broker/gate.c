@@ -149,7 +149,7 @@ static void make_room(struct conn *c)
         return;
     if (c->gate != NULL)
         c->gate->full = false;
-    conn_read_again(c);
+    conn_read_on(c);
 }
 
 /* As many as may go, in their order; true if any went. */
@@ -263,6 +263,7 @@ static void fail_one(struct gate *g)
     enum status st = reject(&why, ST_QUOTA, "durability", "the store of this broker fails", 0);
     struct buf packets;
     size_t at = g->at;
+    bool was_full;
 
     if (g->holding > 0) {
         conn_refuse(c, MQTT_QUOTA_EXCEEDED, st, &why, "store_refused");
@@ -271,9 +272,10 @@ static void fail_one(struct gate *g)
     ASSERT(j->failing);
     packets = g->packets; /* the gate is empty for now, so that what is refused leaves at once */
     buf_init(&g->packets, SIZE_MAX);
-    if (g->full)
-        conn_read_again(c);
+    was_full = g->full;
     gate_free(c);
+    if (was_full)
+        conn_read_on(c);
     refuse_publishes(c, &packets, at, &why);
     buf_done(&packets);
 }

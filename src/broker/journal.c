@@ -1,8 +1,12 @@
 #include "broker/journal.h"
 
+#include "broker/durable_post.h"
+#include "broker/durable_post.h"
 #include "broker/gate.h"
 #include "broker/journal_records.h"
 #include "broker/shard_priv.h"
+#include "broker/share.h"
+#include "broker/share.h"
 
 #include <stdlib.h>
 
@@ -90,11 +94,16 @@ void journal_bury_later(struct journal *j, void *block, struct durable *d, enum 
 
 struct barrier journal_barrier_all(const struct journal *j)
 {
-    bool quiet = list_empty(&j->dirty) && j->out == 0 && j->wait.epoch == 0 && j->posted != j->epoch;
-
-    if (!j->waits || quiet)
+    if (!j->waits || (list_empty(&j->dirty) && j->out == 0))
         return (struct barrier){ 0 };
-    return (struct barrier){ j->epoch, j->peers != NULL };
+    return (struct barrier){ list_empty(&j->dirty) ? j->out : j->epoch, false };
+}
+
+struct barrier journal_barrier_of(const struct journal *j, const struct durable *d)
+{
+    if (!j->waits)
+        return (struct barrier){ 0 };
+    return (struct barrier){ list_linked(&d->link) ? j->epoch : j->out, false };
 }
 
 struct barrier journal_barrier_since(const struct journal *j, uint64_t changes, bool remote)
@@ -261,6 +270,17 @@ static void clean_all(struct journal *j)
         journal_sealed(CONTAINER_OF(link, struct durable, link));
 }
 
+/* All up to j->stored is on disk. */
+static void passed(struct shard *shard)
+{
+    durable_post_stored(shard);
+    share_stored(shard);
+    tell_peers(shard);
+    share_stored(shard);
+    durable_post_stored(shard);
+    gate_open_all(shard);
+}
+
 static bool is_idle(const struct journal *j)
 {
     return list_empty(&j->dirty) && list_empty(&j->tombs_later) && list_empty(&j->gates) &&
@@ -291,8 +311,7 @@ void journal_seal(struct shard *shard)
         return;
     }
     j->stored = j->epoch - 1; /* whatever it was, it has gone again */
-    tell_peers(shard);
-    gate_open_all(shard);
+    passed(shard);
 }
 
 void journal_stored(struct shard *shard, uint64_t seq)
@@ -302,8 +321,7 @@ void journal_stored(struct shard *shard, uint64_t seq)
     ASSERT(seq == j->out);
     j->out = 0;
     j->stored = seq;
-    tell_peers(shard);
-    gate_open_all(shard);
+    passed(shard);
 }
 
 void journal_state(struct shard *shard, enum status st, struct why why)
@@ -315,6 +333,12 @@ void journal_state(struct shard *shard, enum status st, struct why why)
     j->why = why;
     if (j->failing)
         gate_fail_all(shard);
+}
+
+enum status journal_refuse(const struct journal *j, struct why *why)
+{
+    ASSERT(j->failing);
+    return reject(why, ST_QUOTA, "durability", "the store of this broker fails", 0);
 }
 
 bool journal_unstored(const struct journal *j)

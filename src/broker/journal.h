@@ -33,17 +33,15 @@ struct shard_msg;
 
 /* One row of journal_kinds[] (journal_records.c) each: how its record is written. */
 enum durable_kind {
-    DURABLE_TOMB,                /* struct tomb */
-    DURABLE_SESSION,             /* struct session_journal: session, Will, received ids */
-    DURABLE_SUBSCRIPTION,        /* struct durable_subscription */
-    DURABLE_SHARED_SUBSCRIPTION, /* struct share_subscription */
-    DURABLE_DELIVERY,            /* struct durable_delivery */
-    DURABLE_BODY,                /* struct body */
-    DURABLE_RETAINED,            /* struct stored_retained */
-    DURABLE_GROUP,               /* share.c */
+    DURABLE_TOMB,         /* struct tomb */
+    DURABLE_SESSION,      /* struct session_journal: session, Will, received ids */
+    DURABLE_SUBSCRIPTION, /* struct subscription_record */
+    DURABLE_DELIVERY,     /* struct durable_delivery */
+    DURABLE_BODY,         /* struct body */
+    DURABLE_RETAINED,     /* struct stored_retained */
+    DURABLE_GROUP,        /* share.c */
     DURABLE_ITEM,
     DURABLE_OUT, /* durable_post.c */
-    DURABLE_SEEN,
     DURABLE_KINDS
 };
 
@@ -58,7 +56,7 @@ struct durable {
 /* What remains of an object whose record is still on disk: the beginning of its own memory. */
 struct tomb {
     struct durable durable;
-    uint64_t a, b; /* the numbers of the key, in order; OUT and SEEN: a = first << 32 | second */
+    uint64_t a, b; /* the numbers of the key, in order; OUT: a = from << 32 | to */
 };
 
 /* A message as this shard has it on disk: once for all deliveries here. Counted. */
@@ -144,8 +142,10 @@ void journal_bury_later(struct journal *j, void *block, struct durable *d, enum 
 
 /* ---- barriers ---- */
 
-/* Everything up to now: for who cannot tell what exactly it waits for. */
+/* Everything here up to now: for who cannot tell what exactly it waits for. */
 struct barrier journal_barrier_all(const struct journal *j);
+/* This object as it is. */
+struct barrier journal_barrier_of(const struct journal *j, const struct durable *d);
 /* What happened since `changes` was so much, and nothing else; `remote`: messages were posted that others confirm. */
 struct barrier journal_barrier_since(const struct journal *j, uint64_t changes, bool remote);
 
@@ -160,6 +160,9 @@ void journal_seal(struct shard *shard);
 void journal_stored(struct shard *shard, uint64_t seq);
 void journal_state(struct shard *shard, enum status st, struct why why);
 bool journal_unstored(const struct journal *j);
+
+/* For what cannot be done while it fails: ST_QUOTA and why. */
+enum status journal_refuse(const struct journal *j, struct why *why);
 
 /* ---- bodies ---- */
 

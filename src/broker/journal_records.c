@@ -1,7 +1,9 @@
 #include "broker/journal_records.h"
 
+#include "broker/durable_post.h"
 #include "broker/message.h"
 #include "broker/shard_priv.h"
+#include "broker/share.h"
 
 #include <stdlib.h>
 
@@ -28,10 +30,9 @@ static struct record_key key_of(const struct tomb *t)
         return record_key_item(t->a, t->b);
     case RECORD_OUT:
         return record_key_out((uint32_t)(t->a >> 32), (uint32_t)t->a, t->b);
-    case RECORD_SEEN:
-        return record_key_seen((uint32_t)(t->a >> 32), (uint32_t)t->a);
     case RECORD_META:
     case RECORD_TOKEN:
+    case RECORD_ASIDE:
         break;
     }
     ASSERT(!"a tomb of something that is no object of a shard");
@@ -67,10 +68,12 @@ static const struct row journal_kinds[DURABLE_KINDS] = {
     [DURABLE_TOMB] = { put_tomb, free_tomb, free_tomb },
     [DURABLE_SESSION] = { session_put, session_sealed, session_forget },
     [DURABLE_SUBSCRIPTION] = { subscription_put, NULL, NULL },
-    [DURABLE_SHARED_SUBSCRIPTION] = { subscription_put, NULL, NULL },
     [DURABLE_DELIVERY] = { delivery_put, NULL, NULL },
     [DURABLE_BODY] = { put_body, NULL, NULL },
     [DURABLE_RETAINED] = { retained_put, NULL, NULL },
+    [DURABLE_GROUP] = { share_group_put, NULL, NULL },
+    [DURABLE_ITEM] = { share_item_put, NULL, NULL },
+    [DURABLE_OUT] = { durable_post_put, NULL, NULL },
 };
 
 enum status journal_put(struct shard *shard, struct durable *d, struct kv_batch *batch)

@@ -1,6 +1,7 @@
 #include "broker/message.h"
 
 #include "broker/memory.h"
+#include "broker/record.h"
 
 #include <stdlib.h>
 
@@ -118,6 +119,33 @@ uint32_t message_topic_hash(const struct message *m, struct hash_key key)
         hash = 1;
     atomic_store_explicit(&shared->topic_hash, hash, memory_order_relaxed);
     return hash;
+}
+
+struct record_message message_record(const struct message *m, uint64_t number, struct now now)
+{
+    return (struct record_message){ .number = number,
+                                    .qos = m->qos,
+                                    .retain = m->retain,
+                                    .publisher = m->publisher,
+                                    .expires_ms = record_time(now, m->expires_ms),
+                                    .token_until_s = m->token_until_s,
+                                    .token_tag = m->token_tag,
+                                    .topic = message_topic(m),
+                                    .properties = message_properties(m),
+                                    .payload = message_payload(m) };
+}
+
+struct message_parts message_parts_of(const struct record_message *record, struct now now)
+{
+    return (struct message_parts){ .topic = record->topic,
+                                   .properties = record->properties,
+                                   .payload = record->payload,
+                                   .qos = record->qos,
+                                   .retain = record->retain,
+                                   .publisher = record->publisher,
+                                   .expires_ms = record_time_back(now, record->expires_ms),
+                                   .token_until_s = record->token_until_s,
+                                   .token_tag = record->token_tag };
 }
 
 void message_unrefp(struct message **m)

@@ -1,6 +1,7 @@
 #include "broker/outbox.h"
 
 #include "broker/memory.h"
+#include "broker/shard_priv.h"
 #include "broker/share.h"
 
 #include <stdlib.h>
@@ -76,36 +77,120 @@ struct delivery *outbox_oldest(const struct outbox *o)
     return d != NULL ? d : oldest_in(&o->held);
 }
 
+/* ---- on disk ---- */
+
+static struct session *session_of(const struct outbox *o)
+{
+    return CONTAINER_OF(o, struct session, outbox);
+}
+
+static struct durable_delivery *durable_of(struct delivery *d)
+{
+    return CONTAINER_OF(d, struct durable_delivery, d);
+}
+
+/* Of the allocator. */
+static uint64_t block_of(const struct delivery *d)
+{
+    return memory_block(d->on_disk ? sizeof(struct durable_delivery) : sizeof *d);
+}
+
+static void change(struct outbox *o, struct delivery *d)
+{
+    if (d->on_disk)
+        journal_change(&session_of(o)->shard->journal, &durable_of(d)->durable);
+}
+
+/* Room for one; of a session on disk with what its record needs. NULL: no memory. */
+static struct delivery *delivery_new(struct outbox *o, const struct message *message, bool on_disk)
+{
+    struct session *s = session_of(o);
+    struct durable_delivery *dd;
+    struct body *body;
+
+    if (!on_disk)
+        return malloc(sizeof(struct delivery));
+    dd = malloc(sizeof *dd);
+    body = dd == NULL ? NULL : journal_body(s->shard, message);
+    if (body == NULL) {
+        free(dd);
+        return NULL;
+    }
+    dd->body = body;
+    dd->session = s->number;
+    dd->n = ++o->next_n;
+    durable_init(&dd->durable, DURABLE_DELIVERY);
+    return &dd->d;
+}
+
+static void delivery_free(struct outbox *o, struct delivery *d)
+{
+    struct session *s = session_of(o);
+    struct durable_delivery *dd;
+
+    if (!d->on_disk) {
+        free(d);
+        return;
+    }
+    dd = durable_of(d);
+    body_unref(s->shard, dd->body);
+    if (s->ending)
+        journal_bury_later(&s->shard->journal, dd, &dd->durable, RECORD_DELIVERY, dd->session, dd->n);
+    else
+        journal_bury(&s->shard->journal, dd, &dd->durable, RECORD_DELIVERY, dd->session, dd->n);
+}
+
+struct barrier outbox_barrier(const struct outbox *o, struct delivery *d)
+{
+    return d->on_disk ? journal_barrier_of(&session_of(o)->shard->journal, &durable_of(d)->durable)
+                      : (struct barrier){ 0 };
+}
+
+/* ---- in and out ---- */
+
+/* The opposite of outbox_drop(). */
+static void enter(struct outbox *o, struct delivery *d, struct list *line)
+{
+    list_append(line, &d->link);
+    if (!d->backlog)
+        o->count++;
+    else if (d->state == DELIVERY_WAITING)
+        o->backlog_count++;
+    if (d->how.qos == 0)
+        o->qos0_count++;
+    if (d->state != DELIVERY_WAITING)
+        o->in_flight_count++;
+    weigh(o, delivery_size(d));
+    if (!d->backlog && d->message != NULL) /* else the retained store keeps it */
+        message_keep(d->message, o->stats->bodies);
+    STATS_ADD(o->stats, memory_queued, block_of(d));
+    STATS_INC(o->stats, queued_messages);
+}
+
 enum status outbox_add(struct outbox *o, const struct outbox_limits *limits, const struct message *message,
                        const struct delivery_options *how, uint32_t grant_serial, enum outbox_line line)
 {
-    bool backlog = line == OUTBOX_BACKLOG;
+    bool backlog = line == OUTBOX_BACKLOG, on_disk;
     struct delivery *d;
 
     if (backlog ? o->backlog_count >= limits->max_backlog : !outbox_has_room(o, limits, message))
         return ST_QUOTA;
-    d = malloc(sizeof *d);
+    on_disk = how->qos > 0 && session_is_kept(session_of(o));
+    d = delivery_new(o, message, on_disk);
     if (d == NULL)
         return ST_NO_MEMORY;
     *d = (struct delivery){ .message = message_ref(message),
                             .how = *how,
                             .grant_serial = grant_serial,
                             .state = DELIVERY_WAITING,
-                            .backlog = backlog };
-    if (how->share != NULL)
+                            .backlog = backlog,
+                            .on_disk = on_disk };
+    change(o, d);
+    if (how->share != NULL) {
         share_ref(how->share);
-    list_append(line == OUTBOX_HELD ? &o->held : &o->waiting, &d->link);
-    if (backlog)
-        o->backlog_count++;
-    else
-        o->count++;
-    if (how->qos == 0)
-        o->qos0_count++;
-    weigh(o, delivery_size(d));
-    if (!backlog) /* else the retained store keeps it */
-        message_keep(message, o->stats->bodies);
-    STATS_ADD(o->stats, memory_queued, memory_block(sizeof *d));
-    STATS_INC(o->stats, queued_messages);
+        share_hold(how);
+    }
+    enter(o, d, line == OUTBOX_HELD ? &o->held : &o->waiting);
     return ST_OK;
 }
 
@@ -161,6 +246,7 @@ enum status outbox_start(struct outbox *o, const struct outbox_limits *limits, s
     o->in_flight_count++;
     if (d->backlog)
         o->backlog_count--;
+    change(o, d);
     return ST_OK;
 }
 
@@ -172,6 +258,7 @@ void outbox_unstart(struct outbox *o, struct delivery *d)
     o->in_flight_count--;
     if (d->backlog)
         o->backlog_count++;
+    change(o, d);
     if (d->dup)
         return;
     o->slots[d->packet_id & o->slot_mask] = NULL;
@@ -193,12 +280,15 @@ void outbox_release_message(struct outbox *o, struct delivery *d)
     message_unref(d->message);
     d->message = NULL;
     d->state = DELIVERY_AWAIT_PUBCOMP;
+    if (d->on_disk)
+        body_unref(session_of(o)->shard, TAKE(durable_of(d)->body));
+    change(o, d);
 }
 
 void outbox_drop(struct outbox *o, struct delivery *d)
 {
     weigh(o, 0 - delivery_size(d));
-    STATS_ADD(o->stats, memory_queued, 0 - memory_block(sizeof *d));
+    STATS_ADD(o->stats, memory_queued, 0 - block_of(d));
     STATS_DEC(o->stats, queued_messages);
     if (!d->backlog)
         o->count--;
@@ -212,8 +302,9 @@ void outbox_drop(struct outbox *o, struct delivery *d)
         o->slots[d->packet_id & o->slot_mask] = NULL;
     list_remove(&d->link);
     message_unref(d->message);
+    share_over(&d->how);
     share_unref(d->how.share);
-    free(d);
+    delivery_free(o, d);
 }
 
 void outbox_rewind(struct outbox *o)
@@ -233,4 +324,73 @@ void outbox_rewind(struct outbox *o)
         if (d->backlog)
             o->backlog_count++;
     }
+}
+
+/* ---- from the store ---- */
+
+/* With the identifier it had: the table grows until there is a place for it. */
+static enum status restore_id(struct outbox *o, uint16_t max_inflight, struct delivery *d)
+{
+    if (o->slots == NULL && make_slots(o, max_inflight) != ST_OK)
+        return ST_NO_MEMORY;
+    while (o->slots[d->packet_id & o->slot_mask] != NULL) {
+        uint32_t size = (o->slot_mask + 1) * 2;
+        struct delivery **larger;
+
+        if (size > 65536)
+            return ST_EXISTS;
+        larger = calloc(size, sizeof *larger);
+        if (larger == NULL)
+            return ST_NO_MEMORY;
+        for (uint32_t i = 0; i <= o->slot_mask; i++)
+            if (o->slots[i] != NULL)
+                larger[o->slots[i]->packet_id & (size - 1)] = o->slots[i];
+        free(o->slots);
+        o->slots = larger;
+        o->slot_mask = size - 1;
+    }
+    o->slots[d->packet_id & o->slot_mask] = d;
+    o->next_id = d->packet_id;
+    return ST_OK;
+}
+
+/* Whatever was sent waits again, as after outbox_rewind(). */
+enum status outbox_restore(struct outbox *o, uint16_t max_inflight, const struct record_delivery *record,
+                           struct body *body, struct share *share)
+{
+    struct durable_delivery *dd = calloc(1, sizeof *dd);
+    struct delivery *d = &dd->d;
+    enum status st;
+
+    if (dd == NULL) {
+        share_unref(share);
+        return ST_NO_MEMORY;
+    }
+    d->packet_id = record->packet_id;
+    st = d->packet_id == 0 ? ST_OK : restore_id(o, max_inflight, d);
+    if (st != ST_OK) {
+        share_unref(share);
+        free(dd);
+        return st;
+    }
+    d->how = (struct delivery_options){ .qos = record->qos,
+                                        .retain = record->retain,
+                                        .n_ids = record->n_ids,
+                                        .share = share,
+                                        .share_seq = record->share_seq };
+    memcpy(d->how.ids, record->ids, sizeof d->how.ids);
+    d->state = record->state == DELIVERY_AWAIT_PUBCOMP ? DELIVERY_AWAIT_PUBCOMP : DELIVERY_WAITING;
+    d->dup = d->packet_id != 0;
+    d->backlog = record->backlog;
+    d->on_disk = true;
+    d->message = body == NULL ? NULL : message_ref(body->message);
+    dd->body = body == NULL ? NULL : body_ref(body);
+    dd->session = record->session;
+    dd->n = record->n;
+    durable_init(&dd->durable, DURABLE_DELIVERY);
+    dd->durable.stored = true;
+    if (o->next_n < record->n)
+        o->next_n = record->n;
+    enter(o, d, d->state == DELIVERY_AWAIT_PUBCOMP ? &o->in_flight : &o->waiting);
+    return ST_OK;
 }

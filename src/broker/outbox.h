@@ -7,7 +7,8 @@
  * choosing one and finding the message of an acknowledgement one step. On a new connection what was in flight
  * goes back to the head of the waiting line and keeps its id (MQTT5 [MQTT-4.4.0-1], 4.6).
  * Bounded: messages and bytes; what does not fit is refused, nothing already accepted is thrown out.
- * Ownership: inside a session; holds a reference to each message. Threads: one. */
+ * What a session on disk owes with QoS 1 or 2 is a struct durable_delivery, and the journal hears of each change.
+ * Ownership: inside a session, and only there; holds a reference to each message. Threads: one. */
 #ifndef SYMBOLON_BROKER_OUTBOX_H
 #define SYMBOLON_BROKER_OUTBOX_H
 
@@ -18,7 +19,9 @@
 
 #define DELIVERY_MAX_IDS 4 /* subscription identifiers in one copy; more make a further copy (MQTT5 3.3.4) */
 
+struct record_delivery;
 struct share;
+struct share_item;
 
 enum delivery_state { DELIVERY_WAITING, DELIVERY_AWAIT_PUBACK, DELIVERY_AWAIT_PUBREC, DELIVERY_AWAIT_PUBCOMP };
 
@@ -30,6 +33,8 @@ struct delivery_options {
     uint32_t ids[DELIVERY_MAX_IDS];
     struct share *share; /* NULL: of an ordinary subscription; else the group that can have it back */
     uint64_t share_seq;
+    struct share_item
+        *item; /* of such a group: the record it still has there, gone with the delivery; mostly NULL */
 };
 
 struct delivery {
@@ -79,6 +84,7 @@ struct outbox {
     uint32_t backlog_count;
     uint32_t qos0_count; /* of both: later QoS 0 messages queue up behind these */
     size_t bytes;        /* all but the backlog */
+    uint64_t next_n;     /* of the last one that has a record: their order */
     struct stats *stats; /* of the shard: queued_messages and queued_bytes follow what is in here */
 };
 
@@ -104,6 +110,12 @@ void outbox_unstart(struct outbox *o, struct delivery *d);
 struct delivery *outbox_find(const struct outbox *o, uint16_t packet_id); /* in flight; NULL if none */
 void outbox_release_message(struct outbox *o, struct delivery *d);        /* PUBREC came */
 void outbox_drop(struct outbox *o, struct delivery *d);                   /* finished or given up */
+
+/* What has to be durable for this one to be on disk as it is. */
+struct barrier outbox_barrier(const struct outbox *o, struct delivery *d);
+/* See session_restore_delivery(). */
+enum status outbox_restore(struct outbox *o, uint16_t max_inflight, const struct record_delivery *record,
+                           struct body *body, struct share *share) MUST_CHECK;
 
 /* A new connection: what was sent and not acknowledged waits again, first and in order. */
 void outbox_rewind(struct outbox *o);

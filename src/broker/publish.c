@@ -109,10 +109,27 @@ static enum status make_message(struct conn *c, const struct mqtt_publish *p, st
     return message_new(&parts, ret_message);
 }
 
-static enum status accept(struct conn *c, const struct mqtt_publish *p, struct why *why)
+/* While the store fails, what it would have to take is refused before anything changes. */
+static enum status check_store(struct conn *c, const struct mqtt_publish *p, const struct message *m,
+                               struct why *why)
+{
+    if (!c->shard->journal.failing || p->qos == 0)
+        return ST_OK;
+    if ((p->qos < 2 || !session_is_kept(c->session)) && !route_needs_disk(c->shard, m))
+        return ST_OK;
+    return journal_refuse(&c->shard->journal, why);
+}
+
+/* *ret_barrier: what its acknowledgement waits for. */
+static enum status accept(struct conn *c, const struct mqtt_publish *p, struct barrier *ret_barrier,
+                          struct why *why)
 {
     CLEANUP(message_unrefp)
     struct message *m = NULL;
+    struct journal *j = &c->shard->journal;
+    uint64_t changes = j->changes;
+    enum route_care care = ROUTE_UNKNOWN;
+    bool remote;
     enum status st = make_message(c, p, &m);
 
     if (st == ST_OK && p->qos > 0 && c->shard->settings->queue_full == QUEUE_REFUSE &&
@@ -120,14 +137,28 @@ static enum status accept(struct conn *c, const struct mqtt_publish *p, struct w
         STATS_INC(&c->shard->stats, refused_queue_full);
         return reject(why, ST_QUOTA, "session.queue_full", "the queue of a subscriber is full", 0);
     }
+    if (st == ST_OK) {
+        st = check_store(c, p, m, why);
+        if (st != ST_OK)
+            return st;
+    }
     if (st == ST_OK && p->qos == 2)
         st = id_set_add(&c->session->received, p->packet_id);
     if (st != ST_OK)
         return reject(why, st, "memory", "out of memory", 0);
+    if (p->qos == 2)
+        session_change(c->session, SESSION_RECEIVED);
+    if (p->qos > 0)
+        care = p->qos == 2 && session_is_kept(c->session) ? ROUTE_ONCE : ROUTE_CONFIRM;
     STATS_INC(&c->shard->stats, messages_in);
     STATS_ADD(&c->shard->stats, payload_in, p->payload.len);
-    route_publish(c->shard, m);
-    return ST_OK;
+    st = route_publish(c->shard, m, care, &remote);
+    *ret_barrier = journal_barrier_since(j, changes, remote);
+    if (st == ST_OK || p->qos == 0)
+        return ST_OK;
+    if (p->qos == 2 && id_set_remove(&c->session->received, p->packet_id))
+        session_change(c->session, SESSION_RECEIVED);
+    return reject(why, st, "memory", "out of memory: not everybody got it", 0);
 }
 
 /* What is wrong enough to end the connection, whoever may publish what. */
@@ -149,16 +180,16 @@ static enum status check(struct conn *c, struct mqtt_publish *p, struct why *why
     return ST_OK;
 }
 
-/* Only QoS 2 stays open between packets: QoS 1 is acknowledged before the next is read. A client of 3.1.1 has not been
+/* Open between packets: QoS 2, and QoS 1 that is not acknowledged before it is durable. A client of 3.1.1 has not been
  * told of a maximum; its packet identifiers are the limit. */
 static bool beyond_receive_maximum(const struct conn *c, const struct mqtt_publish *p)
 {
-    uint16_t open = c->session->received.count;
+    uint32_t open = c->session->received.count;
 
     if (p->qos == 0 || c->version != MQTT_5)
         return false;
-    open = open > c->received_before ? (uint16_t)(open - c->received_before) : 0; /* MQTT5 4.9 */
-    return open >= c->throttle.receive_maximum;
+    open = open > c->received_before ? open - c->received_before : 0; /* MQTT5 4.9 */
+    return open + gate_publishes(c) >= c->throttle.receive_maximum;
 }
 
 /* MT-74 speaks of PUBREL from the client too: the message was checked and passed on with its PUBLISH (method A of
@@ -167,6 +198,7 @@ void on_publish(struct conn *c, const struct mqtt_frame *frame)
 {
     struct mqtt_publish p;
     struct authz az;
+    struct barrier barrier;
     struct why why = { 0 };
     enum status st = mqtt_read_publish(frame, c->version, &p, &why);
 
@@ -178,7 +210,7 @@ void on_publish(struct conn *c, const struct mqtt_frame *frame)
         return;
     }
     if (p.qos == 2 && id_set_has(&c->session->received, p.packet_id)) { /* passed on already: [MQTT-4.3.3-10] */
-        send_ack(c, MQTT_PUBREC, p.packet_id, MQTT_SUCCESS, NULL);
+        send_ack_when(c, MQTT_PUBREC, p.packet_id, MQTT_SUCCESS, NULL, session_barrier(c->session));
         return;
     }
     if (beyond_receive_maximum(c, &p)) {
@@ -201,9 +233,9 @@ void on_publish(struct conn *c, const struct mqtt_frame *frame)
             return; /* nobody waits for an answer */
     }
     if (st == ST_OK)
-        st = accept(c, &p, &why);
+        st = accept(c, &p, &barrier, &why);
     if (st != ST_OK)
         refuse(c, &p, refusal_code(c, st), st, &why);
     else if (p.qos > 0)
-        send_ack(c, p.qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, p.packet_id, MQTT_SUCCESS, NULL);
+        send_ack_when(c, p.qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, p.packet_id, MQTT_SUCCESS, NULL, barrier);
 }

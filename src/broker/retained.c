@@ -3,6 +3,7 @@
 #include "base/list.h"
 #include "broker/level_trie.h"
 #include "broker/message.h"
+#include "broker/shard_priv.h"
 #include "broker/topic_tree.h"
 
 #include <stdlib.h>
@@ -11,11 +12,19 @@ struct retained_node {
     struct trie_node trie;
     struct retained_node *first_child;
     struct retained_node *sibling;
-    struct retained_node **link; /* what points at this one among its siblings */
-    struct message *message;     /* NULL: only on the way to others */
-    struct list round;           /* of all nodes with a message, for the purge */
-    struct list kin;             /* of those published on the same token */
-    struct publisher *publisher; /* NULL: without a token */
+    struct retained_node **link;    /* what points at this one among its siblings */
+    struct message *message;        /* NULL: only on the way to others */
+    struct list round;              /* of all nodes with a message, for the purge */
+    struct list kin;                /* of those published on the same token */
+    struct publisher *publisher;    /* NULL: without a token */
+    struct stored_retained *record; /* NULL: not on disk */
+};
+
+/* Of a message that is on disk, or will be; a newer one of the topic takes it over. */
+struct stored_retained {
+    struct durable durable;
+    uint64_t number;
+    const struct retained_node *node;
 };
 
 /* One token and what was published on it. */
@@ -31,6 +40,7 @@ struct retained {
     struct retained_limits limits;
     struct list round;
     struct table publishers;
+    struct shard *shard; /* whose journal writes it down; NULL: nobody's */
     size_t count;
     size_t message_bytes;
 };
@@ -58,12 +68,21 @@ enum status retained_new(struct hash_key key, struct retained_limits limits, str
     return ST_OK;
 }
 
+/* The shard goes, not the message. */
+static void forget_message(struct retained_node *node)
+{
+    message_unref(node->message);
+    if (node->record != NULL)
+        list_remove(&node->record->durable.link);
+    free(node->record);
+}
+
 void retained_free(struct retained *store)
 {
     if (store == NULL)
         return;
     for (struct trie_node *n = trie_next(&store->trie, NULL); n != NULL; n = trie_next(&store->trie, n))
-        message_unref(((struct retained_node *)n)->message);
+        forget_message((struct retained_node *)n);
     trie_done(&store->trie);
     for (struct table_node *n; (n = table_take_any(&store->publishers)) != NULL;)
         free(CONTAINER_OF(n, struct publisher, node));
@@ -202,6 +221,10 @@ static void publisher_release(struct retained *store, struct publisher *p)
 
 static void drop_message(struct retained *store, struct retained_node *node)
 {
+    if (node->record != NULL)
+        journal_bury(&store->shard->journal, node->record, &node->record->durable, RECORD_RETAINED,
+                     node->record->number, 0);
+    node->record = NULL;
     list_remove(&node->kin);
     publisher_release(store, TAKE(node->publisher));
     list_remove(&node->round);
@@ -211,10 +234,77 @@ static void drop_message(struct retained *store, struct retained_node *node)
     node->message = NULL;
 }
 
+/* ---- on disk ---- */
+
+void retained_keep(struct retained *store, struct shard *shard)
+{
+    if (shard->journal.on)
+        store->shard = shard;
+}
+
+/* Of the message that is there, or a new one under `number`; NULL: no memory. */
+static struct stored_retained *record_for(struct retained_node *node, uint64_t number)
+{
+    struct stored_retained *r = TAKE(node->record);
+
+    if (r != NULL)
+        return r;
+    r = malloc(sizeof *r);
+    if (r == NULL)
+        return NULL;
+    _Static_assert(sizeof *r >= sizeof(struct tomb), "it becomes its own tombstone");
+    durable_init(&r->durable, DURABLE_RETAINED);
+    r->number = number;
+    r->node = node;
+    return r;
+}
+
+enum status retained_put(struct shard *shard, struct durable *d, struct kv_batch *batch)
+{
+    const struct stored_retained *of = CONTAINER_OF(d, struct stored_retained, durable);
+    struct record_message r = message_record(of->node->message, of->number, shard->now);
+
+    return record_put_retained(batch, &r);
+}
+
 static bool over_limits(const struct retained *store, size_t more_messages, size_t more_bytes)
 {
     return store->count + more_messages > store->limits.max_messages ||
            retained_bytes(store) + more_bytes > store->limits.max_bytes;
+}
+
+/* In place of what is there; with the record of that number, if it is to be on disk. Takes the reference `publisher`. */
+static enum status put_message(struct retained *store, struct retained_node *node,
+                               const struct message *message, uint64_t number, struct publisher *publisher)
+{
+    struct stored_retained *record = NULL;
+
+    if (store->shard != NULL) {
+        record = record_for(node, number);
+        if (record == NULL) {
+            publisher_release(store, publisher);
+            return ST_NO_MEMORY;
+        }
+    }
+    if (node->message != NULL)
+        drop_message(store, node);
+    if (publisher != NULL)
+        list_append(&publisher->kin, &node->kin);
+    node->publisher = publisher;
+    node->record = record;
+    node->message = message_ref(message);
+    message_keep(message, store->limits.cell);
+    list_append(&store->round, &node->round);
+    store->count++;
+    store->message_bytes += message_size(message);
+    return ST_OK;
+}
+
+static uint64_t next_number(struct retained *store)
+{
+    return store->shard == NULL
+               ? 0
+               : store->shard->journal.next_retained++ * store->shard->count + store->shard->index;
 }
 
 enum status retained_set(struct retained *store, const struct message *message, struct now now, struct why *why)
@@ -245,16 +335,33 @@ enum status retained_set(struct retained *store, const struct message *message, 
         prune(store, node);
         return reject(why, ST_QUOTA, "max_retained", "no room for another retained message", 0);
     }
+    if (put_message(store, node, message, next_number(store), publisher) != ST_OK) {
+        prune(store, node);
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    }
+    if (node->record != NULL)
+        journal_change(&store->shard->journal, &node->record->durable);
+    return ST_OK;
+}
+
+enum status retained_restore(struct retained *store, uint64_t number, const struct message *message,
+                             struct why *why)
+{
+    struct retained_node *node = make_node(store, message_topic(message));
+    struct publisher *publisher = NULL;
+
+    if (node == NULL)
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     if (node->message != NULL)
-        drop_message(store, node);
-    if (publisher != NULL)
-        list_append(&publisher->kin, &node->kin);
-    node->publisher = publisher;
-    node->message = message_ref(message);
-    message_keep(message, store->limits.cell);
-    list_append(&store->round, &node->round);
-    store->count++;
-    store->message_bytes += more_bytes;
+        return reject(why, ST_EXISTS, "durability", "two retained messages of one topic", 0);
+    if (message->token_tag != 0)
+        publisher = publisher_take(store, message->token_tag);
+    if ((publisher == NULL && message->token_tag != 0) ||
+        put_message(store, node, message, number, publisher) != ST_OK) {
+        prune(store, node);
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+    }
+    node->record->durable.stored = true;
     return ST_OK;
 }
 

@@ -41,7 +41,7 @@ bool retained_clear(struct retained *store, struct topic_name topic);
 void retained_keep(struct retained *store, struct shard *shard);
 /* From the store, under its number there: not dirty. As retained_set(); ST_EXISTS when there is one of this topic. */
 enum status retained_restore(struct retained *store, uint64_t number, const struct message *message,
-                             struct now now, struct why *why) MUST_CHECK;
+                             struct why *why) MUST_CHECK;
 /* Row of journal_kinds[]. */
 enum status retained_put(struct shard *shard, struct durable *d, struct kv_batch *batch) MUST_CHECK;
 

@@ -1,12 +1,28 @@
 #include "broker/route.h"
 
+#include "broker/durable_post.h"
 #include "broker/share.h"
 #include "broker/topic_tree.h"
 
 struct visit {
     struct shard *shard;
     const struct message *message;
+    const struct record_meta *before; /* only who was at home on shard `to` then; NULL: everybody here */
+    unsigned to;
+    enum status st; /* ST_NO_MEMORY: somebody is to have it, whatever happens, and does not */
 };
+
+static void deliver_one(struct visit *v, struct session *s)
+{
+    if (session_deliver(s, v->message, &s->match.how) == ST_NO_MEMORY && session_is_kept(s) &&
+        s->match.how.qos > 0)
+        v->st = ST_NO_MEMORY;
+}
+
+static bool was_there(const struct visit *v, struct span name)
+{
+    return v->before == NULL || siphash(v->before->home_key, name) % v->before->workers == v->to;
+}
 
 /* A session matched by several of its subscriptions gets one copy: the highest QoS, every Subscription Identifier
  * (MQTT5 [MQTT-3.3.4-2], [MQTT-3.3.4-3]). Beyond DELIVERY_MAX_IDS of them a further copy carries the rest. */
@@ -20,14 +36,17 @@ static void gather(void *ctx, struct topic_subscription *in_tree)
 
     v->shard->work++;
     if (s == NULL) { /* a group's: it gets a copy of its own for one of its members */
-        list_append(&v->shard->matched_groups, &sub->link);
+        if (was_there(v, share_text(CONTAINER_OF(sub, struct share, group))))
+            list_append(&v->shard->matched_groups, &sub->link);
         return;
     }
+    if (!was_there(v, session_client_id(s)))
+        return;
     how = &s->match.how;
     if (sub->no_local && v->message->publisher == s->number)
         return; /* MQTT5 [MQTT-3.8.3-3] */
     if (s->match.active && sub->id != 0 && how->n_ids == DELIVERY_MAX_IDS) {
-        session_deliver(s, v->message, how);
+        deliver_one(v, s);
         how->n_ids = 0;
     }
     if (!s->match.active) {
@@ -43,19 +62,20 @@ static void gather(void *ctx, struct topic_subscription *in_tree)
         how->ids[how->n_ids++] = sub->id;
 }
 
-static uint64_t deliver_here(struct shard *shard, const struct message *m)
+static uint64_t deliver_to(struct visit *v)
 {
-    struct visit v = { shard, m };
+    struct shard *shard = v->shard;
+    const struct message *m = v->message;
     uint64_t others;
     struct list *link;
 
     ASSERT(list_empty(&shard->matched) && list_empty(&shard->matched_groups));
-    others = topic_tree_match(shard->tree, (struct topic_name){ message_topic(m) }, gather, &v);
+    others = topic_tree_match(shard->tree, (struct topic_name){ message_topic(m) }, gather, v);
     while ((link = list_shift(&shard->matched)) != NULL) {
         struct session *s = CONTAINER_OF(link, struct session, match.link);
 
         s->match.active = false;
-        session_deliver(s, m, &s->match.how);
+        deliver_one(v, s);
     }
     while ((link = list_shift(&shard->matched_groups)) != NULL)
         share_publish(CONTAINER_OF(CONTAINER_OF(link, struct subscription, link), struct share, group), m);
@@ -91,22 +111,84 @@ bool route_has_room(struct shard *shard, const struct message *m)
     return !r.full;
 }
 
-void route_deliver(struct shard *shard, const struct message *m)
+struct disk {
+    struct shard *shard;
+    bool needed;
+};
+
+static void look_for_kept(void *ctx, struct topic_subscription *in_tree)
 {
-    (void)deliver_here(shard, m);
+    struct disk *disk = ctx;
+    const struct subscription *sub = CONTAINER_OF(in_tree, struct subscription, in_tree);
+
+    disk->shard->work++;
+    if (sub->session == NULL)
+        disk->needed = disk->needed || CONTAINER_OF(sub, struct share, group)->durable_count > 0;
+    else
+        disk->needed = disk->needed || (sub->qos > 0 && session_is_kept(sub->session));
 }
 
-static bool post_message(struct shard *shard, unsigned to, enum shard_msg_kind kind, const struct message *m)
+bool route_needs_disk(struct shard *shard, const struct message *m)
 {
-    struct shard_msg *msg = shard_msg_new(kind, shard->index, SPAN_NONE);
+    struct disk disk = { shard, m->retain };
 
+    if (disk.needed)
+        return true;
+    return topic_tree_match(shard->tree, (struct topic_name){ message_topic(m) }, look_for_kept, &disk) != 0 ||
+           disk.needed;
+}
+
+void route_on_deliver(struct shard *shard, struct shard_msg *msg)
+{
+    struct visit v = { .shard = shard, .message = msg->message };
+    uint64_t changes = shard->journal.changes;
+
+    (void)deliver_to(&v);
+    if (msg->out != NULL) {
+        durable_post_arrived(shard, msg);
+        return;
+    }
+    if (msg->durable != 0)
+        journal_got(shard, msg->from, msg->durable, changes);
+    shard_msg_free(msg);
+}
+
+void route_on_retain(struct shard *shard, struct shard_msg *msg)
+{
+    uint64_t changes = shard->journal.changes;
+
+    retained_store(shard, msg->message);
+    if (msg->durable != 0)
+        journal_got(shard, msg->from, msg->durable, changes);
+    shard_msg_free(msg);
+}
+
+void route_restore(struct shard *shard, const struct message *m, const struct record_meta *before, unsigned to)
+{
+    struct visit v = { .shard = shard, .message = m, .before = before, .to = to };
+
+    (void)deliver_to(&v);
+}
+
+static enum status post_message(struct shard *shard, unsigned to, enum shard_msg_kind kind,
+                                const struct message *m, enum route_care care, bool *ret_remote)
+{
+    struct shard_msg *msg = NULL;
+
+    if (care == ROUTE_ONCE && kind == MSG_DELIVER && durable_post_on(shard))
+        return durable_post(shard, to, m);
+    msg = shard_msg_new(kind, shard->index, SPAN_NONE);
     if (msg == NULL) {
         STATS_INC(&shard->stats, dropped_no_memory);
-        return false;
+        return ST_NO_MEMORY;
     }
     msg->message = message_ref(m);
+    if (care != ROUTE_UNKNOWN && shard->journal.waits) {
+        msg->durable = journal_number(shard, to);
+        *ret_remote = true;
+    }
     shard->world.post(shard->world.ctx, to, msg);
-    return true;
+    return ST_OK;
 }
 
 void retained_bound(const struct session *s, struct message_parts *parts)
@@ -144,10 +226,13 @@ void retained_store(struct shard *shard, const struct message *m)
         timer_start(&shard->timers, &shard->purge, mono_plus_ms(shard->now.mono, MS_PER_S));
 }
 
-void route_publish(struct shard *shard, const struct message *m)
+enum status route_publish(struct shard *shard, const struct message *m, enum route_care care, bool *ret_remote)
 {
+    struct visit v = { .shard = shard, .message = m };
+    enum status st = ST_OK;
     uint64_t others;
 
+    *ret_remote = false;
     /* The store first, so that whoever hears of the message finds it there. */
     if (m->retain) {
         unsigned owner = retained_owner(shard, message_topic(m));
@@ -155,12 +240,16 @@ void route_publish(struct shard *shard, const struct message *m)
         if (owner == shard->index)
             retained_store(shard, m);
         else
-            (void)post_message(shard, owner, MSG_RETAIN_SET, m);
+            st = post_message(shard, owner, MSG_RETAIN_SET, m, care, ret_remote);
     }
-    others = deliver_here(shard, m);
+    others = deliver_to(&v);
     for (unsigned to = 0; others != 0 && to < shard->count; to++) {
-        if ((others >> to & 1) != 0 && to != shard->index)
-            (void)post_message(shard, to, MSG_DELIVER, m);
+        if ((others >> to & 1) != 0 && to != shard->index &&
+            post_message(shard, to, MSG_DELIVER, m, care, ret_remote) != ST_OK)
+            st = ST_NO_MEMORY;
         others &= ~(UINT64_C(1) << to);
     }
+    if (v.st != ST_OK)
+        st = v.st;
+    return shard->journal.waits ? st : ST_OK;
 }

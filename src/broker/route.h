@@ -5,12 +5,27 @@
 
 #include "broker/shard_priv.h"
 
-/* Published on this shard: stored if retained, delivered here, passed on. */
-void route_publish(struct shard *shard, const struct message *m);
+/* What the sender of a message does when it knows that all of it has happened. */
+enum route_care {
+    ROUTE_UNKNOWN, /* nobody asks */
+    ROUTE_CONFIRM, /* the others say so: it is acknowledged then */
+    ROUTE_ONCE,    /* it is forgotten here, so the others must get it, and once: durable_post.h */
+};
+
+/* Published on this shard: stored if retained, delivered here, passed on. *ret_remote: ROUTE_CONFIRM, and there are others to
+ * confirm it. ST_NO_MEMORY: somebody whose session is on disk did not get it. */
+enum status route_publish(struct shard *shard, const struct message *m, enum route_care care, bool *ret_remote);
+/* Whether something of it would have to be on disk: it is retained, or goes to a session or group that is, or to another
+ * shard, where nobody knows. */
+bool route_needs_disk(struct shard *shard, const struct message *m);
 /* QUEUE_REFUSE: whether every queue of this shard that the message belongs to has room for it. */
 bool route_has_room(struct shard *shard, const struct message *m);
-/* Came from another shard: for our own sessions only. */
-void route_deliver(struct shard *shard, const struct message *m);
+/* MSG_DELIVER and MSG_RETAIN_SET came from another shard: for our own sessions only; take `msg`. */
+void route_on_deliver(struct shard *shard, struct shard_msg *msg);
+void route_on_retain(struct shard *shard, struct shard_msg *msg);
+
+/* At start-up: for those sessions and groups here that were at home on shard `to` of before->workers. */
+void route_restore(struct shard *shard, const struct message *m, const struct record_meta *before, unsigned to);
 
 /* How long a retained copy of what is published for this session may live, and on which token (MT-111): the grant in
  * force now, not one that takes its place later (docs/decisions/0011). */

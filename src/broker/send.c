@@ -23,11 +23,15 @@ static struct span reason_text(char text[REASON_TEXT_MAX], const struct why *why
     return span_of(text, len < REASON_TEXT_MAX ? (size_t)len : REASON_TEXT_MAX - 1);
 }
 
-/* Room for one packet of so many bytes. */
-static uint8_t *packet_room(struct conn *c, size_t len)
+/* Room for one packet of so many bytes; in the gate, if it has to wait. `slip` NULL: it waits for nothing of its own. */
+static uint8_t *packet_room(struct conn *c, const struct slip *slip, size_t len)
 {
-    uint8_t *room = c->shard->world.conn_append(c->shard->world.ctx, c->io, len);
+    static const struct slip plain = { MQTT_PUBLISH, 0, false, { 0 } };
+    uint8_t *room;
 
+    if ((c->gate != NULL || slip != NULL) && gate_holds(c, slip == NULL ? &plain : slip))
+        return gate_put(c, slip == NULL ? &plain : slip, len);
+    room = c->shard->world.conn_append(c->shard->world.ctx, c->io, len);
     if (room == NULL)
         return NULL;
     STATS_INC(&c->shard->stats, packets_out);
@@ -36,7 +40,7 @@ static uint8_t *packet_room(struct conn *c, size_t len)
 }
 
 /* Out with what is in the scratch buffer, if this client can take it. */
-static bool send_scratch(struct conn *c)
+static bool send_scratch(struct conn *c, const struct slip *slip)
 {
     struct buf *b = &c->shard->scratch;
     uint8_t *room;
@@ -45,7 +49,7 @@ static bool send_scratch(struct conn *c)
         return true;
     if (!buf_ok(b) || b->len > c->max_packet_bytes)
         return false;
-    room = packet_room(c, b->len);
+    room = packet_room(c, slip, b->len);
     if (room != NULL)
         memcpy(room, b->p, b->len);
     return true;
@@ -87,35 +91,43 @@ static void unexplain(struct mqtt_properties *p)
 void send_ack(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, uint8_t reason,
               const struct why *why)
 {
+    send_ack_when(c, type, packet_id, reason, why, (struct barrier){ 0 });
+}
+
+void send_ack_when(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, uint8_t reason,
+                   const struct why *why, struct barrier barrier)
+{
+    struct slip slip = { type, packet_id, true, barrier };
     struct mqtt_ack ack = { .type = type, .packet_id = packet_id, .reason = reason };
     char text[REASON_TEXT_MAX];
 
     explain(c, &ack.properties, text, why);
     mqtt_write_ack(scratch(c), c->version, &ack);
-    if (send_scratch(c))
+    if (send_scratch(c, &slip))
         return;
     unexplain(&ack.properties);
     mqtt_write_ack(scratch(c), c->version, &ack);
-    (void)send_scratch(c);
+    (void)send_scratch(c, &slip);
 }
 
 void send_suback(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, struct span reasons,
-                 const struct why *why)
+                 const struct why *why, struct barrier barrier)
 {
+    struct slip slip = { type, packet_id, false, barrier };
     struct mqtt_suback ack = { .type = type, .packet_id = packet_id, .reasons = reasons };
     char text[REASON_TEXT_MAX];
 
     explain(c, &ack.properties, text, why);
     mqtt_write_suback(scratch(c), c->version, &ack);
-    if (send_scratch(c))
+    if (send_scratch(c, &slip))
         return;
     unexplain(&ack.properties);
     mqtt_write_suback(scratch(c), c->version, &ack);
-    (void)send_scratch(c);
+    (void)send_scratch(c, &slip);
 }
 
 /* The return code that says the same, or none: MQTT311 [MQTT-3.2.2-6]. */
-static bool send_connack3(struct conn *c, const struct mqtt_connack *connack)
+static bool send_connack3(struct conn *c, const struct mqtt_connack *connack, const struct slip *slip)
 {
     struct mqtt_connack in3 = { .session_present = connack->session_present };
     enum mqtt3_return_code code;
@@ -124,27 +136,28 @@ static bool send_connack3(struct conn *c, const struct mqtt_connack *connack)
         return true;
     in3.reason = (uint8_t)code;
     mqtt_write_connack(scratch(c), c->version, &in3);
-    return send_scratch(c);
+    return send_scratch(c, slip);
 }
 
-bool send_connack(struct conn *c, struct mqtt_connack *connack, const struct why *why)
+bool send_connack(struct conn *c, struct mqtt_connack *connack, const struct why *why, struct barrier barrier)
 {
+    struct slip slip = { MQTT_CONNACK, 0, false, barrier };
     char text[REASON_TEXT_MAX];
 
     if (c->version != MQTT_5)
-        return send_connack3(c, connack);
+        return send_connack3(c, connack, &slip);
     refer(c, &connack->properties, connack->reason);
     explain(c, &connack->properties, text, why);
     mqtt_write_connack(scratch(c), MQTT_5, connack);
-    if (send_scratch(c))
+    if (send_scratch(c, &slip))
         return true;
     unexplain(&connack->properties); /* MQTT5 [MQTT-3.2.2-19] */
     mqtt_write_connack(scratch(c), MQTT_5, connack);
-    if (send_scratch(c))
+    if (send_scratch(c, &slip))
         return true;
     connack->properties.raw = SPAN_NONE; /* MQTT5 [MQTT-3.2.2-20] */
     mqtt_write_connack(scratch(c), MQTT_5, connack);
-    return send_scratch(c);
+    return send_scratch(c, &slip);
 }
 
 void send_disconnect(struct conn *c, uint8_t reason, const struct why *why)
@@ -157,11 +170,11 @@ void send_disconnect(struct conn *c, uint8_t reason, const struct why *why)
     refer(c, &d.properties, reason);
     explain(c, &d.properties, text, why);
     mqtt_write_disconnect(scratch(c), MQTT_5, &d);
-    if (send_scratch(c))
+    if (send_scratch(c, NULL))
         return;
     unexplain(&d.properties);
     mqtt_write_disconnect(scratch(c), MQTT_5, &d);
-    (void)send_scratch(c);
+    (void)send_scratch(c, NULL);
 }
 
 void send_auth(struct conn *c, uint8_t reason, struct span data)
@@ -175,13 +188,13 @@ void send_auth(struct conn *c, uint8_t reason, struct span data)
         mqtt_set(&auth.properties, PROP_AUTH_DATA);
     }
     mqtt_write_auth(scratch(c), &auth);
-    (void)send_scratch(c);
+    (void)send_scratch(c, NULL);
 }
 
 void send_pingresp(struct conn *c)
 {
     mqtt_write_ping(scratch(c), MQTT_PINGRESP);
-    (void)send_scratch(c);
+    (void)send_scratch(c, NULL);
 }
 
 /* ---- PUBLISH ---- */
@@ -208,7 +221,7 @@ static enum send_result send_wire(struct conn *c, const struct message *m, bool 
 
     if (m->wire_len > c->max_packet_bytes)
         return SEND_TOO_LARGE;
-    room = packet_room(c, m->wire_len);
+    room = packet_room(c, NULL, m->wire_len);
     if (room == NULL)
         return SEND_NO_ROOM;
     memcpy(room, m->wire, m->wire_len);
@@ -216,14 +229,14 @@ static enum send_result send_wire(struct conn *c, const struct message *m, bool 
     return SEND_DONE;
 }
 
-static enum send_result send_publish3(struct conn *c, const struct mqtt_publish_out *p)
+static enum send_result send_publish3(struct conn *c, const struct mqtt_publish_out *p, const struct slip *slip)
 {
     size_t size = mqtt_publish_size(p, MQTT_3_1_1);
     uint8_t *room;
 
     if (size == 0 || size > c->max_packet_bytes)
         return SEND_TOO_LARGE;
-    room = packet_room(c, size);
+    room = packet_room(c, slip, size);
     if (room == NULL)
         return SEND_NO_ROOM;
     room += mqtt_publish_head(p, MQTT_3_1_1, room);
@@ -253,14 +266,15 @@ static void put_expiry(const struct conn *c, const struct message *m, struct mqt
         p->message_expiry_s = (uint32_t)((left_ms - MESSAGE_AT_ONCE_MS + MS_PER_S - 1) / MS_PER_S);
 }
 
-static enum send_result send_publish5(struct conn *c, const struct message *m, const struct mqtt_publish_out *p)
+static enum send_result send_publish5(struct conn *c, const struct message *m, const struct mqtt_publish_out *p,
+                                      const struct slip *slip)
 {
     size_t size = mqtt_publish_size(p, MQTT_5), head, body;
     uint8_t *room;
 
     if (size == 0 || size > c->max_packet_bytes)
         return SEND_TOO_LARGE;
-    room = packet_room(c, size);
+    room = packet_room(c, slip, size);
     if (room == NULL)
         return SEND_NO_ROOM;
     head = mqtt_publish_head(p, MQTT_5, room);
@@ -279,7 +293,7 @@ static enum send_result send_alias(struct conn *c, const struct message *m, stru
     if (use == ALIAS_KNOWN)
         p->topic = SPAN("");
     p->topic_alias = alias;
-    result = send_publish5(c, m, p);
+    result = send_publish5(c, m, p, NULL);
     if (result == SEND_DONE && use == ALIAS_KNOWN)
         STATS_INC(&c->shard->stats, aliases_used);
     else if (result == SEND_DONE)
@@ -288,16 +302,18 @@ static enum send_result send_alias(struct conn *c, const struct message *m, stru
         return result;
     alias_out_forget(c->aliases_out, alias); /* the client has not learnt it */
     p->topic_alias = 0;
-    return result == SEND_TOO_LARGE ? send_publish5(c, m, p) : result; /* without it there may be room */
+    return result == SEND_TOO_LARGE ? send_publish5(c, m, p, NULL) : result; /* without it there may be room */
 }
 
 enum send_result send_publish(struct conn *c, const struct message *m, const struct delivery_options *how,
-                              uint16_t packet_id, bool dup)
+                              uint16_t packet_id, bool dup, const struct barrier *barrier)
 {
     uint8_t ids[DELIVERY_MAX_IDS * 5];
     struct mqtt_publish_out p;
-    uint16_t alias;
-    enum alias_use use = choose_alias(c, m, &alias);
+    struct slip slip;
+    uint16_t alias = 0;
+    /* What others may pass on the way teaches no alias. */
+    enum alias_use use = barrier == NULL ? choose_alias(c, m, &alias) : ALIAS_NONE;
 
     ASSERT(c->io != NULL);
     if (how->qos == 0 && how->n_ids == 0 && m->expires_ms == TIME_NEVER && use == ALIAS_NONE &&
@@ -313,7 +329,11 @@ enum send_result send_publish(struct conn *c, const struct message *m, const str
                                    .payload = message_payload(m) };
     put_expiry(c, m, &p);
     p.subscription_ids = span_of(ids, put_ids(how, ids));
+    if (barrier != NULL)
+        slip = (struct slip){ MQTT_PUBLISH, packet_id, true, *barrier };
     if (c->version != MQTT_5) /* properties stay behind, and the message goes without them */
-        return send_publish3(c, &p);
-    return use == ALIAS_NONE ? send_publish5(c, m, &p) : send_alias(c, m, &p, use, alias);
+        return send_publish3(c, &p, barrier == NULL ? NULL : &slip);
+    if (use != ALIAS_NONE)
+        return send_alias(c, m, &p, use, alias);
+    return send_publish5(c, m, &p, barrier == NULL ? NULL : &slip);
 }

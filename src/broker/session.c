@@ -30,12 +30,21 @@ static void on_expiry(struct timer *timer, struct now now)
     session_end(s);
 }
 
+void session_set_will(struct session *s, struct will *will)
+{
+    will_free(s->will);
+    s->will = will;
+    session_change(s, SESSION_WILL);
+}
+
 /* At once, if there is one. */
 static void publish_will(struct session *s)
 {
     CLEANUP(message_unrefp)
     struct message *m = NULL;
     struct message_parts parts;
+    enum route_care care;
+    bool remote;
 
     timer_stop(&s->shard->timers, &s->will_timer);
     if (s->will == NULL)
@@ -47,12 +56,12 @@ static void publish_will(struct session *s)
         log_event(s->shard->log, LOG_INFO, "will_published", F_SPAN("client_id", session_client_id(s)),
                   F_SPAN("topic", message_topic(m)));
         STATS_INC(&s->shard->stats, wills_published);
-        route_publish(s->shard, m);
+        care = m->qos > 0 && s->journal != NULL ? ROUTE_ONCE : ROUTE_UNKNOWN;
+        (void)route_publish(s->shard, m, care, &remote);
     } else {
         STATS_INC(&s->shard->stats, dropped_no_memory);
     }
-    will_free(s->will);
-    s->will = NULL;
+    session_set_will(s, NULL);
 }
 
 static void on_will_delay(struct timer *timer, struct now now)
@@ -121,6 +130,8 @@ void session_end(struct session *s)
     ASSERT(s->conn == NULL);
     ASSERT(!s->match.active);
     publish_will(s);
+    s->ending = true;
+    session_bury(s);
     LIST_EACH_SAFE (it, &s->subscriptions)
         subscription_free(CONTAINER_OF(it, struct subscription, link));
     share_ending(s);
@@ -171,8 +182,7 @@ static void check_will(struct session *s, const struct authz *az)
         return;
     log_event(s->shard->log, LOG_NOTICE, "will_lost", F_SPAN("client_id", session_client_id(s)), F_WHY(st, why),
               F_SPAN("topic", will_topic(s->will).s));
-    will_free(s->will);
-    s->will = NULL;
+    session_set_will(s, NULL);
 }
 
 /* Leaves the filter in shard->text. */
@@ -206,6 +216,7 @@ uint32_t session_set_grant(struct session *s, struct grant *grant)
     grant_free(s->grant);
     s->grant = grant;
     s->grant_serial++;
+    session_change(s, SESSION_RECORD);
     az = (struct authz){ grant, s->shard->settings->public_scope, s->shard->now };
     check_will(s, &az);
     LIST_EACH_SAFE (it, &s->subscriptions) {
@@ -243,33 +254,38 @@ void session_detach(struct session *s, bool with_will)
 
     s->conn = NULL;
     timer_stop(&shard->timers, &s->grant_timer);
-    if (!with_will) { /* MQTT5 [MQTT-3.14.4-3] */
-        will_free(s->will);
-        s->will = NULL;
-    }
+    if (!with_will && s->will != NULL) /* MQTT5 [MQTT-3.14.4-3] */
+        session_set_will(s, NULL);
     subscribe_forget_conn(s);
     if (s->expiry_s == 0) {
         session_end(s);
         return;
     }
+    session_left(s);
     share_detached(s);
     if (s->will != NULL && will_delay_s(s->will) == 0)
         publish_will(s);
-    else if (s->will != NULL && will_delay_s(s->will) < s->expiry_s)
+    session_start_waiting(s, shard->now.mono);
+}
+
+void session_start_waiting(struct session *s, struct mono_time since)
+{
+    struct shard *shard = s->shard;
+
+    if (s->will != NULL && will_delay_s(s->will) < s->expiry_s)
         timer_start(&shard->timers, &s->will_timer,
-                    mono_plus_ms(shard->now.mono, (int64_t)will_delay_s(s->will) * MS_PER_S));
+                    mono_plus_ms(since, (int64_t)will_delay_s(s->will) * MS_PER_S));
     /* else with the end of the session: MQTT5 [MQTT-3.1.3-9] */
     if (s->expiry_s != UINT32_MAX)
-        timer_start(&shard->timers, &s->expiry_timer,
-                    mono_plus_ms(shard->now.mono, (int64_t)s->expiry_s * MS_PER_S));
+        timer_start(&shard->timers, &s->expiry_timer, mono_plus_ms(since, (int64_t)s->expiry_s * MS_PER_S));
 }
 
 void session_attach(struct session *s, struct conn *conn)
 {
     timer_stop(&s->shard->timers, &s->expiry_timer);
     timer_stop(&s->shard->timers, &s->will_timer);
-    will_free(s->will); /* it was still waiting: the client is back in time (MQTT5 3.1.3.2.2) */
-    s->will = NULL;
+    if (s->will != NULL)
+        session_set_will(s, NULL); /* it was still waiting: the client is back in time (MQTT5 3.1.3.2.2) */
     s->conn = conn;
     conn->session = s;
 }

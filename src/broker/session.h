@@ -34,15 +34,20 @@ struct subscription {
     bool no_local : 1;
     bool retain_as_published : 1;
     bool shared : 1;  /* it is the beginning of a struct share_subscription, and in no tree */
-    bool on_disk : 1; /* it has a struct durable: subscription_durable() */
+    bool on_disk : 1; /* it has a subscription_record() */
     uint16_t filter_len;
 };
 
-/* One of a session that outlives its connection. */
-struct durable_subscription {
-    struct subscription sub;
+/* What a subscription has besides, whose session is on disk. */
+struct subscription_record {
     struct durable durable;
     uint32_t n; /* in its key */
+    struct subscription *sub;
+};
+
+struct durable_subscription {
+    struct subscription sub;
+    struct subscription_record record;
 };
 
 /* The records of a session itself, by what is in them. */
@@ -57,10 +62,10 @@ struct session_journal {
     struct durable durable;
     struct session *session; /* NULL: has ended; this is what is left until its records are gone */
     uint64_t number;
-    uint8_t changed, stored; /* enum session_part */
-    uint32_t next_subscription;
-    uint8_t version; /* of the protocol it spoke last: 4 or 5 */
-    int64_t left_ms; /* wall: when its connection ended; 0: it has one */
+    uint8_t changed, stored;    /* enum session_part */
+    uint32_t next_subscription; /* the last one given */
+    uint8_t version;            /* of the protocol it spoke last: 4 or 5 */
+    int64_t left_ms;            /* wall: when its connection ended; 0: it has one */
     struct record_owner
         *owner; /* of one that came from the store and has no grant yet: one heap block; else NULL */
 };
@@ -96,6 +101,7 @@ struct session {
     uint32_t held;             /* so many of them: nothing is sent meanwhile */
     struct outbox outbox;
     struct id_set received;          /* QoS 2, not released */
+    bool ending;                     /* session_end() runs */
     struct session_journal *journal; /* NULL: it ends with its connection, and the disk knows nothing of it */
     struct session_match match;
     size_t client_id_len;
@@ -111,6 +117,9 @@ struct session *session_find(const struct shard *shard, struct span client_id);
 /* ST_QUOTA at max_sessions, ST_NO_MEMORY. Has no grant yet. */
 enum status session_new(struct shard *shard, struct span client_id, struct session **ret_session,
                         struct why *why) MUST_CHECK;
+void session_set_will(struct session *s, struct will *will); /* takes it; NULL: none any more */
+/* Its Will and its end come in time, counted from when its connection was lost. */
+void session_start_waiting(struct session *s, struct mono_time since);
 /* Ends it now: subscriptions and messages go, a Will still waiting is published (MQTT5 [MQTT-3.1.2-8]). */
 void session_end(struct session *s);
 
@@ -133,28 +142,39 @@ void session_attach(struct session *s, struct conn *conn);
 
 /* ---- on disk (session_journal.c) ---- */
 
-/* From now on it is to be on disk: before it has anything that would be, too. ST_NO_MEMORY. */
-enum status session_keep(struct session *s) MUST_CHECK;
-/* These parts (enum session_part) are not as the disk has them. */
-void session_change(struct session *s, unsigned parts);
-/* Whether the same party owns it as holds this grant; for who came from the store, too. */
-bool session_owned_by(const struct session *s, const struct grant *grant);
-bool session_owner_has_token(const struct session *s);
-/* The last use of a session whose records are to go. */
-void session_bury(struct session *s);
+/* Whether what it gets from now on is to be on disk. */
+static inline bool session_is_kept(const struct session *s)
+{
+    return s->journal != NULL && s->expiry_s > 0;
+}
 
-/* From the store, as it is there (lent); not connected, with no grant, and in no hurry: session_restored() starts its
- * timers when everything that belongs to it is there. ST_EXISTS, ST_NO_MEMORY. */
-enum status session_restore(struct shard *shard, const struct record_session *record,
+/* From now on it is to be on disk: a new one, before it has anything. Does nothing without a store. ST_NO_MEMORY. */
+enum status session_keep(struct session *s) MUST_CHECK;
+/* These parts (enum session_part) are not as the disk has them; does nothing for one that is not on disk. */
+void session_change(struct session *s, unsigned parts);
+/* It has lost its connection, or has one again. */
+void session_left(struct session *s);
+void session_returned(struct session *s);
+/* The journal's part of session_end(). */
+void session_bury(struct session *s);
+/* What has to be durable for its QoS 2 identifiers to be so. */
+struct barrier session_barrier(const struct session *s);
+
+/* ---- from the store (session_restore.c): before the shard runs ---- */
+
+/* As it is there (lent), not connected, in no hurry: session_restored() starts its timers when everything that belongs to it
+ * is there. `shadow` (taken, also on failure; may be NULL) is over already, and only tells whose it is. ST_EXISTS, ST_NO_MEMORY. */
+enum status session_restore(struct shard *shard, const struct record_session *record, struct grant *shadow,
                             struct session **ret_session, struct why *why) MUST_CHECK;
 enum status session_restore_will(struct session *s, const struct record_will *record) MUST_CHECK;
 enum status session_restore_received(struct session *s, const struct record_received *record) MUST_CHECK;
 enum status session_restore_subscription(struct session *s, const struct record_subscription *record,
                                          struct why *why) MUST_CHECK;
-/* `body` as body_restore() made it, a reference more is taken; NULL in AWAIT_PUBCOMP. In the order of n. */
-enum status session_restore_delivery(struct session *s, const struct record_delivery *record,
-                                     struct body *body) MUST_CHECK;
-/* All of it is there. May end it, if its time was over while the broker was not running: its Will is published then. */
+/* `body` as body_restore() made it, a reference more is taken; NULL in AWAIT_PUBCOMP. `share`: its group, a reference taken over,
+ * also on failure; or NULL. In the order of n. ST_EXISTS: its packet id is another one's. */
+enum status session_restore_delivery(struct session *s, const struct record_delivery *record, struct body *body,
+                                     struct share *share) MUST_CHECK;
+/* All of it is there. Its timers run; what is due already happens at the next shard_advance(). */
 void session_restored(struct session *s);
 
 /* Rows of journal_kinds[]. */
@@ -167,7 +187,10 @@ enum status delivery_put(struct shard *shard, struct durable *d, struct kv_batch
 /* ---- subscriptions (subscription.c) ---- */
 
 /* NULL: it is not on disk. */
-struct durable_subscription *subscription_durable(struct subscription *sub);
+struct subscription_record *subscription_record(struct subscription *sub);
+void subscription_change(struct subscription *sub); /* its options are others */
+/* The memory of a subscription that is in no table, list or tree any more. */
+void subscription_dispose(struct subscription *sub);
 
 struct subscription *subscription_find(const struct session *s, struct topic_filter filter);
 /* A new one, in the tree. *ret_first: the other shards do not know of this filter yet. */
@@ -183,8 +206,8 @@ void subscribe_forget_session(struct session *s); /* nothing is left to subscrib
 
 /* ---- sending (deliver.c) ---- */
 
-/* A message matching the session's subscriptions: sent, queued or dropped and counted. */
-void session_deliver(struct session *s, const struct message *m, const struct delivery_options *how);
+/* A message matching the session's subscriptions: sent, queued or dropped and counted. ST_NO_MEMORY, ST_QUOTA: dropped. */
+enum status session_deliver(struct session *s, const struct message *m, const struct delivery_options *how);
 /* Whether a message of QoS 1 or 2 would find room in its queue. */
 bool session_has_room(const struct session *s, const struct message *m);
 /* A retained message, on behalf of a new subscription; sent by the next session_pump(). */

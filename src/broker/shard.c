@@ -1,6 +1,7 @@
 #include "broker/shard.h"
 
 #include "broker/authz_info.h"
+#include "broker/durable_post.h"
 #include "broker/interest.h"
 #include "broker/route.h"
 #include "broker/shard_priv.h"
@@ -56,6 +57,8 @@ static enum status make_tables(struct shard *shard)
                                                     .max_levels = settings->max_topic_levels,
                                                     .cell = shard->stats.retained },
                           &shard->retained);
+    if (st == ST_OK)
+        retained_keep(shard->retained, shard);
     return st;
 }
 
@@ -110,9 +113,14 @@ enum status shard_new(unsigned index, unsigned shards, const struct shard_settin
     list_init(&shard->matched_groups);
     list_init(&shard->share_dirty);
     list_init(&shard->share_joins);
+    list_init(&shard->share_leaving);
+    list_init(&shard->share_arriving);
+    list_init(&shard->outs);
     buf_init(&shard->scratch, SCRATCH_MAX);
     buf_init(&shard->text, TEXT_MAX);
     st = take_pressure(shard);
+    if (st == ST_OK)
+        st = journal_init(shard);
     if (st == ST_OK)
         st = make_tables(shard);
     if (st != ST_OK) {
@@ -160,11 +168,14 @@ void shard_free(struct shard *shard)
     }
     subscribe_done(shard);
     share_done(shard);
+    durable_post_done(shard);
     interest_done(shard);
     timer_stop(&shard->timers, &shard->purge);
     topic_tree_free(shard->tree);
     retained_free(shard->retained);
     sys_done(shard);
+    durable_post_done(shard);
+    journal_done(shard);
     verifier_unref(shard->verifier);
     table_done(&shard->sessions);
     table_done(&shard->subscriptions);
@@ -275,12 +286,10 @@ void shard_message(struct shard *shard, struct shard_msg *msg, struct now now)
     see_clock(shard, now);
     switch (msg->kind) {
     case MSG_DELIVER:
-        route_deliver(shard, msg->message);
-        shard_msg_free(msg);
+        route_on_deliver(shard, msg);
         break;
     case MSG_RETAIN_SET:
-        retained_store(shard, msg->message);
-        shard_msg_free(msg);
+        route_on_retain(shard, msg);
         break;
     case MSG_INTEREST_ADD:
         interest_on_add(shard, msg);
@@ -316,7 +325,7 @@ void shard_message(struct shard *shard, struct shard_msg *msg, struct now now)
         share_on_return(shard, msg);
         break;
     case MSG_DURABLE:
-        shard_msg_free(msg);
+        journal_on_durable(shard, msg);
         break;
     }
     leave(shard);
@@ -385,6 +394,32 @@ void shard_advance(struct shard *shard, struct now now)
 int64_t shard_wait_ms(const struct shard *shard, struct now now)
 {
     return list_empty(&shard->yielding) ? timer_wheel_wait_ms(&shard->timers, now.mono) : 0;
+}
+
+void shard_seal(struct shard *shard, struct now now)
+{
+    see_clock(shard, now);
+    journal_seal(shard);
+    leave(shard);
+}
+
+void shard_stored(struct shard *shard, uint64_t seq, struct now now)
+{
+    see_clock(shard, now);
+    journal_stored(shard, seq);
+    leave(shard);
+}
+
+void shard_store_state(struct shard *shard, enum status st, struct why why, struct now now)
+{
+    see_clock(shard, now);
+    journal_state(shard, st, why);
+    leave(shard);
+}
+
+bool shard_unstored(const struct shard *shard)
+{
+    return journal_unstored(&shard->journal);
 }
 
 void shard_stop(struct shard *shard, struct now now)

@@ -1,6 +1,8 @@
 #include "broker/shard_msg.h"
 
+#include "broker/durable_post.h"
 #include "broker/message.h"
+#include "broker/share.h"
 
 #include <stdlib.h>
 
@@ -28,6 +30,8 @@ void shard_msg_free(struct shard_msg *msg)
     if (msg == NULL)
         return;
     message_unref(msg->message);
+    share_item_free(msg->item);
+    durable_post_free(msg->out);
     for (uint32_t i = 0; i < msg->found_count; i++)
         message_unref(msg->found[i]);
     free(msg->found);

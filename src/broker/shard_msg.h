@@ -8,6 +8,8 @@
 
 struct message;
 struct interest;
+struct out_post;
+struct share_item;
 struct subscribe_op;
 
 enum shard_msg_class { SHARD_DATA, SHARD_ACK };
@@ -34,6 +36,7 @@ enum shard_msg_kind {
 struct share_note {
     uint64_t number; /* of the member */
     uint64_t seq;    /* of a message, in the order its home got it */
+    uint64_t group;  /* number of a durable group in its records; 0: it is not durable */
     int32_t room;    /* messages of QoS 1 and 2 the member can send at once */
     uint32_t seen;   /* of those handed to it, as of `room` */
     uint8_t qos;     /* the member's Maximum QoS */
@@ -42,6 +45,7 @@ struct share_note {
     bool connected;
     bool open;    /* and reading */
     bool counted; /* of a SHARE_TAKE: it needs room */
+    bool durable; /* the member's session outlives its connection */
 };
 
 struct shard_msg {
@@ -57,6 +61,8 @@ struct shard_msg {
     uint64_t
         durable; /* number among those the sender waits for (journal.h); such a message must not be dropped; 0: none */
     struct share_note share;
+    struct share_item *item; /* of SHARE_TAKE and SHARE_RETURN: the record of the message goes with it; or NULL */
+    struct out_post *out;    /* of DELIVER: the same (durable_post.h) */
     uint32_t found_count;
     struct message **found; /* references, heap array */
     size_t filter_len;

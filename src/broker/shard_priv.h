@@ -63,6 +63,13 @@ struct shard {
     struct list matched_groups; /* and groups: share->group.link */
     struct list share_dirty;    /* struct share_ties of sessions to look at before the call ends */
     struct list share_joins;    /* SHARE_JOINs not answered yet */
+    struct list share_leaving;  /* struct share_item: for another shard when their record is stored */
+    struct list share_arriving; /* for a member here when it is removed */
+    bool share_stuck;           /* some of them wait for memory */
+    struct share_item *share_held; /* the last one that a delivery has taken; perhaps gone since */
+    struct list outs;           /* struct out_post that wait to be stored */
+    uint64_t next_out;
+    uint64_t next_group; /* as next_member */
 
     uint64_t next_session; /* number = next * count + index */
     uint64_t next_member;  /* the same */

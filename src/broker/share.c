@@ -16,15 +16,8 @@ struct share_member {
     uint32_t sent; /* such messages handed to it */
     uint8_t qos;
     uint8_t part;
-    bool deaf; /* connected, but not reading */
-};
-
-/* A message that waits for a member. */
-struct share_item {
-    struct list link;
-    struct message *message;
-    uint64_t seq;
-    uint8_t hops;
+    bool deaf;    /* connected, but not reading */
+    bool durable; /* its session outlives its connection, and the disk knows of it */
 };
 
 /* A SHARE_JOIN to be answered when every shard knows of the group's filter. */
@@ -64,6 +57,7 @@ struct share *share_get(struct shard *shard, struct span text)
         if (g == NULL)
             return NULL;
         g->shard = shard;
+        durable_init(&g->durable, DURABLE_GROUP);
         list_init(&g->group.link);
         list_init(&g->ready);
         list_init(&g->busy);
@@ -88,7 +82,12 @@ void share_unref(struct share *group)
         return;
     ASSERT(group->member_count == 0 && list_empty(&group->queue));
     table_remove(&group->shard->shares, &group->node);
-    free(group);
+    if (group->durable.stored)
+        journal_bury(&group->shard->journal, group, &group->durable, RECORD_GROUP, group->number, 0);
+    else {
+        list_remove(&group->durable.link);
+        free(group);
+    }
 }
 
 struct span share_text(const struct share *group)
@@ -105,20 +104,31 @@ struct topic_filter share_filter(const struct share *group)
     return filter;
 }
 
+enum status share_open(struct share *g, bool *ret_first, struct why *why)
+{
+    enum status st = topic_tree_add(g->shard->tree, share_filter(g), &g->group.in_tree, ret_first, why);
+
+    if (st != ST_OK)
+        return st;
+    g->open = true;
+    g->first_seq = g->shard->share_seq + 1;
+    return ST_OK;
+}
+
 /* The first member came. */
 static enum status open_group(struct share *g, struct why *why)
 {
     struct shard *shard = g->shard;
     bool first;
-    enum status st = topic_tree_add(shard->tree, share_filter(g), &g->group.in_tree, &first, why);
+    enum status st = share_open(g, &first, why);
 
     if (st != ST_OK)
         return st;
     if (first && shard->count > 1 && interest_add(shard, share_filter(g).s) != ST_OK) {
         (void)topic_tree_remove(shard->tree, &g->group.in_tree);
+        g->open = false;
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     }
-    g->first_seq = shard->share_seq + 1;
     return ST_OK;
 }
 
@@ -139,16 +149,10 @@ static void take_out(struct share *g, struct share_item *item)
     STATS_ADD(&g->shard->stats, queued_bytes, (uint64_t)0 - message_size(item->message));
 }
 
-static void item_free(struct share_item *item)
-{
-    message_unref(item->message);
-    free(item);
-}
-
 static void drop_item(struct share *g, struct share_item *item)
 {
     take_out(g, item);
-    item_free(item);
+    share_item_over(g->shard, item);
 }
 
 /* The last one went, and with it what waited, as with the last subscriber of any other filter. */
@@ -158,6 +162,7 @@ static void close_group(struct share *g)
 
     if (topic_tree_remove(shard->tree, &g->group.in_tree) && shard->count > 1)
         interest_remove(shard, share_filter(g).s);
+    g->open = false;
     list_remove(&g->group.link);
     while (!list_empty(&g->queue))
         drop_item(g, item_of(g->queue.next));
@@ -206,6 +211,8 @@ static void count_in(struct share_member *m, bool in)
     if (m->qos == 0)
         return; /* nothing waits for it */
     m->group->keeper_count += in ? 1 : (uint32_t)-1;
+    if (m->durable)
+        m->group->durable_count += in ? 1 : (uint32_t)-1;
     m->group->max_queued += in ? messages : (uint64_t)0 - messages;
     m->group->max_queued_bytes += in ? bytes : (uint64_t)0 - bytes;
 }
@@ -235,12 +242,48 @@ static void trim(struct share *g)
     }
 }
 
+enum status share_group_put(struct shard *shard, struct durable *d, struct kv_batch *batch)
+{
+    const struct share *g = CONTAINER_OF(d, struct share, durable);
+    struct record_group r = { .group = g->number, .text = share_text(g) };
+
+    (void)shard;
+    return g->kept ? record_put_group(batch, &r) : record_delete(batch, record_key_group(g->number));
+}
+
+/* The first durable member came, or the last one went: what waits is on disk as long as there is one. */
+static void see_durable(struct share *g)
+{
+    struct shard *shard = g->shard;
+
+    if (g->kept == (g->durable_count > 0))
+        return;
+    g->kept = g->durable_count > 0;
+    if (g->number == 0)
+        g->number = ++shard->next_group * shard->count + shard->index;
+    journal_change(&shard->journal, &g->durable);
+    LIST_EACH (it, &g->queue) {
+        if (g->kept)
+            share_item_keep(shard, item_of(it), g->number);
+        else
+            share_item_unkeep(shard, item_of(it));
+    }
+}
+
+void share_look_over(struct share *g)
+{
+    see_durable(g);
+    trim(g);
+}
+
 static void set_state(struct share_member *m, const struct share_note *note)
 {
     count_in(m, false);
     m->qos = note->qos;
     m->part = note->part;
+    m->durable = note->durable;
     count_in(m, true);
+    see_durable(m->group);
     m->group->deaf_count -= m->deaf;
     m->deaf = note->connected && !note->open;
     m->group->deaf_count += m->deaf;
@@ -256,7 +299,7 @@ static enum status add_member(struct share *g, const struct share_note *note, un
 
     if (m == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
-    if (g->member_count == 0) {
+    if (!g->open) {
         st = open_group(g, why);
         if (st != ST_OK) {
             free(m);
@@ -285,6 +328,7 @@ static void remove_member(struct share_member *m)
     list_remove(&m->link);
     table_remove(&g->shard->share_members, &m->node);
     free(m);
+    see_durable(g);
     if (--g->member_count == 0)
         close_group(g);
     else
@@ -303,13 +347,65 @@ static void move_to_end(struct share_member *m)
     m->in = in;
 }
 
-/* True: it is the member's now, or lost for want of memory. False: home knows by now that it cannot have it. */
-static bool hand_to(struct share_member *to, const struct message *m, uint64_t seq, uint8_t hops)
+/* A member whose session ends with its connection holds what waits in the group's records until it acknowledges. */
+static bool take_here(struct share_member *to, const struct share_note *note, const struct message *m,
+                      struct share_item *item)
+{
+    struct share *g = to->group;
+    struct share_item *made = NULL;
+    bool taken;
+
+    if (item == NULL && g->kept && !to->durable && (m->qos < to->qos ? m->qos : to->qos) == 1) {
+        item = made =
+            share_item_new(m, note->seq, note->hops); /* NULL: the client gets it, with no second chance */
+        if (made != NULL)
+            made->group = g->number;
+    }
+    taken = share_take(g->shard, note, m, item);
+    if (!taken && made != NULL)
+        share_item_over(g->shard, made);
+    return taken;
+}
+
+/* With its record, when that is stored. False: no memory. */
+static bool send_item(struct share_member *to, const struct share_note *note, const struct message *m,
+                      struct share_item *item)
+{
+    struct share *g = to->group;
+
+    if (item == NULL) {
+        item = share_item_new(m, note->seq, note->hops);
+        if (item == NULL)
+            return false;
+        share_item_keep(g->shard, item, g->number);
+    }
+    share_send(g, to->at, note, item);
+    return true;
+}
+
+static bool send_plain(struct share_member *to, const struct share_note *note, const struct message *m)
 {
     struct shard *shard = to->group->shard;
-    struct share_note note = { .number = to->number, .seq = seq, .hops = hops };
-    struct shard_msg *msg;
+    struct shard_msg *msg = shard_msg_new(MSG_SHARE_TAKE, shard->index, share_text(to->group));
 
+    if (msg == NULL)
+        return false;
+    msg->message = message_ref(m);
+    msg->share = *note;
+    shard->world.post(shard->world.ctx, to->at, msg);
+    return true;
+}
+
+/* True: it is the member's now, or lost for want of memory, and so is `item`, its record, if there is one. False: home knows
+ * by now that it cannot have it. */
+static bool hand_to(struct share_member *to, const struct message *m, uint64_t seq, uint8_t hops,
+                    struct share_item *item)
+{
+    struct share *g = to->group;
+    struct shard *shard = g->shard;
+    struct share_note note = { .number = to->number, .seq = seq, .hops = hops };
+
+    note.group = g->kept ? g->number : 0;
     note.counted = m->qos > 0 && to->qos > 0;
     if (note.counted) {
         to->room--;
@@ -317,22 +413,18 @@ static bool hand_to(struct share_member *to, const struct message *m, uint64_t s
     }
     move_to_end(to);
     if (to->at == shard->index)
-        return share_take(shard, &note, m);
-    msg = shard_msg_new(MSG_SHARE_TAKE, shard->index, share_text(to->group));
-    if (msg == NULL) {
+        return take_here(to, &note, m, item);
+    if (item != NULL || (g->kept && m->qos > 0) ? !send_item(to, &note, m, item) : !send_plain(to, &note, m)) {
         STATS_INC(&shard->stats, dropped_no_memory);
         to->sent -= note.counted; /* it will never see that one */
         to->room += note.counted;
-        return true;
     }
-    msg->message = message_ref(m);
-    msg->share = note;
-    shard->world.post(shard->world.ctx, to->at, msg);
     return true;
 }
 
 /* To the first member whose turn it is and who takes it: each one who does not leaves the list. */
-static bool hand_out(struct share *g, const struct message *m, uint64_t seq, uint8_t hops)
+static bool hand_out(struct share *g, const struct message *m, uint64_t seq, uint8_t hops,
+                     struct share_item *item)
 {
     struct share_member *to;
 
@@ -343,7 +435,7 @@ static bool hand_out(struct share *g, const struct message *m, uint64_t seq, uin
             to = CONTAINER_OF(g->busy.next, struct share_member, link);
         else
             return false;
-        if (hand_to(to, m, seq, hops))
+        if (hand_to(to, m, seq, hops, item))
             return true;
     }
     return false;
@@ -365,7 +457,7 @@ static struct list *place_of(struct share *g, uint64_t seq)
     return before;
 }
 
-static void put_back(struct share *g, struct share_item *item)
+void share_put_back(struct share *g, struct share_item *item)
 {
     list_append(place_of(g, item->seq), &item->link); /* "append" to a node: in front of it */
     if (item->link.next != &g->queue)
@@ -378,17 +470,36 @@ static void put_back(struct share *g, struct share_item *item)
     STATS_ADD(&g->shard->stats, queued_bytes, message_size(item->message));
 }
 
-static void wait_for_room(struct share *g, const struct message *m, uint64_t seq, uint8_t hops)
+static void wait_for_room(struct share *g, const struct message *m, uint64_t seq, uint8_t hops,
+                          struct share_item *item)
 {
-    struct share_item *item = malloc(sizeof *item);
-
+    if (item == NULL)
+        item = share_item_new(m, seq, hops);
     if (item == NULL) {
         STATS_INC(&g->shard->stats, dropped_no_memory);
         return;
     }
-    *item = (struct share_item){ .message = message_ref(m), .seq = seq, .hops = hops };
-    put_back(g, item);
+    item->hops = hops;
+    if (g->kept)
+        share_item_keep(g->shard, item, g->number);
+    else
+        share_item_unkeep(g->shard, item);
+    share_put_back(g, item);
     trim(g);
+}
+
+/* True: the item is somebody else's now, or gone. */
+static bool hand_out_item(struct share *g, struct share_item *item)
+{
+    CLEANUP(message_unrefp)
+    struct message *m = message_ref(item->message);
+    bool record = share_item_has_record(item);
+
+    if (!hand_out(g, m, item->seq, item->hops, record ? item : NULL))
+        return false;
+    if (!record)
+        share_item_over(g->shard, item);
+    return true;
 }
 
 /* As far as there is room. A member may come into the list again while this runs: it is seen here, not by a second
@@ -404,46 +515,54 @@ static void hand_out_waiting(struct share *g)
         take_out(g, item);
         if (message_expired(item->message, g->shard->now)) { /* MQTT5 [MQTT-3.3.2-5] */
             STATS_INC(&g->shard->stats, dropped_expired);
-        } else if (!hand_out(g, item->message, item->seq, item->hops)) {
-            put_back(g, item);
+            share_item_over(g->shard, item);
+        } else if (!hand_out_item(g, item)) {
+            share_put_back(g, item);
             break; /* nobody could take it, and nobody can until a member says so */
         }
-        item_free(item);
     }
     g->handing_out = false;
 }
 
-/* New, or back again. */
-static void give(struct share *g, const struct message *m, uint64_t seq, uint8_t hops)
+/* New, or back again: `item` is its record then, or NULL. */
+static void give(struct share *g, const struct message *m, uint64_t seq, uint8_t hops, struct share_item *item)
 {
     bool waits = m->qos > 0 && g->keeper_count > 0;
 
     if (waits && !list_empty(&g->queue)) { /* behind those, or among them */
-        wait_for_room(g, m, seq, hops);
+        wait_for_room(g, m, seq, hops, item);
         hand_out_waiting(g);
-    } else if (!hand_out(g, m, seq, hops)) {
-        if (waits)
-            wait_for_room(g, m, seq, hops);
-        else if (g->deaf_count > 0) /* else there is nobody, and QoS 0 does not wait */
+    } else if (!hand_out(g, m, seq, hops, item)) {
+        if (waits) {
+            wait_for_room(g, m, seq, hops, item);
+            return;
+        }
+        if (g->deaf_count > 0) /* else there is nobody, and QoS 0 does not wait */
             STATS_INC(&g->shard->stats, dropped_output_full);
+        if (item != NULL)
+            share_item_over(g->shard, item);
     }
 }
 
 void share_publish(struct share *group, const struct message *m)
 {
-    give(group, m, ++group->shard->share_seq, 0);
+    give(group, m, ++group->shard->share_seq, 0, NULL);
 }
 
-void share_home_return(struct share *group, const struct message *m, uint64_t seq, uint8_t hops)
+/* Whether somebody may still have it. */
+static bool is_wanted(struct shard *shard, const struct share *group, const struct shard_msg *msg)
 {
-    if (group == NULL || group->member_count == 0 || seq < group->first_seq)
-        return; /* its last member has gone: the message with it */
-    if (message_expired(m, group->shard->now))
-        STATS_INC(&group->shard->stats, dropped_expired);
-    else if (hops < SHARE_FIRM || m->qos > 0)
-        give(group, m, seq, hops);
+    if (group == NULL || group->member_count == 0 || msg->share.seq < group->first_seq)
+        return false; /* its last member has gone: the message with it */
+    if (msg->item != NULL && msg->item->group != group->number)
+        return false; /* the same */
+    if (message_expired(msg->message, shard->now))
+        STATS_INC(&shard->stats, dropped_expired);
+    else if (msg->share.hops < SHARE_FIRM || msg->message->qos > 0)
+        return true;
     else
-        STATS_INC(&group->shard->stats, dropped_output_full);
+        STATS_INC(&shard->stats, dropped_output_full);
+    return false;
 }
 
 /* ---- what members say ---- */
@@ -538,9 +657,17 @@ void share_on_state(struct shard *shard, struct shard_msg *msg)
 
 void share_on_return(struct shard *shard, struct shard_msg *msg)
 {
+    struct share *group;
+
     if (msg->failed) /* there is no such member: if we had not heard of that, there was no memory to tell us */
         share_home_leave(shard, msg->share.number);
-    share_home_return(share_find(shard, shard_msg_filter(msg)), msg->message, msg->share.seq, msg->share.hops);
+    group = share_find(shard, shard_msg_filter(msg));
+    if (is_wanted(shard, group, msg)) {
+        give(group, msg->message, msg->share.seq, msg->share.hops, msg->item);
+        msg->item = NULL;
+    } else if (msg->item != NULL) {
+        share_item_over(shard, TAKE(msg->item));
+    }
     shard_msg_free(msg);
 }
 
@@ -554,6 +681,10 @@ void share_done(struct shard *shard)
         shard_msg_free(j->msg);
         free(j);
     }
+    while (!list_empty(&shard->share_leaving))
+        share_item_free(item_of(shard->share_leaving.next));
+    while (!list_empty(&shard->share_arriving))
+        share_item_free(item_of(shard->share_arriving.next));
     for (struct table_node *node; (node = table_next(&shard->share_members, NULL)) != NULL;)
         remove_member(CONTAINER_OF(node, struct share_member, node));
 }

@@ -11,6 +11,11 @@ static struct share_subscription *of(const struct subscription *sub)
     return CONTAINER_OF(sub, struct share_subscription, sub);
 }
 
+struct subscription_record *share_subscription_record(struct subscription *sub)
+{
+    return &of(sub)->record;
+}
+
 struct share *share_of(const struct subscription *sub)
 {
     return of(sub)->share;
@@ -35,6 +40,12 @@ static bool post_home(const struct share *g, enum shard_msg_kind kind, struct sp
 static bool home_is_here(const struct share *g)
 {
     return share_home(g->shard, share_text(g)) == g->shard->index;
+}
+
+/* Number of the group in its records, as far as we know; 0: it is not durable. */
+static uint64_t durable_number(const struct share *g)
+{
+    return !home_is_here(g) || g->kept ? g->number : 0;
 }
 
 /* ---- how much room a member has ---- */
@@ -76,6 +87,7 @@ static struct share_note note_of(struct share_subscription *ss)
     note.open =
         session_is_reading(s) && (ss->sub.qos > 0 || !is_stuffed(s)); /* QoS 0 is not asked for its room */
     note.connected = conn_is_open(s->conn);
+    note.durable = session_is_kept(s);
     note.room = note.open ? room_told(s) : 0;
     note.part = part_of(s->ties->count);
     return note;
@@ -93,11 +105,18 @@ static void remember(struct share_subscription *ss, const struct share_note *not
         ss->sub.session->ties->shut = true;
 }
 
-static void tell(struct share_subscription *ss)
+struct share_note share_remember(struct share_subscription *ss)
 {
     struct share_note note = note_of(ss);
 
     remember(ss, &note);
+    return note;
+}
+
+static void tell(struct share_subscription *ss)
+{
+    struct share_note note = share_remember(ss);
+
     if (home_is_here(ss->share)) {
         share_home_state(ss->share->shard, &note);
     } else if (!post_home(ss->share, MSG_SHARE_STATE, SPAN_NONE, &note, NULL)) {
@@ -126,6 +145,7 @@ static struct share_ties *make_ties(struct session *s)
         return NULL;
     ties->session = s;
     ties->open = conn_is_open(s->conn);
+    ties->durable = session_is_kept(s);
     list_init(&ties->subscriptions);
     list_init(&ties->starving);
     list_init(&ties->dirty);
@@ -191,7 +211,7 @@ void share_subscription_free(struct subscription *sub)
     count_ties(ties, ties->count - 1);
     STATS_DEC(&shard->stats, shared_subscriptions);
     share_unref(ss->share);
-    free(ss);
+    subscription_dispose(&ss->sub);
 }
 
 enum status share_join(struct subscription *sub, struct subscribe_op *op, uint32_t at,
@@ -199,11 +219,10 @@ enum status share_join(struct subscription *sub, struct subscribe_op *op, uint32
 {
     struct share_subscription *ss = of(sub);
     struct shard *shard = ss->share->shard;
-    struct share_note note = note_of(ss);
+    struct share_note note = share_remember(ss);
     struct shard_msg *msg;
     enum status st;
 
-    remember(ss, &note);
     if (home_is_here(ss->share)) {
         st = share_home_join(ss->share, &note, shard->index, NULL);
         if (st == ST_OK && interest_wait(shard, share_filter(ss->share).s, waiter))
@@ -258,6 +277,17 @@ static void see_room(struct share_subscription *ss)
         list_append(&s->ties->starving, &ss->starving);
 }
 
+/* To home, with a record if the group has them. */
+static void send_back(struct share *g, struct share_item *item, uint64_t seq)
+{
+    struct share_note note = { .seq = seq };
+    uint64_t number = durable_number(g);
+
+    if (number != 0)
+        share_item_keep(g->shard, item, number);
+    share_send(g, share_home(g->shard, share_text(g)), &note, item);
+}
+
 static bool can_take(const struct share_subscription *ss, const struct delivery_options *how, uint8_t hops)
 {
     struct session *s = ss->sub.session;
@@ -267,16 +297,44 @@ static bool can_take(const struct share_subscription *ss, const struct delivery_
     return session_is_reading(s) && (how->qos == 0 || room_of(s) > 0);
 }
 
-bool share_take(struct shard *shard, const struct share_note *note, const struct message *m)
+/* False: it does not fit now, and nothing has happened. Else `item`, the record of the message with the group, if there is one,
+ * is taken: it goes in the batch of what became of it, but stays while a session holds the message that ends with its connection. */
+static bool put_in(struct share_subscription *ss, const struct message *m, struct delivery_options *how,
+                   struct share_item *item)
+{
+    struct session *s = ss->sub.session;
+    struct shard *shard = s->shard;
+    enum status st;
+
+    if (item != NULL && how->qos == 1 && !session_is_kept(s))
+        how->item = item;
+    shard->share_held = NULL;
+    st = session_deliver_shared(s, m, how);
+    if (st == ST_QUOTA && s->outbox.bytes > 0) {
+        s->ties->stuffed_at = s->outbox.bytes; /* room for a smaller one, perhaps, but let it send some first */
+        tell(ss);
+        return false;
+    }
+    if (st == ST_QUOTA)
+        STATS_INC(&shard->stats, dropped_queue_full); /* too large for whoever has the same limits */
+    if (item != NULL && shard->share_held != item)    /* else it is the delivery's, which may be over by now */
+        share_item_over(shard, item);
+    see_room(ss);
+    return true;
+}
+
+bool share_take(struct shard *shard, const struct share_note *note, const struct message *m,
+                struct share_item *item)
 {
     struct share_subscription *ss = find_number(shard, note->number);
     struct delivery_options how;
     struct session *s;
-    enum status st;
 
     if (ss == NULL)
         return false; /* home knows, or will before it gets the message back */
     s = ss->sub.session;
+    if (!home_is_here(ss->share))
+        ss->share->number = note->group;
     how = options_of(ss, m, note->seq);
     if (note->counted) {
         ss->seen++;
@@ -286,27 +344,38 @@ bool share_take(struct shard *shard, const struct share_note *note, const struct
         tell(ss);
         return false;
     }
-    st = session_deliver_shared(s, m, &how);
-    if (st == ST_QUOTA &&
-        s->outbox.bytes > 0) { /* room for a smaller one, perhaps, but let it send some first */
-        s->ties->stuffed_at = s->outbox.bytes;
-        tell(ss);
-        return false;
+    if (item != NULL && item->durable.stored && how.qos == 2 && !session_is_kept(s)) {
+        share_arrive(ss->share, note, item); /* nobody else may have it then: MQTT5 [MQTT-4.8.2-5] */
+        return true;
     }
-    if (st == ST_QUOTA)
-        STATS_INC(&shard->stats, dropped_queue_full); /* too large for whoever has the same limits */
-    see_room(ss);
-    return true;
+    return put_in(ss, m, &how, item);
+}
+
+void share_arrived(struct shard *shard, struct share *group, struct share_item *item)
+{
+    struct share_subscription *ss = find_number(shard, item->note.number);
+    CLEANUP(message_unrefp)
+    struct message *m = message_ref(item->message);
+    struct delivery_options how;
+
+    if (ss != NULL) {
+        how = options_of(ss, m, item->seq);
+        if (can_take(ss, &how, item->hops) && put_in(ss, m, &how, item))
+            return;
+    }
+    send_back(group, item, item->seq);
 }
 
 void share_on_take(struct shard *shard, struct shard_msg *msg)
 {
+    struct share_item *item = TAKE(msg->item);
     unsigned home = msg->from;
 
-    if (share_take(shard, &msg->share, msg->message)) {
+    if (share_take(shard, &msg->share, msg->message, item)) {
         shard_msg_free(msg);
         return;
     }
+    msg->item = item;
     msg->failed = find_number(shard, msg->share.number) == NULL;
     msg->kind = MSG_SHARE_RETURN; /* the message it came in takes it back */
     msg->from = shard->index;
@@ -319,12 +388,25 @@ void share_on_take(struct shard *shard, struct shard_msg *msg)
 
 /* By message even where home is here: who gets it next may be about to give one back as well, to this very session, whose
  * outbox somebody is going through. */
-static void give_back(struct shard *shard, const struct delivery *d)
+static void give_back(struct shard *shard, struct delivery *d)
 {
-    const struct share *g = d->how.share;
+    struct share *g = d->how.share;
     struct share_note note = { .seq = d->how.share_seq };
+    struct share_item *item;
 
-    if (!shard->going && !post_home(g, MSG_SHARE_RETURN, share_text(g), &note, d->message))
+    if (shard->going)
+        return;
+    item = TAKE(d->how.item);
+    if (item == NULL && durable_number(g) != 0 && d->message->qos > 0) {
+        item = share_item_new(d->message, note.seq, 0);
+        if (item == NULL) {
+            STATS_INC(&shard->stats, dropped_no_memory);
+            return;
+        }
+    }
+    if (item != NULL)
+        send_back(g, item, note.seq);
+    else if (!post_home(g, MSG_SHARE_RETURN, share_text(g), &note, d->message))
         STATS_INC(&shard->stats, dropped_no_memory);
 }
 
@@ -334,7 +416,7 @@ static bool was_sent(const struct delivery *d)
 }
 
 /* QoS 1 may come to two clients, QoS 2 must not: MQTT5 [MQTT-4.8.2-5]. */
-bool share_give_up(struct session *s, const struct delivery *d)
+bool share_give_up(struct session *s, struct delivery *d)
 {
     if (d->how.share == NULL || d->message == NULL || (was_sent(d) && d->how.qos != 1))
         return false;
@@ -359,6 +441,7 @@ void share_detached(struct session *s)
     if (s->ties == NULL || s->shard->going)
         return;
     s->ties->open = false;
+    s->ties->durable = session_is_kept(s);
     LIST_EACH (it, &s->ties->subscriptions)
         tell(CONTAINER_OF(it, struct share_subscription, tie));
     give_back_unsent(s, &s->outbox.waiting);
@@ -391,10 +474,12 @@ void share_touch_ties(struct session *s)
 static void look_again(struct share_ties *ties)
 {
     bool open = conn_is_open(ties->session->conn);
+    bool durable = session_is_kept(ties->session);
     struct list look_at, *link;
 
-    if (open != ties->open || ties->part_changed) {
+    if (open != ties->open || durable != ties->durable || ties->part_changed) {
         ties->open = open;
+        ties->durable = durable;
         ties->part_changed = false;
         LIST_EACH (it, &ties->subscriptions)
             tell(CONTAINER_OF(it, struct share_subscription, tie));
@@ -415,6 +500,8 @@ void share_settle(struct shard *shard)
 {
     struct list *link;
 
+    if (shard->share_stuck)
+        share_stored(shard);
     while ((link = list_shift(&shard->share_dirty)) != NULL)
         look_again(CONTAINER_OF(link, struct share_ties, dirty));
 }

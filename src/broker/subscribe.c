@@ -176,6 +176,11 @@ static void refuse_lost(struct subscribe_op *op)
     }
 }
 
+static struct barrier kept_barrier(const struct session *s)
+{
+    return session_is_kept(s) ? journal_barrier_all(&s->shard->journal) : (struct barrier){ 0 };
+}
+
 static void op_finish(struct subscribe_op *op)
 {
     struct session *s = op->session;
@@ -187,7 +192,7 @@ static void op_finish(struct subscribe_op *op)
         s->held--;
         if (conn_is_open(c)) {
             send_suback(c, MQTT_SUBACK, op->packet_id, span_of(op->reasons, op->count),
-                        op->refused ? &op->why : NULL);
+                        op->refused ? &op->why : NULL, kept_barrier(s));
             for (size_t i = 0; i < op->count; i++)
                 send_retained(op, &op->filters[i]);
         }
@@ -429,6 +434,7 @@ static enum status put_filter(struct op_filter *f, const struct mqtt_subscriptio
     sub->no_local = want->no_local;
     sub->retain_as_published = want->retain_as_published;
     f->qos = want->qos;
+    subscription_change(sub);
     if (sub->shared) { /* retained messages are for who subscribes alone: MQTT5 4.8.2 */
         f->wants_retained = false;
         st = share_join(sub, op, (uint32_t)(f - op->filters), &f->waiter);
@@ -455,6 +461,8 @@ static void start_filter(struct op_filter *f, const struct mqtt_subscription *wa
 
     if (st == ST_OK) {
         st = throttle_subscribe(op->shard, &why);
+        if (st == ST_OK && op->shard->journal.failing && session_is_kept(op->session))
+            st = journal_refuse(&op->shard->journal, &why);
         if (st == ST_OK)
             st = put_filter(f, want, &why);
         code = status_mqtt5_code(st);
@@ -548,5 +556,5 @@ void on_unsubscribe(struct conn *c, const struct mqtt_frame *frame)
         if (sub != NULL)
             subscription_free(sub);
     }
-    send_suback(c, MQTT_UNSUBACK, packet.packet_id, span_of(reasons, i), NULL);
+    send_suback(c, MQTT_UNSUBACK, packet.packet_id, span_of(reasons, i), NULL, kept_barrier(c->session));
 }

@@ -55,7 +55,8 @@ struct subscription *subscription_find(const struct session *s, struct topic_fil
 static enum status new_in_tree(struct session *s, struct topic_filter filter, struct subscription **ret_sub,
                                bool *ret_first, struct why *why)
 {
-    struct subscription *sub = calloc(1, sizeof *sub);
+    struct subscription *sub =
+        calloc(1, session_is_kept(s) ? sizeof(struct durable_subscription) : sizeof *sub);
     enum status st;
 
     if (sub == NULL)
@@ -85,6 +86,18 @@ static enum status take_room(struct shard *shard, size_t bytes, struct why *why)
         return ST_OK;
     pressure_give(shard->pressure, COUNT_SUBSCRIPTIONS, 1);
     return reject(why, ST_QUOTA, "limits.subscription_bytes", "this broker holds no more topic filters", 0);
+}
+
+static void keep(struct session *s, struct subscription *sub)
+{
+    struct subscription_record *r;
+
+    sub->on_disk = true;
+    r = subscription_record(sub);
+    durable_init(&r->durable, DURABLE_SUBSCRIPTION);
+    r->sub = sub;
+    r->n = ++s->journal->next_subscription;
+    journal_change(&s->shard->journal, &r->durable);
 }
 
 enum status subscription_new(struct session *s, struct topic_filter filter, struct subscription **ret_sub,
@@ -118,6 +131,8 @@ enum status subscription_new(struct session *s, struct topic_filter filter, stru
     s->subscription_count++;
     s->subscription_bytes += sub->filter_len;
     STATS_INC(&shard->stats, subscriptions);
+    if (session_is_kept(s))
+        keep(s, sub);
     *ret_sub = sub;
     return ST_OK;
 }
@@ -141,7 +156,7 @@ static void free_in_tree(struct subscription *sub)
     }
     if (topic_tree_remove(shard->tree, &sub->in_tree) && shard->count > 1 && buf_ok(filter))
         interest_remove(shard, buf_span(filter));
-    free(sub);
+    subscription_dispose(sub);
 }
 
 void subscription_free(struct subscription *sub)

@@ -14,6 +14,7 @@ static bool publish(void *ctx, struct span topic, struct span value)
     CLEANUP(buf_done)
     struct buf whole;
     struct shard *shard = ctx;
+    bool remote;
 
     buf_init(&whole, UINT16_MAX);
     put_str(&whole, SYS_ROOT);
@@ -30,7 +31,7 @@ static bool publish(void *ctx, struct span topic, struct span value)
         STATS_INC(&shard->stats, dropped_no_memory);
         return false;
     }
-    route_publish(shard, m);
+    (void)route_publish(shard, m, ROUTE_UNKNOWN, &remote);
     return true;
 }
 

@@ -1,5 +1,7 @@
 #include "broker/will.h"
 
+#include "broker/record.h"
+
 #include <stdlib.h>
 
 struct will {
@@ -19,36 +21,68 @@ static size_t put_at(uint8_t *p, size_t at, struct span s)
     return at + s.len;
 }
 
+/* What `head` says, and behind it these. */
+static enum status make(const struct will *head, struct span topic, struct span properties, struct span payload,
+                        struct will **ret_will)
+{
+    struct will *w = malloc(sizeof *w + topic.len + properties.len + payload.len);
+    size_t at;
+
+    if (w == NULL)
+        return ST_NO_MEMORY;
+    *w = *head;
+    w->topic_len = topic.len;
+    w->properties_len = properties.len;
+    w->payload_len = payload.len;
+    at = put_at(w->bytes, 0, topic);
+    at = put_at(w->bytes, at, properties);
+    put_at(w->bytes, at, payload);
+    *ret_will = w;
+    return ST_OK;
+}
+
 enum status will_new(const struct mqtt_will *from, struct will **ret_will)
 {
     CLEANUP(buf_done)
     struct buf properties;
-    struct span block;
-    struct will *w;
-    size_t at;
+    struct will head = { .delay_s =
+                             mqtt_has(&from->properties, PROP_WILL_DELAY) ? from->properties.will_delay_s : 0,
+                         .has_expiry = mqtt_has(&from->properties, PROP_MESSAGE_EXPIRY),
+                         .expiry_s = from->properties.message_expiry_s,
+                         .retain = from->retain,
+                         .qos = from->qos };
 
     buf_init(&properties, MQTT_REMAINING_LENGTH_MAX);
     mqtt_put_message_properties(&properties, &from->properties);
     if (!buf_ok(&properties))
         return ST_NO_MEMORY;
-    block = buf_span(&properties);
-    w = malloc(sizeof *w + from->topic.s.len + block.len + from->payload.len);
-    if (w == NULL)
-        return ST_NO_MEMORY;
-    *w = (struct will){ .delay_s =
-                            mqtt_has(&from->properties, PROP_WILL_DELAY) ? from->properties.will_delay_s : 0,
-                        .has_expiry = mqtt_has(&from->properties, PROP_MESSAGE_EXPIRY),
-                        .expiry_s = from->properties.message_expiry_s,
-                        .retain = from->retain,
-                        .qos = from->qos,
-                        .topic_len = from->topic.s.len,
-                        .properties_len = block.len,
-                        .payload_len = from->payload.len };
-    at = put_at(w->bytes, 0, from->topic.s);
-    at = put_at(w->bytes, at, block);
-    put_at(w->bytes, at, from->payload);
-    *ret_will = w;
-    return ST_OK;
+    return make(&head, from->topic.s, buf_span(&properties), from->payload, ret_will);
+}
+
+enum status will_restore(const struct record_will *record, struct will **ret_will)
+{
+    struct will head = { .delay_s = record->delay_s,
+                         .has_expiry = record->has_expiry,
+                         .expiry_s = record->expiry_s,
+                         .retain = record->retain,
+                         .qos = record->qos };
+
+    return make(&head, record->topic, record->properties, record->payload, ret_will);
+}
+
+struct record_will will_record(const struct will *will, uint64_t session)
+{
+    const uint8_t *properties = will->bytes + will->topic_len;
+
+    return (struct record_will){ .session = session,
+                                 .delay_s = will->delay_s,
+                                 .expiry_s = will->expiry_s,
+                                 .has_expiry = will->has_expiry,
+                                 .retain = will->retain,
+                                 .qos = will->qos,
+                                 .topic = will_topic(will).s,
+                                 .properties = span_of(properties, will->properties_len),
+                                 .payload = span_of(properties + will->properties_len, will->payload_len) };
 }
 
 void will_free(struct will *will)

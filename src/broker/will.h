@@ -7,11 +7,16 @@
 #include "broker/message.h"
 #include "mqtt/packet.h"
 
+struct record_will;
 struct will;
 
 /* Copies everything from the CONNECT. */
 enum status will_new(const struct mqtt_will *from, struct will **ret_will) MUST_CHECK;
 void will_free(struct will *will);
+
+/* As it goes to disk, spans pointing into the Will, and back. */
+struct record_will will_record(const struct will *will, uint64_t session);
+enum status will_restore(const struct record_will *record, struct will **ret_will) MUST_CHECK;
 
 uint32_t will_delay_s(const struct will *will);
 struct topic_name will_topic(const struct will *will);

@@ -1,0 +1,129 @@
+#include "broker/durable_post.h"
+
+#include "broker/route.h"
+#include "broker/shard_priv.h"
+
+#include <stdlib.h>
+
+struct out_post {
+    struct durable durable;
+    struct list link; /* in shard->outs */
+    unsigned from, to;
+    uint64_t n;
+    uint64_t epoch; /* it may go when this one is stored */
+    const struct message *message;
+    struct shard_msg *msg; /* made beforehand: posting cannot fail */
+};
+
+bool durable_post_on(const struct shard *shard)
+{
+    return shard->count > 1 && shard->journal.waits;
+}
+
+static struct out_post *out_new(unsigned from, unsigned to, uint64_t n, const struct message *m)
+{
+    struct out_post *out = calloc(1, sizeof *out);
+
+    if (out == NULL)
+        return NULL;
+    durable_init(&out->durable, DURABLE_OUT);
+    list_init(&out->link);
+    out->from = from;
+    out->to = to;
+    out->n = n;
+    out->message = message_ref(m);
+    return out;
+}
+
+enum status durable_post(struct shard *shard, unsigned to, const struct message *m)
+{
+    struct shard_msg *msg = shard_msg_new(MSG_DELIVER, shard->index, SPAN_NONE);
+    struct out_post *out = msg == NULL ? NULL : out_new(shard->index, to, shard->next_out + 1, m);
+
+    ASSERT(durable_post_on(shard) && to != shard->index);
+    if (out == NULL) {
+        shard_msg_free(msg);
+        return ST_NO_MEMORY;
+    }
+    shard->next_out++;
+    msg->message = message_ref(m);
+    out->msg = msg;
+    out->epoch = shard->journal.epoch;
+    journal_change(&shard->journal, &out->durable);
+    list_append(&shard->outs, &out->link);
+    return ST_OK;
+}
+
+enum status durable_post_put(struct shard *shard, struct durable *d, struct kv_batch *batch)
+{
+    const struct out_post *out = CONTAINER_OF(d, struct out_post, durable);
+    struct record_out r = {
+        .from = out->from, .to = out->to, .n = out->n, .message = message_record(out->message, 0, shard->now)
+    };
+
+    return record_put_out(batch, &r);
+}
+
+void durable_post_stored(struct shard *shard)
+{
+    while (!list_empty(&shard->outs)) {
+        struct out_post *out = CONTAINER_OF(shard->outs.next, struct out_post, link);
+        struct shard_msg *msg = out->msg;
+
+        if (out->epoch > shard->journal.stored) /* and so are all behind it */
+            return;
+        list_remove(&out->link);
+        message_unref(TAKE(out->message));
+        out->msg = NULL;
+        msg->out = out;
+        shard->world.post(shard->world.ctx, out->to, msg);
+    }
+}
+
+static void remove_record(struct shard *shard, struct out_post *out)
+{
+    message_unref(out->message);
+    journal_bury(&shard->journal, out, &out->durable, RECORD_OUT, (uint64_t)out->from << 32 | out->to, out->n);
+}
+
+void durable_post_arrived(struct shard *shard, struct shard_msg *msg)
+{
+    struct out_post *out = TAKE(msg->out);
+
+    shard_msg_free(msg);
+    remove_record(shard, out);
+}
+
+void durable_post_free(struct out_post *out)
+{
+    if (out == NULL)
+        return;
+    list_remove(&out->durable.link);
+    list_remove(&out->link);
+    message_unref(out->message);
+    shard_msg_free(out->msg);
+    free(out);
+}
+
+void durable_post_done(struct shard *shard)
+{
+    while (!list_empty(&shard->outs))
+        durable_post_free(CONTAINER_OF(shard->outs.next, struct out_post, link));
+}
+
+enum status durable_post_restore(struct shard *const *shards, unsigned count, const struct record_meta *before,
+                                 const struct record_out *record, const struct message *m)
+{
+    struct out_post *out = out_new(record->from, record->to, record->n, m);
+
+    if (out == NULL)
+        return ST_NO_MEMORY;
+    for (unsigned i = 0; i < count; i++) {
+        if (shards[i]->next_out < record->n)
+            shards[i]->next_out = record->n;
+        route_restore(shards[i], m, before, record->to);
+    }
+    out->durable.stored = true;
+    remove_record(shards[0], out);
+    return ST_OK;
+}
