@@ -414,7 +414,7 @@ enum status worker_new(struct worker_common *common, unsigned index, struct veri
     w->index = index;
     w->log.own[0] = F_I64("worker", index);
     w->limit.per_s = common->log_per_s;
-    (void)random_bytes(&w->limit.key, sizeof w->limit.key); /* a key of zeros limits as well, for whoever does not try */
+    w->limit.key = common->settings->home_key; /* random, and told to nobody */
     w->log.limit = &w->limit;
     list_init(&w->conns);
     list_init(&w->line);
