@@ -1,19 +1,77 @@
 /* The connections of a worker: from accept() over TLS to the shard, and from the shard back to the stream. */
 #include "broker/worker_priv.h"
 
+#include "broker/peer.h"
 #include "broker/pressure.h"
 #include "broker/throttle.h"
 #include "token/auth_data.h"
 #include "token/token.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define UNREAD_SLACK 4096
+#define GRACE_MS     1000 /* who has had so much time makes room for newer ones */
 
 /* What a connection takes that is idle: measured (tests/blackbox/z_bounds_test.py looks whether it is still so). */
 #define PLAIN_BYTES 2048
 #define TLS_BYTES   (16u * 1024)
+
+/* -- addresses (source.h) -------------------------------------------------------------------------------- */
+
+static struct log log_of(const struct conn_io *io)
+{
+    return (struct log){ .parent = &io->worker->log, .source = peer_source(span_of_str(io->peer.address)) };
+}
+
+/* In the line of those who are not authorized yet: counted over all workers, the oldest first in each. */
+static void join_line(struct conn_io *io)
+{
+    io->in_line = true;
+    io->since = loop_now(io->worker->loop).mono;
+    list_append(&io->worker->line, &io->line);
+    atomic_fetch_add_explicit(&io->worker->common->arriving, 1, memory_order_relaxed);
+}
+
+static void leave_line(struct conn_io *io)
+{
+    if (!io->in_line)
+        return;
+    io->in_line = false;
+    list_remove(&io->line);
+    atomic_fetch_sub_explicit(&io->worker->common->arriving, 1, memory_order_relaxed);
+}
+
+static void conn_welcome(void *ctx, struct conn_io *io)
+{
+    (void)ctx;
+    leave_line(io);
+    if (!io->arrived)
+        source_arrived(io->worker->common->sources, io->peer.source);
+    io->arrived = true;
+}
+
+/* What no honest client does. Enough of it, and its address is not let in for a while. */
+static void blame(struct conn_io *io)
+{
+    struct worker *w = io->worker;
+    int64_t ms = source_fault(w->common->sources, io->peer.source, loop_now(w->loop).mono);
+    char address[NET_SOURCE_TEXT];
+
+    if (ms == 0)
+        return;
+    atomic_fetch_add_explicit(&w->refused.bans, 1, memory_order_relaxed);
+    net_source_format(io->peer.source, address);
+    log_event(&w->log, LOG_WARNING, "address_banned", F_STR("address", address), F_I64("ms", ms));
+}
+
+static void conn_fault(void *ctx, struct conn_io *io)
+{
+    (void)ctx;
+    blame(io);
+}
 
 /* -- the stream's events --------------------------------------------------------------------------------- */
 
@@ -78,6 +136,8 @@ static void on_moved(void *ctx)
 {
     struct conn_io *io = ctx;
     join_worker(io, TAKE(io->move_to));
+    if (io->in_line)
+        list_append(&io->worker->line, &io->line);
     introduce(io, true);
 }
 
@@ -92,17 +152,26 @@ static void on_closed(void *ctx, enum status st, const struct why *why)
     struct conn_io *io = ctx;
     const struct tls_session *tls = stream_tls(io->stream);
     const struct ws *ws = stream_ws(io->stream);
-    if (io->conn != NULL)
+    struct log log = log_of(io);
+    if (io->conn != NULL) {
         shard_closed(io->worker->shard, TAKE(io->conn), why->text, now_of(io));
-    else if (st != ST_OK && tls != NULL && !tls_established(tls))
-        log_event(&io->worker->log, LOG_INFO, "tls_refused", F_STR("peer", io->peer.address), F_WHY(st, *why));
-    else if (st != ST_OK && ws != NULL && !ws_upgraded(ws))
-        log_event(&io->worker->log, LOG_INFO, "websocket_refused", F_STR("peer", io->peer.address),
+    } else if (st != ST_OK && tls != NULL && !tls_established(tls)) {
+        log_event(&log, LOG_INFO, "tls_refused", F_STR("peer", io->peer.address), F_WHY(st, *why));
+        /* Who does not trust our certificate says so with an alert: that is no attack. */
+        if (st == ST_PROTOCOL && !tls_alerted(tls))
+            blame(io);
+    } else if (st != ST_OK && ws != NULL && !ws_upgraded(ws)) {
+        log_event(&log, LOG_INFO, "websocket_refused", F_STR("peer", io->peer.address),
                   F_SPAN("origin", ws_refused_origin(ws)), F_WHY(st, *why));
+        if (st == ST_PROTOCOL || st == ST_MALFORMED)
+            blame(io);
+    }
     if (io->move_to == NULL)
         leave_worker(io);
     else
         log_event(&io->worker->log, LOG_DEBUG, "lost_while_moving", F_STR("peer", io->peer.address));
+    source_left(io->worker->common->sources, io->peer.source, io->arrived);
+    leave_line(io);
     give_place(io->worker->common);
     token_unref(io->built_in);
     free(io);
@@ -158,6 +227,14 @@ static bool take_place(const struct worker *w)
     return !pressure_is_full(settings->pressure) && pressure_take(settings->pressure, COUNT_SOCKETS, 1, most);
 }
 
+/* At once and without a trace in the kernel: no time-wait, nothing that is still sent. */
+static void turn_away(int fd)
+{
+    const struct linger at_once = { .l_onoff = 1 };
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(fd);
+}
+
 static void refuse_fd(struct worker *w, int fd, const struct net_peer *peer, struct token *built_in)
 {
     const struct pressure *pressure = w->common->settings->pressure;
@@ -165,8 +242,59 @@ static void refuse_fd(struct worker *w, int fd, const struct net_peer *peer, str
 
     log_event(&w->log, LOG_WARNING, "connection_refused",
               F_STR("clause", memory ? "limits.memory" : "limits.connections"), F_STR("peer", peer->address));
-    close(fd);
+    source_left(w->common->sources, peer->source, false);
+    turn_away(fd);
     token_unref(built_in);
+}
+
+/* Too many are not authorized yet: whoever has been at it for the longest goes. An honest client is done long before. */
+static bool make_room(struct worker *w)
+{
+    const struct why why = { "limits.handshakes", "newer connections need the room", 0 };
+    if (list_empty(&w->line))
+        return false;
+    struct conn_io *io = CONTAINER_OF(w->line.next, struct conn_io, line);
+    if (loop_now(w->loop).mono.ms - io->since.ms < GRACE_MS)
+        return false;
+    atomic_fetch_add_explicit(&w->refused.handshakes, 1, memory_order_relaxed);
+    leave_line(io);
+    if (io->conn != NULL)
+        shard_closed(w->shard, TAKE(io->conn), why.text, now_of(io));
+    stream_abort(io->stream, ST_QUOTA, why);
+    return true;
+}
+
+/* False: it is turned away, and said so where that is news. */
+static bool let_in(struct worker *w, const struct net_peer *peer)
+{
+    struct worker_common *common = w->common;
+    struct log log = { .parent = &w->log, .source = peer_source(span_of_str(peer->address)) };
+    const char *clause = NULL;
+
+    switch (source_connects(common->sources, peer->source, loop_now(w->loop).mono)) {
+    case SOURCE_BANNED: /* address_banned has told it */
+        atomic_fetch_add_explicit(&w->refused.banned, 1, memory_order_relaxed);
+        return false;
+    case SOURCE_TOO_FAST:
+        atomic_fetch_add_explicit(&w->refused.fast, 1, memory_order_relaxed);
+        clause = "hostile.connects";
+        break;
+    case SOURCE_TOO_MANY:
+        atomic_fetch_add_explicit(&w->refused.many, 1, memory_order_relaxed);
+        clause = "limits.connections_per_address";
+        break;
+    case SOURCE_WELCOME:
+        if (common->max_arriving == 0 ||
+            atomic_load_explicit(&common->arriving, memory_order_relaxed) < common->max_arriving ||
+            make_room(w))
+            return true;
+        source_left(common->sources, peer->source, false);
+        atomic_fetch_add_explicit(&w->refused.handshakes, 1, memory_order_relaxed);
+        clause = "limits.handshakes";
+        break;
+    }
+    log_event(&log, LOG_WARNING, "connection_refused", F_STR("clause", clause), F_STR("peer", peer->address));
+    return false;
 }
 
 /* `built_in` (may be NULL) is taken. */
@@ -189,10 +317,14 @@ static void take_fd(struct worker_listener *l, int fd, const struct net_peer *pe
     io->peer = *peer;
     io->built_in = built_in;
     join_worker(io, w);
+    if (built_in == NULL)
+        join_line(io);
     enum status st = open_stream(l, fd, io, &why);
     if (st != ST_OK) {
         log_event(&w->log, LOG_ERROR, "connection_refused", F_STR("peer", peer->address), F_WHY(st, why));
         leave_worker(io);
+        leave_line(io);
+        source_left(w->common->sources, peer->source, false);
         give_place(w->common);
         token_unref(built_in);
         free(io);
@@ -201,7 +333,11 @@ static void take_fd(struct worker_listener *l, int fd, const struct net_peer *pe
 
 void worker_accept(void *worker_listener, int fd, const struct net_peer *peer)
 {
-    take_fd(worker_listener, fd, peer, NULL);
+    struct worker_listener *l = worker_listener;
+    if (let_in(l->worker, peer))
+        take_fd(l, fd, peer, NULL);
+    else
+        turn_away(fd);
 }
 
 void worker_take_built_in(struct worker *w, int fd, struct token *token)
@@ -253,7 +389,8 @@ static void conn_move(void *ctx, struct conn_io *io, unsigned home)
     struct worker *to = w->common->workers[home];
     io->conn = NULL;
     leave_worker(io);
-    io->move_to = to; /* arrives there in on_moved(), with every byte shard_input() did not consume */
+    list_remove(&io->line); /* it keeps its age, not its place */
+    io->move_to = to;       /* arrives there in on_moved(), with every byte shard_input() did not consume */
     stream_move(io->stream, to->loop);
 }
 
@@ -319,4 +456,6 @@ void worker_fill_conn_world(struct shard_world *world)
     world->conn_exporter = conn_exporter;
     world->conn_identity = conn_identity;
     world->conn_pause = conn_pause;
+    world->conn_welcome = conn_welcome;
+    world->conn_fault = conn_fault;
 }
