@@ -7,9 +7,12 @@
 #include "codec/json.h"
 #include "net/line_socket.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define CLAUSE          "control_socket"
+#define SOCKET_NAME     "control.sock" /* in state_dir */
+#define PATH_MOST       108            /* unix(7), with the 0 behind it */
 #define LIMIT_DEFAULT   100
 #define LIMIT_MAX       10000
 #define RELEASES_MS     1000 /* how often ended bans are looked for */
@@ -614,6 +617,27 @@ enum status control_new(struct loop *loop, const struct control_settings *settin
     timer_start(loop_timers(loop), &c->releases, mono_plus_ms(loop_now(loop).mono, RELEASES_MS));
     *ret_control = c;
     return ST_OK;
+}
+
+enum status control_from_config(struct loop *loop, const struct broker_config *config,
+                                struct worker_common *common, struct control **ret_control, struct why *why)
+{
+    CLEANUP(freep)
+    char *beside = NULL;
+    struct control_settings settings = { config->control_socket, common, common->sources };
+
+    if (settings.path == NULL && config->state_dir != NULL) {
+        if (asprintf(&beside, "%s/%s", config->state_dir, SOCKET_NAME) < 0) {
+            beside = NULL;
+            return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
+        }
+        if (strlen(beside) < PATH_MOST)
+            settings.path = beside;
+        else /* nobody has asked for it by name */
+            log_event(NULL, LOG_WARNING, "no_control_socket", F_STR("path", beside), F_STR("clause", CLAUSE),
+                      F_STR("why", "longer than the path of a socket may be"));
+    }
+    return control_new(loop, &settings, ret_control, why);
 }
 
 void control_free(struct control *c)

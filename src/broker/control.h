@@ -4,6 +4,7 @@
 #ifndef SYMBOLON_BROKER_CONTROL_H
 #define SYMBOLON_BROKER_CONTROL_H
 
+#include "broker/settings_file.h"
 #include "broker/source.h"
 #include "broker/worker.h"
 #include "net/loop.h"
@@ -22,6 +23,10 @@ struct control_settings {
 /* `loop` is the control loop's; `settings` is read here, what it points to outlives the control. */
 enum status control_new(struct loop *loop, const struct control_settings *settings,
                         struct control **ret_control, struct why *why) MUST_CHECK;
+/* The same by the settings of the broker: the socket they name, else control.sock in `state_dir`, else none. */
+enum status control_from_config(struct loop *loop, const struct broker_config *config,
+                                struct worker_common *common, struct control **ret_control,
+                                struct why *why) MUST_CHECK;
 /* Before the workers go. NULL is fine. */
 void control_free(struct control *control);
 
