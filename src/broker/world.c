@@ -1,8 +1,10 @@
 #include "broker/world.h"
 
+#include "broker/control.h"
 #include "broker/issuers.h"
 #include "broker/memory.h"
 #include "broker/resolver.h"
+#include "broker/source_config.h"
 #include "broker/worker.h"
 #include "broker/world_bridges.h"
 #include "broker/world_status.h"
@@ -26,6 +28,8 @@ struct world {
     struct scope *public_scope;
     struct verifier *verifier;
     struct resolver *resolver;
+    struct sources *sources;
+    struct control *socket; /* `symbolon broker` */
     struct world_tokens *tokens;
     struct world_status *status;   /* NULL: no list of revoked tokens is followed */
     struct world_bridges *bridges; /* NULL: none */
@@ -385,11 +389,15 @@ static enum status world_fill(struct world *world, struct why *why)
     world->shard.tokens = world_tokens_store(world->tokens);
     world->common.settings = &world->shard;
     world->common.handshake_ms = config->handshake_timeout_ms;
+    world->common.max_arriving = (uint32_t)config->max_handshakes;
     world->common.log_per_s = (uint32_t)config->log_rate;
     world->common.resolve = world->resolver != NULL ? resolve : NULL;
     world->common.ctx = world;
     world->common.inbox_bytes = config->max_inbox_bytes;
     st = watch_memory(world, why);
+    if (st == ST_OK)
+        st = sources_from_config(config, &world->sources, why);
+    world->common.sources = world->sources;
     for (unsigned i = 0; st == ST_OK && i < world->common.count; i++)
         st = worker_new(&world->common, i, world->verifier, why);
     if (st == ST_OK && world->resolver != NULL)
@@ -399,6 +407,8 @@ static enum status world_fill(struct world *world, struct why *why)
         st = listen_on(world, i, why);
     if (st == ST_OK)
         st = world_bridges_new(config, &world->common, world->node, &world->bridges, why);
+    if (st == ST_OK)
+        st = control_from_config(world->control, config, &world->common, &world->socket, why);
     return st;
 }
 
@@ -458,6 +468,7 @@ void world_free(struct world *world)
     if (world == NULL)
         return;
     memory_watch_free(world->memory);
+    control_free(world->socket);
     world_status_stop(world->status);
     world_bridges_free(world->bridges);
     resolver_free(TAKE(world->resolver));
@@ -466,6 +477,7 @@ void world_free(struct world *world)
     world_tokens_free(world->tokens);
     loop_free(world->control);
     world_status_free(world->status);
+    sources_free(world->sources);
     verifier_unref(world->verifier);
     scope_unref(world->public_scope);
     pressure_free(world->pressure);
