@@ -5,14 +5,15 @@
  * messages go to where they are at home now, and keep their numbers, above which new ones go on.
  *
  *   meta, groups, sessions, Wills, received ids, subscriptions, messages, deliveries, waiting items, retained
- *       --> messages on their way between the former shards arrive (OUT beyond SEEN)
- *       --> what the start means: clients that were connected have lost their connection now; sessions and Wills whose
- *           time passed while nobody was there end and are published
+ *       --> messages on their way between the former shards arrive
  *       --> one transaction: what all that changed, and what belonged to nothing is removed
+ *       --> the first shard_advance(): sessions and Wills whose time passed while nobody was there end and are published;
+ *           clients that were connected have lost their connection at the start
  *
  * Nothing is delivered by this, to nobody: a session has no grant but a shadow of its last one, already over, which tells
  * whose it is and which token its Will and retained messages were bound to. The next CONNECT brings another.
- * A record that cannot be read, or belongs to nothing, is skipped, counted and removed: it never stops the start.
+ * A record that belongs to nothing is skipped, counted and removed; one that cannot be read is counted and set aside under
+ * RECORD_ASIDE, for somebody to look at. Neither ever stops the start.
  * Failure:  ST_NO_MEMORY; ST_BAD_VERSION for a format other than RECORD_FORMAT; what the disk says. The shards are then half
  *           filled, nothing has been written, and the caller frees them. Pure. Threads: one, before the shards run. */
 #ifndef SYMBOLON_BROKER_RESTORE_H
@@ -44,7 +45,6 @@ struct restore_disk {
     X( DELIVERY,     "deliveries"        )  \
     X( ITEM,         "waiting_in_groups" )  \
     X( RETAINED,     "retained"          )  \
-    X( SEEN,         "seen"              )  \
     X( OUT,          "between_workers"   )
 /* clang-format on */
 
@@ -61,16 +61,18 @@ struct restore_count {
     uint64_t unreadable; /* damaged, or nothing we could have written */
     uint64_t orphans;    /* of a session, message or group that is not there (any more) */
     uint64_t over;       /* their time has passed, or their token was revoked */
+    uint64_t refused;    /* beyond a limit of today's settings */
 };
 
 struct restore_report {
     bool empty; /* a new store: nothing was there */
     struct restore_count kinds[RESTORE_KINDS];
     uint64_t records;      /* read */
-    uint64_t wills;        /* published because of what passed meanwhile */
-    unsigned workers;      /* there were so many then */
+    uint64_t connected;    /* sessions whose clients were there when the broker ended */
+    uint64_t moved;        /* messages that wait on more than one shard now, and were written once more */
+    uint32_t workers;      /* there were so many then */
     struct why unreadable; /* of the first; clause NULL: none was */
-    enum restore_kind unreadable_kind;
+    struct why refused;    /* the same */
 };
 
 typedef void restore_progress_fn(void *ctx, uint64_t records, uint64_t of);

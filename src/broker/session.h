@@ -168,8 +168,9 @@ enum status session_restore(struct shard *shard, const struct record_session *re
                             struct session **ret_session, struct why *why) MUST_CHECK;
 enum status session_restore_will(struct session *s, const struct record_will *record) MUST_CHECK;
 enum status session_restore_received(struct session *s, const struct record_received *record) MUST_CHECK;
+/* *ret_first: as of subscription_new(); the other shards have not been told. */
 enum status session_restore_subscription(struct session *s, const struct record_subscription *record,
-                                         struct why *why) MUST_CHECK;
+                                         bool *ret_first, struct why *why) MUST_CHECK;
 /* `body` as body_restore() made it, a reference more is taken; NULL in AWAIT_PUBCOMP. `share`: its group, a reference taken over,
  * also on failure; or NULL. In the order of n. ST_EXISTS: its packet id is another one's. */
 enum status session_restore_delivery(struct session *s, const struct record_delivery *record, struct body *body,

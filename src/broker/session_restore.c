@@ -1,5 +1,4 @@
 /* Sessions as the store has them, put back before the shard runs (session.h). Nothing is dirty by that. */
-#include "broker/interest.h"
 #include "broker/shard_priv.h"
 
 static int64_t wall_ms(struct now now)
@@ -61,17 +60,16 @@ enum status session_restore_received(struct session *s, const struct record_rece
 }
 
 enum status session_restore_subscription(struct session *s, const struct record_subscription *record,
-                                         struct why *why)
+                                         bool *ret_first, struct why *why)
 {
     struct topic_filter filter = { record->filter };
     struct subscription_record *r;
     struct subscription *sub;
-    bool first;
     enum status st;
 
     if (subscription_find(s, filter) != NULL)
         return reject(why, ST_EXISTS, "durability", "two subscriptions of one filter", 0);
-    st = subscription_new(s, filter, &sub, &first, why);
+    st = subscription_new(s, filter, &sub, ret_first, why);
     if (st != ST_OK)
         return st;
     sub->id = record->id;
@@ -84,17 +82,20 @@ enum status session_restore_subscription(struct session *s, const struct record_
     list_remove(&r->durable.link);
     if (s->journal->next_subscription < record->n)
         s->journal->next_subscription = record->n;
-    if (first && s->shard->count > 1 && interest_add(s->shard, record->filter) != ST_OK) {
-        subscription_free(sub);
-        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
-    }
     return ST_OK;
 }
 
 enum status session_restore_delivery(struct session *s, const struct record_delivery *record, struct body *body,
                                      struct share *share)
 {
-    return outbox_restore(&s->outbox, s->shard->settings->max_inflight, record, body, share);
+    enum status st = outbox_restore(&s->outbox, s->shard->settings->max_inflight, record, body, share);
+
+    if (st == ST_OK && body != NULL && body->number != record->body) { /* that one is another shard's now */
+        struct durable_delivery *dd = CONTAINER_OF(s->outbox.waiting.prev, struct durable_delivery, d.link);
+
+        journal_change(&s->shard->journal, &dd->durable);
+    }
+    return st;
 }
 
 void session_restored(struct session *s)

@@ -29,6 +29,7 @@ struct shard {
     struct list unfinished;        /* conns with a part of a packet, who began first in front (throttle.c) */
 
     bool going;                 /* shard_free() runs: nobody is told anything any more */
+    bool restoring;             /* restore_shards() runs: what the disk has is taken whatever the limits are by now */
     struct now now;             /* of the call from the world that is running */
     int64_t wall_minus_mono_ms; /* as of the last call; a change is a jump of the calendar */
     struct timer_wheel timers;

@@ -80,6 +80,11 @@ static void give_room(struct shard *shard, size_t bytes)
 /* Among the subscriptions of all sessions. */
 static enum status take_room(struct shard *shard, size_t bytes, struct why *why)
 {
+    if (shard->restoring) {
+        pressure_add(shard->pressure, COUNT_SUBSCRIPTIONS, 1);
+        pressure_add(shard->pressure, COUNT_FILTER_BYTES, bytes);
+        return ST_OK;
+    }
     if (!pressure_take(shard->pressure, COUNT_SUBSCRIPTIONS, 1, shard->settings->max_all_subscriptions))
         return reject(why, ST_QUOTA, "limits.subscriptions", "this broker holds no more subscriptions", 0);
     if (pressure_take(shard->pressure, COUNT_FILTER_BYTES, bytes, shard->settings->max_all_subscription_bytes))
@@ -107,10 +112,10 @@ enum status subscription_new(struct session *s, struct topic_filter filter, stru
     struct subscription *sub;
     enum status st;
 
-    if (s->subscription_count >= shard->settings->max_subscriptions)
+    if (s->subscription_count >= shard->settings->max_subscriptions && !shard->restoring)
         return reject(why, ST_QUOTA, "max_subscriptions", "this session has as many subscriptions as it may",
                       0);
-    if (s->subscription_bytes + filter.s.len > shard->settings->max_subscription_bytes)
+    if (s->subscription_bytes + filter.s.len > shard->settings->max_subscription_bytes && !shard->restoring)
         return reject(why, ST_QUOTA, "max_subscription_bytes",
                       "this session's filters are as long as they may be", 0);
     st = take_room(shard, filter.s.len, why);
