@@ -419,6 +419,8 @@ static enum status make(enum cose_alg alg, const struct key *key, struct span ki
     put_protected(alg, &protected);
     if (!sy_cose_alg_fits(alg, key))
         return ST_BAD_POP_KEY;
+    if (!buf_ok(&protected))
+        return ST_NO_MEMORY;
     st = authenticate(alg, key, buf_span(&protected), payload, tag);
     if (st != ST_OK)
         return st;
@@ -477,6 +479,8 @@ enum status cose_encrypt0_with(enum cose_alg alg, const struct key *key, struct 
     put_protected(alg, &protected);
     if (!sy_cose_alg_fits(alg, key))
         return ST_BAD_POP_KEY;
+    if (!buf_ok(&protected))
+        return ST_NO_MEMORY;
     put_front(COSE_ENCRYPT0, buf_span(&protected), kid, iv, out);
     return finish(out, start, seal(rule, key, iv, buf_span(&protected), plaintext, out));
 }
