@@ -165,8 +165,11 @@ static int server_fill(struct tls_session *session)
     int rc = gnutls_credentials_set(session->gnutls, GNUTLS_CRD_CERTIFICATE, config->cred);
     if (rc == 0)
         rc = gnutls_priority_set(session->gnutls, config->priorities[TLS_USUAL]);
-    if (rc == 0 && config->tickets)
-        rc = gnutls_session_ticket_enable_server(session->gnutls, &config->ticket_key);
+    if (rc == 0 && config->tickets) {
+        pthread_mutex_lock(&config->ticket_lock);
+        rc = gnutls_session_ticket_enable_server(session->gnutls, &config->ticket_key); /* copies it */
+        pthread_mutex_unlock(&config->ticket_lock);
+    }
     if (rc == 0 && config->client_cert != TLS_CLIENT_CERT_NONE)
         gnutls_certificate_server_set_request(session->gnutls, config->client_cert == TLS_CLIENT_CERT_REQUIRED
                                                                    ? GNUTLS_CERT_REQUIRE

@@ -47,6 +47,9 @@ enum status tls_config_new_server(const struct tls_settings *settings, struct tl
                                   struct why *why) MUST_CHECK;
 enum status tls_config_new_client(const struct tls_settings *settings, struct tls_config **ret_config,
                                   struct why *why) MUST_CHECK;
+/* Server: a new key for tickets. Those given so far are worth nothing any more, and what they protect stays secret
+ * whoever gets at this process later. Any thread. */
+enum status tls_config_new_ticket_key(struct tls_config *config, struct why *why) MUST_CHECK;
 struct tls_config *tls_config_ref(struct tls_config *config);
 void tls_config_unref(struct tls_config *config);
 void tls_config_unrefp(struct tls_config **config);

@@ -225,6 +225,29 @@ static int make_priorities(struct tls_config *config, const char *base)
     return rc;
 }
 
+static void forget_ticket_key(gnutls_datum_t *key)
+{
+    if (key->data != NULL) {
+        gnutls_memset(key->data, 0, key->size);
+        gnutls_free(key->data);
+    }
+    *key = (gnutls_datum_t){ NULL, 0 };
+}
+
+enum status tls_config_new_ticket_key(struct tls_config *config, struct why *why)
+{
+    gnutls_datum_t key = { NULL, 0 };
+    int rc = gnutls_session_ticket_key_generate(&key);
+    if (rc < 0)
+        return tls_reject(why, ST_NO_MEMORY, rc);
+    pthread_mutex_lock(&config->ticket_lock);
+    gnutls_datum_t former = config->ticket_key;
+    config->ticket_key = key;
+    pthread_mutex_unlock(&config->ticket_lock);
+    forget_ticket_key(&former);
+    return ST_OK;
+}
+
 static enum status config_fill(struct tls_config *config, const struct tls_settings *settings, struct why *why)
 {
     enum status st;
@@ -235,9 +258,9 @@ static enum status config_fill(struct tls_config *config, const struct tls_setti
     if (rc < 0)
         return tls_reject(why, ST_INTERNAL, rc);
     if (config->tickets) {
-        rc = gnutls_session_ticket_key_generate(&config->ticket_key);
-        if (rc < 0)
-            return tls_reject(why, ST_NO_MEMORY, rc);
+        st = tls_config_new_ticket_key(config, why);
+        if (st != ST_OK)
+            return st;
     }
     st = copy_alpn(config, settings->alpn);
     if (st != ST_OK)
@@ -259,6 +282,7 @@ static enum status config_new(bool server, const struct tls_settings *settings, 
     if (config == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     atomic_init(&config->refs, 1);
+    (void)pthread_mutex_init(&config->ticket_lock, NULL); /* of the default kind: cannot fail */
     config->server = server;
     config->tickets = server && !settings->no_tickets;
     config->client_cert = settings->client_cert;
@@ -304,10 +328,8 @@ void tls_config_unref(struct tls_config *config)
     for (int i = 0; i < TLS_PRIORITIES; i++)
         if (config->priorities[i] != NULL)
             gnutls_priority_deinit(config->priorities[i]);
-    if (config->ticket_key.data != NULL) {
-        gnutls_memset(config->ticket_key.data, 0, config->ticket_key.size);
-        gnutls_free(config->ticket_key.data);
-    }
+    forget_ticket_key(&config->ticket_key);
+    pthread_mutex_destroy(&config->ticket_lock);
     for (unsigned i = 0; i < config->alpn_count; i++)
         free(config->alpn[i].data);
     free(config);

@@ -6,6 +6,7 @@
 
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #define TLS_ALPN_MAX 4
@@ -28,7 +29,8 @@ struct tls_config {
     gnutls_certificate_credentials_t cred;
     gnutls_psk_server_credentials_t psk_cred; /* server with psk_find */
     gnutls_priority_t priorities[TLS_PRIORITIES];
-    gnutls_datum_t ticket_key;
+    pthread_mutex_t ticket_lock;
+    gnutls_datum_t ticket_key; /* under the lock */
     gnutls_privkey_t raw_key; /* client with raw_keys: its own, and the public half as it is shown */
     gnutls_pcert_st raw_pcert;
     unsigned alpn_count;
