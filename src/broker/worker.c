@@ -422,6 +422,7 @@ enum status worker_new(struct worker_common *common, unsigned index, struct veri
     timer_init(&w->shard_timer, on_shard_timer);
     timer_init(&w->stop_timer, look_whether_done);
     timer_init(&w->limit_timer, tell_suppressed);
+    timer_init(&w->ticket_timer, worker_new_ticket_keys);
     for (unsigned i = 0; i < TOPIC_TREE_MAX_SHARDS; i++)
         w->acks[i].end = &w->acks[i].first;
     w->hook = (struct loop_hook){ .turn_begin = turn_begin, .turn_end = turn_end };
@@ -439,6 +440,9 @@ enum status worker_new(struct worker_common *common, unsigned index, struct veri
         return st;
     }
     loop_hook_add(w->loop, &w->hook);
+    if (index == 0)
+        timer_start(loop_timers(w->loop), &w->ticket_timer,
+                    mono_plus_ms(loop_now(w->loop).mono, WORKER_TICKET_KEY_MS));
     common->workers[index] = w;
     return ST_OK;
 }

@@ -447,6 +447,18 @@ static void conn_pause(void *ctx, struct conn_io *io, bool pause)
         stream_resume(io->stream);
 }
 
+void worker_new_ticket_keys(struct timer *timer, struct now now)
+{
+    struct worker *w = CONTAINER_OF(timer, struct worker, ticket_timer);
+    struct why why;
+
+    for (unsigned i = 0; i < w->listener_count; i++)
+        if (w->listeners[i].tls != NULL && tls_config_new_ticket_key(w->listeners[i].tls, &why) != ST_OK)
+            log_event(&w->log, LOG_ERROR, "ticket_key_not_changed", F_STR("clause", why.clause),
+                      F_STR("why", why.text));
+    timer_start(loop_timers(w->loop), timer, mono_plus_ms(now.mono, WORKER_TICKET_KEY_MS));
+}
+
 void worker_fill_conn_world(struct shard_world *world)
 {
     world->conn_append = conn_append;

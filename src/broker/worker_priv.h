@@ -35,6 +35,7 @@ struct worker {
     struct log log;
     struct log_limit limit; /* of `log` */
     struct timer limit_timer;
+    struct timer ticket_timer; /* of the first worker: the TLS configurations are all workers' */
     struct loop *loop;
     struct shard *shard;
     pthread_t thread;
@@ -81,6 +82,9 @@ struct conn_io {
 /* worker_conn.c */
 void worker_accept(void *worker_listener, int fd, const struct net_peer *peer);
 void worker_take_built_in(struct worker *worker, int fd, struct token *token); /* takes both */
+/* A session ticket is good for 6 hours; a key that is stolen later opens no connection older than this. */
+#define WORKER_TICKET_KEY_MS (INT64_C(12) * 3600 * 1000)
+void worker_new_ticket_keys(struct timer *timer, struct now now);
 void worker_fill_conn_world(struct shard_world *world);
 void worker_abort_strangers(struct worker *worker); /* connections without a `conn` */
 

@@ -346,6 +346,57 @@ static void alpn_is_agreed_on(void **state)
 
 /* -- resumption --- */
 
+/* What was given out with the former key opens nothing any more. */
+static void a_new_ticket_key_ends_the_tickets_given_before(void **state)
+{
+    static const char *const versions[] = { ONLY_1_3, ONLY_1_2 };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(versions); i++) {
+        struct tls_variant v = usual();
+        struct tls_pair p;
+        struct buf ticket, second;
+        v.client.priorities = versions[i];
+        tls_pair_init(&p, &v);
+        tls_join(&p);
+        assert_true(tls_take_ticket(&p, &ticket));
+        v.expect.resume = buf_span(&ticket);
+        assert_int_equal(tls_config_new_ticket_key(p.server.config, NULL), ST_OK);
+        tls_again(&p, &v.expect);
+        tls_join(&p);
+        assert_true(tls_up(&p));
+        assert_false(tls_resumed(p.server.session));
+        assert_true(tls_take_ticket(&p, &second)); /* and the new one is good */
+        v.expect.resume = buf_span(&second);
+        tls_again(&p, &v.expect);
+        tls_join(&p);
+        assert_true(tls_up(&p) && tls_resumed(p.server.session));
+        buf_wipe(&ticket);
+        buf_wipe(&second);
+        tls_pair_done(&p);
+    }
+}
+
+static void who_gives_up_with_an_alert_is_told_from_who_talks_nonsense(void **state)
+{
+    struct tls_variant v = usual();
+    struct tls_pair p;
+    (void)state;
+    v.expect.host = "other.example"; /* the client does not like the certificate */
+    tls_pair_init(&p, &v);
+    tls_join(&p);
+    tls_join(&p);
+    assert_int_equal(p.server.result, TLS_FAILED);
+    assert_true(tls_alerted(p.server.session));
+    tls_pair_done(&p);
+
+    v = usual();
+    tls_pair_init(&p, &v);
+    struct tls_io io = { SPAN("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"), &p.server.out };
+    assert_int_equal(tls_handshake(p.server.session, &io, &p.server.why), TLS_FAILED);
+    assert_false(tls_alerted(p.server.session));
+    tls_pair_done(&p);
+}
+
 static void check_resumption(const char *priorities, bool tickets)
 {
     struct tls_variant v = usual();
@@ -469,6 +520,8 @@ int main(void)
         cmocka_unit_test(alpn_is_agreed_on),
         cmocka_unit_test(a_resumed_session_says_so),
         cmocka_unit_test(a_resumed_session_is_verified_again),
+        cmocka_unit_test(a_new_ticket_key_ends_the_tickets_given_before),
+        cmocka_unit_test(who_gives_up_with_an_alert_is_told_from_who_talks_nonsense),
         cmocka_unit_test(bad_settings_are_refused_with_a_reason),
         cmocka_unit_test(a_client_must_expect_somebody),
     };
