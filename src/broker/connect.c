@@ -453,6 +453,11 @@ void on_connect(struct conn *c, const struct mqtt_frame *frame, struct span behi
         conn_fail(c, st, &why);
         return;
     }
+    st = throttle_connection(c, &why);
+    if (st != ST_OK) { /* MQTT5 3.2.2.2: Server busy */
+        conn_refuse(c, MQTT_SERVER_BUSY, st, &why, "connect_refused");
+        return;
+    }
     home = shard_home(c->shard->settings, c->shard->count, connect.client_id);
     if (connect.client_id.len > 0 && home != c->shard->index && !c->moved) {
         conn_moved_away(c, home);
@@ -461,11 +466,6 @@ void on_connect(struct conn *c, const struct mqtt_frame *frame, struct span behi
     STATS_INC(&c->shard->stats, connects_in);
     keep_wishes(c, &connect);
     c->log.own[2] = F_SPAN("client_id", connect.client_id);
-    st = throttle_connection(c, &why);
-    if (st != ST_OK) { /* MQTT5 3.2.2.2: Server busy */
-        conn_refuse(c, MQTT_SERVER_BUSY, st, &why, "connect_refused");
-        return;
-    }
     st = authenticate(c, &connect, behind, &why);
     if (st == ST_PENDING)
         st = wait_for_proof(c, frame, &why);

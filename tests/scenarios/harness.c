@@ -317,6 +317,7 @@ void bench_free(struct bench *b)
     key_unref(b->shared);
     verifier_unref(b->verifier);
     token_store_free(b->tokens);
+    pressure_free(b->pressure);
     scope_unref(b->public_scope);
     log_set_sink(NULL, NULL);
     free(b);
@@ -347,6 +348,16 @@ void bench_tokens(struct bench *b, const struct token_store_limits *limits)
     assert_int_equal(token_store_new(limits != NULL ? limits : &usual, secret, &b->tokens), ST_OK);
     b->settings.tokens = b->tokens;
     b->settings.authz_info = true;
+}
+
+void bench_bounds(struct bench *b, struct pressure_limits limits)
+{
+    struct pressure *former = b->pressure;
+
+    assert_int_equal(pressure_new(limits, &b->pressure), ST_OK);
+    b->settings.pressure = b->pressure;
+    bench_restart(b);
+    pressure_free(former);
 }
 
 void bench_without_clock(struct bench *b)
@@ -404,10 +415,28 @@ static bool offer(struct conn_io *c)
     return used > 0 || c->closed;
 }
 
+/* As the worker does. */
+static void count_output(struct bench *b, unsigned shard)
+{
+    uint64_t bytes = 0;
+
+    if (b->pressure == NULL)
+        return;
+    LIST_EACH (it, &b->clients) {
+        const struct conn_io *c = CONTAINER_OF(it, struct conn_io, link);
+
+        if (c->at == shard && c->conn != NULL)
+            bytes += c->pending;
+    }
+    pressure_output(b->pressure, shard, bytes);
+}
+
 bool bench_turn(struct bench *b, unsigned shard)
 {
     struct shard_msg *msg = b->inbox[shard];
     bool busy = msg != NULL;
+
+    count_output(b, shard);
 
     bench_inside(b, true);
     shard_advance(b->shard[shard], b->now);

@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "broker/pressure.h"
 #include "broker/shard.h"
 #include "broker/token_store.h"
 #include "crypto/key.h"
@@ -51,6 +52,7 @@ struct bench {
     struct verifier *verifier;
     struct scope *public_scope;
     struct token_store *tokens;
+    struct pressure *pressure; /* bench_bounds(); NULL: each shard has its own */
     const char *peer; /* address of the next client; NULL: 192.0.2.1:1000 */
 
     struct shard_msg *inbox[BENCH_MAX_SHARDS], **inbox_end[BENCH_MAX_SHARDS];
@@ -98,6 +100,8 @@ int bench_set_up(void **state);
 int bench_tear_down(void **state);
 /* A token store, empty; authz-info on. Before the first connection; NULL: the default limits. */
 void bench_tokens(struct bench *b, const struct token_store_limits *limits);
+/* What all shards take is counted together from now on, under these limits. Before the first connection. */
+void bench_bounds(struct bench *b, struct pressure_limits limits);
 /* The same for a broker that does not trust its clock and hands out cnonces. */
 void bench_without_clock(struct bench *b);
 void bench_public(struct bench *b, const char *scope_json); /* before the first connection; NULL: none */
