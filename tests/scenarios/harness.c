@@ -1,5 +1,7 @@
 #include "harness.h"
 
+#include "harness_disk.h"
+
 #include "base/log.h"
 #include "codec/json.h"
 #include "jose/jwks.h"
@@ -230,6 +232,15 @@ static void make_keys(struct bench *b)
     make_verifier(b, false);
 }
 
+static void world_store(void *ctx, uint64_t seq, struct kv_batch *batch)
+{
+    struct bench *b = ctx;
+
+    bench_inside(b, false);
+    disk_take(b->disk, b->sealing, seq, batch);
+    bench_inside(b, true);
+}
+
 static void make_shards(struct bench *b)
 {
     struct shard_world world = { .ctx = b,
@@ -243,9 +254,11 @@ static void make_shards(struct bench *b)
                                  .post = world_post,
                                  .resolve = world_resolve,
                                  .random = bench_random,
-                                 .totals = world_totals };
+                                 .totals = world_totals,
+                                 .store = b->disk == NULL ? NULL : world_store };
 
     for (unsigned i = 0; i < b->count; i++) {
+        b->inbox[i] = NULL;
         b->inbox_end[i] = &b->inbox[i];
         assert_int_equal(shard_new(i, b->count, &b->settings, &world, b->verifier, NULL, b->now, &b->shard[i]),
                          ST_OK);
@@ -268,6 +281,8 @@ struct bench *bench_new(unsigned shards)
     b->settings.hint_as = SPAN("https://as.example/token");
     b->settings.hint_audience = SPAN(BENCH_AUD);
     make_keys(b);
+    if (getenv("BENCH_DISK") != NULL)
+        b->disk = disk_new();
     make_shards(b);
     return b;
 }
@@ -307,6 +322,24 @@ static void bench_restart(struct bench *b)
     make_shards(b);
 }
 
+void bench_end(struct bench *b)
+{
+    free_shards(b);
+    LIST_EACH (it, &b->clients) {
+        struct conn_io *c = CONTAINER_OF(it, struct conn_io, link);
+
+        c->conn = NULL;
+        c->closed = true;
+    }
+}
+
+void bench_begin(struct bench *b, unsigned shards)
+{
+    b->count = shards;
+    b->next_shard = 0;
+    make_shards(b);
+}
+
 void bench_free(struct bench *b)
 {
     free_shards(b);
@@ -317,7 +350,7 @@ void bench_free(struct bench *b)
     key_unref(b->shared);
     verifier_unref(b->verifier);
     token_store_free(b->tokens);
-    pressure_free(b->pressure);
+    disk_free(b->disk);
     scope_unref(b->public_scope);
     log_set_sink(NULL, NULL);
     free(b);
@@ -458,8 +491,19 @@ bool bench_turn(struct bench *b, unsigned shard)
         if (c->at == shard && offer(c))
             busy = true;
     }
+    bench_seal(b, shard);
     bench_flush(b);
     return busy;
+}
+
+void bench_seal(struct bench *b, unsigned shard)
+{
+    if (b->disk == NULL)
+        return;
+    b->sealing = shard;
+    bench_inside(b, true);
+    shard_seal(b->shard[shard], b->now);
+    bench_inside(b, false);
 }
 
 void bench_run(struct bench *b)
@@ -471,6 +515,8 @@ void bench_run(struct bench *b)
         for (unsigned i = 0; i < b->count; i++)
             if (bench_turn(b, i))
                 busy = true;
+        if (!busy && b->disk != NULL && !b->disk->manual) /* the disk is slower than all else */
+            busy = disk_commit(b);
     }
 }
 

@@ -37,6 +37,8 @@
 #define BENCH_AUD        "broker-1"
 #define BENCH_WALL       1800000000 /* the calendar when a bench begins */
 
+struct disk;
+
 struct bench {
     unsigned count;
     struct shard *shard[BENCH_MAX_SHARDS];
@@ -54,6 +56,9 @@ struct bench {
     struct token_store *tokens;
     struct pressure *pressure; /* bench_bounds(); NULL: each shard has its own */
     const char *peer; /* address of the next client; NULL: 192.0.2.1:1000 */
+
+    struct disk *disk; /* harness_disk.h; NULL: nothing outlives the broker */
+    unsigned sealing;  /* the shard whose shard_seal() runs */
 
     struct shard_msg *inbox[BENCH_MAX_SHARDS], **inbox_end[BENCH_MAX_SHARDS];
     struct shard_msg
@@ -126,7 +131,10 @@ size_t log_count(const struct bench *b, const char *event);
 bool log_has(const struct bench *b, const char *event, const char *text);
 void log_forget(struct bench *b);
 
-/* For harness_client.c. */
+/* For harness_client.c and harness_disk.c. */
+void bench_end(struct bench *b);                            /* its shards; every client is closed */
+void bench_begin(struct bench *b, unsigned shards);         /* so many, new and empty */
+void bench_seal(struct bench *b, unsigned shard);           /* the end of its turn, for the disk */
 enum status bench_random(void *ctx, void *out, size_t len); /* ctx: the bench */
 void bench_flush(struct bench *b);                          /* what was posted arrives */
 void bench_inside(const struct bench *b, bool yes);
