@@ -77,10 +77,12 @@ static enum status drop_privileges(const char *user, struct why *why)
     return ST_OK;
 }
 
-static void tell_service_manager(void)
+static void tell_service_manager(const char *state)
 {
 #ifdef HAVE_SYSTEMD
-    (void)sd_notify(0, "READY=1");
+    (void)sd_notify(0, state);
+#else
+    (void)state;
 #endif
 }
 
@@ -89,13 +91,13 @@ static enum status serve(const struct broker_config *config, unsigned workers, c
 {
     struct world *world = NULL;
     raise_file_limit();
-    enum status st = world_new(config, workers, &world, why);
+    enum status st = world_new(config, workers, tell_service_manager, &world, why);
     if (st == ST_OK)
         st = write_ports(ports_file, world, why);
     if (st == ST_OK)
         st = drop_privileges(config->user, why);
     if (st == ST_OK)
-        st = world_run(world, tell_service_manager, why);
+        st = world_run(world, why);
     world_free(world);
     return st;
 }

@@ -11,7 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define STOP_LOOK_MS 20
+#define STOP_LOOK_MS  20
+#define STOP_STORE_MS 10000
 
 /* An inbox this full makes those who posted into it wait, a little at a time: pressure reaches the publishers as
  * sockets that are not read. Waiting is bounded, and a waiting worker empties its own inbox, so that two who wait for
@@ -24,7 +25,7 @@
 /* Then the worker's own sockets get their turn: what was delivered leaves, and its clients are heard. */
 #define INBOX_TURN_MS 10
 #define ACCOUNT_BYTES ((uint64_t)32 * 1024) /* a change of less is told later */
-#define INBOX_LOOK    16 /* messages between two looks at the clock */
+#define INBOX_LOOK    16                    /* messages between two looks at the clock */
 
 /* -- between shards -------------------------------------------------------------------------------------- */
 
@@ -57,6 +58,8 @@ static bool is_full(const struct worker *to)
  * more than that member has room for, and would be missed. */
 static bool may_drop(const struct shard_msg *msg)
 {
+    if (msg->durable != 0)
+        return false; /* somebody has been promised that it arrives */
     return (msg->kind == MSG_DELIVER && msg->message->qos == 0) ||
            (msg->kind == MSG_SHARE_TAKE && !msg->share.counted) ||
            (msg->kind == MSG_SHARE_RETURN && msg->message->qos == 0);
@@ -199,6 +202,12 @@ static bool turn_end(struct loop_hook *hook, struct now now)
         handle_inbox(w, now);
     }
     w->posted_to = 0;
+    worker_seal(w, now); /* after all that came from others, before what it lets out */
+    if (w->posted_to != 0) {
+        push_acks(w);
+        wake_others(w);
+    }
+    w->posted_to = 0;
     set_shard_timer(w, now);
     if (w->limit.suppressed && !timer_running(&w->limit_timer))
         timer_start(loop_timers(w->loop), &w->limit_timer, mono_plus_ms(now.mono, MS_PER_S));
@@ -251,6 +260,8 @@ static struct shard_world world_of(struct worker *w)
     struct shard_world world = { .ctx = w, .post = world_post, .random = world_random, .totals = world_totals };
     if (w->common->resolve != NULL)
         world.resolve = world_resolve;
+    if (w->common->store != NULL)
+        world.store = worker_store;
     worker_fill_conn_world(&world);
     return world;
 }
@@ -367,6 +378,16 @@ bool worker_adopt(struct worker *w, int fd, struct token *token)
     return false;
 }
 
+struct shard *worker_shard(const struct worker *w)
+{
+    return w->shard;
+}
+
+bool worker_is_stored(const struct worker *w)
+{
+    return w->common->store == NULL || !shard_unstored(w->shard);
+}
+
 /* -- stopping -------------------------------------------------------------------------------------------- */
 
 static void free_listeners(struct worker *w)
@@ -378,8 +399,7 @@ static void free_listeners(struct worker *w)
 static void look_whether_done(struct timer *timer, struct now now)
 {
     struct worker *w = CONTAINER_OF(timer, struct worker, stop_timer);
-    (void)now;
-    if (list_empty(&w->conns))
+    if (list_empty(&w->conns) && (worker_is_stored(w) || now.mono.ms >= w->stop_by.ms))
         loop_stop(w->loop);
     else
         timer_start(loop_timers(w->loop), &w->stop_timer, mono_plus_ms(loop_now(w->loop).mono, STOP_LOOK_MS));
@@ -390,6 +410,7 @@ static void begin_stop(struct loop_task *task)
     struct worker *w = CONTAINER_OF(task, struct worker, stop_task);
     struct now now = loop_now(w->loop);
     w->stopping = true;
+    w->stop_by = mono_plus_ms(now.mono, STOP_STORE_MS);
     free_listeners(w);
     shard_stop(w->shard, now); /* each stream then flushes and lingers, for a bounded time */
     worker_abort_strangers(w);
@@ -423,6 +444,7 @@ enum status worker_new(struct worker_common *common, unsigned index, struct veri
     timer_init(&w->stop_timer, look_whether_done);
     timer_init(&w->limit_timer, tell_suppressed);
     timer_init(&w->ticket_timer, worker_new_ticket_keys);
+    worker_store_init(w);
     for (unsigned i = 0; i < TOPIC_TREE_MAX_SHARDS; i++)
         w->acks[i].end = &w->acks[i].first;
     w->hook = (struct loop_hook){ .turn_begin = turn_begin, .turn_end = turn_end };
@@ -435,6 +457,7 @@ enum status worker_new(struct worker_common *common, unsigned index, struct veri
             st = reject(why, st, "shard", "a worker's state could not be set up", 0);
     }
     if (st != ST_OK) {
+        worker_store_done(w);
         loop_free(w->loop);
         free(w);
         return st;
@@ -465,6 +488,15 @@ enum status worker_listen(struct worker *w, int fd, struct tls_config *tls, cons
     return ST_OK;
 }
 
+enum status worker_open(struct worker *w, struct why *why)
+{
+    enum status st = ST_OK;
+
+    for (unsigned i = 0; st == ST_OK && i < w->listener_count; i++)
+        st = listener_listen(w->listeners[i].listener, why);
+    return st;
+}
+
 static void *run(void *arg)
 {
     struct worker *w = arg;
@@ -493,6 +525,8 @@ void worker_stats(const struct worker *w, struct stats *out)
 {
     shard_stats(w->shard, out);
     add_refused(&w->refused, out);
+    if (w->index == 0 && atomic_load_explicit(&w->common->store_failing, memory_order_relaxed))
+        STATS_INC(out, store_failing);
     STATS_ADD(out, dropped_queue_full, atomic_load_explicit(&w->dropped, memory_order_relaxed));
     STATS_ADD(out, memory_connections, atomic_load_explicit(&w->connection_bytes, memory_order_relaxed));
     STATS_ADD(out, memory_output, atomic_load_explicit(&w->output_bytes, memory_order_relaxed));
@@ -524,6 +558,7 @@ void worker_free(struct worker *w)
     free_listeners(w);
     loop_hook_remove(&w->hook);
     loop_free(w->loop); /* closes every connection, and runs tasks that are still under way */
+    worker_store_done(w);
     shard_free(w->shard);
     log_tell_suppressed(&w->log);
     push_acks(w);

@@ -19,6 +19,7 @@
 #define WORKER_MAX_LISTENERS 16
 #define INBOX_BYTES          ((uint64_t)256 * 1024 * 1024)
 
+struct kv_batch;
 struct worker;
 struct token;
 
@@ -31,12 +32,19 @@ struct worker_common {
     struct sources *sources;   /* lent; NULL: no address is remembered */
     uint32_t max_arriving;     /* connections that are not authorized yet; 0: no limit */
     _Atomic uint32_t arriving; /* there are so many */
-    uint64_t inbox_bytes; /* what may wait for one worker: publications of QoS 0 beyond are dropped; 0: INBOX_BYTES */
+    uint64_t
+        inbox_bytes; /* what may wait for one worker: publications of QoS 0 beyond are dropped; 0: INBOX_BYTES */
     uint32_t log_per_s; /* lines of one event that one worker logs in a second; 0: no limit */
     /* Called on the worker's thread; answered later by worker_resolved(). NULL: nothing to ask. */
     void (*resolve)(void *ctx, unsigned worker, enum resolve_kind kind, uint64_t request, struct span token);
     void *ctx;
-    bool over; /* all threads have ended: messages between shards are dropped */
+    /* Called on the worker's thread: what its shard wants on disk, moved out of `batch`; answered by worker_stored().
+     * NULL: there is no store. */
+    void (*store)(void *store_ctx, unsigned worker, uint64_t seq, struct kv_batch *batch);
+    void *store_ctx;
+    atomic_bool store_failing; /* for statistics */
+    int64_t seal_ms;           /* how long changes may gather first; 0: until the turn ends */
+    bool over;                 /* all threads have ended: messages between shards are dropped */
 };
 
 enum status worker_new(struct worker_common *common, unsigned index, struct verifier *verifier,
@@ -44,6 +52,8 @@ enum status worker_new(struct worker_common *common, unsigned index, struct veri
 /* Takes the listening socket. `tls` NULL: plain; `ws`, borrowed and to outlive the worker: WebSocket. At most WORKER_MAX_LISTENERS; they are numbered in order. */
 enum status worker_listen(struct worker *worker, int fd, struct tls_config *tls,
                           const struct ws_server_settings *ws, struct why *why) MUST_CHECK;
+/* Sockets opened `later` let clients in from now on. Before worker_start(). */
+enum status worker_open(struct worker *worker, struct why *why) MUST_CHECK;
 enum status worker_start(struct worker *worker, struct why *why) MUST_CHECK;
 
 /* For tls_settings.psk_find of the listeners: asks the shard that the connection was accepted for. */
@@ -58,11 +68,24 @@ bool worker_resolved(struct worker *worker, uint64_t request, enum status st, st
                      const struct why *why);
 /* The journal of the token store has got further. */
 bool worker_tokens_stored(struct worker *worker);
+/* -- any thread, and they need no memory -- */
+/* That batch is on disk. */
+void worker_stored(struct worker *worker, uint64_t seq);
+/* ST_OK: the store takes changes again. Else it does not, and why. */
+void worker_store_state(struct worker *worker, enum status st, const struct why *why);
+
+/* -- any thread; false: out of memory -- */
 /* A connected socket of a part of this program, which may do what `token` (token_built_in()) says. Takes both. */
 bool worker_adopt(struct worker *worker, int fd, struct token *token);
-/* No new connections; DISCONNECT to everybody; the thread ends when they have hung up, or after a few seconds. */
+/* No new connections; DISCONNECT to everybody; the thread ends when they have hung up and what they leave is stored, or
+ * after a few seconds. */
 void worker_stop(struct worker *worker);
 void worker_stats(const struct worker *worker, struct stats *out);
+
+/* The shard, for who fills it before worker_start(). */
+struct shard *worker_shard(const struct worker *worker);
+/* After worker_join(): false if something the shard wanted kept has not been stored. */
+bool worker_is_stored(const struct worker *worker);
 
 void worker_join(struct worker *worker);
 void worker_free(struct worker *worker);

@@ -23,6 +23,23 @@ struct ack_queue {
     struct shard_msg **end;
 };
 
+/* What the committer has to say, until the loop gets to it. */
+struct store_news {
+    bool stored;
+    uint64_t seq;
+    bool changed;
+    enum status st;
+    struct why why;
+};
+
+struct worker_store {
+    struct loop_task task;
+    struct timer seal_timer; /* common->seal_ms after the first change */
+    pthread_mutex_t lock;    /* of the rest */
+    bool posted;             /* the task is on its way */
+    struct store_news news;
+};
+
 /* Connections that were turned away, by reason; for statistics. */
 struct worker_refused {
     _Atomic uint64_t banned, fast, many, handshakes;
@@ -49,12 +66,15 @@ struct worker {
     struct list line;  /* of them, those that are not authorized yet, the oldest first: conn_io->line */
     struct worker_refused refused;
     size_t conn_count;
+    struct mono_time stop_by; /* whatever is not stored by then is not waited for */
+    struct worker_store store;
     struct ack_queue acks[TOPIC_TREE_MAX_SHARDS];
     struct shard_msg *taken;  /* out of the inbox and not handled yet, oldest first */
     uint64_t posted_to;       /* bit per worker that got something this turn */
     _Atomic uint64_t dropped; /* publications not posted because an inbox was full */
-    _Atomic uint64_t connection_bytes, output_bytes; /* of memory; the first is kept up, the second as of the last turn */
-    uint64_t accounted;                              /* of both and the inbox, as told to settings->pressure */
+    _Atomic uint64_t connection_bytes,
+        output_bytes;   /* of memory; the first is kept up, the second as of the last turn */
+    uint64_t accounted; /* of both and the inbox, as told to settings->pressure */
     unsigned listener_count;
     struct worker_listener listeners[WORKER_MAX_LISTENERS];
 
@@ -87,5 +107,11 @@ void worker_take_built_in(struct worker *worker, int fd, struct token *token); /
 void worker_new_ticket_keys(struct timer *timer, struct now now);
 void worker_fill_conn_world(struct shard_world *world);
 void worker_abort_strangers(struct worker *worker); /* connections without a `conn` */
+
+/* worker_store.c */
+void worker_store_init(struct worker *worker);
+void worker_store_done(struct worker *worker);
+void worker_store(void *worker, uint64_t seq, struct kv_batch *batch); /* struct shard_world.store */
+void worker_seal(struct worker *worker, struct now now);               /* at the end of a turn */
 
 #endif

@@ -8,6 +8,7 @@
 #include "broker/worker.h"
 #include "broker/world_bridges.h"
 #include "broker/world_status.h"
+#include "broker/world_store.h"
 #include "broker/world_tokens.h"
 #include "crypto/random.h"
 #include "net/listener.h"
@@ -30,7 +31,9 @@ struct world {
     struct resolver *resolver;
     struct sources *sources;
     struct control *socket; /* `symbolon broker` */
+    world_notify *notify;   /* may be NULL */
     struct world_tokens *tokens;
+    struct world_store *store;     /* NULL: everything is in memory */
     struct world_status *status;   /* NULL: no list of revoked tokens is followed */
     struct world_bridges *bridges; /* NULL: none */
     char node[24];                 /* this broker, to bridges */
@@ -155,7 +158,9 @@ static enum status check_free(const struct listener_settings *shared, struct why
 static enum status listen_on(struct world *world, size_t i, struct why *why)
 {
     const struct listener_config *l = listener_config_at(world->config, i);
-    struct listener_settings settings = { .address = l->address, .port = (uint16_t)l->port, .share = true };
+    struct listener_settings settings = {
+        .address = l->address, .port = (uint16_t)l->port, .share = true, .later = true
+    };
     CLEANUP(tls_config_unrefp)
     struct tls_config *tls = NULL;
     const struct ws_server_settings *ws = l->transport == TRANSPORT_WEBSOCKET ? &world->ws[i] : NULL;
@@ -173,15 +178,29 @@ static enum status listen_on(struct world *world, size_t i, struct why *why)
             st = worker_listen(world->common.workers[k], fd, tls, ws, why);
     }
     world->ports[i] = settings.port;
-    if (st == ST_OK)
-        log_event(NULL, LOG_NOTICE, "listening", F_STR("name", listener_config_name(l)),
-                  F_STR("address", l->address), F_I64("port", settings.port),
-                  F_STR("tls", l->tls ? "yes" : "no"), F_STR("transport", ws != NULL ? "websocket" : "tcp"));
-    else
+    if (st != ST_OK)
         log_event(NULL, LOG_ERROR, "cannot_listen", F_STR("name", listener_config_name(l)),
                   F_STR("address", l->address), F_I64("port", l->port),
                   F_STR("certificate", l->tls ? l->certificate : ""), F_STR("key", l->tls ? l->key : ""),
                   F_STR("clause", why->clause), F_STR("why", why->text));
+    return st;
+}
+
+/* From now on clients get in. */
+static enum status open_listeners(struct world *world, struct why *why)
+{
+    enum status st = ST_OK;
+
+    for (unsigned k = 0; st == ST_OK && k < world->common.count; k++)
+        st = worker_open(world->common.workers[k], why);
+    for (size_t i = 0; st == ST_OK && i < world->config->listeners.count; i++) {
+        const struct listener_config *l = listener_config_at(world->config, i);
+
+        log_event(NULL, LOG_NOTICE, "listening", F_STR("name", listener_config_name(l)),
+                  F_STR("address", l->address), F_I64("port", world->ports[i]),
+                  F_STR("tls", l->tls ? "yes" : "no"),
+                  F_STR("transport", l->transport == TRANSPORT_WEBSOCKET ? "websocket" : "tcp"));
+    }
     return st;
 }
 
@@ -367,7 +386,8 @@ static enum status watch_memory(struct world *world, struct why *why)
         st = memory_watch_new(world->control, world->pressure, &world->memory);
     if (st != ST_OK)
         return reject(why, st, "memory", "out of memory", 0);
-    log_event(NULL, LOG_INFO, "memory_limit", F_I64("limit", limits.memory), F_I64("machine", memory_machine()));
+    log_event(NULL, LOG_INFO, "memory_limit", F_I64("limit", limits.memory),
+              F_I64("machine", memory_machine()));
     return ST_OK;
 }
 
@@ -379,6 +399,8 @@ static enum status world_fill(struct world *world, struct why *why)
         st = loop_new(&world->control, why);
     if (st == ST_OK)
         st = world_tokens_new(config, world->control, tokens_stored, world, &world->tokens, why);
+    if (st == ST_OK)
+        st = world_store_new(config, &world->common, world->tokens, world->notify, &world->store, why);
     if (st == ST_OK)
         st = issuers_verifier(config, &world->verifier, why);
     if (st == ST_OK && world->verifier != NULL)
@@ -407,18 +429,17 @@ static enum status world_fill(struct world *world, struct why *why)
         st = listen_on(world, i, why);
     if (st == ST_OK)
         st = world_bridges_new(config, &world->common, world->node, &world->bridges, why);
-    if (st == ST_OK)
-        st = control_from_config(world->control, config, &world->common, &world->socket, why);
     return st;
 }
 
-enum status world_new(const struct broker_config *config, unsigned workers, struct world **ret_world,
-                      struct why *why)
+enum status world_new(const struct broker_config *config, unsigned workers, world_notify *notify,
+                      struct world **ret_world, struct why *why)
 {
     struct world *world = calloc(1, sizeof *world);
     if (world == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     world->config = config;
+    world->notify = notify;
     timer_init(&world->statistics, on_statistics_timer);
     world->common.count = count_workers(config, workers);
     if (config->authorization_servers.count == 0 && config->public_topics.count == 0)
@@ -433,11 +454,24 @@ enum status world_new(const struct broker_config *config, unsigned workers, stru
     return ST_OK;
 }
 
-enum status world_run(struct world *world, void (*ready)(void), struct why *why)
+/* Nobody gets in before everything is there that anybody left behind. */
+static enum status start_store(struct world *world, struct why *why)
+{
+    if (world->store != NULL)
+        return world_store_start(world->store, loop_now(world->control), why);
+    world_tokens_start(world->tokens, NULL, NULL);
+    return ST_OK;
+}
+
+static enum status start_all(struct world *world, struct why *why)
 {
     enum status st = watch_signals(world, why);
     if (st == ST_OK)
-        st = world_tokens_start(world->tokens, why);
+        st = start_store(world, why);
+    if (st == ST_OK) /* now that the folder is ours, and nobody else's */
+        st = control_from_config(world->control, world->config, &world->common, &world->socket, why);
+    if (st == ST_OK)
+        st = open_listeners(world, why);
     for (unsigned i = 0; st == ST_OK && i < world->common.count; i++)
         st = worker_start(world->common.workers[i], why);
     if (st == ST_OK) {
@@ -447,19 +481,32 @@ enum status world_run(struct world *world, void (*ready)(void), struct why *why)
     }
     if (st == ST_OK)
         st = world_bridges_start(world->bridges, why);
+    return st;
+}
+
+static void tell(const struct world *world, const char *state)
+{
+    if (world->notify != NULL)
+        world->notify(state);
+}
+
+enum status world_run(struct world *world, struct why *why)
+{
+    enum status st = start_all(world, why);
     if (st == ST_OK) {
         start_statistics(world);
         log_event(NULL, LOG_NOTICE, "broker_started", F_I64("workers", world->common.count));
-        if (ready != NULL)
-            ready();
+        tell(world, "READY=1\nSTATUS=Serving");
         loop_run(world->control);
     }
     expect_second_signal();
+    tell(world, "STOPPING=1\nSTATUS=Stopping");
     world_bridges_stop(world->bridges);
     for (unsigned i = 0; i < world->common.count; i++)
         worker_stop(world->common.workers[i]);
     for (unsigned i = 0; i < world->common.count; i++)
         worker_join(world->common.workers[i]);
+    world_store_stop(world->store);
     return st;
 }
 
@@ -471,11 +518,14 @@ void world_free(struct world *world)
     control_free(world->socket);
     world_status_stop(world->status);
     world_bridges_free(world->bridges);
+    world_store_stop(world->store); /* if it never ran */
     resolver_free(TAKE(world->resolver));
     for (unsigned i = 0; i < world->common.count; i++)
         worker_free(world->common.workers[i]);
+    world_store_free(world->store);
+    world_tokens_stop(world->tokens);
+    loop_free(world->control); /* runs what the store had to say to `tokens` */
     world_tokens_free(world->tokens);
-    loop_free(world->control);
     world_status_free(world->status);
     sources_free(world->sources);
     verifier_unref(world->verifier);

@@ -2,22 +2,25 @@
 
 #include "broker/token_journal.h"
 #include "crypto/random.h"
+#include "store/kv_batch.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define PURGE_MS 10000
-#define RETRY_MS 1000 /* a disk that failed is tried again */
+#define PURGE_MS        10000
+#define RETRY_MS        1000 /* memory that was short is asked for again */
+#define BATCH_MAX_BYTES ((size_t)1 << 31)
 
 struct world_tokens {
     const struct broker_config *config;
     struct loop *loop;
     struct token_store *store;
     struct token_journal *journal;
-    struct loop_task task;
-    atomic_bool posted; /* the task is on its way */
+    struct loop_task changed_task, stored_task;
+    atomic_bool posted; /* changed_task is on its way */
     struct timer purge, retry;
-    bool failing;
+    void (*keep)(void *ctx, struct kv_batch *batch);
+    void *keep_ctx;
     void (*stored)(void *ctx);
     void *ctx;
 };
@@ -31,28 +34,22 @@ struct token_store *world_tokens_store(const struct world_tokens *tokens)
 
 static void write_down(struct world_tokens *t)
 {
-    struct why why;
-    enum status st;
+    struct kv_batch batch;
 
-    if (t->journal == NULL)
+    if (t->keep == NULL)
         return;
-    st = token_journal_write(t->journal, &why);
-    if (st != ST_OK) {
-        if (!t->failing)
-            log_event(NULL, LOG_ERROR, "token_state_not_written", F_WHY(st, why));
-        t->failing = true;
+    kv_batch_init(&batch, BATCH_MAX_BYTES);
+    enum status st = token_journal_seal(t->journal, &batch);
+    if (st != ST_OK)
         timer_start(loop_timers(t->loop), &t->retry, mono_plus_ms(loop_now(t->loop).mono, RETRY_MS));
-        return;
-    }
-    if (t->failing)
-        log_event(NULL, LOG_NOTICE, "token_state_written_again");
-    t->failing = false;
-    t->stored(t->ctx);
+    else if (!kv_batch_empty(&batch))
+        t->keep(t->keep_ctx, &batch);
+    kv_batch_done(&batch);
 }
 
 static void on_changes(struct loop_task *task)
 {
-    struct world_tokens *t = CONTAINER_OF(task, struct world_tokens, task);
+    struct world_tokens *t = CONTAINER_OF(task, struct world_tokens, changed_task);
 
     atomic_store(&t->posted, false); /* before looking: what comes now posts it again */
     write_down(t);
@@ -64,7 +61,23 @@ static void wake(void *ctx)
     struct world_tokens *t = ctx;
 
     if (!atomic_exchange(&t->posted, true))
-        loop_post(t->loop, &t->task);
+        loop_post(t->loop, &t->changed_task);
+}
+
+static void on_stored(struct loop_task *task)
+{
+    struct world_tokens *t = CONTAINER_OF(task, struct world_tokens, stored_task);
+
+    token_journal_stored(t->journal);
+    if (t->keep == NULL)
+        return; /* stopped */
+    t->stored(t->ctx);
+    write_down(t);
+}
+
+void world_tokens_stored(struct world_tokens *t)
+{
+    loop_post(t->loop, &t->stored_task);
 }
 
 static void on_retry(struct timer *timer, struct now now)
@@ -108,7 +121,8 @@ enum status world_tokens_new(const struct broker_config *config, struct loop *lo
     t->loop = loop;
     t->stored = stored;
     t->ctx = ctx;
-    t->task.run = on_changes;
+    t->changed_task.run = on_changes;
+    t->stored_task.run = on_stored;
     timer_init(&t->purge, on_purge);
     timer_init(&t->retry, on_retry);
     st = make_store(t, why);
@@ -128,19 +142,48 @@ static bool still_believed(void *ctx, const struct token *token)
     return broker_config_believes(t->config, token->iss, token->aud);
 }
 
-enum status world_tokens_start(struct world_tokens *t, struct why *why)
+enum status world_tokens_keep(struct world_tokens *t, struct token_journal **ret_journal, struct why *why)
 {
-    struct now now = loop_now(t->loop);
-    enum status st = ST_OK;
+    enum status st = token_journal_new(t->store, wake, t, &t->journal);
 
-    if (t->config->state_dir != NULL)
-        st = token_journal_new(t->config->state_dir, t->store, wake, t, now, &t->journal, why);
-    else if (t->config->authz_info)
+    if (st != ST_OK)
+        return reject(why, st, "memory", "out of memory", 0);
+    *ret_journal = t->journal;
+    return ST_OK;
+}
+
+void world_tokens_start(struct world_tokens *t, void (*store)(void *ctx, struct kv_batch *batch), void *ctx)
+{
+    t->keep = store;
+    t->keep_ctx = ctx;
+    if (store == NULL && t->config->authz_info)
         log_event(NULL, LOG_WARNING, "tokens_in_memory_only",
                   F_STR("why", "without state_dir, tokens published to authz-info end with the process"));
-    if (st == ST_OK) {
-        token_store_keep_only(t->store, still_believed, t);
-        on_purge(&t->purge, now);
+    token_store_keep_only(t->store, still_believed, t);
+    on_purge(&t->purge, loop_now(t->loop));
+    write_down(t); /* rows that are of no use any more */
+}
+
+void world_tokens_stop(struct world_tokens *t)
+{
+    if (t == NULL)
+        return;
+    t->keep = NULL;
+    timer_stop(loop_timers(t->loop), &t->purge);
+    timer_stop(loop_timers(t->loop), &t->retry);
+}
+
+enum status world_tokens_rest(struct world_tokens *t, struct kv_batch *batch)
+{
+    enum status st = ST_OK;
+
+    if (t->journal == NULL)
+        return ST_OK;
+    token_journal_stored(t->journal); /* whatever was on its way is there, or will never be */
+    for (uint32_t before = UINT32_MAX; st == ST_OK && batch->count != before;) {
+        before = batch->count;
+        st = token_journal_seal(t->journal, batch); /* at first what it had taken, then the rest */
+        token_journal_stored(t->journal);
     }
     return st;
 }
@@ -149,8 +192,6 @@ void world_tokens_free(struct world_tokens *t)
 {
     if (t == NULL)
         return;
-    timer_stop(loop_timers(t->loop), &t->purge);
-    timer_stop(loop_timers(t->loop), &t->retry);
     token_journal_free(t->journal);
     token_store_free(t->store);
     free(t);
