@@ -84,12 +84,14 @@ enum status record_delete(struct kv_batch *b, struct record_key key) MUST_CHECK;
  * adversary: who can write there can write anything. */
 #define RECORD_SUM_LEN 4
 uint32_t record_sum(struct span key, struct span value);
+/* Takes the sum off the end of `value`, in this and in all former and later formats. ST_MALFORMED: it is wrong. */
+enum status record_unsum(struct span key, struct span *value, struct why *why) MUST_CHECK;
 
 /* ---- values ---- */
 
 struct record_meta {
-    uint32_t format;  /* RECORD_FORMAT when written; another one when read: nothing else is filled in then */
-    uint32_t workers; /* shards there were: where sessions and groups were at home, and OUT speaks of */
+    uint32_t format;          /* first in every format; if it is not RECORD_FORMAT, nothing else was read */
+    uint32_t workers;         /* shards there were: where sessions and groups were at home, and OUT speaks of */
     struct hash_key home_key; /* which of them a client identifier was at home on */
     int64_t started_ms;       /* the broker that wrote this */
 };

@@ -20,19 +20,29 @@ struct opened {
     struct reader value; /* without the sum */
 };
 
-static enum status open_record(struct span key, struct span value, enum record_kind kind, size_t key_len,
-                               struct opened *out, struct why *why)
+enum status record_unsum(struct span key, struct span *value, struct why *why)
 {
     struct reader sum;
 
+    if (value->len < RECORD_SUM_LEN)
+        return bad(why, "the value is shorter than its sum", value->len);
+    value->len -= RECORD_SUM_LEN;
+    sum = reader_make(span_of(value->p + value->len, RECORD_SUM_LEN), CLAUSE);
+    if (read_u32(&sum) != record_sum(key, *value))
+        return bad(why, "the sum is wrong: the disk has changed it", value->len);
+    return ST_OK;
+}
+
+static enum status open_record(struct span key, struct span value, enum record_kind kind, size_t key_len,
+                               struct opened *out, struct why *why)
+{
+    enum status st;
+
     if (key.len != key_len || key.p[0] != (uint8_t)kind)
         return bad(why, "the key has not the length or the kind of such a record", 0);
-    if (value.len < RECORD_SUM_LEN)
-        return bad(why, "the value is shorter than its sum", value.len);
-    value.len -= RECORD_SUM_LEN;
-    sum = reader_make(span_of(value.p + value.len, RECORD_SUM_LEN), CLAUSE);
-    if (read_u32(&sum) != record_sum(key, value))
-        return bad(why, "the sum is wrong: the disk has changed it", value.len);
+    st = record_unsum(key, &value, why);
+    if (st != ST_OK)
+        return st;
     out->key = reader_make(span_of(key.p + 1, key.len - 1), CLAUSE);
     out->value = reader_make(value, CLAUSE);
     return ST_OK;
@@ -64,20 +74,14 @@ static struct span present(struct span s, bool there)
 
 enum status record_read_meta(struct span key, struct span value, struct record_meta *out, struct why *why)
 {
-    struct reader first = reader_make(value, CLAUSE);
-    uint32_t format = read_u32(&first);
     struct opened o;
-    enum status st;
+    enum status st = open_record(key, value, RECORD_META, 1, &o, why);
 
-    *out = (struct record_meta){ .format = format };
-    if (reader_ok(&first) &&
-        format != RECORD_FORMAT) /* whatever follows, that is for another version to read */
-        return key.len == 1 && key.p[0] == RECORD_META ? ST_OK
-                                                       : bad(why, "not the key of the store's version", 0);
-    st = open_record(key, value, RECORD_META, 1, &o, why);
     if (st != ST_OK)
         return st;
-    (void)read_u32(&o.value);
+    *out = (struct record_meta){ .format = read_u32(&o.value) };
+    if (reader_ok(&o.value) && out->format != RECORD_FORMAT) /* what follows is for another version to read */
+        return ST_OK;
     out->workers = read_u32(&o.value);
     out->home_key.k[0] = read_u64(&o.value);
     out->home_key.k[1] = read_u64(&o.value);

@@ -3,12 +3,16 @@
  *
  *   no store ------------------------------> a new one
  *   ours, intact --------------------------> as it is
- *   ours, of an older format --------------> copied step by step into `store.migrating`, which then takes its place
+ *   ours, of an older format --------------> brought to today's in a copy, which takes its place; the former stays as
+ *                                            `store.format-<n>-<time>`
  *   of a newer format, or in use ----------> refused, untouched
- *   damaged, half written, or not a store -> moved to `store.damaged-<time>`; every record of it that is intact is brought
- *                                            into a new one
+ *   damaged, half written, or not a store -> every record that can still be read goes into a new one, which takes its place;
+ *                                            the damaged one stays as `store.damaged-<time>`
  *
- * Whatever is refused says why in words for the administrator; nothing is ever destroyed.
+ * The copy is made in `store.migrating` or `store.salvaging`, and the two change places in one step: whenever that is
+ * interrupted, the next start begins it again or finds it done. Nothing is ever destroyed, and whatever is refused says why
+ * in words for the administrator. Every page is read and checked before LMDB may follow it: a file that is shorter than
+ * it says would end the process (SIGBUS).
  * Threads: one, before the workers run. */
 #ifndef SYMBOLON_BROKER_STORE_START_H
 #define SYMBOLON_BROKER_STORE_START_H
@@ -20,14 +24,13 @@
 struct store_start {
     const char *state_dir;
     uint64_t max_bytes; /* as kv_settings */
-    bool check;         /* read and verify the whole file first; the heads are always */
     const struct log *log;
-    /* May be NULL. `stage`: "checking", "migrating", "salvaging", "restoring"; static. */
+    /* May be NULL. `stage`: "migrating", "salvaging", "restoring"; static. `of` is 0 where nobody knows. */
     void (*progress)(void *ctx, const char *stage, uint64_t done, uint64_t of);
     void *progress_ctx;
 };
 
-/* Logs `store_damaged`, `store_migrated`. ST_BAD_VERSION: written by a newer broker. ST_EXISTS: another broker has it. ST_IO,
+/* Logs `store_damaged`, `store_migrated`, `store_newer`. ST_BAD_VERSION: written by a newer broker. ST_EXISTS: another broker has it. ST_IO,
  * ST_QUOTA: the disk, also while a damaged store is being replaced. */
 enum status store_start_open(const struct store_start *start, struct now now, struct kv **ret_kv,
                              struct why *why) MUST_CHECK;
