@@ -58,6 +58,12 @@ bool gate_is_full(const struct conn *c)
 
 /* ---- life ---- */
 
+static void weigh(struct gate *g, size_t bytes)
+{
+    STATS_ADD(&g->conn->shard->stats, memory_output, (uint64_t)bytes - g->weighed);
+    g->weighed = bytes;
+}
+
 static struct gate *gate_new(struct conn *c)
 {
     struct gate *g = calloc(1, sizeof *g);
@@ -78,6 +84,7 @@ void gate_free(struct conn *c)
     if (g == NULL)
         return;
     list_remove(&g->link);
+    weigh(g, 0);
     buf_done(&g->packets);
     free(g);
 }
@@ -106,6 +113,7 @@ uint8_t *gate_put(struct conn *c, const struct slip *slip, size_t len)
         return out_of_memory(c);
     memcpy(room, &head, sizeof head);
     buf_added(&g->packets, sizeof head + len);
+    weigh(g, sizeof *g + g->packets.cap);
     g->holding += holds_all(slip->type);
     g->publishes += slip->type == MQTT_PUBACK;
     if (slip->type == MQTT_CONNACK)

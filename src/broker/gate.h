@@ -24,6 +24,7 @@ struct gate {
     struct conn *conn;
     struct buf packets; /* struct gate_head and the packet, one after the other */
     size_t at;          /* the first that is still there */
+    size_t weighed;     /* of its memory: what is in memory_output */
     uint32_t holding;   /* so many that hold back all that comes behind them */
     uint32_t publishes; /* so many PUBACKs: of the client's Receive Maximum */
     bool connack;       /* one of them is the CONNACK */

@@ -306,6 +306,7 @@ void journal_seal(struct shard *shard)
     close_epoch(shard);
     if (!kv_batch_empty(&j->batch)) {
         j->out = j->epoch - 1;
+        atomic_store_explicit(&shard->stats.memory_store, j->batch.ops.cap, memory_order_relaxed);
         shard->world.store(shard->world.ctx, j->out, &j->batch);
         tell_peers(shard);
         return;
@@ -321,6 +322,7 @@ void journal_stored(struct shard *shard, uint64_t seq)
     ASSERT(seq == j->out);
     j->out = 0;
     j->stored = seq;
+    atomic_store_explicit(&shard->stats.memory_store, 0, memory_order_relaxed);
     passed(shard);
 }
 

@@ -238,6 +238,7 @@ void throttle_account(struct shard *shard)
                           memory_order_relaxed);
     now = atomic_load_explicit(&s->memory_connections, memory_order_relaxed) +
           atomic_load_explicit(&s->memory_reading, memory_order_relaxed) +
+          atomic_load_explicit(&s->memory_output, memory_order_relaxed) +
           atomic_load_explicit(&s->memory_sessions, memory_order_relaxed) +
           atomic_load_explicit(&s->memory_subscriptions, memory_order_relaxed) +
           atomic_load_explicit(&s->memory_queued, memory_order_relaxed) +

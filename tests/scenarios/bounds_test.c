@@ -1,5 +1,5 @@
 /* Bounds: what each limit refuses, and to whom it says so; full queues; memory by cause. The marks of memory are in
-
+ * pressure_test.c. */
 #include "harness.h"
 
 #include "broker/memory.h"
