@@ -74,6 +74,7 @@ static enum status drop_privileges(const char *user, struct why *why)
     if (setgid(account->pw_gid) != 0 || initgroups(user, account->pw_gid) != 0 ||
         setuid(account->pw_uid) != 0 || (account->pw_uid != 0 && setuid(0) == 0))
         return reject(why, ST_IO, "user", "the account could not be changed to", 0);
+    daemon_keep_memory_secret();
     return ST_OK;
 }
 

@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -71,6 +72,24 @@ static bool load(const struct config_table *table, const char *path, void *setti
     return st == ST_OK;
 }
 
+/* A debugger of a developer, and the leak checker, look at processes built for them. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define OPEN_TO_TOOLS
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define OPEN_TO_TOOLS
+#endif
+
+void daemon_keep_memory_secret(void)
+{
+    (void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+#ifndef OPEN_TO_TOOLS
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+}
+
 bool daemon_begin(const struct daemon *daemon, int argc, char **argv, void *ctx, void *settings,
                   const char **ret_ports_file, int *ret_exit)
 {
@@ -82,7 +101,7 @@ bool daemon_begin(const struct daemon *daemon, int argc, char **argv, void *ctx,
         return false;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);                               /* a full file is a failed write, not our end */
-    (void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }); /* a core file would hold every key */
+    daemon_keep_memory_secret();
     umask(077);
     *ret_exit = 1;
     if (!load(daemon->table, options.config, settings))

@@ -25,6 +25,10 @@ struct daemon {
 bool daemon_begin(const struct daemon *daemon, int argc, char **argv, void *ctx, void *settings,
                   const char **ret_ports_file, int *ret_exit);
 
+/* No core file, which would hold every key, and no other process of our user reads our memory (ptrace, /proc/PID/mem).
+ * daemon_begin() does it; again after a change of user, which takes the second back. */
+void daemon_keep_memory_secret(void);
+
 /* NAME=PORT lines, whole or not at all: who waits for the file to appear must not read half of it. */
 enum status daemon_write_ports(const char *path, struct span lines, struct why *why) MUST_CHECK;
 

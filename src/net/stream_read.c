@@ -33,6 +33,12 @@ static void keep(struct stream *s, struct span rest)
         stream_die(s, ST_NO_MEMORY, stream_why("memory", "out of memory"));
 }
 
+/* What was decrypted into the loop's buffer stays there for as long as nobody else is heard: a token among it must not. */
+static void forget(uint8_t *plain, size_t len)
+{
+    explicit_bzero(plain, len);
+}
+
 static void act_on_end(struct stream *s)
 {
     if (s->end_st == ST_OK)
@@ -61,12 +67,14 @@ static void take_in(struct stream *s, struct span fresh)
         keep(s, span_cut(fresh, used, fresh.len));
     } else if (s->unread.len <= LOOP_PLAIN_FRONT && may_deliver(s) &&
                fresh.p == s->loop->plain_bytes + LOOP_PLAIN_FRONT) {
-        uint8_t *start = s->loop->plain_bytes + LOOP_PLAIN_FRONT - s->unread.len;
+        size_t before = s->unread.len;
+        uint8_t *start = s->loop->plain_bytes + LOOP_PLAIN_FRONT - before;
         memcpy(start, s->unread.p, s->unread.len);
         struct span whole = span_of(start, s->unread.len + fresh.len);
         buf_reset(&s->unread);
         size_t used = deliver(s, whole);
         keep(s, span_cut(whole, used, whole.len));
+        forget(start, before);
         if (s->unread.len == 0)
             buf_done(&s->unread);
     } else { /* a long packet is being put together */
@@ -181,6 +189,7 @@ static void take_ciphertext(struct stream *s, struct tls_io *io)
             return;
         }
         take_bytes(s, span_of(room, len));
+        forget(room, len);
         if (!takes_bytes(s))
             return;
     }
