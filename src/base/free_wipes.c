@@ -1,0 +1,38 @@
+/* For the daemons' executables: memory that is given back holds nothing any more. Tokens, proofs, keys and passwords pass
+ * through libraries that free what they held as it is (TLS records, JSON, HTTP), and through every error path of ours;
+ * what lies in freed memory is what a bug that shows memory shows. The price is a memset of what was freed.
+ *
+ * free() and realloc() of the program come in front of the C library's (glibc, "Replacing malloc"), for all libraries;
+ * the memory itself is still the C library's. Not with sanitizers, which have their own. */
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+void __libc_free(void *p); /* glibc's own name, exported for this */
+
+void free(void *p)
+{
+    if (p == NULL)
+        return;
+    explicit_bzero(p, malloc_usable_size(p));
+    __libc_free(p);
+}
+
+void *realloc(void *p, size_t size)
+{
+    size_t had = p == NULL ? 0 : malloc_usable_size(p);
+    void *moved;
+
+    if (p != NULL && size == 0) { /* as glibc does */
+        free(p);
+        return NULL;
+    }
+    if (p != NULL && size <= had && size >= had / 2)
+        return p;
+    moved = malloc(size);
+    if (moved == NULL || p == NULL)
+        return moved;
+    memcpy(moved, p, had < size ? had : size);
+    free(p);
+    return moved;
+}
