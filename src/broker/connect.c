@@ -208,6 +208,8 @@ static enum status check_store(const struct conn *c, const struct mqtt_connect *
     s = connect->client_id.len == 0 ? NULL : session_find(shard, connect->client_id);
     if (expiry_of(c, grant, c->asked_expiry_s) == 0 && (s == NULL || s->journal == NULL))
         return ST_OK;
+    if (shard->journal.status == ST_TOO_LARGE && s != NULL && s->journal != NULL)
+        return ST_OK; /* full, not broken: who comes for what waits makes room */
     return journal_refuse(&shard->journal, why);
 }
 
@@ -277,6 +279,10 @@ static enum status open_session(struct conn *c, const struct mqtt_connect *conne
         forget(c, present);
         return reject(why, ST_TOO_LARGE, "MQTT5 [MQTT-3.1.2-24]",
                       "the client's Maximum Packet Size has no room for CONNACK", 0);
+    }
+    if (c->state == CONN_CLOSED) { /* no memory for it to wait in */
+        forget(c, present);
+        return ST_OK;
     }
     conn_opened(c);
     if (s->grant->token != NULL)

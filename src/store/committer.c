@@ -171,7 +171,7 @@ static void commit_once(struct committer *c)
     enum status st = commit_group(c, count, &why);
     bool failed = st != ST_OK;
     if (!failed && kv_full(c->kv))
-        st = reject(&why, ST_QUOTA, "store", "the store has reached its largest size", 0);
+        st = reject(&why, ST_TOO_LARGE, "store", "the store has reached its largest size", 0);
     tell_state(c, st, &why);
     pthread_mutex_lock(&c->lock);
     for (unsigned i = 0; i < c->owners; i++)

@@ -17,8 +17,8 @@ struct committer;
 struct committer_calls {
     /* The batch is on disk. */
     void (*stored)(void *ctx, unsigned owner, uint64_t seq);
-    /* Once per change. ST_OK: commits succeed (again). ST_QUOTA, ST_IO, ST_NO_MEMORY, ST_DAMAGED: they fail, or nothing more should
-     * be added; `why` says what the system said. Comes before the `stored` calls of the same commit. */
+    /* Once per change. ST_OK: commits succeed (again). ST_TOO_LARGE: they do, but nothing more should be added. ST_QUOTA, ST_IO,
+     * ST_NO_MEMORY, ST_DAMAGED: they fail; `why` says what the system said. Comes before the `stored` calls of the same commit. */
     void (*state)(void *ctx, enum status st, const struct why *why);
     void *ctx;
 };

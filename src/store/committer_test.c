@@ -239,7 +239,7 @@ static void a_full_store_is_a_state(void **state UNUSED)
         committer_post(w.c, 0, seq, batch_of(key, 10000));
         wait_stored(&w, 0);
     }
-    expect_state(&w, 1, ST_QUOTA);
+    expect_state(&w, 1, ST_TOO_LARGE);
     atomic_store(&sync_stands, true);
     atomic_store(&syncs, 0);
     committer_post(w.c, 3, 1, batch_of("small", 1));
@@ -252,7 +252,7 @@ static void a_full_store_is_a_state(void **state UNUSED)
     wait_stored(&w, 2);
     expect(w.kv, "little", "v");
     expect(w.kv, "huge", NULL);
-    expect_state(&w, 2, ST_QUOTA); /* in other words */
+    expect_state(&w, 2, ST_QUOTA); /* and that batch not even so */
     unsigned lost;
     bool stuck;
     assert_int_equal(committer_stop(w.c, 150, &lost, &stuck), ST_TIMEOUT);
