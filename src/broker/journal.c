@@ -333,7 +333,7 @@ void journal_state(struct shard *shard, enum status st, struct why why)
     j->failing = st != ST_OK;
     j->status = st;
     j->why = why;
-    if (j->failing)
+    if (j->failing && st != ST_TOO_LARGE) /* a store that is only full takes what is on its way */
         gate_fail_all(shard);
 }
 

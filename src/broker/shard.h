@@ -273,7 +273,7 @@ void shard_seal(struct shard *shard, struct now now);
 void shard_stored(struct shard *shard, uint64_t seq, struct now now);
 /* The disk does not take the batch that is on its way, and will be asked again: `st` and `why` say what it said. With
  * ST_TOO_LARGE it takes every batch, but nothing should be added to it. Until ST_OK comes here, what would have to be
- * durable is refused, and what waits for that batch is told so. */
+ * durable is refused, and (but for ST_TOO_LARGE) what waits for that batch is told so. */
 void shard_store_state(struct shard *shard, enum status st, struct why why, struct now now);
 /* Something is not on disk yet: a program that stops calls shard_seal() and waits until there is nothing. */
 bool shard_unstored(const struct shard *shard);
