@@ -68,7 +68,7 @@ def test_what_was_answered_outlives_the_broker(site, tmp_path):
     jwk = secret['cnf']['jwk']
     identity = json.dumps({'cnf': {'jwk': {'kty': 'oct', 'kid': jwk['kid']}}})
     may_publish(openssl_psk(site, tmp_path, identity, jose.unb64(jwk['k'])), 'psk')
-    mode = os.stat(site.state / 'tokens.db').st_mode
+    mode = os.stat(site.state / 'store' / 'data.mdb').st_mode
     assert mode & 0o077 == 0
 
 
