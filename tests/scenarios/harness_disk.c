@@ -73,7 +73,7 @@ static void del(struct disk *disk, struct span key)
     memmove(disk->entries + at, disk->entries + at + 1, (disk->count - at) * sizeof *disk->entries);
 }
 
-static void apply(struct disk *disk, const struct kv_batch *batch)
+void disk_apply(struct disk *disk, const struct kv_batch *batch)
 {
     struct kv_op op;
     size_t at = 0;
@@ -134,7 +134,7 @@ void disk_commit_unheard(struct bench *b, unsigned shard)
     struct disk_batch *w = &b->disk->waiting[shard];
 
     assert_true(w->there);
-    apply(b->disk, &w->batch);
+    disk_apply(b->disk, &w->batch);
     kv_batch_done(&w->batch);
     w->there = false;
     b->disk->commits++;
@@ -145,6 +145,8 @@ bool disk_commit_of(struct bench *b, unsigned shard)
     struct disk_batch *w = &b->disk->waiting[shard];
 
     if (!w->there || b->disk->failing != ST_OK)
+        return false;
+    if (b->disk->freeze_at != 0 && b->disk->commits >= b->disk->freeze_at)
         return false;
     disk_commit_unheard(b, shard);
     bench_inside(b, true);
@@ -157,11 +159,15 @@ bool disk_commit_of(struct bench *b, unsigned shard)
 
 bool disk_commit(struct bench *b)
 {
+    unsigned first = b->disk->shuffled ? pick(b, b->count) : 0;
     bool any = false;
 
-    for (unsigned i = 0; i < b->count; i++)
-        if (disk_commit_of(b, i))
+    for (unsigned i = 0; i < b->count; i++) {
+        if (disk_commit_of(b, (first + i) % b->count))
             any = true;
+        if (any && b->disk->shuffled)
+            break;
+    }
     return any;
 }
 
@@ -247,7 +253,7 @@ static enum status apply_all(void *ctx, const struct kv_batch *const *batches, s
     if (disk->failing != ST_OK)
         return reject(why, disk->failing, "write", "no space left on device", 0);
     for (size_t i = 0; i < count; i++)
-        apply(disk, batches[i]);
+        disk_apply(disk, batches[i]);
     return ST_OK;
 }
 

@@ -30,6 +30,8 @@ struct disk {
     size_t count, cap;
     struct disk_batch waiting[BENCH_MAX_SHARDS]; /* by shard */
     bool manual;
+    bool shuffled;       /* one batch at a time, of whichever shard the seed says */
+    uint64_t freeze_at;  /* after so many commits nothing more reaches it, and nobody hears of that; 0: never */
     enum status failing; /* ST_OK: no */
     uint64_t commits, puts, dels;
 };
@@ -60,6 +62,8 @@ size_t disk_records(const struct bench *b, char letter);
 /* How many changes are in that shard's waiting batch: of this letter, or all with 0. */
 size_t disk_waiting(const struct bench *b, unsigned shard, char letter);
 
+/* Behind the broker's back. */
+void disk_apply(struct disk *disk, const struct kv_batch *batch);
 /* The value of this key; SPAN_NONE: there is none. */
 struct span disk_get(const struct disk *disk, struct span key);
 
