@@ -332,6 +332,10 @@ static enum tls_result fail_gnutls(struct tls_session *session, int rc, struct w
         (void)gnutls_alert_send(session->gnutls, GNUTLS_AL_WARNING, GNUTLS_A_NO_RENEGOTIATION);
         return fail(session, ST_PROTOCOL, "TLS", "renegotiation is not offered", why);
     }
+    /* OpenSSL's clients say that they do not trust us before they protect what they send. A wrong pre-shared key ends so,
+     * too, but in 1.2 only, and that is no such alert. */
+    if (rc == GNUTLS_E_DECRYPTION_FAILED && session->psk_key.len == 0)
+        session->alerted = true;
     (void)gnutls_alert_send_appropriate(session->gnutls, rc);
     if (session->peer_refused && session->spki.len > 0)
         return fail(session, ST_DENIED, "RFC 7250 6", "the peer's key is not the one named", why);
