@@ -119,7 +119,8 @@ void tls_keylog(struct tls_session *session, struct buf *lines);
 /* After TLS_FAILED: ST_DENIED (a certificate was refused, by us), ST_PROTOCOL (anything in the protocol, a fatal
  * alert of the peer's included), ST_NO_MEMORY. */
 enum status tls_failure(const struct tls_session *session);
-bool tls_alerted(const struct tls_session *session); /* ... it was the peer that gave up, with an alert, or with one we cannot read */
+bool tls_alerted(const struct tls_session *
+                     session); /* ... it was the peer that gave up, with an alert, or with one we cannot read */
 bool tls_established(const struct tls_session *session);
 bool tls_resumed(const struct tls_session *session);
 const char *tls_version(const struct tls_session *session); /* "TLS1.3" */
