@@ -35,7 +35,7 @@ static struct record_key key_of(const struct tomb *t)
     case RECORD_ASIDE:
         break;
     }
-    ASSERT(!"a tomb of something that is no object of a shard");
+    ASSERT(false); /* a tomb of something that is no object of a shard */
     return record_key_meta();
 }
 

@@ -633,7 +633,7 @@ static int64_t sum(const struct restore_report *report, size_t field)
     return (int64_t)n;
 }
 
-void restore_log(const struct restore_report *report, const struct log *log)
+void restore_log(const struct restore_report *report, int64_t took_ms, const struct log *log)
 {
     const struct restore_count *k = report->kinds;
 
@@ -643,7 +643,8 @@ void restore_log(const struct restore_report *report, const struct log *log)
               F_I64("retained", (int64_t)k[RESTORE_RETAINED].restored),
               F_I64("sessions_over", (int64_t)k[RESTORE_SESSION].over),
               F_I64("retained_over", (int64_t)k[RESTORE_RETAINED].over),
-              F_I64("orphans_removed", sum(report, offsetof(struct restore_count, orphans))));
+              F_I64("orphans_removed", sum(report, offsetof(struct restore_count, orphans))),
+              F_I64("ms", took_ms));
     for (int i = 0; i < RESTORE_KINDS; i++)
         if (k[i].unreadable > 0)
             log_event(log, LOG_ERROR, "store_records_lost",

@@ -83,6 +83,6 @@ enum status restore_shards(struct shard *const *shards, unsigned count, const st
                            struct restore_report *out, struct why *why) MUST_CHECK;
 
 /* The one line of it: `store_restored`, and `store_records_lost` if some were unreadable. */
-void restore_log(const struct restore_report *report, const struct log *log);
+void restore_log(const struct restore_report *report, int64_t took_ms, const struct log *log);
 
 #endif

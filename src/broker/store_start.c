@@ -402,6 +402,7 @@ enum status store_start_restore(const struct store_start *start, struct kv *kv, 
 {
     struct restore_disk disk = { scan_kv, apply_kv, kv, 0 };
     struct store_start here = *start;
+    struct mono_time began = now_read().mono;
     struct kv_stats stats;
     enum status st = kv_stats(kv, &stats, why);
 
@@ -410,6 +411,6 @@ enum status store_start_restore(const struct store_start *start, struct kv *kv, 
     disk.entries = stats.entries;
     st = restore_shards(shards, count, &disk, now, on_progress, &here, out, why);
     if (st == ST_OK && !out->empty)
-        restore_log(out, start->log);
+        restore_log(out, now_read().mono.ms - began.ms, start->log);
     return st;
 }

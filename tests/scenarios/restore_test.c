@@ -604,7 +604,8 @@ static void what_belongs_to_nothing_is_removed_and_counted(void **state UNUSED)
     assert_int_equal(report.kinds[RESTORE_ITEM].orphans, 1);
     assert_null(report.unreadable.clause);
     assert_int_equal(disk_records(s.b, 0), 3); /* v, s, b */
-    restore_log(&report, NULL);
+    restore_log(&report, 1, NULL);
+    assert_true(log_has(s.b, "store_restored", "orphans_removed=7"));
     bench_free(s.b);
 }
 
