@@ -100,6 +100,7 @@ enum status shard_new(unsigned index, unsigned shards, const struct shard_settin
     shard->now = now;
     shard->wall_minus_mono_ms = now.wall.s * MS_PER_S + now.wall.ms - now.mono.ms;
     shard->next_session = 1; /* number 0 publishes nothing */
+    shard->next_member = 1;  /* number 0 is no member */
     timer_wheel_init(&shard->timers, now.mono);
     timer_init(&shard->purge, on_purge);
     list_init(&shard->conns);

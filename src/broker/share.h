@@ -225,7 +225,8 @@ void share_item_keep(struct shard *shard, struct share_item *item, uint64_t grou
 void share_item_unkeep(struct shard *shard, struct share_item *item);
 /* To `to` as TAKE (note.number: a member there) or RETURN (0: to home), now or when its record is stored; takes it. */
 void share_send(struct share *group, unsigned to, const struct share_note *note, struct share_item *item);
-/* A member of this shard gets it when its record is removed, and that is stored. */
+/* A member of this shard gets it when no record will bring it to anybody else after a crash: of QoS 2 to a session that ends with
+ * its connection (MQTT5 [MQTT-4.8.2-5]). */
 void share_arrive(struct share *group, const struct share_note *note, struct share_item *item);
 /* That is so now: share_member.c. */
 void share_arrived(struct shard *shard, struct share *group, struct share_item *item);

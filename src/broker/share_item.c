@@ -180,9 +180,12 @@ void share_send(struct share *group, unsigned to, const struct share_note *note,
     }
 }
 
+/* Removed also if there was none yet: the record of what brought the message here goes in the same batch (durable_post.h). */
 void share_arrive(struct share *group, const struct share_note *note, struct share_item *item)
 {
-    share_item_unkeep(group->shard, item);
+    item->kept = item->removed = true;
+    item->group = note->group;
+    change(group->shard, item);
     wait_in(&group->shard->share_arriving, group, note, item);
 }
 

@@ -344,8 +344,13 @@ bool share_take(struct shard *shard, const struct share_note *note, const struct
         tell(ss);
         return false;
     }
-    if (item != NULL && item->durable.stored && how.qos == 2 && !session_is_kept(s)) {
-        share_arrive(ss->share, note, item); /* nobody else may have it then: MQTT5 [MQTT-4.8.2-5] */
+    if (note->group != 0 && how.qos == 2 && !session_is_kept(s) && shard->journal.waits) {
+        if (item == NULL)
+            item = share_item_new(m, note->seq, note->hops);
+        if (item != NULL)
+            share_arrive(ss->share, note, item);
+        else
+            STATS_INC(&shard->stats, dropped_no_memory);
         return true;
     }
     return put_in(ss, m, &how, item);
