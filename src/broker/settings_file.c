@@ -318,7 +318,7 @@ static const struct config_setting rows[] = {
     { "limits.sessions", CONFIG_INT, S(max_sessions), .dflt = "200000", .min = 1, .max = 100000000,
       .unit = "sessions", .help = "Sessions altogether, connected or not." },
     { "limits.handshakes", CONFIG_INT, S(max_handshakes), .dflt = "4096", .min = 1, .max = 10000000,
-      .unit = "connections", .help = "Connections that are not authorized yet: TLS, WebSocket, CONNECT, AUTH. Beyond, a new one takes the place of the oldest of them, if that has had a second; else it is closed." },
+      .unit = "connections", .help = "Connections that are not authorized yet: TLS, WebSocket, CONNECT, AUTH. Each thread has its share of them; beyond, a new one takes the place of the oldest." },
     { "limits.handshakes_per_address", CONFIG_INT, S(max_address_handshakes), .dflt = "256", .max = 10000000,
       .unit = "connections", .help = "The same from one address (one /64 in IPv6); more are closed as they are accepted. 0: no limit. See docs/operate/hostile.md about many clients behind one address." },
     { "limits.connections_per_address", CONFIG_INT, S(max_address_connections), .dflt = "10000", .max = 10000000,

@@ -30,7 +30,7 @@ struct worker_common {
     const struct shard_settings *settings;
     int64_t handshake_ms;
     struct sources *sources;   /* lent; NULL: no address is remembered */
-    uint32_t max_arriving;     /* connections that are not authorized yet; 0: no limit */
+    uint32_t max_arriving;     /* connections that are not authorized yet, shared out evenly; 0: no limit */
     _Atomic uint32_t arriving; /* there are so many */
     uint64_t
         inbox_bytes; /* what may wait for one worker: publications of QoS 0 beyond are dropped; 0: INBOX_BYTES */

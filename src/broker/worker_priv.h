@@ -64,6 +64,7 @@ struct worker {
     struct timer stop_timer;
     struct list conns; /* struct conn_io */
     struct list line;  /* of them, those that are not authorized yet, the oldest first: conn_io->line */
+    size_t line_count;
     struct worker_refused refused;
     size_t conn_count;
     struct mono_time stop_by; /* whatever is not stored by then is not waited for */
@@ -91,10 +92,10 @@ struct conn_io {
     struct stream *stream;
     struct conn *conn; /* NULL: the shard does not know it yet, or any more */
     struct net_peer peer;
-    struct list line;       /* in worker->line; unlinked on its way to another worker */
-    struct mono_time since; /* it stands there */
-    bool in_line;           /* counted in common->arriving */
-    bool arrived;           /* authorized */
+    struct list line; /* in worker->line */
+    bool in_line;
+    bool was_in_line; /* before it was sent to another worker */
+    bool arrived;     /* authorized */
     uint32_t bytes;         /* of memory, with all that the libraries take for it */
     struct token *built_in; /* worker_adopt(): what it may do; NULL: a client from outside */
 };
