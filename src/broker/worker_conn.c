@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #define UNREAD_SLACK 4096
-#define GRACE_MS     1000 /* who has had so much time makes room for newer ones */
 
 /* What a connection takes that is idle: measured (tests/blackbox/z_bounds_test.py looks whether it is still so). */
 #define PLAIN_BYTES 2048
@@ -26,12 +25,12 @@ static struct log log_of(const struct conn_io *io)
     return (struct log){ .parent = &io->worker->log, .source = peer_source(span_of_str(io->peer.address)) };
 }
 
-/* In the line of those who are not authorized yet: counted over all workers, the oldest first in each. */
+/* In the line of those who are not authorized yet, the oldest first. */
 static void join_line(struct conn_io *io)
 {
     io->in_line = true;
-    io->since = loop_now(io->worker->loop).mono;
     list_append(&io->worker->line, &io->line);
+    io->worker->line_count++;
     atomic_fetch_add_explicit(&io->worker->common->arriving, 1, memory_order_relaxed);
 }
 
@@ -41,6 +40,7 @@ static void leave_line(struct conn_io *io)
         return;
     io->in_line = false;
     list_remove(&io->line);
+    io->worker->line_count--;
     atomic_fetch_sub_explicit(&io->worker->common->arriving, 1, memory_order_relaxed);
 }
 
@@ -136,8 +136,8 @@ static void on_moved(void *ctx)
 {
     struct conn_io *io = ctx;
     join_worker(io, TAKE(io->move_to));
-    if (io->in_line)
-        list_append(&io->worker->line, &io->line);
+    if (io->was_in_line)
+        join_line(io); /* at its end: newer ones were not here before it */
     introduce(io, true);
 }
 
@@ -247,31 +247,29 @@ static void refuse_fd(struct worker *w, int fd, const struct net_peer *peer, str
     token_unref(built_in);
 }
 
-/* Too many are not authorized yet: whoever has been at it for the longest goes. An honest client is done long before. */
-static bool make_room(struct worker *w)
+/* Too many are not authorized yet: whoever has been at it for the longest goes. An honest client is done long before its
+ * turn comes; those who take their time take it from each other. */
+static void make_room(struct worker *w)
 {
     const struct why why = { "limits.handshakes", "newer connections need the room", 0 };
-    if (list_empty(&w->line))
-        return false;
+    uint32_t share = w->common->max_arriving / w->common->count;
+    if (w->common->max_arriving == 0 || w->line_count < (share > 0 ? share : 1))
+        return;
     struct conn_io *io = CONTAINER_OF(w->line.next, struct conn_io, line);
-    if (loop_now(w->loop).mono.ms - io->since.ms < GRACE_MS)
-        return false;
     atomic_fetch_add_explicit(&w->refused.handshakes, 1, memory_order_relaxed);
     leave_line(io);
     if (io->conn != NULL)
         shard_closed(w->shard, TAKE(io->conn), why.text, now_of(io));
     stream_abort(io->stream, ST_QUOTA, why);
-    return true;
 }
 
 /* False: it is turned away, and said so where that is news. */
 static bool let_in(struct worker *w, const struct net_peer *peer)
 {
-    struct worker_common *common = w->common;
     struct log log = { .parent = &w->log, .source = peer_source(span_of_str(peer->address)) };
     const char *clause = NULL;
 
-    switch (source_connects(common->sources, peer->source, loop_now(w->loop).mono)) {
+    switch (source_connects(w->common->sources, peer->source, loop_now(w->loop).mono)) {
     case SOURCE_BANNED: /* address_banned has told it */
         atomic_fetch_add_explicit(&w->refused.banned, 1, memory_order_relaxed);
         return false;
@@ -284,14 +282,8 @@ static bool let_in(struct worker *w, const struct net_peer *peer)
         clause = "limits.connections_per_address";
         break;
     case SOURCE_WELCOME:
-        if (common->max_arriving == 0 ||
-            atomic_load_explicit(&common->arriving, memory_order_relaxed) < common->max_arriving ||
-            make_room(w))
-            return true;
-        source_left(common->sources, peer->source, false);
-        atomic_fetch_add_explicit(&w->refused.handshakes, 1, memory_order_relaxed);
-        clause = "limits.handshakes";
-        break;
+        make_room(w);
+        return true;
     }
     log_event(&log, LOG_WARNING, "connection_refused", F_STR("clause", clause), F_STR("peer", peer->address));
     return false;
@@ -389,8 +381,9 @@ static void conn_move(void *ctx, struct conn_io *io, unsigned home)
     struct worker *to = w->common->workers[home];
     io->conn = NULL;
     leave_worker(io);
-    list_remove(&io->line); /* it keeps its age, not its place */
-    io->move_to = to;       /* arrives there in on_moved(), with every byte shard_input() did not consume */
+    io->was_in_line = io->in_line;
+    leave_line(io);
+    io->move_to = to; /* arrives there in on_moved(), with every byte shard_input() did not consume */
     stream_move(io->stream, to->loop);
 }
 
