@@ -130,6 +130,7 @@ void stream_begin_close(struct stream *s, enum status st, struct why why)
     timer_start(&s->loop->wheel, &s->timer, mono_plus_ms(s->loop->now.mono, s->linger_ms));
     stream_dirty(s);
     stream_poll_update(s);
+    loop_chore(s->loop, &s->chore);
 }
 
 static void on_timer(struct timer *timer, struct now now)
@@ -255,6 +256,8 @@ static void stream_chore(struct chore *chore)
         stream_free(s);
         return;
     }
+    if (s->state >= STREAM_FLUSHING) /* on_data() may have been looking at it until now */
+        buf_wipe(&s->unread);
     if (s->due_ready) {
         s->due_ready = false;
         if (s->state == STREAM_OPEN && s->events->on_ready != NULL)
