@@ -105,8 +105,8 @@ void session_restored(struct session *s)
 
     if (s->journal->left_ms == 0) { /* connected to the last: it loses its connection now */
         session_left(s);
-        if (s->will != NULL && will_delay_s(s->will) == 0)
-            timer_start(&s->shard->timers, &s->will_timer, now.mono);
+        since.ms -=
+            TIMER_TICK_MS; /* a Will without a delay: in the first turn, before the client can be back */
     } else {
         since.ms -= wall_ms(now) - s->journal->left_ms;
     }

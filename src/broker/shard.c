@@ -101,7 +101,8 @@ enum status shard_new(unsigned index, unsigned shards, const struct shard_settin
     shard->wall_minus_mono_ms = now.wall.s * MS_PER_S + now.wall.ms - now.mono.ms;
     shard->next_session = 1; /* number 0 publishes nothing */
     shard->next_member = 1;  /* number 0 is no member */
-    timer_wheel_init(&shard->timers, now.mono);
+    /* One tick behind, so that what is overdue in a session from the disk happens in the first turn, before its client is back */
+    timer_wheel_init(&shard->timers, mono_plus_ms(now.mono, -TIMER_TICK_MS));
     timer_init(&shard->purge, on_purge);
     list_init(&shard->conns);
     list_init(&shard->dead);
