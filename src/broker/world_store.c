@@ -71,7 +71,7 @@ static void on_state(void *ctx, enum status st, const struct why *why)
     else
         log_event(NULL, LOG_NOTICE, "store_recovered");
     if (s->notify != NULL)
-        s->notify(st != ST_OK ? "STATUS=The store cannot be written: what must be durable is refused"
+        s->notify(st != ST_OK ? "STATUS=The store takes no more: what must be durable is refused"
                               : "STATUS=Serving");
     for (unsigned i = 0; i < s->common->count; i++)
         worker_store_state(s->common->workers[i], st, why);

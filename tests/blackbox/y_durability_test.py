@@ -1,6 +1,7 @@
 """What was acknowledged is there after kill -9: real clients, a real disk, no goodbye (docs/operate/durability.md)."""
 import os
 import resource
+import socket
 import stat
 import subprocess
 import time
@@ -269,7 +270,7 @@ def test_qos_2_to_a_subscriber_step_by_step(broker):
 def test_a_delayed_will_comes_though_the_broker_died_meanwhile(broker):
     """MQTT5 3.1.3.2.2, and of a client that was connected when it died: it lost its connection then"""
     wait_for(broker, 'w-heir', 'd/w/#')
-    gone = come(broker, 'w-gone', will=('d/w/gone', 'gone', 1, False, {'will_delay': 2}))
+    gone = come(broker, 'w-gone', will=('d/w/gone', 'gone', 1, False, {'will_delay': 1}))
     there = come(broker, 'w-there', will=('d/w/there', 'there', 1, False, {'will_delay': 1}))
     back = come(broker, 'w-back', will=('d/w/back', 'back', 1, False, {'will_delay': 3600}))
     gone.close()
@@ -290,7 +291,7 @@ def test_a_session_expires_though_the_broker_is_away(broker):
         broker.daemon.event('client_disconnected', client_id=name)
     wait_for(broker, 't-mark', 'd/t')  # what was before its SUBACK is on disk
     broker.daemon.kill()
-    time.sleep(2.1)  # the calendar is what is tested
+    time.sleep(1.5)  # the calendar is what is tested
     broker.start()
     for name, there in (('t-short', 0), ('t-long', 1), ('t-ever', 1)):
         with come(broker, name) as client:
@@ -328,15 +329,16 @@ def test_any_number_of_workers_finds_it_all(make_broker):
 def test_a_clean_stop_keeps_all_too_and_sessions_count_as_left_then(make_broker):
     broker = start(make_broker)
     wait_for(broker, 'c-off', 'd/c')
-    on = come(broker, 'c-on', expiry=2)
+    on = come(broker, 'c-on', expiry=1)
     with come(broker, 'c-sender', expiry=0) as sender:
         assert send(sender, 'd/c', 'kept') == SUCCESS
     broker.daemon.process.terminate()
     assert on.expect(DISCONNECT).reason == 0x8B
+    on.close()
     broker.daemon.process.wait(WAIT)
     broker.daemon.stop()
     assert not broker.daemon.find('store_not_written')
-    time.sleep(3)
+    time.sleep(1.5)  # the calendar is what is tested
     broker.start()
     with come(broker, 'c-off') as client:
         assert take(client, 1) == ['kept']
@@ -390,7 +392,7 @@ def test_an_interval_is_what_a_crash_takes(make_broker):
     wait_for(broker, 'i-one', 'd/i')
     with come(broker, 'i-sender', expiry=0) as sender:
         assert send(sender, 'd/i', 'early') == SUCCESS
-    time.sleep(1)  # several intervals
+    time.sleep(0.7)  # several intervals
     crash(broker)
     with come(broker, 'i-one') as client:
         assert client.welcome.session_present and take(client, 1) == ['early']
@@ -496,3 +498,24 @@ def test_a_store_that_has_reached_its_size_takes_more_when_there_is_room(make_br
     crash(broker)
     with come(broker, 'b-off') as client:
         assert take(client, 1) == ['again']
+
+
+# ---- the service manager ----
+
+def test_the_service_manager_hears_how_it_stands(make_broker, tmp_path, monkeypatch):
+    """sd_notify(3): ready when clients get in, and what hinders them"""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        path = str(tmp_path / 'notify')
+        manager.bind(path)
+        manager.settimeout(WAIT)
+        monkeypatch.setenv('NOTIFY_SOCKET', path)
+        broker = start(make_broker, **{'store.max_bytes': '1m'})
+        first = manager.recv(4096).decode()
+        if 'READY=1' not in first:
+            pytest.fail(first)
+        wait_for(broker, 'v-off', 'd/full')
+        with come(broker, 'v-sender', clean=True, expiry=0) as sender:
+            fill(sender, 'd/full', 20000, 500)
+        assert 'STATUS=The store takes no more' in manager.recv(4096).decode()
+        broker.daemon.stop()
+        assert 'STOPPING=1' in manager.recv(4096).decode()
