@@ -101,6 +101,7 @@ class Mosquitto:
 
     name = "mosquitto"
     logins = ["password"]
+    keeping = "max_queued_messages 10000\npersistence false"
 
     def __init__(self, bench):
         self.bench, self.folder = bench, bench.scratch / self.name
@@ -128,8 +129,7 @@ password_file {self.folder}/passwords
 allow_anonymous false
 set_tcp_nodelay true
 max_inflight_messages 256
-max_queued_messages 10000
-persistence false
+{self.keeping}
 log_type error
 log_dest stderr
 {"user root" if os.geteuid() == 0 else ""}
@@ -215,6 +215,7 @@ class Symbolon:
 
     name = "symbolon"
     logins = ["key", "secret"]
+    keeping = "durability: none"
 
     def __init__(self, bench):
         self.bench, self.folder = bench, bench.scratch / self.name
@@ -244,7 +245,7 @@ authorization_servers:
     ca: {server.folder}/ca.pem
     token_key_file: {server.folder}/token.jwk
 audiences: [{AUDIENCE}]
-durability: none
+{self.keeping}
 workers: 1
 log_level: warning
 """)
