@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define STOP_LOOK_MS  20
+#define STOP_DRAIN_MS 500 /* for what is on its way to disk to be acknowledged */
 #define STOP_STORE_MS 10000
 
 /* An inbox this full makes those who posted into it wait, a little at a time: pressure reaches the publishers as
@@ -405,16 +406,28 @@ static void look_whether_done(struct timer *timer, struct now now)
         timer_start(loop_timers(w->loop), &w->stop_timer, mono_plus_ms(loop_now(w->loop).mono, STOP_LOOK_MS));
 }
 
+/* Who has done his part gets his acknowledgement before he is sent away, if the disk is quick. */
+static void look_whether_drained(struct timer *timer, struct now now)
+{
+    struct worker *w = CONTAINER_OF(timer, struct worker, drain_timer);
+    if (!worker_is_stored(w) && now.mono.ms < w->stop_by.ms) {
+        timer_start(loop_timers(w->loop), timer, mono_plus_ms(now.mono, STOP_LOOK_MS));
+        return;
+    }
+    w->stop_by = mono_plus_ms(now.mono, STOP_STORE_MS);
+    shard_stop(w->shard, now); /* each stream then flushes and lingers, for a bounded time */
+    worker_abort_strangers(w);
+    timer_start(loop_timers(w->loop), &w->stop_timer, now.mono);
+}
+
 static void begin_stop(struct loop_task *task)
 {
     struct worker *w = CONTAINER_OF(task, struct worker, stop_task);
     struct now now = loop_now(w->loop);
     w->stopping = true;
-    w->stop_by = mono_plus_ms(now.mono, STOP_STORE_MS);
+    w->stop_by = mono_plus_ms(now.mono, STOP_DRAIN_MS);
     free_listeners(w);
-    shard_stop(w->shard, now); /* each stream then flushes and lingers, for a bounded time */
-    worker_abort_strangers(w);
-    timer_start(loop_timers(w->loop), &w->stop_timer, now.mono);
+    timer_start(loop_timers(w->loop), &w->drain_timer, now.mono);
 }
 
 void worker_stop(struct worker *w)
@@ -442,6 +455,7 @@ enum status worker_new(struct worker_common *common, unsigned index, struct veri
     atomic_init(&w->inbox, NULL);
     timer_init(&w->shard_timer, on_shard_timer);
     timer_init(&w->stop_timer, look_whether_done);
+    timer_init(&w->drain_timer, look_whether_drained);
     timer_init(&w->limit_timer, tell_suppressed);
     timer_init(&w->ticket_timer, worker_new_ticket_keys);
     worker_store_init(w);

@@ -61,7 +61,7 @@ struct worker {
     struct loop_hook hook;
     struct loop_task stop_task;
     struct timer shard_timer; /* wakes the loop for the shard's own timers */
-    struct timer stop_timer;
+    struct timer stop_timer, drain_timer;
     struct list conns; /* struct conn_io */
     struct list line;  /* of them, those that are not authorized yet, the oldest first: conn_io->line */
     size_t line_count;
