@@ -105,6 +105,12 @@ size_t retained_bytes(const struct retained *store)
     return store->message_bytes + retained_tree_bytes(store);
 }
 
+void retained_limit(struct retained *store, size_t max_messages, size_t max_bytes)
+{
+    store->limits.max_messages = max_messages;
+    store->limits.max_bytes = max_bytes;
+}
+
 /* ---- nodes ---- */
 
 static struct retained_node *root_of(const struct retained *store)

@@ -34,6 +34,8 @@ void retained_free(struct retained *store);
  * the older message then stays. */
 enum status retained_set(struct retained *store, const struct message *message, struct now now,
                          struct why *why) MUST_CHECK;
+/* Other limits from now on: what is there stays. */
+void retained_limit(struct retained *store, size_t max_messages, size_t max_bytes);
 /* True if there was one. */
 bool retained_clear(struct retained *store, struct topic_name topic);
 

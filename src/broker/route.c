@@ -208,6 +208,18 @@ unsigned retained_owner(const struct shard *shard, struct span topic)
                : (unsigned)(siphash(shard->settings->home_key, topic) % shard->count);
 }
 
+/* What all shards together may hold, less what the others do. Two who store at the same moment may both find room. */
+static void limit_retained(struct shard *shard)
+{
+    const struct shard_settings *settings = shard->settings;
+    uint64_t messages = pressure_count(shard->pressure, COUNT_RETAINED) - shard->retained_told;
+    uint64_t bytes = pressure_count(shard->pressure, COUNT_RETAINED_BYTES) - shard->retained_bytes_told;
+
+    retained_limit(shard->retained,
+                   messages < settings->max_retained_messages ? settings->max_retained_messages - messages : 0,
+                   bytes < settings->max_retained_bytes ? settings->max_retained_bytes - bytes : 0);
+}
+
 void retained_store(struct shard *shard, const struct message *m)
 {
     struct why why = { 0 };
@@ -215,6 +227,7 @@ void retained_store(struct shard *shard, const struct message *m)
 
     if (message_retained_expired(m, shard->now) && m->payload_at != m->wire_len)
         return; /* a Will of a token that has ended: delivered, not kept (MT-111, MT-112) */
+    limit_retained(shard);
     st = retained_set(shard_retained(shard, message_topic(m)), m, shard->now, &why);
     if (st != ST_OK) {
         STATS_INC(&shard->stats, dropped_retained);

@@ -61,7 +61,7 @@ static void fill_mqtt(const struct broker_config *c, struct shard_settings *out)
     out->sys_interval_s = (uint32_t)c->sys_interval_s;
 }
 
-static void fill_limits(const struct broker_config *c, unsigned workers, struct shard_settings *out)
+static void fill_limits(const struct broker_config *c, struct shard_settings *out)
 {
     out->max_connections = (uint32_t)c->max_connections;
     out->max_sessions = (uint32_t)c->max_sessions;
@@ -93,9 +93,9 @@ static void fill_limits(const struct broker_config *c, unsigned workers, struct 
     out->max_subscribe_filters = (uint32_t)c->max_filters;
     out->max_topic_levels = (uint32_t)c->max_topic_levels;
     out->max_output_bytes = c->max_output_bytes;
-    out->max_retained_messages = (uint32_t)share(c->retained_max_messages, workers);
+    out->max_retained_messages = (uint32_t)c->retained_max_messages;
     out->keep_retained = c->retained_keep_after_token;
-    out->max_retained_bytes = c->retained_max_bytes / workers;
+    out->max_retained_bytes = c->retained_max_bytes;
 }
 
 static void fill_ace(const struct broker_config *c, unsigned workers, struct shard_settings *out)
@@ -164,7 +164,7 @@ enum status broker_config_shard_settings(const struct broker_config *c, unsigned
     shard_settings_init(out);
     out->durability = (enum durability)c->durability;
     fill_mqtt(c, out);
-    fill_limits(c, workers, out);
+    fill_limits(c, out);
     fill_ace(c, workers, out);
     enum status st =
         broker_config_public_scope(c->public_topics.items, c->public_topics.count, ret_public, why);

@@ -98,16 +98,17 @@ static void the_defaults_of_the_file_are_those_of_the_core(void **state)
     config_done(&broker_config_table, &config);
 }
 
-static void totals_are_shared_out_among_the_workers(void **state)
+static void totals_are_shared_out_among_the_workers_or_counted_over_them(void **state)
 {
     struct broker_config config;
     struct shard_settings settings;
     struct scope *public = NULL;
     (void)state;
-    accept_settings(TLS_LISTENER "limits: {connections: 10, packet: 2k}\nretained: {max_bytes: 4m}\n", &config);
+    accept_settings(TLS_LISTENER "limits: {connections: 10, packet: 2k}\nauthz_info: {max_visitors: 10}\nretained: {max_bytes: 4m}\n", &config);
     assert_int_equal(broker_config_shard_settings(&config, 4, &settings, &public, NULL), ST_OK);
-    assert_int_equal(settings.max_connections, 3);
-    assert_int_equal(settings.max_retained_bytes, 1024 * 1024);
+    assert_int_equal(settings.max_connections, 10); /* counted over all of them */
+    assert_int_equal(settings.max_retained_bytes, 4 * 1024 * 1024);
+    assert_int_equal(settings.max_visitors, 3);
     assert_int_equal(settings.max_packet_bytes, 2048); /* not a total */
     config_done(&broker_config_table, &config);
 }
@@ -316,7 +317,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_defaults_of_the_file_are_those_of_the_core),
-        cmocka_unit_test(totals_are_shared_out_among_the_workers),
+        cmocka_unit_test(totals_are_shared_out_among_the_workers_or_counted_over_them),
         cmocka_unit_test(policies_of_sessions_retained_messages_and_3_1_1_reach_the_core),
         cmocka_unit_test(the_first_authorization_server_and_audience_are_hinted_at),
         cmocka_unit_test(public_topics_become_a_scope),

@@ -192,6 +192,8 @@ void shard_free(struct shard *shard)
     buf_done(&shard->text);
     if (shard->settings->pressure != NULL)
         pressure_report(shard->pressure, shard->index, PART_CORE, 0, NULL);
+    pressure_give(shard->pressure, COUNT_RETAINED, shard->retained_told);
+    pressure_give(shard->pressure, COUNT_RETAINED_BYTES, shard->retained_bytes_told);
     pressure_free(shard->own_pressure);
     free(shard);
 }

@@ -179,7 +179,7 @@ struct shard_settings {
     uint32_t max_subscribe_filters; /* per SUBSCRIBE packet */
     uint32_t max_topic_levels;
     size_t max_output_bytes; /* per connection: beyond, QoS 0 is dropped and QoS 1, 2 stay queued */
-    uint32_t max_retained_messages;
+    uint32_t max_retained_messages; /* these two: over all shards that share `pressure` */
     bool keep_retained; /* beyond the publisher's token: not MT-111 */
     size_t max_retained_bytes;
 

@@ -24,6 +24,7 @@ struct shard {
     struct pressure *pressure;     /* of all shards: never NULL */
     struct pressure *own_pressure; /* the same, if it is ours alone */
     uint64_t accounted;            /* as told to `pressure` */
+    uint64_t retained_told, retained_bytes_told;
     uint64_t published;            /* bytes of PUBLISH packets read, for the sake of conn_input() */
     struct list starved;           /* conns, see throttle_output() */
     struct list unfinished;        /* conns with a part of a packet, who began first in front (throttle.c) */
@@ -95,6 +96,11 @@ static inline void shard_count_retained(struct shard *shard)
     atomic_store_explicit(&shard->stats.retained_messages, retained_count(shard->retained),
                           memory_order_relaxed);
     atomic_store_explicit(&shard->stats.retained_bytes, retained_bytes(shard->retained), memory_order_relaxed);
+    pressure_add(shard->pressure, COUNT_RETAINED, retained_count(shard->retained) - shard->retained_told);
+    pressure_add(shard->pressure, COUNT_RETAINED_BYTES,
+                 retained_bytes(shard->retained) - shard->retained_bytes_told);
+    shard->retained_told = retained_count(shard->retained);
+    shard->retained_bytes_told = retained_bytes(shard->retained);
     atomic_store_explicit(&shard->stats.memory_retained,
                           retained_tree_bytes(shard->retained) + retained_count(shard->retained) * MALLOC_ADDS,
                           memory_order_relaxed);

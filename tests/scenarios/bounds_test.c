@@ -147,6 +147,34 @@ static void subscriptions_are_counted_over_all_clients(void **state)
     assert_int_equal(pressure_count(b->pressure, COUNT_FILTER_BYTES), 0);
 }
 
+static void retained_messages_are_counted_over_all_shards(void **state)
+{
+    struct bench *b = *state;
+    struct conn_io *c = client_connected(b, "c", ALL);
+    char topic[32];
+
+    b->settings.max_retained_messages = 6;
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(topic, sizeof topic, "a/%u", i);
+        client_publish_with(c, &(struct publish_wish){ .topic = topic, .payload = "x", .retain = true });
+    }
+    assert_int_equal(STAT(b, retained_messages), 6);
+    assert_int_equal(STAT(b, dropped_retained), 14);
+    assert_true(log_has(b, "retained_not_stored", "max_retained"));
+    client_publish_with(c, &(struct publish_wish){ .topic = "a/0", .payload = "", .retain = true });
+    client_publish_with(c, &(struct publish_wish){ .topic = "a/19", .payload = "x", .retain = true });
+    client_publish_with(c, &(struct publish_wish){ .topic = "a/18", .payload = "x", .retain = true });
+    assert_int_equal(STAT(b, retained_messages), 6);
+    b->settings.max_retained_messages = 100;
+    b->settings.max_retained_bytes = STAT(b, retained_bytes) + 1000;
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(topic, sizeof topic, "a/more/%u", i);
+        client_publish_with(c, &(struct publish_wish){ .topic = topic, .payload = "x", .retain = true });
+    }
+    assert_in_range(STAT(b, retained_messages), 7, 12);
+    assert_true(STAT(b, retained_bytes) <= b->settings.max_retained_bytes);
+}
+
 /* ---- full queues ---- */
 
 struct absent {
@@ -589,6 +617,7 @@ int main(void)
         TEST_OF(3, a_session_that_ended_has_left_room),
         TEST_OF(3, connections_beyond_the_limit_are_told_that_the_broker_is_busy),
         TEST_OF(3, subscriptions_are_counted_over_all_clients),
+        TEST_OF(3, retained_messages_are_counted_over_all_shards),
         TEST_OF(3, the_newest_is_dropped_by_default),
         TEST_OF(3, or_the_oldest_makes_room),
         TEST_OF(1, the_oldest_make_room_by_their_bytes_as_well),
