@@ -1,6 +1,7 @@
 /* symbolon broker: a thin front of the broker's control socket, and what is done to its files while it does not run. */
 #include "cli/admin.h"
 #include "cli/ask.h"
+#include "cli/store.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -30,6 +31,7 @@ static const struct option_row common_rows[] = {
 
 /* These need no running broker. */
 static const struct command others[] = {
+    { "store", "look into the store: check, stats, export", run_broker_store },
     { NULL, NULL, NULL },
 };
 /* clang-format on */

@@ -642,7 +642,11 @@ static void a_record_that_changed_on_the_disk_is_set_aside_and_the_rest_is_there
     (void)take(sub, "a/1", "one", 1);
     (void)take(sub, "a/3", "three", 1);
     expect_nothing(sub);
-    assert_int_equal(bench_start(s.b, s.after, NULL), ST_OK); /* and it is said once */
+    bench_die(s.b);
+    assert_int_equal(bench_start(s.b, s.after, &report), ST_OK);
+    assert_null(report.unreadable.clause); /* it is said once */
+    assert_int_equal(report.kinds[RESTORE_DELIVERY].orphans, 0);
+    assert_int_equal(disk_records(s.b, RECORD_ASIDE), 1);
     bench_free(s.b);
 }
 
