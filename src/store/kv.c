@@ -271,11 +271,23 @@ static bool counts_as_full(struct kv *kv)
     return (used - free_pages) * stat.ms_psize > kv->max_bytes;
 }
 
+/* Who only reads does not keep a writer out, if LMDB's readers can be told of it; without that file (a copy, a folder that cannot be
+ * written) nobody may write meanwhile. */
+static void share_with_writers(struct kv *kv)
+{
+    if (faccessat(kv->folder, KV_LOCK_FILE, R_OK | W_OK, 0) != 0)
+        return;
+    kv->shared = true;
+    (void)flock(kv->folder, LOCK_UN);
+}
+
 static enum status open_all(struct kv *kv, const struct kv_settings *settings, struct why *why)
 {
     bool made = false;
 
     enum status st = kv_open_folder(kv->path, !kv->read_only, &kv->folder, &kv->shared, why);
+    if (st == ST_OK && kv->read_only)
+        share_with_writers(kv);
     if (st == ST_OK)
         st = open_file(kv, settings->check, &made, why);
     if (st != ST_OK)

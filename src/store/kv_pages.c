@@ -130,6 +130,17 @@ const struct pages_head *pages_newest(const struct pages_head heads[PAGES_HEADS]
     return &heads[heads[1].commit > heads[0].commit ? 1 : 0]; /* as LMDB chooses */
 }
 
+static bool same_tree(const struct pages_tree *a, const struct pages_tree *b)
+{
+    return a->root == b->root && a->entries == b->entries && a->depth == b->depth;
+}
+
+bool pages_same_head(const struct pages_head *a, const struct pages_head *b)
+{
+    return a->commit == b->commit && a->last_page == b->last_page && same_tree(&a->main, &b->main) &&
+           same_tree(&a->free, &b->free);
+}
+
 enum status pages_find_head(int fd, struct pages_head *ret_head, struct why *why)
 {
     struct pages_head head;

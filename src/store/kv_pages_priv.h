@@ -30,6 +30,7 @@ enum status pages_read_heads(int fd, struct pages_head heads[PAGES_HEADS], struc
 /* The one of the last commit. */
 const struct pages_head *pages_newest(const struct pages_head heads[PAGES_HEADS]);
 
+bool pages_same_head(const struct pages_head *a, const struct pages_head *b);
 /* The newest head that can be used, even if the other one cannot. */
 enum status pages_find_head(int fd, struct pages_head *ret_head, struct why *why) MUST_CHECK;
 

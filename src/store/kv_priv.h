@@ -19,7 +19,7 @@ struct kv {
     int file;   /* the data file, beside LMDB's own descriptors */
     uint64_t max_bytes;
     bool read_only;
-    bool shared; /* read-only beside a process that writes: LMDB's lock file is used */
+    bool shared; /* read-only, and a process may write meanwhile: LMDB's lock file is used */
     bool broken; /* LMDB's view and the disk's may differ: settle before anything is written */
     atomic_bool full;
     pthread_rwlock_t in_use; /* read: somebody walks; written: the environment is opened again */

@@ -177,6 +177,23 @@ enum status kv_copy(struct kv *kv, const char *path, struct why *why)
 
 /* ---- checking ---- */
 
+/* Reads both heads until they read the same twice: a writer may be half through one of them. */
+static enum status steady_heads(struct kv *kv, struct pages_head heads[PAGES_HEADS], struct why *why)
+{
+    struct pages_head again[PAGES_HEADS];
+
+    for (int i = 0; i < FIND_HEAD_MAX; i++) {
+        enum status st = pages_read_heads(kv->file, heads, why);
+        if (st == ST_OK)
+            st = pages_read_heads(kv->file, again, why);
+        if (st != ST_OK)
+            return st;
+        if (pages_same_head(&heads[0], &again[0]) && pages_same_head(&heads[1], &again[1]))
+            return ST_OK;
+    }
+    return reject(why, ST_TIMEOUT, "store", "commits come faster than one can look", 0);
+}
+
 /* A transaction, and the head whose state it holds. */
 static enum status pin_head(struct kv *kv, MDB_txn **ret_txn, struct pages_head *ret_head, struct why *why)
 {
@@ -184,7 +201,7 @@ static enum status pin_head(struct kv *kv, MDB_txn **ret_txn, struct pages_head 
 
     enum status st = kv_read_begin(kv, ret_txn, why);
     for (int i = 0; st == ST_OK && i < FIND_HEAD_MAX; i++) {
-        st = pages_read_heads(kv->file, heads, why);
+        st = steady_heads(kv, heads, why);
         for (unsigned k = 0; st == ST_OK && k < PAGES_HEADS; k++) {
             if (heads[k].commit == mdb_txn_id(*ret_txn)) {
                 *ret_head = heads[k];

@@ -55,7 +55,7 @@ DOORS = {
 
 SYSTEM = set('''assert.h ctype.h dirent.h endian.h errno.h fcntl.h float.h fnmatch.h getopt.h glob.h grp.h inttypes.h libgen.h limits.h
     locale.h malloc.h math.h pwd.h setjmp.h signal.h stdalign.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h
-    stdlib.h string.h strings.h sys/file.h sys/mman.h sys/param.h sys/prctl.h sys/random.h sys/resource.h sys/stat.h sys/statvfs.h
+    stdlib.h string.h strings.h sys/file.h sys/mman.h sys/param.h sys/prctl.h sys/random.h sys/resource.h sys/stat.h sys/statvfs.h sys/syscall.h
     sys/types.h sys/uio.h sys/wait.h termios.h time.h unistd.h sys/time.h'''.split())
 # Sockets, event queues and threads: the modules that do I/O, the daemons' world files, and tests.
 WORLDLY = set('''netdb.h net/if.h netinet/in.h netinet/tcp.h poll.h pthread.h sched.h semaphore.h
