@@ -65,7 +65,7 @@ static uint8_t slow_of(const struct pressure *p, uint64_t used)
 
     if (used <= low)
         return 1; /* on its way down: hardly */
-    return used >= high ? 100 : (uint8_t)(1 + (used - low) * 99 / (high - low));
+    return (uint8_t)(used >= high ? 100 : 1 + (used - low) * 99 / (high - low));
 }
 
 static void tell(const struct pressure *p, enum pressure_level to, uint64_t accounted, uint64_t resident,
