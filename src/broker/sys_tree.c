@@ -65,7 +65,12 @@ struct sample {
     X( "ace/tokens/changed",          s->tokens_changed                                                    )  \
     X( "ace/tokens/kept",             s->tokens_kept                                                       )  \
     X( "ace/subscriptions/lost",      s->subscriptions_lost                                                )  \
-    X( "ace/messages/withheld",       s->dropped_not_authorized                                            )
+    X( "ace/messages/withheld",       s->dropped_not_authorized                                            )  \
+    X( "hostile/refused/banned",      s->refused_banned                                                    )  \
+    X( "hostile/refused/too_fast",    s->refused_too_fast                                                  )  \
+    X( "hostile/refused/per_address", s->refused_per_address                                               )  \
+    X( "hostile/refused/handshakes",  s->refused_handshakes                                                )  \
+    X( "hostile/bans",                s->addresses_banned                                                  )
 
 /* Events a minute, averaged over the last one, five and fifteen: topic below $SYS/broker/load/, counter. */
 #define LOADS(X)                                                                                              \

@@ -28,6 +28,7 @@ struct listener {
     uv_poll_t *poll;
     struct timer timer;
     struct mono_time said; /* last, that descriptors ran out */
+    bool out_of_files;     /* that was said, and not yet that they are back */
     listener_accept_fn *on_accept;
     void *ctx;
 };
@@ -208,7 +209,8 @@ static void pause_accepting(struct listener *l)
     if (l->said.ms != 0 && now.ms - l->said.ms < SAY_AGAIN_MS)
         return;
     l->said = now;
-    log_event(NULL, LOG_WARNING, "out_of_descriptors", F_I64("port", l->port));
+    l->out_of_files = true;
+    log_event(NULL, LOG_ERROR, "out_of_descriptors", F_I64("port", l->port));
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
@@ -232,6 +234,9 @@ static void on_poll(uv_poll_t *poll, int status, int events)
             continue;
         if (fd < 0)
             return;
+        if (l->out_of_files)
+            log_event(NULL, LOG_NOTICE, "descriptors_back", F_I64("port", l->port));
+        l->out_of_files = false;
         struct net_peer peer;
         net_peer_of(&from.any, &peer);
         if (l->unix_path != NULL || from.any.sa_family == AF_UNIX)

@@ -23,3 +23,4 @@ def test_out_of_descriptors_is_said_and_survived(make_broker):
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
     with mqtt5.Client(broker.port, broker.ca) as client:
         assert client.open('after').reason == 0
+    broker.daemon.event('descriptors_back', port=broker.port)
