@@ -71,17 +71,11 @@ static uint8_t slow_of(const struct pressure *p, uint64_t used)
 static void tell(const struct pressure *p, enum pressure_level to, uint64_t accounted, uint64_t resident,
                  const struct log *log)
 {
-    static const struct {
-        enum log_level level;
-        const char *event;
-    } news[] = {
-        [PRESSURE_NORMAL] = { LOG_NOTICE, "memory_normal" },
-        [PRESSURE_LOW] = { LOG_WARNING, "memory_low" },
-        [PRESSURE_HIGH] = { LOG_WARNING, "memory_high" },
-    };
-
-    log_event(log, news[to].level, news[to].event, F_I64("accounted", accounted), F_I64("resident", resident),
-              F_I64("limit", p->limits.memory));
+    log_event(log, to == PRESSURE_NORMAL ? LOG_NOTICE : LOG_WARNING,
+              to == PRESSURE_HIGH  ? "memory_high"
+              : to == PRESSURE_LOW ? "memory_low"
+                                   : "memory_normal",
+              F_I64("accounted", accounted), F_I64("resident", resident), F_I64("limit", p->limits.memory));
 }
 
 /* Two who see different sums at the same time: the later one is right, or is put right by the next report. */
