@@ -34,7 +34,8 @@ struct walk {
     uint8_t *seen;                 /* a bit for each */
     uint8_t *stack;                /* a page for each level */
     struct buf value;              /* one that runs over several pages */
-    struct buf last_key;           /* all keys must ascend */
+    uint8_t last_key[KV_KEY_MAX];  /* all keys must ascend */
+    size_t last_key_len;           /* 0: none yet */
     uint64_t entries;
     kv_visit_fn *visit;
     void *ctx;
@@ -302,10 +303,10 @@ static enum status entry(struct walk *w, const struct node *node, uint64_t page)
     if (node->key.len == 0 || node->key.len > KV_KEY_MAX || (flags & ~NODE_BIG) != 0 ||
         node->left < ((flags & NODE_BIG) != 0 ? 8u : len))
         return bad_entry(w, "an entry that makes no sense", page);
-    if (w->last_key.len > 0 && !ascends(w, buf_span(&w->last_key), node->key))
+    if (w->last_key_len > 0 && !ascends(w, span_of(w->last_key, w->last_key_len), node->key))
         return bad_entry(w, "an entry out of order", page);
-    buf_reset(&w->last_key);
-    put_bytes(&w->last_key, node->key);
+    memcpy(w->last_key, node->key.p, node->key.len);
+    w->last_key_len = node->key.len;
     if ((flags & NODE_BIG) != 0) {
         enum status st = big_value(w, u64_at(value.p), len, &value);
         if (st == ST_DAMAGED)
@@ -393,7 +394,7 @@ static enum status walk_tree(struct walk *w, const struct pages_tree *tree)
 {
     w->tree = tree;
     w->entries = 0;
-    buf_reset(&w->last_key);
+    w->last_key_len = 0;
     enum status st = tree->depth == 0 ? ST_OK : walk_page(w, tree->root, 0, SPAN_NONE, SPAN_NONE);
     if (st == ST_OK && w->entries != tree->entries) {
         w->out->missed += w->entries < tree->entries ? tree->entries - w->entries : 0;
@@ -415,7 +416,6 @@ enum status pages_walk(int fd, const struct pages_head *head, kv_visit_fn *visit
     if (w.pages > head->last_page + 1)
         w.pages = head->last_page + 1;
     buf_init(&w.value, SIZE_MAX / 4);
-    buf_init(&w.last_key, KV_KEY_MAX);
     w.seen = calloc(w.pages / 8 + 1, 1);
     w.stack = malloc((size_t)DEPTH_MAX * head->page_size);
     enum status st = w.seen == NULL || w.stack == NULL ? ST_NO_MEMORY : ST_OK;
@@ -428,6 +428,5 @@ enum status pages_walk(int fd, const struct pages_head *head, kv_visit_fn *visit
     free(w.seen);
     free(w.stack);
     buf_done(&w.value);
-    buf_done(&w.last_key);
     return st;
 }
