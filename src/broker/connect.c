@@ -205,6 +205,8 @@ static enum status check_store(const struct conn *c, const struct mqtt_connect *
 
     if (!shard->journal.failing)
         return ST_OK;
+    if (grant->receipt > shard->journal.receipts)
+        return journal_refuse(&shard->journal, why);
     s = connect->client_id.len == 0 ? NULL : session_find(shard, connect->client_id);
     if (expiry_of(c, grant, c->asked_expiry_s) == 0 && (s == NULL || s->journal == NULL))
         return ST_OK;
@@ -222,6 +224,17 @@ static enum status keep(struct session *s, struct why *why)
     if (s->will != NULL)
         session_change(s, SESSION_WILL);
     return ST_OK;
+}
+
+/* A token whose life has begun with this CONNECT must not begin it again after a crash (AF-75). */
+static struct barrier connack_barrier(const struct session *s, uint64_t changes)
+{
+    const struct journal *j = &s->shard->journal;
+    struct barrier barrier = journal_barrier_since(j, changes, false);
+
+    if (j->waits && s->grant->receipt > j->receipts)
+        barrier.receipt = s->grant->receipt;
+    return barrier;
 }
 
 /* The client hears that it is not connected: of a new session nobody knows. */
@@ -275,7 +288,7 @@ static enum status open_session(struct conn *c, const struct mqtt_connect *conne
     set_keep_alive(c, connect->keep_alive_s);
     c->received_before = s->received.count;
     c->log.own[2] = F_SPAN("client_id", session_client_id(s));
-    if (!connack_accept(c, connect, present, journal_barrier_since(j, changes, false))) {
+    if (!connack_accept(c, connect, present, connack_barrier(s, changes))) {
         forget(c, present);
         return reject(why, ST_TOO_LARGE, "MQTT5 [MQTT-3.1.2-24]",
                       "the client's Maximum Packet Size has no room for CONNACK", 0);

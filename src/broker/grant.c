@@ -26,6 +26,7 @@ enum status grant_new(struct token *token, struct token_store *tokens, struct no
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     g->until_s = term.until_s;
     g->until_ms = term.until_ms;
+    g->receipt = term.change;
     if (token != NULL) {
         g->token = token_ref(token);
         g->source = token->by_introspection ? GRANT_INTROSPECTED : GRANT_LOCAL;

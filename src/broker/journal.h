@@ -70,7 +70,8 @@ struct body {
 /* What must have happened before a packet may leave; { 0 }: nothing. */
 struct barrier {
     uint64_t epoch;
-    bool remote; /* other shards, too */
+    bool remote;      /* other shards, too */
+    uint64_t receipt; /* change of the token store (token_store.h) that must have been written down; 0: none */
 };
 
 /* As seen from this shard. */
@@ -102,6 +103,7 @@ struct journal {
     uint64_t stored;            /* all epochs up to this one are on our disk */
     uint64_t confirmed;         /* all up to this one are on the disks of the others */
     uint64_t out;               /* epoch of the batch on its way; 0: none */
+    uint64_t receipts;          /* changes of the token store are on disk up to this one */
     uint64_t posted;            /* epoch in which something was posted last that must be confirmed */
     bool owing;                 /* others may be waiting for our confirmation */
     struct journal_peer *peers; /* by shard; NULL with one */
@@ -151,7 +153,7 @@ struct barrier journal_barrier_since(const struct journal *j, uint64_t changes, 
 
 static inline bool journal_passed(const struct journal *j, struct barrier b)
 {
-    return b.epoch <= j->stored && (!b.remote || b.epoch <= j->confirmed);
+    return b.epoch <= j->stored && (!b.remote || b.epoch <= j->confirmed) && b.receipt <= j->receipts;
 }
 
 /* ---- the disk: see shard.h ---- */

@@ -2,6 +2,7 @@
 
 #include "broker/authz_info.h"
 #include "broker/durable_post.h"
+#include "broker/gate.h"
 #include "broker/interest.h"
 #include "broker/route.h"
 #include "broker/shard_priv.h"
@@ -348,6 +349,8 @@ void shard_tokens_stored(struct shard *shard, struct now now)
 {
     see_clock(shard, now);
     authz_info_stored(shard);
+    shard->journal.receipts = token_store_written(shard->settings->tokens);
+    gate_open_all(shard);
     leave(shard);
 }
 

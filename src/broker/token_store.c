@@ -234,9 +234,14 @@ void token_store_committed(struct token_store *store, uint64_t number)
     atomic_store_explicit(&store->committed, number, memory_order_release);
 }
 
+uint64_t token_store_written(struct token_store *store)
+{
+    return atomic_load_explicit(&store->committed, memory_order_acquire);
+}
+
 bool token_store_is_committed(struct token_store *store, uint64_t number)
 {
-    return number <= atomic_load_explicit(&store->committed, memory_order_acquire);
+    return number <= token_store_written(store);
 }
 
 bool token_store_restore(struct token_store *store, enum token_change_kind kind,

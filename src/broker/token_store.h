@@ -177,6 +177,7 @@ void token_change_free(struct token_change *change);
 /* Everything up to this number is on disk. */
 void token_store_committed(struct token_store *store, uint64_t number);
 bool token_store_is_committed(struct token_store *store, uint64_t number);
+uint64_t token_store_written(struct token_store *store); /* the last such number */
 
 /* A row read back at the start; what is over by now or cannot be read is left out (false). */
 bool token_store_restore(struct token_store *store, enum token_change_kind kind,
