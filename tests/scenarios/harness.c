@@ -351,6 +351,7 @@ void bench_free(struct bench *b)
     verifier_unref(b->verifier);
     token_store_free(b->tokens);
     disk_free(b->disk);
+    pressure_free(b->pressure);
     scope_unref(b->public_scope);
     log_set_sink(NULL, NULL);
     free(b);
@@ -515,6 +516,8 @@ void bench_run(struct bench *b)
         for (unsigned i = 0; i < b->count; i++)
             if (bench_turn(b, i))
                 busy = true;
+        if (b->disk != NULL && b->disk->shuffled && !b->disk->manual && pick(b, 3) == 0 && disk_commit(b))
+            busy = true;
         if (!busy && b->disk != NULL && !b->disk->manual) /* the disk is slower than all else */
             busy = disk_commit(b);
     }
