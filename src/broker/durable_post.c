@@ -8,6 +8,7 @@
 struct out_post {
     struct durable durable;
     struct list link; /* in shard->outs */
+    bool retained;
     unsigned from, to;
     uint64_t n;
     uint64_t epoch; /* it may go when this one is stored */
@@ -35,9 +36,14 @@ static struct out_post *out_new(unsigned from, unsigned to, uint64_t n, const st
     return out;
 }
 
-enum status durable_post(struct shard *shard, unsigned to, const struct message *m)
+bool durable_post_waits(const struct shard *shard)
 {
-    struct shard_msg *msg = shard_msg_new(MSG_DELIVER, shard->index, SPAN_NONE);
+    return !list_empty(&shard->outs);
+}
+
+enum status durable_post(struct shard *shard, unsigned to, enum shard_msg_kind kind, const struct message *m)
+{
+    struct shard_msg *msg = shard_msg_new(kind, shard->index, SPAN_NONE);
     struct out_post *out = msg == NULL ? NULL : out_new(shard->index, to, shard->next_out + 1, m);
 
     ASSERT(durable_post_on(shard) && to != shard->index);
@@ -48,6 +54,7 @@ enum status durable_post(struct shard *shard, unsigned to, const struct message 
     shard->next_out++;
     msg->message = message_ref(m);
     out->msg = msg;
+    out->retained = kind == MSG_RETAIN_SET;
     out->epoch = shard->journal.epoch;
     journal_change(&shard->journal, &out->durable);
     list_append(&shard->outs, &out->link);
@@ -58,7 +65,11 @@ enum status durable_post_put(struct shard *shard, struct durable *d, struct kv_b
 {
     const struct out_post *out = CONTAINER_OF(d, struct out_post, durable);
     struct record_out r = {
-        .from = out->from, .to = out->to, .n = out->n, .message = message_record(out->message, 0, shard->now)
+        .from = out->from,
+        .to = out->to,
+        .n = out->n,
+        .message = message_record(out->message, 0, shard->now),
+        .retained = out->retained,
     };
 
     return record_put_out(batch, &r);
@@ -121,8 +132,11 @@ enum status durable_post_restore(struct shard *const *shards, unsigned count, co
     for (unsigned i = 0; i < count; i++) {
         if (shards[i]->next_out < record->n)
             shards[i]->next_out = record->n;
-        route_restore(shards[i], m, before, record->to);
+        if (!record->retained)
+            route_restore(shards[i], m, before, record->to);
     }
+    if (record->retained)
+        retained_store(shards[retained_owner(shards[0], record->message.topic)], m);
     out->durable.stored = true;
     remove_record(shards[0], out);
     return ST_OK;

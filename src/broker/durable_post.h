@@ -11,8 +11,9 @@
  * costs such a publication one commit of latency on its way to the others; its own shard delivers at once.
  *
  * For QoS 2 of a session that outlives its connection, and for a Will of such a session with QoS 1 or 2: nobody says it
- * again. All else goes at once as MSG_DELIVER with a number (journal_number()), and the client's acknowledgement waits for the
- * answer. Never for MSG_RETAIN_SET: who subscribes before it arrives gets neither it nor the message; it does no harm twice.
+ * again, and if it is said again it is not listened to. So for MSG_DELIVER and for MSG_RETAIN_SET; and for every MSG_RETAIN_SET
+ * while some wait here, so that retained messages keep their order. All else goes at once with a number (journal_number()),
+ * and the client's acknowledgement waits for the answer.
  * The acknowledgement of what was posted here waits for A's own batch alone: journal_barrier_since(.., remote = false).
  *
  * docs/decisions/0024 has the reasons. Ownership: inside the shard. Threads: the shard's. */
@@ -21,16 +22,21 @@
 
 #include "broker/journal.h"
 #include "broker/message.h"
+#include "broker/shard_msg.h"
 
 struct out_post;
 
 /* Whether exactly-once needs a record here: more than one shard, and acknowledgements wait for the disk. Else post as ever. */
 bool durable_post_on(const struct shard *shard);
 
-/* To be delivered by `to` when it is on disk that it shall be; only if durable_post_on(). ST_NO_MEMORY: nothing has happened. */
-enum status durable_post(struct shard *shard, unsigned to, const struct message *m) MUST_CHECK;
+/* To be delivered by `to`, or set as its topic's retained message (MSG_RETAIN_SET), when it is on disk that it shall be; only if
+ * durable_post_on(). ST_NO_MEMORY: nothing has happened. */
+enum status durable_post(struct shard *shard, unsigned to, enum shard_msg_kind kind,
+                         const struct message *m) MUST_CHECK;
+/* Something waits for the disk before it goes. */
+bool durable_post_waits(const struct shard *shard);
 
-/* MSG_DELIVER with msg->out has had its effects here; takes and frees `msg`. */
+/* A message with msg->out has had its effects here; takes and frees `msg`. */
 void durable_post_arrived(struct shard *shard, struct shard_msg *msg);
 
 /* A batch of this shard is durable: from shard_stored(), before the gates open, so that a client whose PUBREC leaves finds the

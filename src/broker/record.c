@@ -260,12 +260,13 @@ enum status record_put_delivery(struct kv_batch *b, const struct record_delivery
     return end(&w);
 }
 
-static enum status put_message(struct kv_batch *b, struct record_key key, const struct record_message *r)
+static enum status put_message(struct kv_batch *b, struct record_key key, const struct record_message *r,
+                               uint8_t flags)
 {
     struct writing w = begin(b, key);
     struct buf *v = w.v;
 
-    put_u8(v, (uint8_t)(r->qos | bit(r->retain, RECORD_RETAIN)));
+    put_u8(v, (uint8_t)(r->qos | bit(r->retain, RECORD_RETAIN) | flags));
     put_u64(v, r->publisher);
     put_u64(v, (uint64_t)r->expires_ms);
     put_u64(v, (uint64_t)r->token_until_s);
@@ -276,12 +277,12 @@ static enum status put_message(struct kv_batch *b, struct record_key key, const 
 
 enum status record_put_message(struct kv_batch *b, const struct record_message *r)
 {
-    return put_message(b, record_key_message(r->number), r);
+    return put_message(b, record_key_message(r->number), r, 0);
 }
 
 enum status record_put_retained(struct kv_batch *b, const struct record_message *r)
 {
-    return put_message(b, record_key_retained(r->number), r);
+    return put_message(b, record_key_retained(r->number), r, 0);
 }
 
 enum status record_put_group(struct kv_batch *b, const struct record_group *r)
@@ -294,12 +295,13 @@ enum status record_put_group(struct kv_batch *b, const struct record_group *r)
 
 enum status record_put_item(struct kv_batch *b, const struct record_item *r)
 {
-    return put_message(b, record_key_item(r->group, r->seq), &r->message);
+    return put_message(b, record_key_item(r->group, r->seq), &r->message, 0);
 }
 
 enum status record_put_out(struct kv_batch *b, const struct record_out *r)
 {
-    return put_message(b, record_key_out(r->from, r->to, r->n), &r->message);
+    return put_message(b, record_key_out(r->from, r->to, r->n), &r->message,
+                       bit(r->retained, RECORD_SETS_RETAINED));
 }
 
 /* ---- times ---- */

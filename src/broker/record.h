@@ -194,6 +194,7 @@ struct record_out {
     uint32_t from, to;
     uint64_t n;
     struct record_message message; /* without a number */
+    bool retained; /* the retained message of its topic is to be set, or removed; else it is to be delivered */
 };
 
 /* clang-format off */

@@ -5,11 +5,12 @@
 #include "broker/record.h"
 
 /* Will, subscription, message */
-#define RECORD_QOS          0x03
-#define RECORD_RETAIN       0x04
-#define RECORD_HAS_EXPIRY   0x08
-#define RECORD_NO_LOCAL     0x04
-#define RECORD_AS_PUBLISHED 0x08
+#define RECORD_QOS           0x03
+#define RECORD_RETAIN        0x04
+#define RECORD_HAS_EXPIRY    0x08
+#define RECORD_NO_LOCAL      0x04
+#define RECORD_AS_PUBLISHED  0x08
+#define RECORD_SETS_RETAINED 0x10 /* of a message between shards */
 
 /* delivery; its QoS as above */
 #define RECORD_STATE_SHIFT      2

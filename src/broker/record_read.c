@@ -332,10 +332,16 @@ enum status record_read_delivery(struct span key, struct span value, struct reco
 }
 
 /* The whole value. */
-static enum status read_message_value(struct opened *o, struct record_message *out, struct why *why)
+/* `also`: flags that may be there besides; `ret_also`, which may be NULL, gets them. */
+static enum status read_message_value(struct opened *o, uint8_t also, uint8_t *ret_also,
+                                      struct record_message *out, struct why *why)
 {
     uint8_t flags = read_u8(&o->value);
     enum status st;
+
+    if (ret_also != NULL)
+        *ret_also = flags & also;
+    flags &= (uint8_t)~also;
 
     out->qos = flags & RECORD_QOS;
     out->retain = (flags & RECORD_RETAIN) != 0;
@@ -365,7 +371,7 @@ static enum status read_message(enum record_kind kind, struct span key, struct s
     if (st != ST_OK)
         return st;
     *out = (struct record_message){ .number = read_u64(&o.key) };
-    st = read_message_value(&o, out, why);
+    st = read_message_value(&o, 0, NULL, out, why);
     if (st == ST_OK && out->number == 0)
         st = bad(why, "message number 0", 0);
     return st;
@@ -407,11 +413,12 @@ enum status record_read_item(struct span key, struct span value, struct record_i
         return st;
     *out = (struct record_item){ .group = read_u64(&o.key) };
     out->seq = read_u64(&o.key);
-    return read_message_value(&o, &out->message, why);
+    return read_message_value(&o, 0, NULL, &out->message, why);
 }
 
 enum status record_read_out(struct span key, struct span value, struct record_out *out, struct why *why)
 {
+    uint8_t flags = 0;
     struct opened o;
     enum status st = open_record(key, value, RECORD_OUT, 17, &o, why);
 
@@ -420,5 +427,9 @@ enum status record_read_out(struct span key, struct span value, struct record_ou
     *out = (struct record_out){ .from = read_u32(&o.key) };
     out->to = read_u32(&o.key);
     out->n = read_u64(&o.key);
-    return read_message_value(&o, &out->message, why);
+    st = read_message_value(&o, RECORD_SETS_RETAINED, &flags, &out->message, why);
+    out->retained = flags != 0;
+    if (st == ST_OK && out->retained && !out->message.retain)
+        st = bad(why, "to be retained, and no retained message", 0);
+    return st;
 }

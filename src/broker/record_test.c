@@ -325,11 +325,17 @@ static void groups_and_what_moves_between_shards_come_back(void **state UNUSED)
     assert_true(item.group == 4 && item.seq == UINT64_MAX && item.message.qos == 2);
     assert_true(span_eq_str(item.message.topic, "t") && span_eq_str(item.message.payload, "p"));
     kv_batch_reset(&b);
-    assert_int_equal(record_put_out(&b, &(struct record_out){ 1, UINT32_MAX, UINT64_MAX, m }), ST_OK);
+    assert_int_equal(record_put_out(&b, &(struct record_out){ 1, UINT32_MAX, UINT64_MAX, m, false }), ST_OK);
     assert_int_equal(record_read_out(only(&b).key, only(&b).value, &out, NULL), ST_OK);
+    assert_false(out.retained);
     assert_true(out.from == 1 && out.to == UINT32_MAX && out.n == UINT64_MAX);
     assert_true(out.message.publisher == 3 && out.message.expires_ms == 4);
     assert_true(span_eq_str(out.message.topic, "t") && span_eq_str(out.message.payload, "p"));
+    kv_batch_reset(&b);
+    m.retain = true;
+    assert_int_equal(record_put_out(&b, &(struct record_out){ 1, 2, 3, m, true }), ST_OK);
+    assert_int_equal(record_read_out(only(&b).key, only(&b).value, &out, NULL), ST_OK);
+    assert_true(out.retained && out.message.retain);
     kv_batch_done(&b);
 }
 
@@ -446,7 +452,7 @@ static void the_bytes_on_disk_are_those_of_format_1(void **state UNUSED)
     expect_bytes(&b,
                  "78 0000000000000001 0000000000000002: 05 0000000000000002 0000000000000003 0000000000000004"
                  "0000000000000005 000174 02 0101 70");
-    assert_int_equal(record_put_out(&b, &(struct record_out){ 1, 2, 3, message }), ST_OK);
+    assert_int_equal(record_put_out(&b, &(struct record_out){ 1, 2, 3, message, false }), ST_OK);
     expect_bytes(&b,
                  "6f 00000001 00000002 0000000000000003: 05 0000000000000002 0000000000000003 0000000000000004"
                  "0000000000000005 000174 02 0101 70");

@@ -158,6 +158,10 @@ void route_on_retain(struct shard *shard, struct shard_msg *msg)
     uint64_t changes = shard->journal.changes;
 
     retained_store(shard, msg->message);
+    if (msg->out != NULL) {
+        durable_post_arrived(shard, msg);
+        return;
+    }
     if (msg->durable != 0)
         journal_got(shard, msg->from, msg->durable, changes);
     shard_msg_free(msg);
@@ -175,8 +179,8 @@ static enum status post_message(struct shard *shard, unsigned to, enum shard_msg
 {
     struct shard_msg *msg = NULL;
 
-    if (care == ROUTE_ONCE && kind == MSG_DELIVER && durable_post_on(shard))
-        return durable_post(shard, to, m);
+    if (durable_post_on(shard) && (care == ROUTE_ONCE || (kind == MSG_RETAIN_SET && durable_post_waits(shard))))
+        return durable_post(shard, to, kind, m);
     msg = shard_msg_new(kind, shard->index, SPAN_NONE);
     if (msg == NULL) {
         STATS_INC(&shard->stats, dropped_no_memory);
