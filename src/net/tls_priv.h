@@ -31,7 +31,7 @@ struct tls_config {
     gnutls_priority_t priorities[TLS_PRIORITIES];
     pthread_mutex_t ticket_lock;
     gnutls_datum_t ticket_key; /* under the lock */
-    gnutls_privkey_t raw_key; /* client with raw_keys: its own, and the public half as it is shown */
+    gnutls_privkey_t raw_key;  /* client with raw_keys: its own, and the public half as it is shown */
     gnutls_pcert_st raw_pcert;
     unsigned alpn_count;
     gnutls_datum_t alpn[TLS_ALPN_MAX]; /* heap copies */
@@ -49,7 +49,7 @@ struct tls_session {
     bool established;
     bool peer_verified;
     bool peer_refused;
-    bool alerted; /* by the peer */
+    bool alerted;        /* by the peer */
     enum status failure; /* ST_OK while all is well; the reason stays for later calls */
     struct why failure_why;
     uint8_t pin[TLS_PIN_LEN];
