@@ -210,6 +210,22 @@ static void end_it(struct story *s, struct member *m)
     go(m);
 }
 
+/* While earlier ones are still on their way to the disk, and elsewhere. */
+static void publish(struct story *s, unsigned n)
+{
+    s->b->manual = true;
+    for (unsigned i = 0; i < n; i++) {
+        s->sent[s->published] = SENT;
+        say(s, s->published++, false);
+        for (unsigned k = 0; k < s->b->count; k++)
+            (void)bench_turn(s->b, k);
+        if (pick(s->b, 2) == 0)
+            (void)disk_commit(s->b);
+    }
+    s->b->manual = false;
+    bench_run(s->b);
+}
+
 static void perform(struct story *s, const struct step *step)
 {
     struct member *m = &s->members[step->who];
@@ -229,13 +245,7 @@ static void perform(struct story *s, const struct step *step)
         m->silent = true;
         break;
     case PUBLISH:
-        s->b->manual = true; /* all of them at once */
-        for (unsigned i = 0; i < step->n; i++) {
-            s->sent[s->published] = SENT;
-            say(s, s->published++, false);
-        }
-        s->b->manual = false;
-        bench_run(s->b);
+        publish(s, step->n);
         break;
     case STOP:
         break;
