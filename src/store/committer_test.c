@@ -33,7 +33,7 @@ int fdatasync(int fd)
 /* ---- the other side ---- */
 
 #define OWNERS  4
-#define BATCHES 200
+#define BATCHES 60
 
 struct world {
     struct scratch s;
@@ -226,6 +226,72 @@ static void a_failing_disk_is_told_once_and_nothing_is_lost(void **state UNUSED)
     end_world(&w);
 }
 
+struct looker {
+    struct kv *kv;
+    atomic_bool end;
+    unsigned looks;
+};
+
+static enum status first_byte(void *ctx, struct span key UNUSED, struct span value)
+{
+    struct buf *seen = ctx;
+
+    put_u8(seen, value.p[0]);
+    return ST_OK;
+}
+
+/* Looks in every way there is until told to end. */
+static void *look(void *arg)
+{
+    struct looker *l = arg;
+    struct kv_stats stats;
+    struct kv_findings found;
+
+    while (!atomic_load(&l->end)) {
+        struct buf seen;
+        buf_init(&seen, 100);
+        enum status st = kv_scan(l->kv, SPAN("pair"), first_byte, &seen, NULL);
+        assert_int_equal(st, ST_OK);
+        assert_true(seen.len == 0 || (seen.len == 2 && seen.p[0] == seen.p[1])); /* one committed state */
+        buf_done(&seen);
+        assert_int_equal(kv_stats(l->kv, &stats, NULL), ST_OK);
+        assert_int_equal(kv_check(l->kv, &found, NULL), ST_OK);
+        assert_null(found.first.clause);
+        l->looks++;
+    }
+    return NULL;
+}
+
+static void who_looks_meanwhile_sees_committed_states(void **state UNUSED)
+{
+    struct world w;
+    struct looker looker = { 0 };
+    pthread_t thread;
+
+    begin_world(&w, 64 << 20);
+    looker.kv = w.kv;
+    assert_int_equal(pthread_create(&thread, NULL, look, &looker), 0);
+    for (unsigned seq = 1; seq <= 120; seq++) {
+        struct kv_batch b;
+        uint8_t value = (uint8_t)seq;
+        kv_batch_init(&b, 1000);
+        assert_int_equal(kv_batch_put(&b, SPAN("pair/a"), span_of(&value, 1)), ST_OK);
+        assert_int_equal(kv_batch_put(&b, SPAN("pair/b"), span_of(&value, 1)), ST_OK);
+        if (seq % 40 == 20)
+            atomic_store(&sync_error, EIO);
+        committer_post(w.c, 0, seq, b);
+        if (seq % 40 == 20) {
+            expect_state(&w, seq / 40 * 2 + 1, ST_IO); /* the environment was opened again under the looker */
+            atomic_store(&sync_error, 0);
+        }
+        wait_stored(&w, 0);
+    }
+    atomic_store(&looker.end, true);
+    pthread_join(thread, NULL);
+    assert_true(looker.looks > 0);
+    end_world(&w);
+}
+
 /* The limit of the store is a state although commits go on; what cannot go in at all holds up nobody else. */
 static void a_full_store_is_a_state(void **state UNUSED)
 {
@@ -324,6 +390,7 @@ int main(void)
         cmocka_unit_test(owners_share_commits_and_lose_nothing),
         cmocka_unit_test(what_waits_becomes_one_commit),
         cmocka_unit_test(a_failing_disk_is_told_once_and_nothing_is_lost),
+        cmocka_unit_test(who_looks_meanwhile_sees_committed_states),
         cmocka_unit_test(a_full_store_is_a_state),
         cmocka_unit_test(stopping_stores_what_was_posted),
         cmocka_unit_test(stopping_tries_again_until_the_deadline),

@@ -254,7 +254,7 @@ static void a_limit_lowered_later_still_leaves_room_to_remove(void **state UNUSE
 
     memset(value, 'v', sizeof value);
     kv_batch_init(&b, 8 << 20);
-    for (int i = 0; i < 4000; i++) {
+    for (int i = 0; i < 2000; i++) {
         (void)snprintf(key, sizeof key, "k%05d", i);
         assert_int_equal(kv_batch_put(&b, span_of_str(key), span_of(value, sizeof value)), ST_OK);
     }
@@ -263,7 +263,7 @@ static void a_limit_lowered_later_still_leaves_room_to_remove(void **state UNUSE
     kv_close(kv);
     assert_int_equal(kv_open(s.store, &(struct kv_settings){ .max_bytes = 1 << 20 }, &kv, NULL), ST_OK);
     assert_true(kv_full(kv));
-    for (int i = 0; i < 4000; i++) {
+    for (int i = 0; i < 2000; i++) {
         (void)snprintf(key, sizeof key, "k%05d", i);
         assert_int_equal(set(kv, key, NULL), ST_OK);
     }
