@@ -10,7 +10,7 @@ words = {page: set(re.findall(r'(?<=[ ,])-([a-z][a-z0-9-]*)', page)) | set(re.fi
          for page in (text, text + bench, text + doctor)}
 missing = []
 for command in (['pub'], ['sub'], ['rr'], ['enroll'], ['key', 'new'], ['key', 'show'], ['token', 'get'],
-                ['token', 'show'], ['token', 'inspect'], ['as', 'rs', 'add'], ['conformance', 'broker'],
+                ['token', 'show'], ['token', 'inspect'], ['as', 'rs', 'add'], ['broker', 'clients'], ['broker', 'unban'], ['conformance', 'broker'],
                 ['conformance', 'as'], ['conformance', 'setup'], ['bench', 'connect'], ['bench', 'pub'], ['bench', 'sub'],
                 ['bench', 'pair'], ['bench', 'fan-out'], ['doctor']):
     page = text + {'bench': bench, 'doctor': doctor}.get(command[0], '')
