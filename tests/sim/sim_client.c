@@ -98,6 +98,9 @@ void client_start(struct sim *s, struct client *c, bool clean)
         c->known = false;
         c->must_clean = true;
     }
+    if (c->present_must !=
+        1) /* without CONNACK nobody can tell the session of now from another one next time */
+        c->must_clean = true;
     sim_note(s, "connects", c->number, clean, c->present_must);
     wish.no_method = c->kind != WITH_TOKEN;
     wish.key = c->key;
@@ -199,7 +202,8 @@ static void publish(struct sim *s, struct client *c)
     unsigned what = pick(s->b, 100);
     bool retain = c->kind == DURABLE && what < 12;
     enum topic_kind kind = retain ? RETAINED + pick(s->b, 2) : what < 30 ? SHARED : ORDINARY + pick(s->b, 2);
-    uint8_t qos = (uint8_t)(retain ? 1 + pick(s->b, 2) : pick(s->b, 8) == 0 ? 0 : 1 + pick(s->b, 2));
+    /* one QoS to a retained topic: a repeated QoS 1 may come after a QoS 2 that is known not to be new */
+    uint8_t qos = (uint8_t)(retain ? 1 + (kind == RETAINED2) : pick(s->b, 8) == 0 ? 0 : 1 + pick(s->b, 2));
     unsigned topic = c->number * TOPICS_OF + kind, number;
     uint16_t packet_id = 0;
 

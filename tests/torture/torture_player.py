@@ -45,6 +45,8 @@ class Player:
         if clean:
             self.receiver.forget(self.floor)
             self.known, self.must_clean = False, True
+        elif not self.present_must:  # without CONNACK nobody can tell the session of now from another one next time
+            self.must_clean = True
         will = None
         if self.expiry == LONG and self.rng.random() < 0.3:
             self.will = model.send(self.name, 't/%s/w' % self.name, 1 + self.rng.randrange(2))
