@@ -14,6 +14,7 @@ struct out_post {
     uint64_t epoch; /* it may go when this one is stored */
     const struct message *message;
     struct shard_msg *msg; /* made beforehand: posting cannot fail */
+    bool plain;            /* has no record: it is here for the order */
 };
 
 bool durable_post_on(const struct shard *shard)
@@ -61,6 +62,22 @@ enum status durable_post(struct shard *shard, unsigned to, enum shard_msg_kind k
     return ST_OK;
 }
 
+void durable_post_behind(struct shard *shard, unsigned to, struct shard_msg *msg)
+{
+    struct out_post *out = durable_post_waits(shard) ? calloc(1, sizeof *out) : NULL;
+
+    if (out == NULL) { /* or no memory: the next publication of that topic mends it */
+        shard->world.post(shard->world.ctx, to, msg);
+        return;
+    }
+    durable_init(&out->durable, DURABLE_OUT);
+    out->plain = true;
+    out->to = to;
+    out->msg = msg;
+    out->epoch = CONTAINER_OF(shard->outs.prev, struct out_post, link)->epoch;
+    list_append(&shard->outs, &out->link);
+}
+
 enum status durable_post_put(struct shard *shard, struct durable *d, struct kv_batch *batch)
 {
     const struct out_post *out = CONTAINER_OF(d, struct out_post, durable);
@@ -80,14 +97,19 @@ void durable_post_stored(struct shard *shard)
     while (!list_empty(&shard->outs)) {
         struct out_post *out = CONTAINER_OF(shard->outs.next, struct out_post, link);
         struct shard_msg *msg = out->msg;
+        unsigned to;
 
         if (out->epoch > shard->journal.stored) /* and so are all behind it */
             return;
         list_remove(&out->link);
         message_unref(TAKE(out->message));
         out->msg = NULL;
-        msg->out = out;
-        shard->world.post(shard->world.ctx, out->to, msg);
+        to = out->to;
+        if (out->plain)
+            free(out);
+        else
+            msg->out = out;
+        shard->world.post(shard->world.ctx, to, msg);
     }
 }
 

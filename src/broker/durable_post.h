@@ -35,6 +35,9 @@ enum status durable_post(struct shard *shard, unsigned to, enum shard_msg_kind k
                          const struct message *m) MUST_CHECK;
 /* Something waits for the disk before it goes. */
 bool durable_post_waits(const struct shard *shard);
+/* Posts `msg`, but behind what waits: INTEREST_ADDED and RETAIN_QUERY. Else somebody who subscribes meanwhile would look for a retained
+ * message that is not there yet, and not be one of those to whom its publication goes (subscribe.c). Takes `msg`. */
+void durable_post_behind(struct shard *shard, unsigned to, struct shard_msg *msg);
 
 /* A message with msg->out has had its effects here; takes and frees `msg`. */
 void durable_post_arrived(struct shard *shard, struct shard_msg *msg);

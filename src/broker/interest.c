@@ -1,5 +1,6 @@
 #include "broker/interest.h"
 
+#include "broker/durable_post.h"
 #include "broker/shard_priv.h"
 
 #include <stdlib.h>
@@ -120,7 +121,7 @@ void interest_on_add(struct shard *shard, struct shard_msg *msg)
     msg->kind = MSG_INTEREST_ADDED;
     msg->class = SHARD_ACK;
     msg->from = shard->index;
-    shard->world.post(shard->world.ctx, to, msg);
+    durable_post_behind(shard, to, msg);
 }
 
 void interest_on_added(struct shard *shard, struct shard_msg *msg)

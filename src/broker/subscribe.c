@@ -9,6 +9,7 @@
  * meanwhile, so one connection has one operation. With one shard and few filters all of it happens at once. */
 #include "broker/subscribe.h"
 
+#include "broker/durable_post.h"
 #include "broker/interest.h"
 #include "broker/route.h"
 #include "broker/send.h"
@@ -270,7 +271,7 @@ static void query_there(struct op_filter *f, unsigned owner)
     msg->op = f->op;
     msg->at = (uint32_t)(f - f->op->filters);
     f->op->waiting++;
-    shard->world.post(shard->world.ctx, owner, msg);
+    durable_post_behind(shard, owner, msg);
 }
 
 static void query_retained(struct op_filter *f)
