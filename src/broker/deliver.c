@@ -240,7 +240,7 @@ static bool send_waiting(struct session *s, struct delivery *d)
         return true;
     case SEND_NO_ROOM: /* the connection is ending: whoever comes next gets it, or another member of the group */
         if (d->how.qos > 0)
-            outbox_unstart(&s->outbox, d);
+            outbox_unstart(&s->outbox, d, outbox_head(&s->outbox));
         return false;
     }
     if (d->how.qos == 0)

@@ -7,11 +7,10 @@
 
 /* In front of each packet in the gate. */
 struct gate_head {
-    uint64_t epoch;
+    struct barrier barrier;
     uint32_t len;
     uint16_t packet_id;
     uint8_t type;
-    bool remote;
 };
 
 static struct gate_head head_at(const struct buf *packets, size_t at)
@@ -31,9 +30,14 @@ static bool holds_all(enum mqtt_packet_type type)
 
 bool gate_holds(const struct conn *c, const struct slip *slip)
 {
-    if (c->gate != NULL && (slip->ordered || c->gate->holding > 0))
+    const struct gate *g = c->gate;
+    const struct journal *j = &c->shard->journal;
+
+    if (g != NULL && (slip->ordered || g->holding > 0))
         return true;
-    return !journal_passed(&c->shard->journal, slip->barrier);
+    if (g != NULL && slip->type == MQTT_PUBLISH && g->messages > 0 && !j->failing)
+        return true;
+    return !journal_passed(j, slip->barrier);
 }
 
 size_t gate_bytes(const struct conn *c)
@@ -77,12 +81,31 @@ static struct gate *gate_new(struct conn *c)
     return g;
 }
 
+/* Publications in there have not been sent, whatever the outbox thinks. */
+static void unsend(struct session *s, const struct gate *g)
+{
+    struct list *before = outbox_head(&s->outbox);
+
+    for (size_t at = g->at; at < g->packets.len;) {
+        struct gate_head head = head_at(&g->packets, at);
+        struct delivery *d = NULL;
+
+        if (head.type == MQTT_PUBLISH && head.packet_id != 0)
+            d = outbox_find(&s->outbox, head.packet_id);
+        if (d != NULL && d->state == DELIVERY_AWAIT_PUBREC)
+            outbox_unstart(&s->outbox, d, before);
+        at += sizeof head + head.len;
+    }
+}
+
 void gate_free(struct conn *c)
 {
     struct gate *g = TAKE(c->gate);
 
     if (g == NULL)
         return;
+    if (c->session != NULL && g->messages > 0)
+        unsend(c->session, g);
     list_remove(&g->link);
     weigh(g, 0);
     buf_done(&g->packets);
@@ -101,11 +124,10 @@ static uint8_t *out_of_memory(struct conn *c)
 
 uint8_t *gate_put(struct conn *c, const struct slip *slip, size_t len)
 {
-    struct gate_head head = { .epoch = slip->barrier.epoch,
+    struct gate_head head = { .barrier = slip->barrier,
                               .len = (uint32_t)len,
                               .packet_id = slip->packet_id,
-                              .type = (uint8_t)slip->type,
-                              .remote = slip->barrier.remote };
+                              .type = (uint8_t)slip->type };
     struct gate *g = c->gate != NULL ? c->gate : gate_new(c);
     uint8_t *room = g == NULL ? NULL : buf_room(&g->packets, sizeof head + len);
 
@@ -116,6 +138,7 @@ uint8_t *gate_put(struct conn *c, const struct slip *slip, size_t len)
     weigh(g, sizeof *g + g->packets.cap);
     g->holding += holds_all(slip->type);
     g->publishes += slip->type == MQTT_PUBACK;
+    g->messages += slip->type == MQTT_PUBLISH;
     if (slip->type == MQTT_CONNACK)
         g->connack = true;
     if (!g->full && gate_bytes(c) > c->shard->settings->max_output_bytes) {
@@ -169,7 +192,7 @@ static bool let_go(struct gate *g)
     while (g->at < g->packets.len) {
         struct gate_head head = head_at(&g->packets, g->at);
 
-        if (!journal_passed(&c->shard->journal, (struct barrier){ head.epoch, head.remote }))
+        if (!journal_passed(&c->shard->journal, head.barrier))
             break;
         if (!send_packet(c, g->packets.p + g->at + sizeof head, head.len)) {
             gate_free(c);
@@ -178,6 +201,7 @@ static bool let_go(struct gate *g)
         g->at += sizeof head + head.len;
         g->holding -= holds_all(head.type);
         g->publishes -= head.type == MQTT_PUBACK;
+        g->messages -= head.type == MQTT_PUBLISH;
         if (head.type == MQTT_CONNACK)
             g->connack = false;
     }
@@ -234,7 +258,7 @@ static void refuse_publish(struct conn *c, const struct gate_head *head, const s
 static bool is_refused(const struct conn *c, const struct gate_head *head)
 {
     return (head->type == MQTT_PUBACK || head->type == MQTT_PUBREC) &&
-           !journal_passed(&c->shard->journal, (struct barrier){ head->epoch, head->remote });
+           !journal_passed(&c->shard->journal, head->barrier);
 }
 
 /* Everything else keeps its place. */
@@ -249,11 +273,13 @@ static void refuse_publishes(struct conn *c, const struct buf *packets, size_t f
     }
     for (size_t at = from; at < packets->len && c->io != NULL;) {
         struct gate_head head = head_at(packets, at);
-        struct slip slip = { head.type, head.packet_id, true, { head.epoch, head.remote } };
+        struct slip slip = { head.type, head.packet_id, true, head.barrier };
         uint8_t *room;
 
         at += sizeof head;
-        if (!is_refused(c, &head)) {
+        if (head.type == MQTT_PUBLISH && head.packet_id == 0) {
+            (void)send_packet(c, packets->p + at, head.len); /* of QoS 0 or 1: what waits may wait for long */
+        } else if (!is_refused(c, &head)) {
             room = gate_put(c, &slip, head.len);
             if (room == NULL)
                 return;
@@ -278,6 +304,7 @@ static void fail_one(struct gate *g)
         return;
     }
     ASSERT(j->failing);
+    g->messages = 0;
     packets = g->packets; /* the gate is empty for now, so that what is refused leaves at once */
     buf_init(&g->packets, SIZE_MAX);
     was_full = g->full;

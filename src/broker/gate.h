@@ -5,7 +5,9 @@
  *   PUBACK, PUBREC, PUBREL, PUBCOMP, and PUBLISH of QoS 2 to a session on disk: leave in the order they came in
  *                        (MQTT5 [MQTT-4.6.0-2] to [MQTT-4.6.0-4]), so those that need not wait queue up behind
  *                        those that do
- *   QoS 0, QoS 1, PINGRESP, AUTH pass, except behind a CONNACK or SUBACK
+ *   PUBLISH of QoS 0 and 1  wait behind such a PUBLISH of QoS 2, which may be the older retained message of the topic;
+ *                        not while the store fails
+ *   PINGRESP, AUTH       pass, except behind a CONNACK or SUBACK
  *
  * Bounded by max_output_bytes, as is what the client does not read: a full gate stops deliveries and reading, until half
  * of it has gone. When the connection ends, what is in its gate was never said.
@@ -27,6 +29,7 @@ struct gate {
     size_t weighed;     /* of its memory: what is in memory_output */
     uint32_t holding;   /* so many that hold back all that comes behind them */
     uint32_t publishes; /* so many PUBACKs: of the client's Receive Maximum */
+    uint32_t messages;  /* so many PUBLISHes */
     bool connack;       /* one of them is the CONNACK */
     bool full;          /* reading from the client has stopped */
 };

@@ -250,10 +250,10 @@ enum status outbox_start(struct outbox *o, const struct outbox_limits *limits, s
     return ST_OK;
 }
 
-void outbox_unstart(struct outbox *o, struct delivery *d)
+void outbox_unstart(struct outbox *o, struct delivery *d, struct list *before)
 {
     list_remove(&d->link);
-    list_append(o->waiting.next, &d->link); /* "append" to a node: in front of it */
+    list_append(before, &d->link); /* "append" to a node: in front of it */
     d->state = DELIVERY_WAITING;
     o->in_flight_count--;
     if (d->backlog)

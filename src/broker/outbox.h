@@ -105,8 +105,13 @@ void outbox_unhold(struct outbox *o);
 struct delivery *outbox_first(const struct outbox *o); /* waiting; NULL if none */
 /* The first waiting one goes into flight, with a packet id. ST_NO_MEMORY when there is no table for ids. */
 enum status outbox_start(struct outbox *o, const struct outbox_limits *limits, struct delivery *d) MUST_CHECK;
-/* It could not be sent after all: the first waiting one again, and without an id if it had none before. */
-void outbox_unstart(struct outbox *o, struct delivery *d);
+/* It could not be sent after all: waits again in front of `before` (outbox_head() as it was before the first such), and
+ * without an id if it had none before. */
+void outbox_unstart(struct outbox *o, struct delivery *d, struct list *before);
+static inline struct list *outbox_head(const struct outbox *o)
+{
+    return o->waiting.next;
+}
 struct delivery *outbox_find(const struct outbox *o, uint16_t packet_id); /* in flight; NULL if none */
 void outbox_release_message(struct outbox *o, struct delivery *d);        /* PUBREC came */
 void outbox_drop(struct outbox *o, struct delivery *d);                   /* finished or given up */

@@ -23,7 +23,8 @@ static struct span reason_text(char text[REASON_TEXT_MAX], const struct why *why
     return span_of(text, len < REASON_TEXT_MAX ? (size_t)len : REASON_TEXT_MAX - 1);
 }
 
-/* Room for one packet of so many bytes; in the gate, if it has to wait. `slip` NULL: it waits for nothing of its own. */
+/* Room for one packet of so many bytes; in the gate, if it has to wait. `slip` NULL: a PUBLISH that waits for nothing of its
+ * own. */
 static uint8_t *packet_room(struct conn *c, const struct slip *slip, size_t len)
 {
     static const struct slip plain = { MQTT_PUBLISH, 0, false, { 0 } };
@@ -42,11 +43,14 @@ static uint8_t *packet_room(struct conn *c, const struct slip *slip, size_t len)
 /* Out with what is in the scratch buffer, if this client can take it. */
 static bool send_scratch(struct conn *c, const struct slip *slip)
 {
+    static const struct slip passes = { MQTT_PINGRESP, 0, false, { 0 } };
     struct buf *b = &c->shard->scratch;
     uint8_t *room;
 
     if (c->io == NULL)
         return true;
+    if (slip == NULL)
+        slip = &passes;
     if (!buf_ok(b) || b->len > c->max_packet_bytes)
         return false;
     room = packet_room(c, slip, b->len);
