@@ -103,3 +103,10 @@ enum status base64_decode(struct span text, struct buf *out, struct why *why)
         text.len -= text.p[text.len - 2] == '=' ? 2 : 1;
     return decode(text, '+', '/', out, why);
 }
+
+bool base64url_decode_exactly(struct span text, uint8_t *out, size_t len)
+{
+    struct buf fixed = { .p = out, .cap = len, .max = len };
+
+    return base64url_decode(text, &fixed, NULL) == ST_OK && fixed.len == len;
+}

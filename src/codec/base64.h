@@ -14,6 +14,9 @@ void base64_encode(struct span data, struct buf *out);
 enum status base64url_decode(struct span text, struct buf *out, struct why *why) MUST_CHECK;
 enum status base64_decode(struct span text, struct buf *out, struct why *why) MUST_CHECK;
 
+/* Base64url of exactly `len` bytes, into memory of the caller: nothing can be short but the text. */
+bool base64url_decode_exactly(struct span text, uint8_t *out, size_t len) MUST_CHECK;
+
 /* Exact lengths, for callers with room of their own. */
 size_t base64url_len(size_t data_len);
 

@@ -650,7 +650,7 @@ enum status ace_to_cbor(enum ace_document document, const struct js *js, struct 
     for (size_t i = 0; st == ST_OK && i < entries.count; i++)
         st = put_entry(&entries.list[i], out, why);
     if (st == ST_OK && !buf_ok(out))
-        st = reject(why, ST_TOO_LARGE, "AF-5", "the document is too long", 0);
+        st = buf_refuse(out, "the document is too long", why);
     if (st != ST_OK && buf_ok(out))
         buf_truncate(out, start);
     return st;

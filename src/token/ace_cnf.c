@@ -199,16 +199,14 @@ static enum status put_kid(struct span text, struct buf *out)
 
 static enum status put_x5t(struct span text, struct buf *out, struct why *why)
 {
-    CLEANUP(buf_done)
-    struct buf hash;
+    uint8_t hash[SHA256_BYTES];
 
-    buf_init(&hash, SHA256_BYTES);
-    if (base64url_decode(text, &hash, NULL) != ST_OK || hash.len != SHA256_BYTES)
+    if (!base64url_decode_exactly(text, hash, sizeof hash))
         return reject(why, ST_MALFORMED, "RFC 8705 3.1", "x5t#S256 is not base64url of 32 bytes", 0);
     cb_put_int(out, CNF_X5T);
     cb_put_array(out, 2);
     cb_put_int(out, COSE_SHA256);
-    cb_put_bytes(out, buf_span(&hash));
+    cb_put_bytes(out, span_of(hash, sizeof hash));
     return ST_OK;
 }
 

@@ -31,7 +31,9 @@ enum status ace_token_bytes(struct span text, struct buf *out)
     struct buf bytes;
 
     buf_init(&bytes, TOKEN_BYTES_MAX);
-    if (base64url_decode(text, &bytes, NULL) == ST_OK && is_cwt(buf_span(&bytes)))
+    if (base64url_decode(text, &bytes, NULL) == ST_NO_MEMORY)
+        return ST_NO_MEMORY;
+    if (buf_ok(&bytes) && is_cwt(buf_span(&bytes)))
         put_bytes(out, buf_span(&bytes));
     else
         put_bytes(out, text);
@@ -66,7 +68,8 @@ enum status ace_kid_bytes(struct span text, struct buf *out)
 {
     struct span rest = span_cut(text, sizeof KID_PREFIX - 1, text.len);
 
-    if (!span_starts_with(text, SPAN(KID_PREFIX)) || base64url_decode(rest, out, NULL) != ST_OK)
+    if (!span_starts_with(text, SPAN(KID_PREFIX)) ||
+        (base64url_decode(rest, out, NULL) != ST_OK && buf_ok(out)))
         put_bytes(out, text);
     return buf_status(out);
 }

@@ -51,7 +51,7 @@ static enum status finish(struct buf *out, size_t start)
         return ST_OK;
     if (out->len > start)
         buf_truncate(out, start);
-    return ST_TOO_LARGE;
+    return buf_ok(out) ? ST_TOO_LARGE : buf_status(out);
 }
 
 enum status auth_data_write_connect(struct span token, struct span pop, struct buf *out)

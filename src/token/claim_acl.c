@@ -100,6 +100,8 @@ static enum status substitute(struct acl *a, struct span topic, struct span *ret
     }
     if (st != ST_OK)
         return st;
+    if (buf_status(&out) == ST_NO_MEMORY)
+        return buf_refuse(&out, "", a->why);
     if (!buf_ok(&out))
         return refuse(a, "a topic filter of the ACL is too long");
     *ret = arena_copy(&a->text, buf_span(&out));

@@ -56,7 +56,7 @@ static enum status set_cnonce(struct js *js, struct span cnonce)
     if (cnonce.len == 0)
         return ST_OK;
     base64url_encode(cnonce, &text);
-    return buf_ok(&text) ? js_set_str(js, "cnonce", buf_span(&text)) : ST_TOO_LARGE;
+    return buf_ok(&text) ? js_set_str(js, "cnonce", buf_span(&text)) : buf_status(&text);
 }
 
 static enum status set_scope(struct js *js, const struct scope *scope)
@@ -79,7 +79,7 @@ static enum status set_x5t(struct js *cnf, struct span x5t)
 
     buf_init(&text, CNONCE_TEXT);
     base64url_encode(x5t, &text);
-    return buf_ok(&text) ? js_set_str(cnf, "x5t#S256", buf_span(&text)) : ST_TOO_LARGE;
+    return buf_ok(&text) ? js_set_str(cnf, "x5t#S256", buf_span(&text)) : buf_status(&text);
 }
 
 static enum status set_cnf(struct js *js, const struct token_claims *c)

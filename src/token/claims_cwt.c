@@ -97,7 +97,7 @@ static enum status put_claims(const struct token_claims *c, struct buf *out)
 static enum status finish(struct buf *out, size_t start, enum status st)
 {
     if (st == ST_OK && !buf_ok(out))
-        st = ST_TOO_LARGE;
+        st = buf_status(out);
     if (st != ST_OK && out->len > start)
         buf_truncate(out, start);
     return st;

@@ -19,7 +19,7 @@ static enum status set_bytes(struct js *js, const char *name, struct span bytes)
     if (bytes.p == NULL)
         return ST_OK;
     base64url_encode(bytes, &text);
-    return buf_ok(&text) ? js_set_str(js, name, buf_span(&text)) : ST_TOO_LARGE;
+    return buf_ok(&text) ? js_set_str(js, name, buf_span(&text)) : buf_status(&text);
 }
 
 enum status hints_write(const struct hints *hints, struct buf *out)

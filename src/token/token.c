@@ -163,7 +163,7 @@ enum status token_exi_jti_write(struct span rs_id, uint64_t sequence, struct buf
     put_bytes(&raw, rs_id);
     put_u64(&raw, sequence);
     if (!buf_ok(&raw))
-        return ST_TOO_LARGE;
+        return buf_status(&raw);
     base64url_encode(buf_span(&raw), out);
     return buf_status(out);
 }
