@@ -31,6 +31,7 @@ struct committer {
     pthread_cond_t work;  /* something waits, or the end has come */
     pthread_cond_t ended;
     bool stopping, has_ended;
+    bool left_behind; /* nobody is there any more to be told anything */
     int64_t stop_by_ms;
     struct committer_stats stats;
     enum status state; /* last told; of the committer's thread alone, as the rest */
@@ -169,6 +170,11 @@ static void commit_once(struct committer *c)
 
     pthread_mutex_unlock(&c->lock);
     enum status st = commit_group(c, count, &why);
+    pthread_mutex_lock(&c->lock);
+    bool left_behind = c->left_behind;
+    pthread_mutex_unlock(&c->lock);
+    if (left_behind)
+        pthread_exit(NULL);
     bool failed = st != ST_OK;
     if (!failed && kv_full(c->kv))
         st = reject(&why, ST_TOO_LARGE, "store", "the store has reached its largest size", 0);
@@ -307,7 +313,7 @@ enum status committer_stop(struct committer *c, unsigned deadline_ms, unsigned *
     while (!c->has_ended && pthread_cond_timedwait(&c->ended, &c->lock, &until) != ETIMEDOUT)
         ;
     *ret_lost = (unsigned)c->stats.waiting;
-    *ret_stuck = !c->has_ended;
+    *ret_stuck = c->left_behind = !c->has_ended;
     pthread_mutex_unlock(&c->lock);
     if (*ret_stuck) {
         pthread_detach(c->thread);

@@ -41,7 +41,7 @@ void committer_stats(struct committer *c, struct committer_stats *out); /* any t
 
 /* Commits what is posted, for at most `deadline_ms`, then ends the thread and frees everything; nobody may post any more.
  * ST_TIMEOUT: what is left was not stored; *ret_lost batches. When the disk does not even answer, the thread is left behind:
- * then *ret_stuck is true, `kv` must not be touched any more, not even closed, and the process should end. */
+ * then *ret_stuck is true, no call comes any more, `kv` must not be touched, not even closed, and the process should end. */
 enum status committer_stop(struct committer *c, unsigned deadline_ms, unsigned *ret_lost,
                            bool *ret_stuck) MUST_CHECK;
 
