@@ -60,6 +60,7 @@ struct asked {
 struct subscription_known {
     bool maybe;       /* it may be there */
     uint64_t asked;   /* the last SUBSCRIBE */
+    uint64_t dropped; /* the last UNSUBSCRIBE */
     uint64_t certain; /* there since; 0: not for sure */
     uint8_t qos;
 };

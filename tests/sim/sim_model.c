@@ -184,13 +184,14 @@ void model_subscribed(struct sim *s, struct client *c, unsigned filter, bool gra
 {
     struct subscription_known *sub = &c->subs[filter];
 
-    if (granted && sub->certain == 0 && sub->maybe)
+    if (granted && sub->certain == 0 && sub->maybe && sub->dropped < sub->asked)
         sub->certain = s->tick;
 }
 
 void model_unsubscribe(struct sim *s, struct client *c, unsigned filter)
 {
     c->subs[filter].certain = 0;
+    c->subs[filter].dropped = s->tick;
     owe_less(s, c);
 }
 
