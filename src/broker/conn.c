@@ -477,7 +477,8 @@ size_t conn_input(struct conn *c, struct span input)
     }
     if (c->state == CONN_CLOSED)
         return 0;
-    throttle_input(c, input.len - at, part, shard->published - published);
+    if (at < input.len || c->throttle.unread > 0 || pressure_slow(shard->pressure) > 0)
+        throttle_input(c, input.len - at, part, shard->published - published);
     return at;
 }
 

@@ -20,7 +20,7 @@ static bool output_full(struct conn *c)
     size_t pending = w->conn_pending(w->ctx, c->io) + gate_bytes(c);
 
     c->output_full = pending >= (c->output_full ? limit / 2 : limit);
-    return c->output_full || throttle_output(c, pending);
+    return c->output_full || (pressure_output_over(c->shard->pressure) && throttle_output(c, pending));
 }
 
 /* The second line behind the timer: nothing is forwarded on an expired token (MT-98, MT-100). */

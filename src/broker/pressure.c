@@ -22,9 +22,10 @@ void pressure_free(struct pressure *p)
 
 uint64_t pressure_accounted(const struct pressure *p)
 {
+    unsigned shards = atomic_load_explicit(&p->shards_known, memory_order_relaxed);
     uint64_t sum = 0;
 
-    for (unsigned i = 0; i < PRESSURE_SHARDS; i++) {
+    for (unsigned i = 0; i < shards; i++) {
         sum += atomic_load_explicit(&p->bodies[i].bytes, memory_order_relaxed);
         sum += atomic_load_explicit(&p->retained[i].bytes, memory_order_relaxed);
         for (unsigned k = 0; k < PARTS; k++)
@@ -98,9 +99,19 @@ static void look(struct pressure *p, const struct log *log)
         tell(p, (enum pressure_level)to, accounted, resident, log);
 }
 
+static void know(struct pressure *p, unsigned shard)
+{
+    unsigned known = atomic_load_explicit(&p->shards_known, memory_order_relaxed);
+
+    while (known <= shard && !atomic_compare_exchange_weak_explicit(&p->shards_known, &known, shard + 1,
+                                                                    memory_order_relaxed, memory_order_relaxed))
+        continue;
+}
+
 void pressure_report(struct pressure *p, unsigned shard, enum pressure_part part, uint64_t bytes,
                      const struct log *log)
 {
+    know(p, shard);
     atomic_store_explicit(&p->shards[shard].bytes[part], bytes, memory_order_relaxed);
     look(p, log);
 }
@@ -109,10 +120,11 @@ void pressure_output(struct pressure *p, unsigned shard, uint64_t bytes)
 {
     uint64_t sum = 0;
 
+    know(p, shard);
     atomic_store_explicit(&p->shards[shard].output, bytes, memory_order_relaxed);
     if (p->limits.output == 0)
         return;
-    for (unsigned i = 0; i < PRESSURE_SHARDS; i++)
+    for (unsigned i = 0; i < atomic_load_explicit(&p->shards_known, memory_order_relaxed); i++)
         sum += atomic_load_explicit(&p->shards[i].output, memory_order_relaxed);
     atomic_store_explicit(&p->output_over, sum > p->limits.output, memory_order_relaxed);
 }

@@ -58,7 +58,8 @@ struct pressure {
     _Atomic uint8_t slow;  /* 0 at the low mark, 100 at the high one and beyond */
     _Atomic bool full;     /* at the limit itself */
     atomic_bool output_over;
-    _Atomic uint64_t resident; /* as the system has it */
+    _Atomic uint64_t resident;     /* as the system has it */
+    _Atomic unsigned shards_known; /* one more than the highest that ever reported */
     _Atomic uint64_t counts[PRESSURE_COUNTS];
     struct memory_cell bodies[PRESSURE_SHARDS];   /* of messages for clients */
     struct memory_cell retained[PRESSURE_SHARDS]; /* of retained ones: the first to keep a message counts it */

@@ -227,7 +227,7 @@ void on_publish(struct conn *c, const struct mqtt_frame *frame)
         st = reject(&why, ST_BAD_TOPIC, "limits.topic_levels", "the topic has too many levels", 0);
     else
         st = authz_publish(&az, p.topic, &c->allowed, &why);
-    if (st == ST_OK) {
+    if (st == ST_OK && pressure_is_high(c->shard->pressure)) {
         st = throttle_publish(c->shard, &p, &why);
         if (st != ST_OK && p.qos == 0)
             return; /* nobody waits for an answer */

@@ -120,6 +120,7 @@ enum status session_new(struct shard *shard, struct span client_id, struct sessi
     table_insert(&shard->sessions, &s->node, table_hash(&shard->sessions, client_id));
     STATS_INC(&shard->stats, sessions);
     STATS_ADD(&shard->stats, memory_sessions, session_bytes(s));
+    throttle_account(shard);
     *ret_session = s;
     return ST_OK;
 }

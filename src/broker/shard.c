@@ -241,9 +241,10 @@ static void leave(struct shard *shard)
     do {
         conn_reap(shard);
         share_settle(shard);
-        throttle_unfinished(shard);
+        if (!list_empty(&shard->unfinished))
+            throttle_unfinished(shard);
     } while (!list_empty(&shard->dead));
-    throttle_account(shard);
+    throttle_account_messages(shard);
     if (shard->scratch.cap > SCRATCH_KEEP)
         buf_done(&shard->scratch);
 }
@@ -396,6 +397,7 @@ void shard_advance(struct shard *shard, struct now now)
     conn_yielded(shard);
     throttle_feed(shard);
     leave(shard);
+    throttle_account(shard);
 }
 
 int64_t shard_wait_ms(const struct shard *shard, struct now now)

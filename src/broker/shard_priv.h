@@ -23,7 +23,8 @@ struct shard {
     const struct log *log;
     struct pressure *pressure;     /* of all shards: never NULL */
     struct pressure *own_pressure; /* the same, if it is ours alone */
-    uint64_t accounted;            /* as told to `pressure` */
+    uint64_t accounted;            /* as told to `pressure`, without the bodies of messages */
+    uint64_t accounted_messages;   /* with them, and without what does not grow with each message */
     uint64_t retained_told, retained_bytes_told;
     uint64_t published;            /* bytes of PUBLISH packets read, for the sake of conn_input() */
     struct list starved;           /* conns, see throttle_output() */

@@ -136,6 +136,7 @@ enum status subscription_new(struct session *s, struct topic_filter filter, stru
     s->subscription_count++;
     s->subscription_bytes += sub->filter_len;
     STATS_INC(&shard->stats, subscriptions);
+    throttle_account(shard);
     if (session_is_kept(s))
         keep(s, sub);
     *ret_sub = sub;

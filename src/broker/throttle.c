@@ -89,7 +89,7 @@ void throttle_end(struct conn *c)
 
 bool throttle_output(struct conn *c, size_t pending)
 {
-    if (!pressure_output_over(c->shard->pressure) || pending < OUTPUT_SMALL)
+    if (pending < OUTPUT_SMALL)
         return false;
     if (!list_linked(&c->throttle.starved))
         list_append(&c->shard->starved, &c->throttle.starved);
@@ -190,7 +190,7 @@ enum status throttle_subscribe(const struct shard *shard, struct why *why)
 /* What clears a retained message makes room. */
 enum status throttle_publish(struct shard *shard, const struct mqtt_publish *p, struct why *why)
 {
-    if (!pressure_is_high(shard->pressure) || (p->retain && p->payload.len == 0))
+    if (p->retain && p->payload.len == 0)
         return ST_OK;
     if (p->qos > 0)
         return refuse(shard, "memory is short: nothing more is taken", why);
@@ -222,34 +222,53 @@ void throttle_unfinished(struct shard *shard)
     }
 }
 
-/* A few loads for each call, and nothing for each message. */
+static uint64_t load(const _Atomic uint64_t *gauge)
+{
+    return atomic_load_explicit(gauge, memory_order_relaxed);
+}
+
+/* Up or down. */
+static bool has_moved(uint64_t now, uint64_t told)
+{
+    return now - told + TELL_BYTES > 2 * TELL_BYTES;
+}
+
+static uint64_t bytes_of_messages(const struct stats *s)
+{
+    uint64_t sum = load(&s->memory_queued) + load(&s->memory_reading);
+
+    return s->bodies == NULL ? sum : sum + load(&s->bodies->bytes) + load(&s->retained->bytes);
+}
+
+static uint64_t bytes_of_subscriptions(const struct shard *shard)
+{
+    uint64_t each = memory_block(sizeof(struct subscription)) + MALLOC_ADDS;
+    uint64_t shared = sizeof(struct share_subscription) - sizeof(struct subscription);
+
+    return topic_tree_bytes(shard->tree) + load(&shard->stats.subscriptions) * each +
+           shard->share_subscriptions.count * shared +
+           (shard->shares.count + shard->share_members.count) * sizeof(struct share);
+}
+
 void throttle_account(struct shard *shard)
 {
     struct stats *s = &shard->stats;
-    uint64_t subscriptions = atomic_load_explicit(&s->subscriptions, memory_order_relaxed), now;
-    uint64_t drift;
 
-    atomic_store_explicit(&s->memory_subscriptions,
-                          topic_tree_bytes(shard->tree) +
-                              subscriptions * (memory_block(sizeof(struct subscription)) + MALLOC_ADDS) +
-                              shard->share_subscriptions.count *
-                                  (sizeof(struct share_subscription) - sizeof(struct subscription)) +
-                              (shard->shares.count + shard->share_members.count) * sizeof(struct share),
-                          memory_order_relaxed);
-    now = atomic_load_explicit(&s->memory_connections, memory_order_relaxed) +
-          atomic_load_explicit(&s->memory_reading, memory_order_relaxed) +
-          atomic_load_explicit(&s->memory_output, memory_order_relaxed) +
-          atomic_load_explicit(&s->memory_sessions, memory_order_relaxed) +
-          atomic_load_explicit(&s->memory_subscriptions, memory_order_relaxed) +
-          atomic_load_explicit(&s->memory_queued, memory_order_relaxed) +
-          atomic_load_explicit(&s->memory_retained, memory_order_relaxed) +
-          atomic_load_explicit(&s->memory_store, memory_order_relaxed);
-    drift = now - shard->accounted;
-    if (s->bodies != NULL)
-        drift += atomic_load_explicit(&s->bodies->bytes, memory_order_relaxed) +
-                 atomic_load_explicit(&s->retained->bytes, memory_order_relaxed);
-    if (drift + TELL_BYTES <= 2 * TELL_BYTES)
+    uint64_t messages = bytes_of_messages(s), sum;
+
+    atomic_store_explicit(&s->memory_subscriptions, bytes_of_subscriptions(shard), memory_order_relaxed);
+    sum = load(&s->memory_connections) + load(&s->memory_reading) + load(&s->memory_output) +
+          load(&s->memory_sessions) + load(&s->memory_subscriptions) + load(&s->memory_queued) +
+          load(&s->memory_retained) + load(&s->memory_store);
+    if (!has_moved(sum, shard->accounted) && !has_moved(messages, shard->accounted_messages))
         return;
-    shard->accounted += drift;
-    pressure_report(shard->pressure, shard->index, PART_CORE, now, shard->log);
+    shard->accounted = sum;
+    shard->accounted_messages = messages;
+    pressure_report(shard->pressure, shard->index, PART_CORE, sum, shard->log);
+}
+
+void throttle_account_messages(struct shard *shard)
+{
+    if (has_moved(bytes_of_messages(&shard->stats), shard->accounted_messages))
+        throttle_account(shard);
 }

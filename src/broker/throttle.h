@@ -34,13 +34,14 @@ uint32_t throttle_connections_most(uint32_t max_connections);
 void throttle_begin(struct conn *c, bool moved);
 void throttle_end(struct conn *c); /* closed */
 
-/* After shard_input(): so many bytes were left, so many published. `part`: they are the beginning of a packet. */
+/* After shard_input(): so many bytes were left, so many published. `part`: they are the beginning of a packet. Needed if
+ * anything is or was left, or there is pressure. */
 void throttle_input(struct conn *c, size_t unread, bool part, uint64_t published);
 /* Whether it is we who do not listen. */
 bool throttle_is_slow(const struct conn *c);
 
-/* Whether it is full while limits.output_total is reached: those who have more than a little waiting wait until it is not;
- * session_pump() then comes by itself. */
+/* Whether it is full now that limits.output_total is reached: those who have more than a little waiting wait until it is
+ * not; session_pump() then comes by itself. */
 bool throttle_output(struct conn *c, size_t pending);
 void throttle_feed(struct shard *shard);
 
@@ -51,12 +52,14 @@ uint16_t throttle_receive_maximum(struct conn *c);
 enum status throttle_session(const struct shard *shard, struct why *why) MUST_CHECK;
 enum status throttle_connection(const struct conn *c, struct why *why) MUST_CHECK;
 enum status throttle_subscribe(const struct shard *shard, struct why *why) MUST_CHECK;
-/* A publication that leaves something behind. ST_QUOTA: refused, or, of QoS 0, to be dropped: it is counted. */
+/* Above the high mark. ST_OK for what makes room. ST_QUOTA: refused, or, of QoS 0, to be dropped: it is counted. */
 enum status throttle_publish(struct shard *shard, const struct mqtt_publish *p, struct why *why) MUST_CHECK;
 
 /* Before a call from the world ends: ends those who hold up the others with what they have begun; tells `pressure`
  * what this shard takes, if that has changed. */
 void throttle_unfinished(struct shard *shard);
 void throttle_account(struct shard *shard);
+/* The same for what grows with each message: cheap. The rest is looked at once a turn, and after what makes it grow. */
+void throttle_account_messages(struct shard *shard);
 
 #endif
