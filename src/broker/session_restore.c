@@ -101,14 +101,12 @@ enum status session_restore_delivery(struct session *s, const struct record_deli
 void session_restored(struct session *s)
 {
     struct now now = s->shard->now;
-    struct mono_time since = now.mono;
+    struct mono_time since =
+        mono_plus_ms(now.mono, -TIMER_TICK_MS); /* a Will without a delay: in the first turn */
 
-    if (s->journal->left_ms == 0) { /* connected to the last: it loses its connection now */
+    if (s->journal->left_ms == 0) /* connected to the last: it loses its connection now */
         session_left(s);
-        since.ms -=
-            TIMER_TICK_MS; /* a Will without a delay: in the first turn, before the client can be back */
-    } else {
+    else
         since.ms -= wall_ms(now) - s->journal->left_ms;
-    }
     session_start_waiting(s, since);
 }
