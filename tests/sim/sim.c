@@ -406,7 +406,9 @@ static void begin(struct sim *s, uint64_t seed)
     s->b->settings.durability = DURABILITY_COMMIT;
     s->b->disk->manual = true;
     s->b->manual = true;
-    bench_crash(s->b, s->b->count); /* as a broker does: it begins with what is on disk, if only to say what writes there */
+    bench_crash(
+        s->b,
+        s->b->count); /* as a broker does: it begins with what is on disk, if only to say what writes there */
     log_set_level(LOG_ERROR);
     model_begin(s);
     client_begin(s);

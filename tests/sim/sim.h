@@ -40,6 +40,7 @@ struct message_sent {
     bool retain, empty;
     uint64_t sent, acked; /* ticks; acked 0: not yet */
     uint32_t owed, may;   /* sets of clients */
+    uint32_t got_once;    /* the same: by their present session, at QoS 2 */
     bool group_owed;      /* somebody of the group must get it */
     uint8_t got[CLIENTS], group_got;
 };

@@ -49,7 +49,7 @@ class Receiver:
     """What one session is owed, and what it got."""
 
     def __init__(self, name):
-        self.name, self.subs, self.owed, self.got, self.last, self.floor = name, [], {}, {}, {}, 0
+        self.name, self.subs, self.owed, self.got, self.once, self.last, self.floor = name, [], {}, {}, set(), {}, 0
 
     def live(self):
         return [s for s in self.subs if s.gone is None]
@@ -82,6 +82,7 @@ class Receiver:
                 s.gone = now
         self.floor = floor
         self.last.clear()
+        self.once.clear()
 
 
 class Group:
@@ -162,10 +163,12 @@ class Model:
             raise Violation('%s got %r, for which it had no subscription' % (r.name, msg))
         if msg.acked is not None and msg.acked < r.floor:
             raise Violation('%s got %r, of a session that has ended' % (r.name, msg))
+        if qos == 2:
+            if msg.n in r.once:
+                raise Violation('%s got %r again at QoS 2' % (r.name, msg))
+            r.once.add(msg.n)
         if count > 1:
             self.stats['again'] += 1
-            if qos == 2:
-                raise Violation('%s got %r %d times at QoS 2' % (r.name, msg, count))
             return msg
         last = r.last.get((topic, msg.qos, qos), 0)
         # repeated by its publisher after a crash it may come late to who had not subscribed the first time, or with QoS 0
