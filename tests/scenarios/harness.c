@@ -241,6 +241,18 @@ static void world_store(void *ctx, uint64_t seq, struct kv_batch *batch)
     bench_inside(b, true);
 }
 
+static void world_welcome(void *ctx, struct conn_io *io)
+{
+    (void)ctx;
+    io->welcomes++;
+}
+
+static void world_fault(void *ctx, struct conn_io *io)
+{
+    (void)ctx;
+    io->faults++;
+}
+
 static void make_shards(struct bench *b)
 {
     struct shard_world world = { .ctx = b,
@@ -251,6 +263,8 @@ static void make_shards(struct bench *b)
                                  .conn_exporter = world_exporter,
                                  .conn_identity = world_identity,
                                  .conn_pause = world_pause,
+                                 .conn_welcome = world_welcome,
+                                 .conn_fault = world_fault,
                                  .post = world_post,
                                  .resolve = world_resolve,
                                  .random = bench_random,

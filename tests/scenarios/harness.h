@@ -87,6 +87,7 @@ struct conn_io {
     size_t pending;
     bool ending; /* takes no more output, and the broker has not been told yet */
     unsigned moves;
+    unsigned welcomes, faults; /* world.conn_welcome(), conn_fault() */
     enum exporter_result exporter;
     uint8_t exporter_value[ACE_EXPORTER_LEN];
     struct conn_identity identity; /* by TLS */
