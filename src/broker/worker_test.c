@@ -3,6 +3,7 @@
 
 #include "net/listener.h"
 #include "scope/scope.h"
+#include "store/kv_batch.h"
 #include "token/token.h"
 
 #include <arpa/inet.h>
@@ -23,6 +24,16 @@
 #define PATIENCE_S 30
 #define IN_MAX     65536
 
+/* A disk that answers when the test says so. */
+struct disk {
+    struct world *world;
+    pthread_mutex_t lock;
+    bool quick; /* at once */
+    unsigned batches;
+    bool waits[WORKERS];
+    uint64_t seq[WORKERS];
+};
+
 struct world {
     struct worker_common common;
     struct shard_settings settings;
@@ -30,7 +41,72 @@ struct world {
     uint16_t port;
 };
 
-static void world_init(struct world *w)
+/* On a worker's thread. */
+static void disk_store(void *ctx, unsigned worker, uint64_t seq, struct kv_batch *batch)
+{
+    struct disk *disk = ctx;
+    struct kv_batch taken = kv_batch_take(batch);
+
+    assert_false(kv_batch_empty(&taken));
+    kv_batch_done(&taken);
+    pthread_mutex_lock(&disk->lock);
+    assert_false(disk->waits[worker]); /* one at a time */
+    disk->batches++;
+    disk->seq[worker] = seq;
+    bool quick = disk->quick;
+    disk->waits[worker] = !quick;
+    pthread_mutex_unlock(&disk->lock);
+    if (quick)
+        worker_stored(disk->world->common.workers[worker], seq);
+}
+
+static unsigned disk_batches(struct disk *disk)
+{
+    pthread_mutex_lock(&disk->lock);
+    unsigned batches = disk->batches;
+    pthread_mutex_unlock(&disk->lock);
+    return batches;
+}
+
+static void disk_wait(struct disk *disk, unsigned batches)
+{
+    for (int i = 0; disk_batches(disk) < batches; i++) {
+        assert_true(i < PATIENCE_S * 1000);
+        usleep(1000);
+    }
+}
+
+/* Everything that waits is stored. */
+static void disk_answer(struct disk *disk)
+{
+    for (unsigned i = 0; i < WORKERS; i++) {
+        pthread_mutex_lock(&disk->lock);
+        bool waits = TAKE(disk->waits[i]);
+        uint64_t seq = disk->seq[i];
+        pthread_mutex_unlock(&disk->lock);
+        if (waits)
+            worker_stored(disk->world->common.workers[i], seq);
+    }
+}
+
+static void disk_be_quick(struct disk *disk)
+{
+    pthread_mutex_lock(&disk->lock);
+    disk->quick = true;
+    pthread_mutex_unlock(&disk->lock);
+    disk_answer(disk);
+}
+
+static void disk_say(struct disk *disk, enum status st)
+{
+    const struct why why = { "EIO", "the disk refused", 0 };
+
+    for (unsigned i = 0; i < WORKERS; i++)
+        worker_store_state(disk->world->common.workers[i], st, &why);
+}
+
+/* `disk` NULL: nothing is kept. */
+static void world_init_on(struct world *w, struct disk *disk, int64_t seal_ms)
 {
     const struct scope_entry all = { { SPAN("#") }, SCOPE_PUB | SCOPE_SUB };
     struct listener_settings where = { .address = "127.0.0.1", .share = true };
@@ -40,6 +116,14 @@ static void world_init(struct world *w)
     w->settings.public_scope = w->everything;
     w->settings.home_key = (struct hash_key){ { 1, 2 } };
     w->common.settings = &w->settings;
+    w->settings.max_guest_expiry_s = 3600;
+    w->settings.durability = seal_ms == 0 ? DURABILITY_COMMIT : DURABILITY_INTERVAL;
+    if (disk != NULL) {
+        *disk = (struct disk){ .world = w, .lock = PTHREAD_MUTEX_INITIALIZER };
+        w->common.store = disk_store;
+        w->common.store_ctx = disk;
+        w->common.seal_ms = seal_ms;
+    }
     for (unsigned i = 0; i < WORKERS; i++) {
         int fd;
         assert_int_equal(worker_new(&w->common, i, NULL, NULL), ST_OK);
@@ -49,6 +133,11 @@ static void world_init(struct world *w)
     w->port = where.port;
     for (unsigned i = 0; i < WORKERS; i++)
         assert_int_equal(worker_start(w->common.workers[i], NULL), ST_OK);
+}
+
+static void world_init(struct world *w)
+{
+    world_init_on(w, NULL, 0);
 }
 
 static void world_stop(struct world *w)
@@ -438,6 +527,126 @@ static void nothing(void *ctx, enum log_level level, struct span line)
     (void)line;
 }
 
+/* -- the disk --- */
+
+/* CONNECT for a session that stays for `expiry_s`; the answer is not waited for. */
+static void ask_for_session(struct client *c, const struct world *w, struct span client_id, uint32_t expiry_s)
+{
+    struct buf body;
+
+    buf_init(&body, 4096);
+    open_client(c, w);
+    put_prefixed16(&body, SPAN("MQTT"));
+    put_u8(&body, 5);
+    put_u8(&body, 2);
+    put_u16(&body, 60);
+    put_u8(&body, 5);
+    put_u8(&body, 0x11);
+    put_u32(&body, expiry_s);
+    put_prefixed16(&body, client_id);
+    send_packet(c, 0x10, &body);
+    buf_done(&body);
+}
+
+static void expect_connack(struct client *c, uint8_t reason)
+{
+    uint8_t packet[4096];
+
+    assert_true(receive(c, packet, sizeof packet) > 0);
+    assert_int_equal(packet[0], 0x20);
+    assert_int_equal(packet[3], reason);
+}
+
+static void expect_silence(const struct client *c)
+{
+    uint8_t byte;
+
+    usleep(20000);
+    assert_int_equal(recv(c->fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK), -1);
+}
+
+static void end_of(struct world *w, struct disk *disk, struct client *clients, size_t count)
+{
+    disk_be_quick(disk);
+    for (size_t i = 0; i < count; i++)
+        close(clients[i].fd);
+    world_stop(w);
+    for (unsigned i = 0; i < WORKERS; i++)
+        assert_true(worker_is_stored(w->common.workers[i]));
+    world_free(w);
+    free(clients);
+}
+
+static void what_must_be_kept_is_acknowledged_when_the_disk_has_it(void **state)
+{
+    struct world w;
+    struct disk disk;
+    struct client *clients = new_clients(2);
+
+    (void)state;
+    world_init_on(&w, &disk, 0);
+    ask_for_session(&clients[0], &w, SPAN("stays"), 60);
+    disk_wait(&disk, 1);
+    expect_silence(&clients[0]);
+    ask_for_session(&clients[1], &w, SPAN("goes"), 0);
+    expect_connack(&clients[1], 0); /* nobody can come back for it */
+    disk_answer(&disk);
+    expect_connack(&clients[0], 0);
+    assert_int_equal(disk_batches(&disk), 1);
+    end_of(&w, &disk, clients, 2);
+}
+
+static void a_disk_that_fails_is_told_of_and_forgiven(void **state)
+{
+    struct world w;
+    struct disk disk;
+    struct client *clients = new_clients(4);
+
+    (void)state;
+    world_init_on(&w, &disk, 0);
+    ask_for_session(&clients[0], &w, SPAN("first"), 60);
+    disk_wait(&disk, 1);
+    disk_say(&disk, ST_IO);
+    expect_connack(&clients[0], 0x97);
+    ask_for_session(&clients[1], &w, SPAN("second"), 60);
+    expect_connack(&clients[1], 0x97);
+    ask_for_session(&clients[2], &w, SPAN("third"), 0);
+    expect_connack(&clients[2], 0);
+    disk_answer(&disk); /* as the committer does: both, in either order */
+    disk_say(&disk, ST_OK);
+    disk_be_quick(&disk);
+    for (int i = 0; i < PATIENCE_S * 100; i++) { /* until the news is everywhere */
+        uint8_t packet[4096];
+
+        ask_for_session(&clients[3], &w, SPAN("fourth"), 60);
+        assert_true(receive(&clients[3], packet, sizeof packet) > 0);
+        if (packet[3] == 0)
+            break;
+        assert_int_equal(packet[3], 0x97);
+        close(clients[3].fd);
+        usleep(10000);
+    }
+    end_of(&w, &disk, clients, 4);
+}
+
+static void with_an_interval_nobody_waits_and_an_idle_worker_writes_nothing(void **state)
+{
+    struct world w;
+    struct disk disk;
+    struct client *clients = new_clients(1);
+
+    (void)state;
+    world_init_on(&w, &disk, 50);
+    ask_for_session(&clients[0], &w, SPAN("stays"), 60);
+    expect_connack(&clients[0], 0);
+    assert_int_equal(disk_batches(&disk), 0);
+    disk_wait(&disk, 1);
+    disk_answer(&disk);
+    usleep(200000);
+    assert_int_equal(disk_batches(&disk), 1);
+    end_of(&w, &disk, clients, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -447,6 +656,9 @@ int main(void)
         cmocka_unit_test(a_client_taken_over_from_anywhere_is_told),
         cmocka_unit_test(stopping_while_connections_come_and_go_leaves_nothing_behind),
         cmocka_unit_test(a_socket_of_our_own_brings_its_rights_and_keeps_its_name),
+        cmocka_unit_test(what_must_be_kept_is_acknowledged_when_the_disk_has_it),
+        cmocka_unit_test(a_disk_that_fails_is_told_of_and_forgiven),
+        cmocka_unit_test(with_an_interval_nobody_waits_and_an_idle_worker_writes_nothing),
     };
     log_set_sink(nothing, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
