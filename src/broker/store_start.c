@@ -177,8 +177,10 @@ static enum status copy(struct copying *c, const char *path,
     if (st != ST_OK)
         return st;
     st = kv_open(path, &settings, &c->to, &said);
-    if (st != ST_OK)
+    if (st != ST_OK) {
+        (void)remove_copy(path, NULL);
         return cannot_copy(st, &said, why);
+    }
     kv_batch_init(&c->piece, SIZE_MAX);
     st = source(ctx, c, &said);
     if (st == ST_OK)
