@@ -37,11 +37,15 @@ static struct disk new_disk(void)
 
 static void remove_disk(struct disk *disk)
 {
-    char command[128];
+    static const char *const names[] = { "data.mdb", "lock.mdb", "lock" };
+    char path[128];
 
     kv_close(disk->kv);
-    (void)snprintf(command, sizeof command, "rm -r %s", disk->folder);
-    assert_int_equal(system(command), 0);
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", disk->folder, names[i]);
+        (void)unlink(path);
+    }
+    assert_int_equal(rmdir(disk->folder), 0);
 }
 
 static void wake(void *ctx)
