@@ -407,16 +407,22 @@ static int change_all(struct kv *kv, MDB_txn *txn, const struct kv_batch *const 
     return 0;
 }
 
-/* No room in the map or in memory leaves LMDB and the disk in agreement; anything else may not. */
-static enum status failed_change(struct kv *kv, int rc, struct why *why)
+static enum status failed_disk(struct kv *kv, int rc, struct why *why)
 {
     enum status st = kv_failed(kv, rc, why);
 
-    if (rc != MDB_MAP_FULL && rc != MDB_TXN_FULL && rc != ENOMEM) {
-        kv->broken = true;
-        open_again(kv);
-    }
+    kv->broken = true;
+    open_again(kv);
     return st;
+}
+
+/* No room in the map or in memory leaves LMDB and the disk in agreement, as long as nothing was to be written; anything else may
+ * not. */
+static enum status failed_change(struct kv *kv, int rc, struct why *why)
+{
+    if (rc == MDB_MAP_FULL || rc == MDB_TXN_FULL || rc == ENOMEM)
+        return kv_failed(kv, rc, why);
+    return failed_disk(kv, rc, why);
 }
 
 enum status kv_apply(struct kv *kv, const struct kv_batch *const *batches, size_t count, struct why *why)
@@ -438,7 +444,7 @@ enum status kv_apply(struct kv *kv, const struct kv_batch *const *batches, size_
     }
     rc = mdb_txn_commit(txn); /* ends it either way */
     if (rc != 0)
-        return failed_change(kv, rc, why);
+        return rc == MDB_MAP_FULL ? kv_failed(kv, rc, why) : failed_disk(kv, rc, why);
     atomic_store_explicit(&kv->full, counts_as_full(kv), memory_order_relaxed);
     return ST_OK;
 }
