@@ -229,7 +229,7 @@ static void open_one(struct gate *g)
 {
     struct conn *c = g->conn;
 
-    if (let_go(g) && conn_is_open(c))
+    if (let_go(g) && c->output_full && conn_is_open(c))
         session_pump(c->session); /* the gate may have been what stood in its way */
 }
 
