@@ -78,7 +78,9 @@ static uint64_t deliver_to(struct visit *v)
         deliver_one(v, s);
     }
     while ((link = list_shift(&shard->matched_groups)) != NULL)
-        share_publish(CONTAINER_OF(CONTAINER_OF(link, struct subscription, link), struct share, group), m);
+        if (share_publish(CONTAINER_OF(CONTAINER_OF(link, struct subscription, link), struct share, group),
+                          m) != ST_OK)
+            v->st = ST_NO_MEMORY;
     return others;
 }
 

@@ -416,6 +416,7 @@ static bool hand_to(struct share_member *to, const struct message *m, uint64_t s
         return take_here(to, &note, m, item);
     if (item != NULL || (g->kept && m->qos > 0) ? !send_item(to, &note, m, item) : !send_plain(to, &note, m)) {
         STATS_INC(&shard->stats, dropped_no_memory);
+        g->lost = true;
         to->sent -= note.counted; /* it will never see that one */
         to->room += note.counted;
     }
@@ -477,6 +478,7 @@ static void wait_for_room(struct share *g, const struct message *m, uint64_t seq
         item = share_item_new(m, seq, hops);
     if (item == NULL) {
         STATS_INC(&g->shard->stats, dropped_no_memory);
+        g->lost = true;
         return;
     }
     item->hops = hops;
@@ -544,9 +546,11 @@ static void give(struct share *g, const struct message *m, uint64_t seq, uint8_t
     }
 }
 
-void share_publish(struct share *group, const struct message *m)
+enum status share_publish(struct share *group, const struct message *m)
 {
+    group->lost = false;
     give(group, m, ++group->shard->share_seq, 0, NULL);
+    return group->lost && group->kept && m->qos > 0 ? ST_NO_MEMORY : ST_OK;
 }
 
 /* Whether somebody may still have it. */

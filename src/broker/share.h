@@ -72,6 +72,7 @@ struct share {
     uint64_t max_queued, max_queued_bytes;
     uint64_t first_seq; /* what came before is no business of this group: it was another one of the same text */
     bool handing_out;
+    bool lost; /* something, for want of memory: share_publish() */
     bool open; /* in the tree */
     bool kept; /* home: it is durable, and has a record or will have one */
     uint64_t
@@ -124,8 +125,8 @@ enum status share_join(struct subscription *sub, struct subscribe_op *op, uint32
 
 /* ---- messages ---- */
 
-/* Published, and matched by the group; we are home. */
-void share_publish(struct share *group, const struct message *m);
+/* Published, and matched by the group; we are home. ST_NO_MEMORY: a durable group has lost it. */
+enum status share_publish(struct share *group, const struct message *m) MUST_CHECK;
 /* Whether a message of QoS 1 or 2 would be handed out, or find room to wait. */
 bool share_has_room(const struct share *group, const struct message *m);
 /* The sessions of this shard whose outbox changed tell their homes; may close connections. At the end of each call. */

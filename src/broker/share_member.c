@@ -317,7 +317,13 @@ static bool put_in(struct share_subscription *ss, const struct message *m, struc
     }
     if (st == ST_QUOTA)
         STATS_INC(&shard->stats, dropped_queue_full); /* too large for whoever has the same limits */
-    if (item != NULL && shard->share_held != item)    /* else it is the delivery's, which may be over by now */
+    if (st == ST_NO_MEMORY && how->qos > 0 && item == NULL)
+        ss->share->lost = true;
+    if (st == ST_NO_MEMORY && how->qos > 0 && item != NULL) { /* counted as dropped, but goes back */
+        send_back(ss->share, item, how->share_seq);
+        return true;
+    }
+    if (item != NULL && shard->share_held != item) /* else it is the delivery's, which may be over by now */
         share_item_over(shard, item);
     see_room(ss);
     return true;
@@ -347,10 +353,12 @@ bool share_take(struct shard *shard, const struct share_note *note, const struct
     if (note->group != 0 && how.qos == 2 && !session_is_kept(s) && shard->journal.waits) {
         if (item == NULL)
             item = share_item_new(m, note->seq, note->hops);
-        if (item != NULL)
+        if (item != NULL) {
             share_arrive(ss->share, note, item);
-        else
+        } else {
             STATS_INC(&shard->stats, dropped_no_memory);
+            ss->share->lost = true;
+        }
         return true;
     }
     return put_in(ss, m, &how, item);
@@ -391,28 +399,31 @@ void share_on_take(struct shard *shard, struct shard_msg *msg)
 
 /* ---- giving them back ---- */
 
-/* By message even where home is here: who gets it next may be about to give one back as well, to this very session, whose
- * outbox somebody is going through. */
-static void give_back(struct shard *shard, struct delivery *d)
+/* False: no memory. By message even where home is here: who gets it next may be about to give one back as well, to this
+ * very session, whose outbox somebody is going through. */
+static bool give_back(struct shard *shard, struct delivery *d)
 {
     struct share *g = d->how.share;
     struct share_note note = { .seq = d->how.share_seq };
     struct share_item *item;
 
     if (shard->going)
-        return;
+        return true;
     item = TAKE(d->how.item);
     if (item == NULL && durable_number(g) != 0 && d->message->qos > 0) {
         item = share_item_new(d->message, note.seq, 0);
         if (item == NULL) {
             STATS_INC(&shard->stats, dropped_no_memory);
-            return;
+            return false;
         }
     }
-    if (item != NULL)
+    if (item != NULL) {
         send_back(g, item, note.seq);
-    else if (!post_home(g, MSG_SHARE_RETURN, share_text(g), &note, d->message))
+    } else if (!post_home(g, MSG_SHARE_RETURN, share_text(g), &note, d->message)) {
         STATS_INC(&shard->stats, dropped_no_memory);
+        return false;
+    }
+    return true;
 }
 
 static bool was_sent(const struct delivery *d)
@@ -425,8 +436,7 @@ bool share_give_up(struct session *s, struct delivery *d)
 {
     if (d->how.share == NULL || d->message == NULL || (was_sent(d) && d->how.qos != 1))
         return false;
-    give_back(s->shard, d);
-    return true;
+    return give_back(s->shard, d);
 }
 
 static void give_back_unsent(struct session *s, struct list *from)
@@ -434,10 +444,8 @@ static void give_back_unsent(struct session *s, struct list *from)
     LIST_EACH_SAFE (it, from) {
         struct delivery *d = CONTAINER_OF(it, struct delivery, link);
 
-        if (d->how.share == NULL || was_sent(d))
-            continue;
-        give_back(s->shard, d);
-        session_drop(s, d);
+        if (d->how.share != NULL && !was_sent(d) && give_back(s->shard, d))
+            session_drop(s, d); /* else it waits for this client */
     }
 }
 
