@@ -186,9 +186,12 @@ def test_refusing_the_banned_costs_next_to_nothing(make_broker):
             dial(broker, '127.0.0.9').close()
         except OSError:
             pass
-    each = (cpu() - before) / 5000
+    deadline, refused = time.monotonic() + 20, 0
+    while refused < 4500 and time.monotonic() < deadline:  # some are gone before they are accepted
+        refused = control(broker, cmd='stats')['stats']['refused_banned']
+    assert refused >= 4500
+    each = (cpu() - before) / refused
     print('%.0f us of CPU for each refused connection' % (each * 1e6))
-    assert control(broker, cmd='stats')['stats']['refused_banned'] >= 5000
     if not world.sanitized():
         assert each < 150e-6  # measured: 10 to 20; a full handshake takes more than 200
         assert resident(broker.daemon.process.pid) < memory + 4 * 1024 * 1024
