@@ -89,7 +89,7 @@ static void look(struct pressure *p, const struct log *log)
         return;
     accounted = pressure_accounted(p);
     resident = atomic_load_explicit(&p->resident, memory_order_relaxed);
-    used = accounted > resident ? accounted : resident;
+    used = accounted + atomic_load_explicit(&p->beyond, memory_order_relaxed);
     now = atomic_load_explicit(&p->level, memory_order_relaxed);
     to = (uint8_t)level_of(p, used, (enum pressure_level)now);
     atomic_store_explicit(&p->slow, slow_of(p, used), memory_order_relaxed);
@@ -131,7 +131,10 @@ void pressure_output(struct pressure *p, unsigned shard, uint64_t bytes)
 
 void pressure_resident(struct pressure *p, uint64_t bytes, const struct log *log)
 {
+    uint64_t accounted = pressure_accounted(p);
+
     atomic_store_explicit(&p->resident, bytes, memory_order_relaxed);
+    atomic_store_explicit(&p->beyond, bytes > accounted ? bytes - accounted : 0, memory_order_relaxed);
     look(p, log);
 }
 

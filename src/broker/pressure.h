@@ -6,9 +6,9 @@
  *                publishers are        new work is refused:       never reached but by what is
  *                read more slowly      0x97, QoS 0 dropped        under way already
  *
- * A state is left again below its mark less a twentieth of the limit, so that it does not flicker. What counts is the
- * larger of two figures: what the parts have accounted for (stats.h: memory_*), which follows each message, and what
- * the system says this process has in RAM, which sees leaks and fragments too, a few times a second.
+ * A state is left again below its mark less a twentieth of the limit, so that it does not flicker. What counts is what the
+ * parts have accounted for (stats.h: memory_*), which follows each message, and what the system said at last that this
+ * process had in RAM beyond that: libraries, leaks, fragments; it is asked a few times a second.
  * The counts are exact over all shards: the limit is reached by the one that reaches it, wherever that is.
  * Threads: any, no lock. Events memory_low, memory_high, memory_normal: one for each change, from whoever saw it. */
 #ifndef SYMBOLON_BROKER_PRESSURE_H
@@ -59,6 +59,7 @@ struct pressure {
     _Atomic bool full;     /* at the limit itself */
     atomic_bool output_over;
     _Atomic uint64_t resident;     /* as the system has it */
+    _Atomic uint64_t beyond;       /* of that, what was not accounted for then */
     _Atomic unsigned shards_known; /* one more than the highest that ever reported */
     _Atomic uint64_t counts[PRESSURE_COUNTS];
     struct memory_cell bodies[PRESSURE_SHARDS];   /* of messages for clients */

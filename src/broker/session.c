@@ -82,12 +82,16 @@ static void on_grant_end(struct timer *timer, struct now now)
         conn_grant_over(s->conn);
 }
 
-/* With what it rests on: a token and its scope, the table of packet identifiers (measured; a rich scope takes more). */
-#define SESSION_ADDS 1800
+#define GRANT_BYTES 256  /* with the table of packet identifiers */
+#define TOKEN_BYTES 1400 /* what it rests on, measured with a scope of one entry: a rich one takes more */
 
-static uint64_t session_bytes(const struct session *s)
+void session_weigh(struct session *s)
 {
-    return memory_block(sizeof *s + s->client_id_len + 1) + SESSION_ADDS;
+    uint64_t bytes = memory_block(sizeof *s + s->client_id_len + 1) + GRANT_BYTES +
+                     (s->grant != NULL && s->grant->token != NULL ? TOKEN_BYTES : 0);
+
+    STATS_ADD(&s->shard->stats, memory_sessions, bytes - s->weighed);
+    s->weighed = (uint32_t)bytes;
 }
 
 enum status session_new(struct shard *shard, struct span client_id, struct session **ret_session,
@@ -119,7 +123,7 @@ enum status session_new(struct shard *shard, struct span client_id, struct sessi
         memcpy(s->client_id, client_id.p, client_id.len);
     table_insert(&shard->sessions, &s->node, table_hash(&shard->sessions, client_id));
     STATS_INC(&shard->stats, sessions);
-    STATS_ADD(&shard->stats, memory_sessions, session_bytes(s));
+    session_weigh(s);
     throttle_account(shard);
     *ret_session = s;
     return ST_OK;
@@ -144,10 +148,10 @@ void session_end(struct session *s)
     timer_stop(&shard->timers, &s->grant_timer);
     timer_stop(&shard->timers, &s->will_timer);
     token_status_index(s, NULL);
+    STATS_ADD(&shard->stats, memory_sessions, 0 - (uint64_t)s->weighed);
     grant_free(s->grant);
     table_remove(&shard->sessions, &s->node);
     STATS_DEC(&shard->stats, sessions);
-    STATS_ADD(&shard->stats, memory_sessions, 0 - session_bytes(s));
     pressure_give(shard->pressure, COUNT_SESSIONS, 1);
     free(s);
 }
@@ -217,6 +221,7 @@ uint32_t session_set_grant(struct session *s, struct grant *grant)
     token_status_index(s, grant);
     grant_free(s->grant);
     s->grant = grant;
+    session_weigh(s);
     s->grant_serial++;
     session_change(s, SESSION_RECORD);
     az = (struct authz){ grant, s->shard->settings->public_scope, s->shard->now };

@@ -84,6 +84,7 @@ struct session {
     struct conn *conn; /* NULL: not connected */
     struct grant *grant;
     uint32_t grant_serial;
+    uint32_t weighed; /* what of its memory is in memory_sessions */
     bool in_tokens, in_twins;
     struct table_node token_node; /* in shard->tokens, by the hash of the grant's token */
     struct table_node twin_node;  /* in shard->twins, by the other name of one that has two */
@@ -120,6 +121,8 @@ enum status session_new(struct shard *shard, struct span client_id, struct sessi
 void session_set_will(struct session *s, struct will *will); /* takes it; NULL: none any more */
 /* Its Will and its end come in time, counted from when its connection was lost. */
 void session_start_waiting(struct session *s, struct mono_time since);
+/* Another grant has come, or none: it takes other memory. */
+void session_weigh(struct session *s);
 /* Ends it now: subscriptions and messages go, a Will still waiting is published (MQTT5 [MQTT-3.1.2-8]). */
 void session_end(struct session *s);
 

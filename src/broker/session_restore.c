@@ -30,6 +30,7 @@ enum status session_restore(struct shard *shard, const struct record_session *re
     }
     s->number = record->session;
     s->grant = shadow;
+    session_weigh(s);
     s->expiry_s = record->expiry_s;
     st = session_keep(s);
     if (st != ST_OK) {

@@ -15,8 +15,8 @@
 #define UNREAD_SLACK 4096
 
 /* What a connection takes that is idle: measured (tests/blackbox/z_bounds_test.py looks whether it is still so). */
-#define PLAIN_BYTES 2048
-#define TLS_BYTES   (16u * 1024)
+#define PLAIN_BYTES 1024
+#define TLS_BYTES   (10u * 1024)
 
 /* -- addresses (source.h) -------------------------------------------------------------------------------- */
 
