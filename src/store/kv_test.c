@@ -84,11 +84,13 @@ static void a_visitor_may_end_the_walk(void **state UNUSED)
 static int in_child(int (*what)(const struct scratch *), const struct scratch *s)
 {
     int status = 0;
+
+    (void)fflush(NULL);
     pid_t child = fork();
 
     assert_true(child >= 0);
     if (child == 0)
-        _exit(what(s));
+        exit(what(s)); /* not _exit(): what it covered counts */
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
     return WEXITSTATUS(status);
@@ -118,6 +120,34 @@ static int read_along(const struct scratch *s)
     kv_close(kv);
     buf_done(&out);
     return (int)st;
+}
+
+static int read_nothing(const struct scratch *s)
+{
+    struct kv *kv = NULL;
+    struct kv_findings found;
+    struct kv_settings settings = { .read_only = true };
+    char path[128];
+
+    (void)snprintf(path, sizeof path, "%s/data.mdb", s->copy);
+    if (kv_salvage(s->copy, NULL, NULL, &found, NULL) != ST_NOT_FOUND || /* no folder */
+        kv_open(s->copy, &settings, &kv, NULL) != ST_NOT_FOUND || mkdir(s->copy, 0700) != 0 ||
+        kv_salvage(s->copy, NULL, NULL, &found, NULL) != ST_NOT_FOUND || /* no file */
+        kv_open(s->copy, &settings, &kv, NULL) != ST_NOT_FOUND)
+        return 1;
+    int fd = open(path, O_RDWR | O_CREAT, 0600); /* nothing in it */
+    enum status st = kv_open(s->copy, &settings, &kv, NULL);
+    close(fd);
+    return st == ST_NOT_FOUND ? 0 : 2;
+}
+
+static void what_is_not_there_is_not_found(void **state UNUSED)
+{
+    struct scratch s;
+
+    scratch_make(&s);
+    assert_int_equal(in_child(read_nothing, &s), 0);
+    scratch_remove(&s);
 }
 
 static int salvage_along(const struct scratch *s)
@@ -362,6 +392,7 @@ int main(void)
         cmocka_unit_test(files_are_for_their_owner_only),
         cmocka_unit_test(a_visitor_may_end_the_walk),
         cmocka_unit_test(one_process_writes_and_others_may_read),
+        cmocka_unit_test(what_is_not_there_is_not_found),
         cmocka_unit_test(who_reads_keeps_no_writer_out),
         cmocka_unit_test(a_copy_is_compact_and_whole),
         cmocka_unit_test(a_full_store_says_so_and_can_be_emptied),
