@@ -89,9 +89,9 @@ def named(broker, client, event, **fields):
 
 
 def memory(broker):
-    """What the broker holds now, in bytes."""
+    """What the broker holds now, in bytes; without the pages of its store, which the system may take back."""
     status = open('/proc/%d/status' % broker.daemon.process.pid, encoding='ascii').read()
-    return int(re.search(r'VmRSS:\s+(\d+)', status)[1]) * 1024
+    return int(re.search(r'RssAnon:\s+(\d+)', status)[1]) * 1024
 
 
 SANITIZED = re.search(rb'__[at]san_init', open(program('symbolon-broker'), 'rb').read()) is not None
