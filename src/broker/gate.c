@@ -241,17 +241,19 @@ void gate_open_all(struct shard *shard)
 
 /* ---- the store fails ---- */
 
+/* No acknowledgement of 3.1.1 has room for it. And what waits for the PUBREC of a session on disk has its identifier in a batch
+ * that will be tried again: told 0x97, the client would use it for another message (MQTT5 [MQTT-4.3.3-9]), which after a crash
+ * would be taken for this one. So it hears nothing but the end of the connection, and says it again later. */
 static void refuse_publish(struct conn *c, const struct gate_head *head, const struct why *why)
 {
     struct session *s = c->session;
 
-    if (c->version != MQTT_5) { /* no acknowledgement of 3.1.1 has room for it */
+    if (c->version != MQTT_5 || (head->type == MQTT_PUBREC && session_is_kept(s))) {
         conn_refuse(c, MQTT_QUOTA_EXCEEDED, ST_QUOTA, why, "store_refused");
         return;
     }
-    if (head->type == MQTT_PUBREC && id_set_remove(&s->received, head->packet_id))
-        session_change(s,
-                       SESSION_RECEIVED); /* the client may use it for another one now: MQTT5 [MQTT-4.3.3-9] */
+    if (head->type == MQTT_PUBREC)
+        (void)id_set_remove(&s->received, head->packet_id);
     send_ack(c, head->type, head->packet_id, MQTT_QUOTA_EXCEEDED, why);
 }
 

@@ -85,6 +85,18 @@ static void on_exit_early(void)
 
 /* ---- the disk ---- */
 
+static void show_ids(const struct kv_op *op)
+{
+    struct record_received r;
+    struct why why;
+
+    if (record_read_received(op->key, op->value, &r, &why) != ST_OK)
+        return;
+    for (size_t i = 0; i < r.ids.len / 2; i++)
+        fprintf(stderr, "%c%u", i == 0 ? '(' : ',', record_received_id(&r, i));
+    fprintf(stderr, ")");
+}
+
 /* What is in a batch: letter and number, of each. */
 static void show_batch(const struct sim *s, unsigned shard)
 {
@@ -99,6 +111,8 @@ static void show_batch(const struct sim *s, unsigned shard)
         fprintf(stderr, " %s%c%llu", op.del ? "-" : "", letter, (unsigned long long)read_u64(&r));
         if (reader_left(&r) > 0)
             fprintf(stderr, ".%u", op.key.p[op.key.len - 1]);
+        if (letter == RECORD_RECEIVED && !op.del)
+            show_ids(&op);
     }
     fprintf(stderr, "\n");
 }
@@ -129,6 +143,9 @@ static void disk_changes_its_mind(struct sim *s)
     sim_note(s, disk->failing == ST_OK ? "disk fails" : "disk recovers", 0, 0, 0);
     if (disk->failing == ST_OK) {
         s->failing_until = UINT64_MAX;
+        for (unsigned i = 0; i < CLIENTS; i++)
+            for (unsigned g = 0; g < s->clients[i].n_going; g++)
+                s->messages[s->clients[i].going[g].message].twice = true;
         disk_fail(s->b, pick(s->b, 2) ? ST_QUOTA : ST_IO);
     } else {
         disk_recover(s->b);

@@ -42,6 +42,8 @@ struct message_sent {
     uint32_t owed, may;   /* sets of clients */
     uint32_t got_once;    /* the same: by their present session, at QoS 2 */
     bool group_owed;      /* somebody of the group must get it */
+    bool
+        twice; /* its PUBREC became 0x97 and may have been lost: the identifier is free, the message is there */
     uint8_t got[CLIENTS], group_got;
 };
 

@@ -215,7 +215,7 @@ static void publish(struct sim *s, struct client *c)
         packet_id = new_id(c);
         c->going[c->n_going++] = (struct going){ packet_id, number, false };
     }
-    sim_note(s, "publishes", c->number, number, qos);
+    sim_note(s, "publishes", c->number, number, qos << 16 | packet_id);
     put_publish(s, c, number, packet_id, false);
 }
 

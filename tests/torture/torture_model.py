@@ -25,7 +25,7 @@ def matches(topic_filter, topic):
 
 
 class Msg:
-    __slots__ = ('n', 'topic', 'qos', 'retain', 'publisher', 'sent', 'acked', 'acked_s', 'payload', 'empty', 'stage', 'packet_id', 'shared')
+    __slots__ = ('n', 'topic', 'qos', 'retain', 'publisher', 'sent', 'acked', 'acked_s', 'payload', 'empty', 'stage', 'packet_id', 'shared', 'twice')
 
     def __init__(self, n, topic, qos, retain, publisher, sent, payload):
         self.n, self.topic, self.qos, self.retain, self.publisher, self.sent = n, topic, qos, retain, publisher, sent
@@ -109,7 +109,7 @@ class Model:
     def send(self, publisher, topic, qos, retain=False, fill=0, empty=False):
         n = len(self.messages)
         msg = Msg(n, topic, qos, retain, publisher, self.tick(), b'' if empty else b'%d ' % n + b'x' * fill)
-        msg.empty = empty
+        msg.empty, msg.twice = empty, False  # twice: its PUBREC became 0x97 and may have been lost
         self.messages.append(msg)
         self.stats['sent'] += 1
         if retain:
@@ -164,7 +164,7 @@ class Model:
         if msg.acked is not None and msg.acked < r.floor:
             raise Violation('%s got %r, of a session that has ended' % (r.name, msg))
         if qos == 2:
-            if msg.n in r.once:
+            if msg.n in r.once and not msg.twice:
                 raise Violation('%s got %r again at QoS 2' % (r.name, msg))
             r.once.add(msg.n)
         if count > 1:
@@ -172,7 +172,7 @@ class Model:
             return msg
         last = r.last.get((topic, msg.qos, qos), 0)
         # repeated by its publisher after a crash it may come late to who had not subscribed the first time, or with QoS 0
-        if last > msg.n and (qos > 0 or msg.qos == 0) and r.certain(msg):
+        if last > msg.n and not msg.twice and (qos > 0 or msg.qos == 0) and r.certain(msg):
             raise Violation('%s got %r after message %d' % (r.name, msg, last))
         r.last[topic, msg.qos, qos] = max(msg.n, last)
         return msg
@@ -181,7 +181,7 @@ class Model:
         count = g.got.get(msg.n, 0) + 1
         g.got[msg.n] = count
         g.owed.pop(msg.n, None)
-        if count > 1 and qos == 2:
+        if count > 1 and qos == 2 and not msg.twice:
             raise Violation('group %s got %r %d times at QoS 2, the last time %s' % (g.name, msg, count, r.name))
         return msg
 

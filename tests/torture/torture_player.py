@@ -107,6 +107,7 @@ class Player:
 
     def publish(self, topic, qos, retain=False, fill=0, empty=False):
         msg = self.model.send(self.name, topic, qos, retain, fill, empty)
+        msg.twice = self.play.refusals_allowed()
         if qos:
             msg.packet_id, msg.stage = self.new_id(), 'sent'
             self.going[msg.packet_id] = msg
