@@ -218,11 +218,8 @@ static bool send_waiting(struct session *s, struct delivery *d)
     if (d->how.qos > 0) {
         if (s->outbox.in_flight_count >= window_of(s)) /* MQTT5 [MQTT-3.3.4-9] */
             return false;
-        if (outbox_start(&s->outbox, &limits, d) != ST_OK) {
-            STATS_INC(stats, dropped_no_memory);
-            session_drop(s, d);
-            return true;
-        }
+        if (outbox_start(&s->outbox, &limits, d) != ST_OK)
+            return false; /* no memory for the first one's table: it may be acknowledged to its publisher, so it waits */
     }
     if (conn_is_v3(s->conn) && !d->backlog) /* queued while MQTT 5 was spoken: MQTT311 [MQTT-3.3.1-9] */
         d->how.retain = false;
