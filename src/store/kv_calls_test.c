@@ -1,5 +1,6 @@
 /* The n-th system call fails, ours or LMDB's, for every n, in everything a store is asked for: an answer that says so or one that is
  * right, no crash, no leak, and the store is afterwards what it was. (kv_failing_test.c has the commits in more ways.) */
+#include "store/kv_priv.h"
 #include "store/kv_world_test.h"
 
 #include <errno.h>
@@ -13,13 +14,14 @@
 
 static struct {
     bool counting;
+    bool for_good; /* not only that one, but all after it */
     int error;
     unsigned at, seen;
 } script;
 
 static bool fails(void)
 {
-    if (!script.counting || ++script.seen != script.at)
+    if (!script.counting || ++script.seen < script.at || (script.seen > script.at && !script.for_good))
         return false;
     errno = script.error;
     return true;
@@ -41,7 +43,6 @@ WRAP(int,     faccessat,    (int fd, const char *path, int mode, int flags),   (
 WRAP(int,     fdatasync,    (int fd),                                          (fd))
 WRAP(int,     flock,        (int fd, int what),                                (fd, what))
 WRAP(int,     fstat64,      (int fd, struct stat *st),                         (fd, st))
-WRAP(int,     fstatvfs64,   (int fd, struct statvfs *st),                      (fd, st))
 WRAP(int,     fsync,        (int fd),                                          (fd))
 WRAP(int,     ftruncate,    (int fd, off_t len),                               (fd, len))
 WRAP(int,     ftruncate64,  (int fd, off_t len),                               (fd, len))
@@ -89,6 +90,19 @@ WRAP_OPEN(openat64, (int fd, const char *path, int flags, ...), fd, path, flags)
     }
 WRAP_FCNTL(fcntl)
 WRAP_FCNTL(fcntl64)
+
+static bool no_room;
+
+int __real_fstatvfs64(int fd, struct statvfs *st);
+int __wrap_fstatvfs64(int fd, struct statvfs *st);
+int __wrap_fstatvfs64(int fd, struct statvfs *st)
+{
+    int rc = fails() ? -1 : __real_fstatvfs64(fd, st);
+
+    if (rc == 0 && no_room)
+        st->f_bavail = 0;
+    return rc;
+}
 
 int __real_posix_fallocate64(int fd, off_t at, off_t len);
 int __wrap_posix_fallocate64(int fd, off_t at, off_t len);
@@ -306,6 +320,99 @@ static void try_all(void (*ask)(struct tried *t, bool *ret_failed), unsigned lea
     }
 }
 
+/* From the n-th call on nothing works: everything says so, nothing hangs, and when the disk is back all is as before. */
+static void a_disk_that_dies_and_comes_back(void **state UNUSED)
+{
+    struct tried t;
+    struct kv_stats stats;
+    struct kv_findings found;
+    struct buf out;
+    unsigned without = 0; /* times when not even reading was possible */
+
+    begin_tried(&t);
+    buf_init(&out, 100);
+    for (unsigned n = 1; n < 12; n++) {
+        enum status again;
+        script.error = EIO;
+        script.at = n;
+        script.seen = 0;
+        script.for_good = true;
+        FAILING(again, apply_one(t.kv, &t.batch, NULL));
+        assert_int_equal(again, script.seen < n ? ST_OK : ST_IO);
+        FAILING(again, apply_one(t.kv, &t.batch, NULL));
+        assert_int_equal(again, ST_IO);
+        FAILING(again, kv_get(t.kv, SPAN("a"), &out, NULL));
+        assert_true(again == ST_OK || again == ST_IO);
+        if (again == ST_IO) {
+            without++;
+            assert_int_equal(kv_scan(t.kv, SPAN_NONE, NULL, NULL, NULL), ST_IO);
+            assert_int_equal(kv_stats(t.kv, &stats, NULL), ST_IO);
+            assert_int_equal(kv_check(t.kv, &found, NULL), ST_IO);
+            assert_int_equal(kv_copy(t.kv, t.s.copy, NULL), ST_IO);
+        }
+        script.for_good = false;
+        assert_int_equal(apply_one(t.kv, &t.batch, NULL), ST_OK);
+        expect_after(&t, t.kv);
+    }
+    assert_true(without > 0);
+    script.for_good = true;
+    script.at = 1;
+    script.seen = 0;
+    enum status st;
+    FAILING(st, apply_one(t.kv, &t.batch, NULL));
+    assert_int_equal(st, ST_IO); /* and so it is closed */
+    script.for_good = false;
+    buf_done(&out);
+    end_tried(&t);
+}
+
+/* A disk with room that says EIO is one that fails; without room it is full, whatever it says. */
+static void what_the_system_says_is_told_in_our_words(void **state UNUSED)
+{
+    static const struct {
+        int rc;
+        enum status st;
+        const char *clause;
+    } rows[] = {
+        { MDB_MAP_FULL, ST_QUOTA, "store" },
+        { MDB_READERS_FULL, ST_QUOTA, "store" },
+        { MDB_TXN_FULL, ST_TOO_LARGE, "store" },
+        { MDB_NOTFOUND, ST_NOT_FOUND, "store" },
+        { MDB_VERSION_MISMATCH, ST_BAD_VERSION, "store" },
+        { MDB_INVALID, ST_DAMAGED, "store" },
+        { MDB_CORRUPTED, ST_DAMAGED, "store" },
+        { MDB_PAGE_NOTFOUND, ST_DAMAGED, "store" },
+        { MDB_INCOMPATIBLE, ST_DAMAGED, "store" },
+        { MDB_PANIC, ST_IO, "store" },
+        { MDB_BAD_DBI, ST_INTERNAL, "store" },
+        { ENOMEM, ST_NO_MEMORY, "ENOMEM" },
+        { ENOSPC, ST_QUOTA, "ENOSPC" },
+        { EDQUOT, ST_QUOTA, "EDQUOT" },
+        { EIO, ST_IO, "EIO" },
+        { EACCES, ST_IO, "EACCES" },
+        { EPERM, ST_IO, "EPERM" },
+        { EROFS, ST_IO, "EROFS" },
+        { ENODEV, ST_IO, "ENODEV" },
+        { 4000, ST_IO, "store" },
+    };
+    struct tried t;
+
+    begin_tried(&t);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct why why = { 0 };
+        assert_int_equal(kv_failed(t.kv, rows[i].rc, &why), rows[i].st);
+        assert_string_equal(why.clause, rows[i].clause);
+        assert_true(strlen(why.text) > 0);
+    }
+    assert_int_equal(kv_failed(&(struct kv){ .file = -1 }, EIO, NULL), ST_IO);
+    no_room = true;
+    struct why why = { 0 };
+    assert_int_equal(kv_failed(t.kv, EIO, &why), ST_QUOTA);
+    assert_string_equal(why.clause, "ENOSPC");
+    no_room = false;
+    end_tried(&t);
+}
+
 static void opening(void **state UNUSED)
 {
     try_all(ask_open, 30);
@@ -344,9 +451,15 @@ static void repairing(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(opening),   cmocka_unit_test(making),  cmocka_unit_test(opening_to_read),
-        cmocka_unit_test(looking),   cmocka_unit_test(copying), cmocka_unit_test(salvaging),
+        cmocka_unit_test(opening),
+        cmocka_unit_test(making),
+        cmocka_unit_test(opening_to_read),
+        cmocka_unit_test(looking),
+        cmocka_unit_test(copying),
+        cmocka_unit_test(salvaging),
         cmocka_unit_test(repairing),
+        cmocka_unit_test(a_disk_that_dies_and_comes_back),
+        cmocka_unit_test(what_the_system_says_is_told_in_our_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
