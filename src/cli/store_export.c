@@ -12,7 +12,7 @@ struct exporting {
     const struct store_survey *survey;
     const struct store_export_options *options;
     uint64_t left_out;
-    struct buf line, text;
+    struct buf line, text, body;
     bool full; /* standard output takes no more */
 };
 
@@ -196,24 +196,29 @@ static enum status export_subscription(struct exporting *x, struct span key, str
     return print_line(x, &l);
 }
 
+/* Into x->body. */
+static enum status read_body(struct exporting *x, uint64_t number, struct record_message *m)
+{
+    struct record_key key = record_key_message(number);
+    enum status st = ST_NOT_FOUND;
+
+    if (x->from->kv != NULL)
+        st = kv_get(x->from->kv, record_key_span(&key), &x->body, NULL);
+    return st == ST_OK ? record_read_message(record_key_span(&key), buf_span(&x->body), m, NULL) : st;
+}
+
 /* Beside a running broker a message may be gone by now: then so is the delivery. */
 static enum status export_queued(struct exporting *x, struct span key, struct span value)
 {
     static const char *const states[] = { "waiting", "await_puback", "await_pubrec", "await_pubcomp" };
-    CLEANUP(buf_done)
-    struct buf body;
     struct record_delivery r;
     struct record_message m = { 0 };
-    struct record_key of;
     struct line l;
     enum status st = record_read_delivery(key, value, &r, NULL);
 
-    buf_init(&body, LINE_MAX_BYTES);
-    of = record_key_message(r.body);
+    buf_reset(&x->body);
     if (st == ST_OK && r.body != 0)
-        st = x->from->kv == NULL ? ST_NOT_FOUND : kv_get(x->from->kv, record_key_span(&of), &body, NULL);
-    if (st == ST_OK && r.body != 0)
-        st = record_read_message(record_key_span(&of), buf_span(&body), &m, NULL);
+        st = read_body(x, r.body, &m);
     if (st != ST_OK)
         return st == ST_NO_MEMORY ? st : ST_MALFORMED;
     l = line_of("queued");
@@ -247,25 +252,31 @@ static enum status export_retained(struct exporting *x, struct span key, struct 
     return print_line(x, &l);
 }
 
+/* `text` holds the record its span points into. */
+static struct span group_text(const struct exporting *x, uint64_t number, struct buf *text)
+{
+    struct record_key key = record_key_group(number);
+    struct record_group group;
+
+    if (x->from->kv == NULL || kv_get(x->from->kv, record_key_span(&key), text, NULL) != ST_OK ||
+        record_read_group(record_key_span(&key), buf_span(text), &group, NULL) != ST_OK)
+        return SPAN("");
+    return group.text;
+}
+
 static enum status export_item(struct exporting *x, struct span key, struct span value)
 {
-    CLEANUP(buf_done)
-    struct buf text;
-    struct record_group group = { 0 };
     struct record_item r;
-    struct record_key of;
+    struct buf text;
     struct line l;
     enum status st = record_read_item(key, value, &r, NULL);
 
     if (st != ST_OK)
         return st;
-    buf_init(&text, LINE_MAX_BYTES);
-    of = record_key_group(r.group);
-    if (x->from->kv != NULL && kv_get(x->from->kv, record_key_span(&of), &text, NULL) == ST_OK &&
-        record_read_group(record_key_span(&of), buf_span(&text), &group, NULL) != ST_OK)
-        group.text = SPAN_NONE;
     l = line_of("waiting_in_group");
-    set_str(&l, "group", group.text);
+    buf_init(&text, LINE_MAX_BYTES);
+    set_str(&l, "group", group_text(x, r.group, &text));
+    buf_done(&text);
     set_i64(&l, "order", r.seq);
     set_message(x, &l, &r.message);
     return print_line(x, &l);
@@ -314,10 +325,12 @@ enum status store_export(const struct store_source *from, const struct store_sur
 
     buf_init(&x.line, LINE_MAX_BYTES);
     buf_init(&x.text, LINE_MAX_BYTES);
+    buf_init(&x.body, LINE_MAX_BYTES);
     for (const char *letter = order; *letter != '\0' && st == ST_OK; letter++)
         st = store_walk(from, span_of(letter, 1), visit, &x, why);
     buf_done(&x.line);
     buf_done(&x.text);
+    buf_done(&x.body);
     *ret_left_out = x.left_out;
     if (x.full || (st == ST_OK && fflush(options->out) != 0))
         return reject(why, ST_IO, "standard output", "it takes no more", 0);

@@ -230,7 +230,7 @@ struct span disk_get(const struct disk *disk, struct span key)
 
 static enum status scan(void *ctx, struct span prefix, kv_visit_fn *visit, void *visit_ctx, struct why *why)
 {
-    const struct disk *disk = ctx;
+    const struct disk *disk = ((struct bench *)ctx)->disk;
 
     (void)why;
     for (size_t i = place_of(disk, prefix); i < disk->count; i++) {
@@ -248,12 +248,14 @@ static enum status scan(void *ctx, struct span prefix, kv_visit_fn *visit, void 
 
 static enum status apply_all(void *ctx, const struct kv_batch *const *batches, size_t count, struct why *why)
 {
-    struct disk *disk = ctx;
+    struct bench *b = ctx;
 
-    if (disk->failing != ST_OK)
-        return reject(why, disk->failing, "write", "no space left on device", 0);
+    if (b->disk->failing != ST_OK)
+        return reject(why, b->disk->failing, "write", "no space left on device", 0);
+    bench_inside(b, false);
     for (size_t i = 0; i < count; i++)
-        disk_apply(disk, batches[i]);
+        disk_apply(b->disk, batches[i]);
+    bench_inside(b, true);
     return ST_OK;
 }
 
@@ -271,13 +273,17 @@ void bench_die(struct bench *b)
 
 enum status bench_start(struct bench *b, unsigned shards, struct restore_report *ret_report)
 {
-    struct restore_disk disk = { scan, apply_all, b->disk, b->disk->count };
+    struct restore_disk disk = { scan, apply_all, b, b->disk->count };
     struct restore_report report;
     struct why why = { 0 };
+    enum status st;
 
     bench_begin(b, shards);
-    return restore_shards(b->shard, shards, &disk, b->now, NULL, NULL,
-                          ret_report != NULL ? ret_report : &report, &why);
+    bench_inside(b, true);
+    st = restore_shards(b->shard, shards, &disk, b->now, NULL, NULL, ret_report != NULL ? ret_report : &report,
+                        &why);
+    bench_inside(b, false);
+    return st;
 }
 
 void bench_crash(struct bench *b, unsigned shards)

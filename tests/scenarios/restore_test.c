@@ -4,6 +4,7 @@
 
 #include "broker/stats.h"
 #include "crypto/hash.h"
+#include "support/failing_memory.h"
 #include "token/token.h"
 
 #include <stdio.h>
@@ -785,6 +786,46 @@ static void no_disk_whatever_it_holds_brings_the_broker_down(void **state UNUSED
     }
 }
 
+/* ---- without memory ---- */
+
+static void on_inside(bool yes)
+{
+    failing_memory_pause(!yes);
+}
+
+static void a_start_that_lacks_memory_is_refused_and_loses_nothing(void **state UNUSED)
+{
+    struct story s = { bench_new(2), 3 };
+    struct restore_report whole, report;
+    long failed = 0, made = 1;
+
+    bench_disk(s.b);
+    fill(&s);
+    bench_die(s.b);
+    for (long n = 1; n <= made; n++) {
+        enum status st;
+
+        s.b->inside = on_inside;
+        failing_memory_begin(n);
+        failing_memory_pause(true);
+        st = bench_start(s.b, 1 + (unsigned)n % 3, &report);
+        made = failing_memory_end();
+        s.b->inside = NULL;
+        failed += st == ST_NO_MEMORY;
+        assert_true(st == ST_OK || st == ST_NO_MEMORY);
+        bench_die(s.b);
+        made = n < 20 && made < 20 ? 20 : made; /* the first may have ended it at once */
+        if (st == ST_NO_MEMORY)
+            made = n + 1;
+    }
+    assert_true(failed > 100);
+    assert_int_equal(bench_start(s.b, 3, &whole), ST_OK);
+    assert_null(whole.unreadable.clause);
+    assert_int_equal(whole.kinds[RESTORE_SESSION].restored, 6);
+    (void)come_back(&s, "s0");
+    bench_free(s.b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -806,6 +847,7 @@ int main(void)
         cmocka_unit_test(a_disk_that_refuses_the_first_transaction_refuses_the_start_and_loses_nothing),
         cmocka_unit_test(a_store_of_another_format_is_not_touched),
         cmocka_unit_test(no_disk_whatever_it_holds_brings_the_broker_down),
+        cmocka_unit_test(a_start_that_lacks_memory_is_refused_and_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
