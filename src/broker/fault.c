@@ -4,6 +4,7 @@
 
 /* Refusals that say BAD_TOKEN or BAD_PROOF to clients who did their best. */
 static const char *const befalls_honest_clients[] = {
+    "MT-27",                 /* a kid whose token is not kept any more */
     "AF-63 aud",             /* a token for another server */
     "AF-18",                 /* no cnonce: the hints of this very refusal bring one */
     "AF-83",        "AF-98", /* revoked */

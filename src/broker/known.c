@@ -1,5 +1,6 @@
 #include "broker/known.h"
 
+#include "broker/fault.h"
 #include "broker/shard_priv.h"
 #include "broker/token_store.h"
 #include "crypto/secret.h"
@@ -81,7 +82,8 @@ static enum status psk_token(struct shard *shard, struct span identity, struct t
     return ST_OK;
 }
 
-bool shard_psk_key(struct shard *shard, struct span identity, struct span peer, struct now now, struct buf *key)
+bool shard_psk_key(struct shard *shard, struct span identity, struct span peer, struct now now, struct buf *key,
+                   bool *ret_fault)
 {
     CLEANUP(token_unrefp)
     struct token *token = NULL;
@@ -90,6 +92,7 @@ bool shard_psk_key(struct shard *shard, struct span identity, struct span peer, 
 
     shard->now = now;
     st = psk_token(shard, identity, &token, &why);
+    *ret_fault = fault_is(st, &why, false);
     if (st != ST_OK) {
         atomic_fetch_add_explicit(&shard->stats.refusals[st], 1, memory_order_relaxed);
         log_event(shard->log, LOG_NOTICE, "psk_refused", F_SPAN("peer", peer), F_WHY(st, why));

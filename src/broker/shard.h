@@ -227,9 +227,9 @@ size_t shard_input(struct shard *shard, struct conn *conn, struct span input, st
 /* Called from inside a TLS handshake, before shard_accept(), on the shard of the worker that accepted it: appends
  * the key that a pre-shared key identity stands for (MT-27, MT-28; up to TLS_PSK_IDENTITY_MAX of any bytes) to `key`.
  * False: not known to us, or no token behind it that is valid now; the handshake then goes on without (certificate) or
- * fails. `peer` as for shard_accept(). */
-bool shard_psk_key(struct shard *shard, struct span identity, struct span peer, struct now now,
-                   struct buf *key);
+ * fails; *ret_fault: no honest client would have named it. `peer` as for shard_accept(). */
+bool shard_psk_key(struct shard *shard, struct span identity, struct span peer, struct now now, struct buf *key,
+                   bool *ret_fault);
 /* The peer or the network ended it; the connection is forgotten. `reason` is for the log, static. */
 void shard_closed(struct shard *shard, struct conn *conn, const char *reason, struct now now);
 /* The output that had been above a limit of the world or of the shard has been taken by the peer. Calling it

@@ -158,7 +158,7 @@ static void on_closed(void *ctx, enum status st, const struct why *why)
     } else if (st != ST_OK && tls != NULL && !tls_established(tls)) {
         log_event(&log, LOG_INFO, "tls_refused", F_STR("peer", io->peer.address), F_WHY(st, *why));
         /* Who does not trust our certificate says so with an alert: that is no attack. */
-        if (st == ST_PROTOCOL && !tls_alerted(tls))
+        if (st == ST_PROTOCOL && !tls_alerted(tls) && !io->excused)
             blame(io);
     } else if (st != ST_OK && ws != NULL && !ws_upgraded(ws)) {
         log_event(&log, LOG_INFO, "websocket_refused", F_STR("peer", io->peer.address),
@@ -184,7 +184,11 @@ static const struct stream_events stream_events = { on_ready, on_data, on_draine
 bool worker_psk_find(void *conn_io, struct span identity, struct buf *key)
 {
     struct conn_io *io = conn_io;
-    return shard_psk_key(io->worker->shard, identity, span_of_str(io->peer.address), now_of(io), key);
+    bool fault = false;
+    bool found =
+        shard_psk_key(io->worker->shard, identity, span_of_str(io->peer.address), now_of(io), key, &fault);
+    io->excused = !found && !fault; /* its token has ended, say: that the handshake fails now is no attack */
+    return found;
 }
 
 static enum status open_stream(struct worker_listener *l, int fd, struct conn_io *io, struct why *why)

@@ -96,6 +96,7 @@ struct conn_io {
     bool in_line;
     bool was_in_line; /* before it was sent to another worker */
     bool arrived;     /* authorized */
+    bool excused;     /* if its TLS handshake fails now */
     uint32_t bytes;         /* of memory, with all that the libraries take for it */
     struct token *built_in; /* worker_adopt(): what it may do; NULL: a client from outside */
 };

@@ -148,10 +148,11 @@ static struct conn_io *io_new(struct bench *b)
 struct conn_io *client_known(struct bench *b, enum identity_kind kind, struct span bytes)
 {
     struct conn_io *c = io_new(b);
+    bool fault;
 
     c->identity = (struct conn_identity){ .kind = kind, .bytes = bytes };
     if (kind == IDENTITY_PSK &&
-        !shard_psk_key(b->shard[c->at], bytes, SPAN("192.0.2.7:1883"), b->now, &c->psk)) {
+        !shard_psk_key(b->shard[c->at], bytes, SPAN("192.0.2.7:1883"), b->now, &c->psk, &fault)) {
         c->closed = true; /* the handshake fails */
         return NULL;
     }
