@@ -378,6 +378,20 @@ bool shard_cut_client(struct shard *shard, struct span client_id, struct now now
     return cut;
 }
 
+bool shard_forget_client(struct shard *shard, struct span client_id, struct now now)
+{
+    struct session *s;
+    bool waits;
+
+    see_clock(shard, now);
+    s = session_find(shard, client_id);
+    waits = s != NULL && s->conn == NULL;
+    if (waits)
+        session_end(s);
+    leave(shard);
+    return waits;
+}
+
 void shard_issuer_silent(struct shard *shard, struct span iss, struct why why, struct now now)
 {
     see_clock(shard, now);

@@ -178,9 +178,9 @@ struct shard_settings {
     size_t max_subscription_bytes;  /* per session: their filters */
     uint32_t max_subscribe_filters; /* per SUBSCRIBE packet */
     uint32_t max_topic_levels;
-    size_t max_output_bytes; /* per connection: beyond, QoS 0 is dropped and QoS 1, 2 stay queued */
+    size_t max_output_bytes;        /* per connection: beyond, QoS 0 is dropped and QoS 1, 2 stay queued */
     uint32_t max_retained_messages; /* these two: over all shards that share `pressure` */
-    bool keep_retained; /* beyond the publisher's token: not MT-111 */
+    bool keep_retained;             /* beyond the publisher's token: not MT-111 */
     size_t max_retained_bytes;
 
     /* ACE */
@@ -257,6 +257,8 @@ void shard_token_status(struct shard *shard, const uint8_t hash[32], struct toke
 void shard_issuer_silent(struct shard *shard, struct span iss, struct why why, struct now now);
 /* The connection of this client, if it has one, ends with DISCONNECT 0x98 (MQTT 3.1.1: closed), as the operator wishes. */
 bool shard_cut_client(struct shard *shard, struct span client_id, struct now now);
+/* The session that waits for this client, if one does, ends with all that waits in it. */
+bool shard_forget_client(struct shard *shard, struct span client_id, struct now now);
 /* The token of that hash which sessions here rest on: a reference, or NULL if there are none. */
 struct token *shard_find_token(const struct shard *shard, const uint8_t hash[32]);
 

@@ -457,10 +457,17 @@ enum status world_new(const struct broker_config *config, unsigned workers, worl
 /* Nobody gets in before everything is there that anybody left behind. */
 static enum status start_store(struct world *world, struct why *why)
 {
-    if (world->store != NULL)
-        return world_store_start(world->store, loop_now(world->control), why);
-    world_tokens_start(world->tokens, NULL, NULL);
-    return ST_OK;
+    struct now now = loop_now(world->control);
+    enum status st = ST_OK;
+
+    if (world->store == NULL) {
+        world_tokens_start(world->tokens, NULL, NULL);
+        return ST_OK;
+    }
+    st = world_store_start(world->store, now, why);
+    if (st == ST_OK)
+        world_bridges_forget(world->config, &world->common, now);
+    return st;
 }
 
 static enum status start_all(struct world *world, struct why *why)

@@ -1,6 +1,8 @@
 #include "broker/world_bridges.h"
 
+#include "base/log.h"
 #include "bridge/bridge.h"
+#include "broker/client_list.h"
 #include "token/token.h"
 
 #include <stdlib.h>
@@ -54,6 +56,42 @@ enum status world_bridges_new(const struct broker_config *config, struct worker_
     }
     *ret = b;
     return ST_OK;
+}
+
+static bool is_named(const struct broker_config *config, const char *name)
+{
+    const struct bridge_config *bridges = config->bridges.items;
+
+    for (size_t i = 0; i < config->bridges.count; i++)
+        if (strcmp(bridges[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+#define BRIDGES_FORGOTTEN_AT_A_START 10000
+
+void world_bridges_forget(const struct broker_config *config, struct worker_common *common, struct now now)
+{
+    const struct client_query query = { .prefix = SPAN(BRIDGE_CLIENT_ID),
+                                        .limit = BRIDGES_FORGOTTEN_AT_A_START };
+
+    for (unsigned k = 0; k < common->count; k++) {
+        struct shard *shard = worker_shard(common->workers[k]);
+        struct client_rows found = { 0 };
+
+        (void)!client_list(shard, &query,
+                           &found); /* without memory those that fit; the rest at the next start */
+        for (size_t i = 0; i < found.count; i++) {
+            const char *client_id = found.rows[i].client_id;
+
+            if (!is_named(config, client_id + strlen(BRIDGE_CLIENT_ID)) &&
+                shard_forget_client(shard, span_of_str(client_id), now))
+                log_event(NULL, LOG_NOTICE, "bridge_forgotten",
+                          F_STR("bridge", client_id + strlen(BRIDGE_CLIENT_ID)),
+                          F_I64("queued", (int64_t)found.rows[i].queued_messages));
+        }
+        client_rows_done(&found);
+    }
 }
 
 enum status world_bridges_start(struct world_bridges *b, struct why *why)

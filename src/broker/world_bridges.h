@@ -11,6 +11,9 @@ struct world_bridges;
 /* NULL in *ret where the settings have none. `config`, `common` and `node` (bridge/path.h) must outlive it. Reads keys and passwords. */
 enum status world_bridges_new(const struct broker_config *config, struct worker_common *common,
                               const char *node, struct world_bridges **ret, struct why *why) MUST_CHECK;
+/* Before the workers run: sessions that came back from the disk, of bridges that the settings do not have any more. Nobody
+ * would come for what gathers in them. */
+void world_bridges_forget(const struct broker_config *config, struct worker_common *common, struct now now);
 /* Once the workers run; stopped before they do. NULL does nothing, as below. */
 enum status world_bridges_start(struct world_bridges *bridges, struct why *why) MUST_CHECK;
 void world_bridges_stop(struct world_bridges *bridges);

@@ -568,6 +568,39 @@ def test_the_name_of_a_bridge_is_not_for_others(brokers):
     assert not broker.daemon.find('session_taken_over')
 
 
+def test_what_waits_for_a_bridge_outlives_kill_9(brokers, mosquitto):
+    """design 3.3; and a bridge that is taken out of the settings leaves nothing behind"""
+    remote = mosquitto()
+    remote.stop()
+    one = bridge('hub', '127.0.0.1:%d' % remote.port, [topic('t', 'out')])
+    broker = brokers(bridges=[one])
+    broker.daemon.event('bridge_subscribed', side='local')
+    with ours(broker) as client:
+        for n in range(1, 21):
+            client.send(mqtt5.publish('t', str(n), qos=1, packet_id=n))
+            assert client.expect(mqtt5.PUBACK).reason == 0
+    broker.restart(kill=True)
+    remote.start()
+    broker.daemon.event('bridge_connected')
+    with subscribed(theirs(remote.port, 'reader', clean=True), 't') as reader:
+        with ours(broker) as client:
+            client.send(mqtt5.publish('t', 'last', qos=1, packet_id=1))
+            assert client.expect(mqtt5.PUBACK).reason == 0
+        got = []
+        while not got or got[-1] != b'last':
+            got.append(reader.expect(mqtt5.PUBLISH).payload)
+    remote.stop()
+    broker.daemon.event('bridge_disconnected', side='remote')
+    with ours(broker) as client:
+        client.send(mqtt5.publish('t', 'nobody comes for it', qos=1, packet_id=1))
+        assert client.expect(mqtt5.PUBACK).reason == 0
+    broker.settings['bridges'] = []
+    broker.restart(kill=True)
+    assert broker.daemon.event('bridge_forgotten', bridge='hub').fields['queued'] == '1'
+    broker.restart()
+    assert not broker.daemon.find('bridge_forgotten')
+
+
 def test_settings_that_cannot_be_meant_are_found_before_the_start(tmp_path):
     def complaints(**more):
         one = dict(bridge('hub', '127.0.0.1', [topic('t')]), **more)
