@@ -94,9 +94,9 @@ struct conn_io {
     struct net_peer peer;
     struct list line; /* in worker->line */
     bool in_line;
-    bool was_in_line; /* before it was sent to another worker */
-    bool arrived;     /* authorized */
-    bool excused;     /* if its TLS handshake fails now */
+    bool was_in_line;       /* before it was sent to another worker */
+    bool arrived;           /* authorized */
+    bool excused;           /* if its TLS handshake fails now */
     uint32_t bytes;         /* of memory, with all that the libraries take for it */
     struct token *built_in; /* worker_adopt(): what it may do; NULL: a client from outside */
 };

@@ -100,7 +100,7 @@ bool daemon_begin(const struct daemon *daemon, int argc, char **argv, void *ctx,
     if (!read_options(daemon, argc, argv, ctx, &options, ret_exit))
         return false;
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN);                               /* a full file is a failed write, not our end */
+    signal(SIGXFSZ, SIG_IGN); /* a full file is a failed write, not our end */
     daemon_keep_memory_secret();
     umask(077);
     *ret_exit = 1;

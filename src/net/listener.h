@@ -26,7 +26,7 @@ struct listener_settings {
     const char *unix_path; /* an old socket there is replaced if nobody listens on it */
     mode_t unix_mode;      /* 0: 0600 */
     int backlog;           /* 0: 1024 */
-    bool later; /* the address is taken, but nobody gets in before listener_listen() */
+    bool later;            /* the address is taken, but nobody gets in before listener_listen() */
     bool share; /* SO_REUSEPORT: several sockets of ours on one port, the kernel spreads connections */
 };
 

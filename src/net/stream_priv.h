@@ -51,7 +51,7 @@ struct stream {
     struct buf gather;  /* plaintext of this turn, or what waits behind `pending` */
     struct buf pending; /* ready for the socket, which did not take it; from pending_at on */
     size_t pending_at;
-    size_t weighed; /* what of this is in loop->output_bytes */
+    size_t weighed;    /* what of this is in loop->output_bytes */
     struct buf unread; /* plaintext on_data() left */
     struct timer timer;
     size_t unread_max, high_water, flush_at, backlog_max;

@@ -55,7 +55,7 @@ struct bench {
     struct scope *public_scope;
     struct token_store *tokens;
     struct pressure *pressure; /* bench_bounds(); NULL: each shard has its own */
-    const char *peer; /* address of the next client; NULL: 192.0.2.1:1000 */
+    const char *peer;          /* address of the next client; NULL: 192.0.2.1:1000 */
 
     struct disk *disk; /* harness_disk.h; NULL: nothing outlives the broker */
     unsigned sealing;  /* the shard whose shard_seal() runs */

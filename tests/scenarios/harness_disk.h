@@ -30,8 +30,8 @@ struct disk {
     size_t count, cap;
     struct disk_batch waiting[BENCH_MAX_SHARDS]; /* by shard */
     bool manual;
-    bool shuffled;       /* one batch at a time, of whichever shard the seed says, and in the middle of things */
-    uint64_t freeze_at;  /* after so many commits nothing more reaches it, and nobody hears of that; 0: never */
+    bool shuffled;      /* one batch at a time, of whichever shard the seed says, and in the middle of things */
+    uint64_t freeze_at; /* after so many commits nothing more reaches it, and nobody hears of that; 0: never */
     enum status failing; /* ST_OK: no */
     uint64_t commits, puts, dels;
 };
