@@ -61,8 +61,9 @@ struct shard_msg {
     uint64_t
         durable; /* number among those the sender waits for (journal.h); such a message must not be dropped; 0: none */
     struct share_note share;
-    struct share_item *item; /* of SHARE_TAKE and SHARE_RETURN: the record of the message goes with it; or NULL */
-    struct out_post *out;    /* of DELIVER: the same (durable_post.h) */
+    struct share_item
+        *item;            /* of SHARE_TAKE and SHARE_RETURN: the record of the message goes with it; or NULL */
+    struct out_post *out; /* of DELIVER: the same (durable_post.h) */
     uint32_t found_count;
     struct message **found; /* references, heap array */
     size_t filter_len;

@@ -26,13 +26,13 @@ struct shard {
     uint64_t accounted;            /* as told to `pressure`, without the bodies of messages */
     uint64_t accounted_messages;   /* with them, and without what does not grow with each message */
     uint64_t retained_told, retained_bytes_told;
-    uint64_t published;            /* bytes of PUBLISH packets read, for the sake of conn_input() */
-    struct list starved;           /* conns, see throttle_output() */
-    struct list unfinished;        /* conns with a part of a packet, who began first in front (throttle.c) */
+    uint64_t published;     /* bytes of PUBLISH packets read, for the sake of conn_input() */
+    struct list starved;    /* conns, see throttle_output() */
+    struct list unfinished; /* conns with a part of a packet, who began first in front (throttle.c) */
 
-    bool going;                 /* shard_free() runs: nobody is told anything any more */
-    bool restoring;             /* restore_shards() runs: what the disk has is taken whatever the limits are by now */
-    struct now now;             /* of the call from the world that is running */
+    bool going;     /* shard_free() runs: nobody is told anything any more */
+    bool restoring; /* restore_shards() runs: what the disk has is taken whatever the limits are by now */
+    struct now now; /* of the call from the world that is running */
     int64_t wall_minus_mono_ms; /* as of the last call; a change is a jump of the calendar */
     struct timer_wheel timers;
     struct timer purge; /* of retained messages */
@@ -62,15 +62,15 @@ struct shard {
     struct retained *own_retained; /* of topics that begin with $ (sys.h); NULL on every shard but the first */
     struct sys_tree *sys;          /* the same, and without sys_interval_s */
     struct timer sys_timer;
-    struct list matched;        /* sessions the message being routed goes to */
-    struct list matched_groups; /* and groups: share->group.link */
-    struct list share_dirty;    /* struct share_ties of sessions to look at before the call ends */
-    struct list share_joins;    /* SHARE_JOINs not answered yet */
-    struct list share_leaving;  /* struct share_item: for another shard when their record is stored */
-    struct list share_arriving; /* for a member here when it is removed */
-    bool share_stuck;           /* some of them wait for memory */
+    struct list matched;           /* sessions the message being routed goes to */
+    struct list matched_groups;    /* and groups: share->group.link */
+    struct list share_dirty;       /* struct share_ties of sessions to look at before the call ends */
+    struct list share_joins;       /* SHARE_JOINs not answered yet */
+    struct list share_leaving;     /* struct share_item: for another shard when their record is stored */
+    struct list share_arriving;    /* for a member here when it is removed */
+    bool share_stuck;              /* some of them wait for memory */
     struct share_item *share_held; /* the last one that a delivery has taken; perhaps gone since */
-    struct list outs;           /* struct out_post that wait to be stored */
+    struct list outs;              /* struct out_post that wait to be stored */
     uint64_t next_out;
     uint64_t next_group; /* as next_member */
 
