@@ -168,6 +168,8 @@ class Player:
             raise wire.Lost('refused')
         if self.asked_clean and present:
             raise Violation('%s: Session Present after Clean Start' % self.name)
+        if self.present_must and not self.session_must():  # its time may have come on the way
+            self.present_must = None
         if self.present_must is not None and bool(present) != self.present_must:
             raise Violation('%s: Session Present is %d; promised: %s' % (self.name, present, self.present_must))
         self.say('connected, present', present)
