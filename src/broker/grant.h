@@ -19,7 +19,8 @@ struct grant {
     struct token *token; /* NULL: GRANT_PUBLIC */
     int64_t until_s;     /* wall: first second without permission; TIME_NEVER */
     int64_t until_ms;    /* mono */
-    uint64_t receipt;    /* 0, or the change of the token store without which a restart does not know when it began */
+    uint64_t
+        receipt; /* 0, or the change of the token store without which a restart does not know when it began */
 };
 
 /* `token` may be NULL, else one reference more is taken. How long it lasts is said by `tokens` (NULL: nothing is

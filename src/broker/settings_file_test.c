@@ -104,7 +104,10 @@ static void totals_are_shared_out_among_the_workers_or_counted_over_them(void **
     struct shard_settings settings;
     struct scope *public = NULL;
     (void)state;
-    accept_settings(TLS_LISTENER "limits: {connections: 10, packet: 2k}\nauthz_info: {max_visitors: 10}\nretained: {max_bytes: 4m}\n", &config);
+    accept_settings(
+        TLS_LISTENER
+        "limits: {connections: 10, packet: 2k}\nauthz_info: {max_visitors: 10}\nretained: {max_bytes: 4m}\n",
+        &config);
     assert_int_equal(broker_config_shard_settings(&config, 4, &settings, &public, NULL), ST_OK);
     assert_int_equal(settings.max_connections, 10); /* counted over all of them */
     assert_int_equal(settings.max_retained_bytes, 4 * 1024 * 1024);
