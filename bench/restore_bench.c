@@ -181,6 +181,15 @@ static void fill_settings(struct shard_settings *settings)
     settings->sys_interval_s = 0;
 }
 
+static double cpu_s(void)
+{
+    struct rusage usage;
+
+    (void)getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
 static long resident_mib(void)
 {
     struct rusage usage;
@@ -198,7 +207,7 @@ static int open_it(const char *dir, unsigned workers)
     struct restore_report report;
     struct why why = { 0 };
     struct kv *kv;
-    double began = now_s(), opened;
+    double began = now_s(), opened, cpu;
 
     if (workers == 0 || workers > MAX_WORKERS)
         return 2;
@@ -207,12 +216,15 @@ static int open_it(const char *dir, unsigned workers)
         check(shard_new(i, workers, &settings, &world, NULL, NULL, now_read(), &shards[i]), NULL);
     check(store_start_open(&start, now_read(), &kv, &why), &why);
     opened = now_s();
+    cpu = cpu_s();
     check(store_start_restore(&start, kv, shards, workers, now_read(), &report, &why), &why);
     printf(
-        "opened and checked in %.2f s, read back in %.2f s, %u workers; %llu queued, %llu retained, %llu "
+        "opened and checked in %.2f s (CPU %.2f s), read back in %.2f s (CPU %.2f s), %u workers; %llu queued, "
+        "%llu retained, %llu "
         "sessions; "
         "heap %zu MiB, resident at most %ld MiB\n",
-        opened - began, now_s() - opened, workers, (unsigned long long)report.kinds[RESTORE_DELIVERY].restored,
+        opened - began, cpu, now_s() - opened, cpu_s() - cpu, workers,
+        (unsigned long long)report.kinds[RESTORE_DELIVERY].restored,
         (unsigned long long)report.kinds[RESTORE_RETAINED].restored,
         (unsigned long long)report.kinds[RESTORE_SESSION].restored, mallinfo2().uordblks >> 20, resident_mib());
     kv_close(kv);
