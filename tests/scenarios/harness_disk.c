@@ -20,7 +20,7 @@ static size_t place_of(const struct disk *disk, struct span key)
     while (low < high) {
         size_t mid = (low + high) / 2;
 
-        if (compare(buf_span(&disk->entries[mid].key), key) < 0)
+        if (compare(buf_span(&disk->entries[mid]->key), key) < 0)
             low = mid + 1;
         else
             high = mid;
@@ -30,7 +30,7 @@ static size_t place_of(const struct disk *disk, struct span key)
 
 static bool is_at(const struct disk *disk, size_t at, struct span key)
 {
-    return at < disk->count && compare(buf_span(&disk->entries[at].key), key) == 0;
+    return at < disk->count && compare(buf_span(&disk->entries[at]->key), key) == 0;
 }
 
 static void set(struct buf *b, struct span s)
@@ -53,11 +53,13 @@ static void put(struct disk *disk, struct span key, struct span value)
         }
         memmove(disk->entries + at + 1, disk->entries + at, (disk->count - at) * sizeof *disk->entries);
         disk->count++;
-        buf_init(&disk->entries[at].key, KV_KEY_MAX);
-        buf_init(&disk->entries[at].value, SIZE_MAX);
-        set(&disk->entries[at].key, key);
+        disk->entries[at] = calloc(1, sizeof **disk->entries);
+        assert_non_null(disk->entries[at]);
+        buf_init(&disk->entries[at]->key, KV_KEY_MAX);
+        buf_init(&disk->entries[at]->value, SIZE_MAX);
+        set(&disk->entries[at]->key, key);
     }
-    set(&disk->entries[at].value, value);
+    set(&disk->entries[at]->value, value);
 }
 
 static void del(struct disk *disk, struct span key)
@@ -67,8 +69,9 @@ static void del(struct disk *disk, struct span key)
     disk->dels++;
     if (!is_at(disk, at, key))
         return;
-    buf_done(&disk->entries[at].key);
-    buf_done(&disk->entries[at].value);
+    buf_done(&disk->entries[at]->key);
+    buf_done(&disk->entries[at]->value);
+    free(disk->entries[at]);
     disk->count--;
     memmove(disk->entries + at, disk->entries + at + 1, (disk->count - at) * sizeof *disk->entries);
 }
@@ -101,8 +104,9 @@ void disk_free(struct disk *disk)
     if (disk == NULL)
         return;
     for (size_t i = 0; i < disk->count; i++) {
-        buf_done(&disk->entries[i].key);
-        buf_done(&disk->entries[i].value);
+        buf_done(&disk->entries[i]->key);
+        buf_done(&disk->entries[i]->value);
+        free(disk->entries[i]);
     }
     for (unsigned i = 0; i < BENCH_MAX_SHARDS; i++)
         if (disk->waiting[i].there)
@@ -204,7 +208,7 @@ size_t disk_records(const struct bench *b, char letter)
     size_t n = 0;
 
     for (size_t i = 0; i < b->disk->count; i++)
-        n += letter == 0 || b->disk->entries[i].key.p[0] == (uint8_t)letter;
+        n += letter == 0 || b->disk->entries[i]->key.p[0] == (uint8_t)letter;
     return n;
 }
 
@@ -223,7 +227,7 @@ struct span disk_get(const struct disk *disk, struct span key)
 {
     size_t at = place_of(disk, key);
 
-    return is_at(disk, at, key) ? buf_span(&disk->entries[at].value) : SPAN_NONE;
+    return is_at(disk, at, key) ? buf_span(&disk->entries[at]->value) : SPAN_NONE;
 }
 
 /* ---- the end, and a new beginning ---- */
@@ -234,12 +238,12 @@ static enum status scan(void *ctx, struct span prefix, kv_visit_fn *visit, void 
 
     (void)why;
     for (size_t i = place_of(disk, prefix); i < disk->count; i++) {
-        struct span key = buf_span(&disk->entries[i].key);
+        struct span key = buf_span(&disk->entries[i]->key);
         enum status st;
 
         if (!span_starts_with(key, prefix))
             break;
-        st = visit(visit_ctx, key, buf_span(&disk->entries[i].value));
+        st = visit(visit_ctx, key, buf_span(&disk->entries[i]->value));
         if (st != ST_OK)
             return st;
     }

@@ -26,7 +26,7 @@ struct disk_batch {
 };
 
 struct disk {
-    struct disk_entry *entries; /* in the order of their keys */
+    struct disk_entry **entries; /* in the order of their keys */
     size_t count, cap;
     struct disk_batch waiting[BENCH_MAX_SHARDS]; /* by shard */
     bool manual;

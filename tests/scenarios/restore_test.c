@@ -701,7 +701,7 @@ static void spoil(struct story *s, unsigned changes)
     struct kv_batch b;
 
     for (unsigned i = 0; i < changes; i++) {
-        struct disk_entry *e = &disk->entries[pick(s->b, (uint32_t)disk->count)];
+        struct disk_entry *e = disk->entries[pick(s->b, (uint32_t)disk->count)];
         struct span value = buf_span(&e->value);
 
         kv_batch_init(&b, SIZE_MAX);

@@ -310,8 +310,8 @@ static void show_sessions(const struct sim *s)
         struct record_session r;
         struct why why;
 
-        if (disk->entries[i].key.p[0] == RECORD_SESSION &&
-            record_read_session(buf_span(&disk->entries[i].key), buf_span(&disk->entries[i].value), &r, &why) ==
+        if (disk->entries[i]->key.p[0] == RECORD_SESSION &&
+            record_read_session(buf_span(&disk->entries[i]->key), buf_span(&disk->entries[i]->value), &r, &why) ==
                 ST_OK)
             fprintf(stderr, "on disk: session %llu of %.*s, for %u s\n", (unsigned long long)r.session,
                     SPAN_FMT(r.client_id), r.expiry_s);
