@@ -13,7 +13,7 @@ from mqtt5 import CONNACK, DISCONNECT, PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBRE
 from world import WAIT, program
 
 MIB = 1024 * 1024
-ALTOGETHER = 24 * MIB
+ALTOGETHER = 32 * MIB  # 8 of them for the pages of the store's largest transaction, which LMDB keeps for the next
 SOON = '2s'
 CONNECT_311 = mqtt5.packet(mqtt5.CONNECT, 0, mqtt5.prefixed('MQTT') + b'\x04\x02\x00\x00' + mqtt5.prefixed(''))
 
