@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-void __libc_free(void *p); /* glibc's own name, exported for this */
+/* glibc's own names, exported for this. */
+void __libc_free(void *p);
+void *__libc_realloc(void *p, size_t size);
 
 /* In front of the memory stands its size, whose second bit says that it is a mapping of its own: free() gives that back to
  * the kernel, which shows it to nobody. */
@@ -39,6 +41,8 @@ void *realloc(void *p, size_t size)
     }
     if (p != NULL && size <= had && size >= had / 2)
         return p;
+    if (p != NULL && is_mapped(p)) /* moved as a mapping, or copied and given back */
+        return __libc_realloc(p, size);
     moved = malloc(size);
     if (moved == NULL || p == NULL)
         return moved;
