@@ -232,6 +232,9 @@ static struct barrier connack_barrier(const struct session *s, uint64_t changes)
     const struct journal *j = &s->shard->journal;
     struct barrier barrier = journal_barrier_since(j, changes, false);
 
+    /* What this client had may have ended with an earlier CONNECT that was not answered: it must not come back either. */
+    if (j->waits && barrier.epoch < j->ended)
+        barrier.epoch = j->ended;
     if (j->waits && s->grant->receipt > j->receipts)
         barrier.receipt = s->grant->receipt;
     return barrier;

@@ -65,6 +65,7 @@ void session_bury(struct session *s)
     sj->changed = sj->stored;
     if (sj->stored != 0) {
         journal_change(&s->shard->journal, &sj->durable);
+        s->shard->journal.ended = s->shard->journal.epoch;
         return;
     }
     list_remove(&sj->durable.link);
