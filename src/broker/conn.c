@@ -6,8 +6,8 @@
 #include "broker/connack.h"
 #include "broker/connect.h"
 #include "broker/fault.h"
-#include "broker/peer.h"
 #include "broker/gate.h"
+#include "broker/peer.h"
 #include "broker/send.h"
 #include "broker/shard_priv.h"
 

@@ -1,11 +1,9 @@
 #include "broker/journal.h"
 
 #include "broker/durable_post.h"
-#include "broker/durable_post.h"
 #include "broker/gate.h"
 #include "broker/journal_records.h"
 #include "broker/shard_priv.h"
-#include "broker/share.h"
 #include "broker/share.h"
 
 #include <stdlib.h>

@@ -50,7 +50,8 @@ static void on_interval(struct timer *timer, struct now now)
     else
         shard_stats(shard, &stats);
     /* Where nothing is kept, whoever subscribes has to be told everything again. */
-    sys_tree_look(shard->sys, &stats, heap_bytes, shard->pressure, now, !shard->settings->retain_available, publish, shard);
+    sys_tree_look(shard->sys, &stats, heap_bytes, shard->pressure, now, !shard->settings->retain_available,
+                  publish, shard);
 }
 
 enum status sys_start(struct shard *shard)
