@@ -208,10 +208,33 @@ void stream_take_handshake(struct stream *s, struct tls_io *io)
         stream_secured(s);
 }
 
+static void take_received(struct stream *s, struct span received)
+{
+    struct tls_io io = { received, &s->loop->cipher };
+    if (s->state == STREAM_HANDSHAKING)
+        stream_take_handshake(s, &io);
+    if (!takes_bytes(s))
+        return; /* FLUSHING, LINGERING: thrown away */
+    if (s->tls != NULL) {
+        take_ciphertext(s, &io);
+    } else if (s->ws != NULL) {
+        take_bytes(s, io.in);
+    } else if (s->unread.len > 0 && s->unread.len <= LOOP_PLAIN_FRONT) {
+        memcpy(s->loop->plain_bytes + LOOP_PLAIN_FRONT, io.in.p, io.in.len);
+        take_in(s, span_of(s->loop->plain_bytes + LOOP_PLAIN_FRONT, io.in.len));
+        forget(s->loop->plain_bytes + LOOP_PLAIN_FRONT, received.len);
+    } else {
+        take_in(s, io.in);
+    }
+}
+
 /* False when there was nothing to read. */
 bool stream_read(struct stream *s)
 {
-    ssize_t n = recv(s->fd, s->loop->read_bytes, LOOP_READ_BYTES, MSG_DONTWAIT);
+    uint8_t *bytes = s->loop->read_bytes;
+    /* A ClientHello names the token it goes with; without TLS all is as it is. */
+    bool readable = s->tls == NULL || s->state == STREAM_HANDSHAKING;
+    ssize_t n = recv(s->fd, bytes, LOOP_READ_BYTES, MSG_DONTWAIT);
     if (n < 0) {
         if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
             stream_die(s, s->state >= STREAM_FLUSHING ? ST_OK : ST_IO,
@@ -222,20 +245,8 @@ bool stream_read(struct stream *s)
         take_eof(s);
         return false;
     }
-    struct tls_io io = { span_of(s->loop->read_bytes, (size_t)n), &s->loop->cipher };
-    if (s->state == STREAM_HANDSHAKING)
-        stream_take_handshake(s, &io);
-    if (!takes_bytes(s))
-        return true; /* FLUSHING, LINGERING: thrown away */
-    if (s->tls != NULL) {
-        take_ciphertext(s, &io);
-    } else if (s->ws != NULL) {
-        take_bytes(s, io.in);
-    } else if (s->unread.len > 0 && s->unread.len <= LOOP_PLAIN_FRONT) {
-        memcpy(s->loop->plain_bytes + LOOP_PLAIN_FRONT, io.in.p, io.in.len);
-        take_in(s, span_of(s->loop->plain_bytes + LOOP_PLAIN_FRONT, io.in.len));
-    } else {
-        take_in(s, io.in);
-    }
+    take_received(s, span_of(bytes, (size_t)n));
+    if (readable)
+        forget(bytes, (size_t)n);
     return true;
 }
