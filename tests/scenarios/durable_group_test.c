@@ -162,6 +162,31 @@ static void with_an_interval_it_goes_at_once(void **state UNUSED)
     bench_free(p.b);
 }
 
+static void what_a_full_disk_holds_up_is_handed_out_when_there_is_room_again(void **state UNUSED)
+{
+    struct place p;
+    struct conn_io *m;
+
+    place_open(&p, 2, DURABILITY_COMMIT);
+    m = member_at(&p, 1, "member", true, 1);
+    p.b->disk->manual = true;
+    publish(&p, 1);
+    disk_fail(p.b, ST_QUOTA);
+    (void)expect_ack(p.pub, MQTT_PUBACK, 1, MQTT_QUOTA_EXCEEDED); /* nothing is promised */
+    publish(&p, 1);
+    (void)expect_ack(p.pub, MQTT_PUBACK, 2, MQTT_QUOTA_EXCEEDED);
+    expect_nothing(m);
+    disk_recover(p.b);
+    p.b->disk->manual = false;
+    bench_run(p.b);
+    client_ack(m, MQTT_PUBACK, expect_m(&p, m, 1).packet_id, MQTT_SUCCESS); /* the first: it was taken */
+    publish(&p, 1);
+    client_ack(m, MQTT_PUBACK, expect_m(&p, m, 1).packet_id, MQTT_SUCCESS);
+    expect_nothing(m);
+    assert_int_equal(disk_records(p.b, 'x') + disk_records(p.b, 'q'), 0);
+    bench_free(p.b);
+}
+
 static void on_inside(bool yes)
 {
     failing_memory_pause(!yes);
@@ -217,6 +242,7 @@ int main(void)
         cmocka_unit_test(
             what_comes_for_a_member_elsewhere_goes_there_when_it_is_stored_and_what_waited_goes_at_once),
         cmocka_unit_test(with_an_interval_it_goes_at_once),
+        cmocka_unit_test(what_a_full_disk_holds_up_is_handed_out_when_there_is_room_again),
         cmocka_unit_test(what_a_message_to_a_group_costs),
     };
 
