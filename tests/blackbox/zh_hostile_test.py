@@ -13,6 +13,7 @@ import tempfile
 import time
 
 import mqtt5
+import p_tls_known_test
 import pytest
 import world
 from mqtt5 import CONNACK, PUBLISH, SUBACK, Client, Closed, Plain
@@ -668,32 +669,101 @@ def test_nobody_of_the_same_user_reads_our_memory(open_folder):
         broker.daemon.stop()
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason='only root reads the memory of the broker')
-def test_nothing_of_a_token_is_left_in_memory(make_broker, as_server):
-    """After the connection: no token text, no proof, no challenge's answer. (What was verified is remembered by its hash.)"""
+reads_memory = pytest.mark.skipif(os.getuid() != 0, reason='only root reads the memory of the broker')
+
+
+@pytest.fixture(scope='module')
+def forgetful(make_broker, as_server):
+    """What was verified is not remembered here, so that nothing has a reason to stay."""
     if world.sanitized():
         pytest.skip('sanitizers keep what was freed')
     broker = make_broker(as_server=as_server, audience='forgets', workers=1, durability='none', **{'token.max_cached': 0})
-    client = as_server.add_client('forgetful')
+    broker.owner = as_server.add_client('forgetful')
     as_server.allow('client:forgetful', 'forgets', 'a/#', 'pub', 'sub')
-    token = as_server.token(client, 'forgets')
-    text, secret = token['access_token'], token['cnf']['jwk']['k']
-    key = mqtt5.SecretKey(world.jose.unb64(secret))
-    with Client(broker.port, broker.ca) as one:
+    return broker
+
+
+def secret_token(broker):
+    token = broker.as_server.token(broker.owner, 'forgets')
+    return token['access_token'], mqtt5.SecretKey(world.jose.unb64(token['cnf']['jwk']['k']))
+
+
+def nothing_left(broker, text, key, **more):
+    needles = dict({'token': text.encode(), 'its end': text.rsplit('.', 1)[-1].encode(), 'key': key.secret,
+                    'key as text': world.jose.b64(key.secret).encode()}, **more)
+    broker.daemon.event('client_disconnected', client_id='forgetful', count=len(broker.daemon.find('client_connected')))
+    time.sleep(0.3)
+    blocks = list(memory_of(broker.daemon.process.pid))
+    assert sum(len(block) for block in blocks) > 1024 * 1024
+    found = {name: sum(block.count(needle) for block in blocks) for name, needle in needles.items()}
+    assert not any(found.values()), found
+
+
+@reads_memory
+def test_nothing_of_a_token_is_left_in_memory(forgetful):
+    """After the connection: no token text, no key, no answer to a challenge, no payload."""
+    text, key = secret_token(forgetful)
+    with Client(forgetful.port, forgetful.ca) as one:
         assert one.open_ace('forgetful', text, key).reason == 0
         one.send(mqtt5.publish('a/secret', 'MARKER-OF-A-PAYLOAD-' + 'x' * 3000, qos=1, packet_id=1))
         one.expect(mqtt5.PUBACK)
-    broker.daemon.event('client_disconnected', client_id='forgetful')
-    time.sleep(0.3)
-    found = {}
-    tail = text.rsplit('.', 1)[-1].encode()
-    needles = (('token', text.encode()), ('its end', tail), ('payload', b'MARKER-OF-A-PAYLOAD-'), ('key', key.secret),
-               ('key as text', secret.encode()))
-    for block in memory_of(broker.daemon.process.pid):
-        for name, needle in needles:
-            if needle in block:
-                found[name] = found.get(name, 0) + block.count(needle)
-    assert not found, found
+        assert one.reauthenticate(text, key).reason == 0
+    nothing_left(forgetful, text, key, payload=b'MARKER-OF-A-PAYLOAD-')
+
+
+@reads_memory
+def test_nothing_of_a_pre_shared_key_is_left_in_memory(forgetful, tmp_path):
+    text, key = secret_token(forgetful)
+    one = p_tls_known_test.openssl_psk(forgetful, tmp_path, text, key.secret)
+    try:
+        assert one.open('forgetful').reason == 0
+    finally:
+        one.close()
+    nothing_left(forgetful, text, key)
+
+
+@reads_memory
+def test_nothing_of_an_exporter_value_is_left_in_memory(forgetful):
+    """nor of the proof over it (RFC 9431 2.2.4.2.1)"""
+    text, key = secret_token(forgetful)
+    process = subprocess.Popen(['openssl', 's_client', '-connect', '127.0.0.1:%d' % forgetful.port, '-CAfile', forgetful.ca,
+                                '-servername', 'localhost', '-tls1_3', '-keymatexport', 'EXPORTER-ACE-MQTT-Sign-Challenge',
+                                '-keymatexportlen', '32'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    said = b''
+    while b'Keying material:' not in said or not said.split(b'Keying material:')[1].strip(b' ').count(b'\n'):
+        more = os.read(process.stdout.fileno(), 65536)
+        assert more, said
+        said += more
+    exporter = bytes.fromhex(said.split(b'Keying material:')[1].split()[0].decode())
+    assert len(exporter) == 32
+    proof = key.prove(exporter)
+    before = len(forgetful.daemon.find('client_connected'))
+    process.stdin.write(mqtt5.connect('forgetful', authentication_method='ace',
+                                      authentication_data=mqtt5.prefixed(text) + proof))
+    process.stdin.flush()
+    forgetful.daemon.event('client_connected', count=before + 1)
+    process.kill()
+    process.communicate()
+    nothing_left(forgetful, text, key, exporter=exporter, proof=proof)
+
+
+@reads_memory
+def test_nothing_of_a_refused_token_is_left_in_memory(forgetful):
+    """Every path out: a wrong proof, no answer to the challenge, a token of nobody."""
+    forged = 'e30.e30.' + 'QUJD' * 100
+    text, key = secret_token(forgetful)
+    with Client(forgetful.port, forgetful.ca) as one:
+        assert one.open_ace('x', text, mqtt5.SecretKey(bytes(32))).reason == 0x87
+    with Client(forgetful.port, forgetful.ca) as one:
+        one.send(mqtt5.connect('x', authentication_method='ace', authentication_data=mqtt5.prefixed(text)))
+        one.expect(mqtt5.AUTH)
+    with Client(forgetful.port, forgetful.ca) as one:
+        one.send(mqtt5.connect('x', authentication_method='ace', authentication_data=mqtt5.prefixed(forged)))
+        assert one.expect(CONNACK).reason == 0x87
+    with Client(forgetful.port, forgetful.ca) as one:  # and half of one
+        one.send(mqtt5.connect('x', authentication_method='ace', authentication_data=mqtt5.prefixed(text))[:-5])
+        time.sleep(0.2)
+    nothing_left(forgetful, text, key, forged=b'QUJD' * 50)
 
 
 def test_a_flood_of_one_address_does_not_hide_what_others_do(make_broker):
