@@ -164,8 +164,8 @@ static enum status take_session(struct restore *r, const struct entry *e)
 
     if (st != ST_OK)
         return unreadable(r, e, &why);
-    if (record.session >= NUMBER_MAX)
-        return nonsense(r, e, "a number out of range");
+    if (record.session >= NUMBER_MAX || !restore_sessions_takes(&r->sessions, record.session))
+        return nonsense(r, e, "a number out of range, or out of order");
     shard = r->shards[shard_home(r->shards[0]->settings, r->count, record.client_id)];
     if (grant_shadow(&record.owner, r->nothing, &shadow) != ST_OK)
         return ST_NO_MEMORY;
@@ -260,8 +260,8 @@ static enum status take_message(struct restore *r, const struct entry *e)
 
     if (st != ST_OK)
         return unreadable(r, e, &why);
-    if (record.number >= NUMBER_MAX)
-        return nonsense(r, e, "a number out of range");
+    if (record.number >= NUMBER_MAX || !restore_bodies_takes(&r->bodies, record.number))
+        return nonsense(r, e, "a number out of range, or out of order");
     st = make_message(r, &record, &m);
     if (st != ST_OK)
         return not_taken(r, e, st, &why);

@@ -38,9 +38,14 @@ static bool grow(void *array, size_t size, size_t count, size_t *cap)
 
 /* ---- sessions ---- */
 
+bool restore_sessions_takes(const struct restore_sessions *t, uint64_t number)
+{
+    return t->count == 0 || t->at[t->count - 1].number < number;
+}
+
 enum status restore_sessions_add(struct restore_sessions *t, uint64_t number, struct session *s)
 {
-    ASSERT(t->count == 0 || t->at[t->count - 1].number < number);
+    ASSERT(restore_sessions_takes(t, number));
     if (!grow(&t->at, sizeof *t->at, t->count, &t->cap))
         return ST_NO_MEMORY;
     t->at[t->count++] = (struct restored_session){ number, s };
@@ -75,9 +80,14 @@ void restore_sessions_done(struct restore_sessions *t)
 
 /* ---- bodies ---- */
 
+bool restore_bodies_takes(const struct restore_bodies *t, uint64_t number)
+{
+    return t->count == 0 || t->at[t->count - 1].number < number;
+}
+
 enum status restore_bodies_add(struct restore_bodies *t, uint64_t number, struct message *m)
 {
-    ASSERT(t->count == 0 || t->at[t->count - 1].number < number);
+    ASSERT(restore_bodies_takes(t, number));
     if (!grow(&t->at, sizeof *t->at, t->count, &t->cap)) {
         message_unref(m);
         return ST_NO_MEMORY;

@@ -16,7 +16,9 @@ struct restore_sessions {
     size_t count, cap, last;
 };
 
-/* `number` above all before; ST_NO_MEMORY. Sessions are their shards'. */
+/* Whether `number` is above all before: it always is, unless the file is not what the store made of it. */
+bool restore_sessions_takes(const struct restore_sessions *t, uint64_t number);
+/* ST_NO_MEMORY. Sessions are their shards'. */
 enum status restore_sessions_add(struct restore_sessions *t, uint64_t number, struct session *s) MUST_CHECK;
 struct session *restore_sessions_find(struct restore_sessions *t, uint64_t number); /* NULL */
 void restore_sessions_done(struct restore_sessions *t);
@@ -28,6 +30,7 @@ struct restore_bodies {
     unsigned shard_count;
 };
 
+bool restore_bodies_takes(const struct restore_bodies *t, uint64_t number);
 /* Takes the reference, also on failure. */
 enum status restore_bodies_add(struct restore_bodies *t, uint64_t number, struct message *m) MUST_CHECK;
 /* The body of that number as `shard` has it; lent. The first shard to ask gets the one on disk; another gets one of its own, with
