@@ -180,7 +180,7 @@ def test_packets_that_are_never_finished(make_broker):
         pub.send(mqtt5.publish('big', whole))
         assert sub.expect(PUBLISH).payload == whole
         ended = [client for client in rude if select.select([client.socket], [], [], 0)[0]]
-        assert len(ended) >= 75
+        assert len(ended) >= 50  # of 85 MiB begun, a fifth or less is held; some of it has not even arrived
         for client in ended:
             packet = client.receive()
             assert packet.kind == DISCONNECT and packet.reason == QUOTA, packet
