@@ -331,7 +331,7 @@ static void check_disk(struct sim *s, size_t retained)
             continue;
         sessions++;
         least += c->joined;
-        most += c->joined;
+        most += c->kind == MEMBER;
         for (unsigned f = 0; f < FILTERS; f++) {
             least += c->subs[f].certain != 0;
             most += c->subs[f].maybe;

@@ -116,13 +116,15 @@ void client_start(struct sim *s, struct client *c, bool clean)
 /* `crash`: the broker has gone; else the client's connection only. */
 void client_lost(struct sim *s, struct client *c, bool crash)
 {
+    bool by_broker = c->io != NULL && c->io->closed; /* who knows when */
+
     sim_note(s, "loses its connection", c->number, crash, c->open);
     if (!crash && c->io != NULL && !c->io->closed)
         client_drop(c->io);
     if (c->open) {
         c->left_early = now_ms(s);
         if (c->will != 0) { /* whatever becomes of the broker */
-            s->messages[c->will].sent = s->tick;
+            s->messages[c->will].sent = by_broker ? c->floor : s->tick;
             model_owe(s, c->will);
         }
     }

@@ -79,7 +79,8 @@ class Player:
             self.left_early = time.time()
             self.left_late = time.time() if self.play.target.running() else None
             if self.will is not None:  # the broker says it, whatever becomes of the broker
-                self.will.sent = self.model.tick()
+                # a connection that the broker has ended: who knows when
+                self.will.sent = self.floor if self.play.refusals_allowed() else self.model.tick()
                 self.model.owe(self.will)
         self.conn, self.state, self.will, self.waiting, self.held = None, 'off', None, {}, []
         if self.expiry == 0:
