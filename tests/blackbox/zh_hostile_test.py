@@ -317,6 +317,9 @@ def wait_until_closed(sockets, count, wait):
         left -= {s for s in left if s.fileno() in ready and closed_by_peer([s])}
 
 
+SOON = 1  # seconds; measured: 0.05
+
+
 def honest_round(broker):
     """How long a client takes from nothing to a message of its own."""
     begin = time.monotonic()
@@ -347,7 +350,7 @@ def test_two_thousand_half_open_handshakes(patient, first):
     before = resident(patient.daemon.process.pid)
     sockets = many(patient, 2000, b'' if first == 'nothing' else client_hello())
     times = sorted(honest_round(patient) for _ in range(10))
-    assert times[-1] < 3, times
+    assert times[5] < SOON and times[-1] < 5 * SOON, times
     stats = control(patient, cmd='stats')['stats']
     assert stats['arriving'] <= 500 and stats['refused_handshakes'] >= 1400
     if not world.sanitized():
@@ -389,7 +392,7 @@ def test_one_byte_now_and_then_is_given_up(patient, what):
     else:
         sockets = tls_many(patient, 50, patient.ports['wss'] if 'Web' in what else None)
     drip(sockets, text, 7)
-    assert honest_round(patient) < 3
+    assert honest_round(patient) < 5 * SOON
     for s in sockets:
         s.setblocking(False)
     deadline = time.monotonic() + 8
