@@ -359,13 +359,14 @@ enum status outbox_restore(struct outbox *o, uint16_t max_inflight, const struct
                            struct body *body, struct share *share)
 {
     struct durable_delivery *dd = calloc(1, sizeof *dd);
-    struct delivery *d = &dd->d;
+    struct delivery *d;
     enum status st;
 
     if (dd == NULL) {
         share_unref(share);
         return ST_NO_MEMORY;
     }
+    d = &dd->d;
     d->packet_id = record->packet_id;
     st = d->packet_id == 0 ? ST_OK : restore_id(o, max_inflight, d);
     if (st != ST_OK) {
