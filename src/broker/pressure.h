@@ -28,6 +28,7 @@ enum pressure_count {
     COUNT_SOCKETS,     /* accepted, TLS or not yet */
     COUNT_CONNECTIONS, /* known to a shard */
     COUNT_SESSIONS,
+    COUNT_KEPT_SESSIONS, /* those among them that are on disk */
     COUNT_SUBSCRIPTIONS,
     COUNT_FILTER_BYTES, /* of these */
     COUNT_RETAINED,

@@ -176,6 +176,14 @@ void route_restore(struct shard *shard, const struct message *m, const struct re
     (void)deliver_to(&v);
 }
 
+/* Whether a message may make something dirty on another shard. Where no session at all is on disk, nobody is asked to confirm
+ * that it is. One that is new and not seen here yet has not been promised this message either. */
+static bool may_be_kept(const struct shard *shard, enum shard_msg_kind kind)
+{
+    return kind != MSG_DELIVER || shard->settings->pressure == NULL ||
+           pressure_count(shard->pressure, COUNT_KEPT_SESSIONS) > 0;
+}
+
 static enum status post_message(struct shard *shard, unsigned to, enum shard_msg_kind kind,
                                 const struct message *m, enum route_care care, bool *ret_remote)
 {
@@ -189,7 +197,7 @@ static enum status post_message(struct shard *shard, unsigned to, enum shard_msg
         return ST_NO_MEMORY;
     }
     msg->message = message_ref(m);
-    if (care != ROUTE_UNKNOWN && shard->journal.waits) {
+    if (care != ROUTE_UNKNOWN && shard->journal.waits && may_be_kept(shard, kind)) {
         msg->durable = journal_number(shard, to);
         *ret_remote = true;
     }

@@ -24,6 +24,7 @@ enum status session_keep(struct session *s)
     sj->session = s;
     sj->number = s->number;
     s->journal = sj;
+    pressure_add(s->shard->pressure, COUNT_KEPT_SESSIONS, 1);
     return ST_OK;
 }
 
@@ -61,6 +62,7 @@ void session_bury(struct session *s)
 
     if (sj == NULL)
         return;
+    pressure_give(s->shard->pressure, COUNT_KEPT_SESSIONS, 1);
     sj->session = NULL;
     sj->changed = sj->stored;
     if (sj->stored != 0) {
