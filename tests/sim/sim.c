@@ -224,7 +224,8 @@ static bool turn_all(struct sim *s)
     for (unsigned i = 0; i < s->b->count; i++)
         busy = commit(s, i) || busy;
     for (unsigned i = 0; i < CLIENTS; i++)
-        if (s->clients[i].io != NULL && s->clients[i].io->in_at < s->clients[i].io->in.len) {
+        if (s->clients[i].io != NULL &&
+            (s->clients[i].io->closed || s->clients[i].io->in_at < s->clients[i].io->in.len)) {
             client_read(s, &s->clients[i]);
             busy = true;
         }
@@ -311,8 +312,8 @@ static void show_sessions(const struct sim *s)
         struct why why;
 
         if (disk->entries[i]->key.p[0] == RECORD_SESSION &&
-            record_read_session(buf_span(&disk->entries[i]->key), buf_span(&disk->entries[i]->value), &r, &why) ==
-                ST_OK)
+            record_read_session(buf_span(&disk->entries[i]->key), buf_span(&disk->entries[i]->value), &r,
+                                &why) == ST_OK)
             fprintf(stderr, "on disk: session %llu of %.*s, for %u s\n", (unsigned long long)r.session,
                     SPAN_FMT(r.client_id), r.expiry_s);
     }
@@ -373,6 +374,16 @@ static void settle(struct sim *s)
     }
     missing = model_missing(s, text, sizeof text);
     sim_check(s, missing == 0, "%u missing: %s", missing, text);
+    for (unsigned i = 0; i < CLIENTS && quiet < 20; i++)
+        fprintf(stderr,
+                "%s: %s, %u in flight, %u asked, %zu held, %zu on the way, %zu unread by the broker%s\n",
+                s->clients[i].id,
+                s->clients[i].open         ? "open"
+                : s->clients[i].io != NULL ? "connecting"
+                                           : "away",
+                s->clients[i].n_going, s->clients[i].n_asked, s->clients[i].held.len, s->clients[i].wire.len,
+                s->clients[i].io != NULL ? s->clients[i].io->out.len : 0,
+                s->clients[i].io != NULL && s->clients[i].io->paused ? ", paused" : "");
     sim_check(s, quiet == 20, "no end: somebody still waits for something");
     s->failing_until = 0;
     check_disk(s, read_retained(s));
@@ -413,7 +424,8 @@ static void begin(struct sim *s, uint64_t seed)
 {
     s->b = bench_new(1 + (unsigned)(seed % BENCH_MAX_SHARDS));
     s->b->seed = seed;
-    s->b->settings.max_guest_expiry_s = s->b->settings.max_session_expiry_s = UINT32_MAX;
+    s->b->settings.max_guest_expiry_s = s->b->settings.max_session_expiry_s = s->b->settings.max_v3_expiry_s =
+        UINT32_MAX;
     s->b->settings.keep_retained = true;
     s->b->settings.max_keep_alive_s = 0;
     s->b->settings.connect_timeout_ms = s->b->settings.packet_timeout_ms = 100000000;

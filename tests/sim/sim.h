@@ -72,6 +72,7 @@ struct client {
     unsigned number;
     char id[8];
     enum client_kind kind;
+    enum mqtt_version version;
     struct conn_io *io; /* NULL: not connected */
     bool open;          /* CONNACK has come */
     struct buf wire;    /* sent, still under way to the broker */

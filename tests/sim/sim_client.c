@@ -6,6 +6,9 @@
 
 #define SCOPE "[[\"#\",[\"pub\",\"sub\"]]]"
 
+/* The fourth and the sixth speak MQTT 3.1.1. */
+#define IS_V3(i) ((i) == 3 || (i) == 5)
+
 static const enum client_kind kinds[CLIENTS] = { DURABLE, DURABLE, DURABLE,    DURABLE, MEMBER,
                                                  MEMBER,  SHORT,   WITH_TOKEN, GUEST,   RUDE };
 
@@ -36,6 +39,7 @@ void client_begin(struct sim *s)
 
         c->number = i;
         c->kind = kinds[i];
+        c->version = IS_V3(i) ? MQTT_3_1_1 : MQTT_5;
         c->must_clean = true;
         snprintf(c->id, sizeof c->id, "c%u", i);
         buf_init(&c->wire, (size_t)1 << 24);
@@ -103,6 +107,7 @@ void client_start(struct sim *s, struct client *c, bool clean)
         c->must_clean = true;
     sim_note(s, "connects", c->number, clean, c->present_must);
     wish.no_method = c->kind != WITH_TOKEN;
+    wish.v3 = wish.no_password = c->version != MQTT_5;
     wish.key = c->key;
     wish.life_s = c->kind == WITH_TOKEN ? 2 + pick(s->b, 60) : 0;
     wish.resume = !clean;
@@ -149,7 +154,7 @@ static void say_goodbye(struct sim *s, struct client *c)
     struct mqtt_disconnect d = { .reason = MQTT_SUCCESS };
 
     sim_note(s, "says goodbye", c->number, 0, 0);
-    mqtt_write_disconnect(&c->wire, MQTT_5, &d);
+    mqtt_write_disconnect(&c->wire, c->version, &d);
     c->will = 0;
     client_travel(s, c, true);
     client_lost(s, c, false);
@@ -189,14 +194,14 @@ static void put_publish(struct sim *s, struct client *c, unsigned number, uint16
     if (!m->empty)
         snprintf(payload, sizeof payload, "%u", number);
     p.payload = span_of_str(payload);
-    mqtt_write_publish(&c->wire, MQTT_5, &p);
+    mqtt_write_publish(&c->wire, c->version, &p);
 }
 
-static void put_ack(struct buf *out, enum mqtt_packet_type type, uint16_t packet_id)
+static void put_ack(const struct client *c, struct buf *out, enum mqtt_packet_type type, uint16_t packet_id)
 {
     struct mqtt_ack ack = { .type = type, .packet_id = packet_id };
 
-    mqtt_write_ack(out, MQTT_5, &ack);
+    mqtt_write_ack(out, c->version, &ack);
 }
 
 static void publish(struct sim *s, struct client *c)
@@ -226,8 +231,8 @@ static void put_subscribe(struct client *c, uint16_t packet_id, const char *filt
     struct mqtt_subscription want = wish_filter(filter, qos);
     struct mqtt_properties p = { .has = 0 };
 
-    want.retain_handling = 2;
-    mqtt_write_subscribe(&c->wire, MQTT_5, packet_id, &p, &want, 1);
+    want.retain_handling = c->version == MQTT_5 ? 2 : 0;
+    mqtt_write_subscribe(&c->wire, c->version, packet_id, &p, &want, 1);
 }
 
 static void ask(struct sim *s, struct client *c, int what, unsigned filter, uint8_t qos)
@@ -253,7 +258,7 @@ static void ask(struct sim *s, struct client *c, int what, unsigned filter, uint
         struct topic_filter f = { span_of_str(sim_filters[filter]) };
 
         model_unsubscribe(s, c, filter);
-        mqtt_write_unsubscribe(&c->wire, MQTT_5, a->packet_id, NULL, &f, 1);
+        mqtt_write_unsubscribe(&c->wire, c->version, a->packet_id, NULL, &f, 1);
     }
 }
 
@@ -267,7 +272,7 @@ static void be_rude(struct sim *s, struct client *c)
         for (unsigned i = pick(s->b, 20); i > 0; i--)
             put_u8(&c->wire, (uint8_t)pick(s->b, 256));
     else if (what < 4)
-        put_ack(&c->wire, MQTT_PUBACK + pick(s->b, 4), (uint16_t)(1 + pick(s->b, 12)));
+        put_ack(c, &c->wire, MQTT_PUBACK + pick(s->b, 4), (uint16_t)(1 + pick(s->b, 12)));
     else if (what == 4)
         put_subscribe(c, (uint16_t)pick(s->b, 5), pick(s->b, 2) ? "t/#" : "$share/" GROUP_NAME "2/s/#",
                       (uint8_t)pick(s->b, 3));
@@ -332,14 +337,14 @@ void client_act(struct sim *s, struct client *c)
 
 static void reply(struct client *c, enum mqtt_packet_type type, uint16_t packet_id)
 {
-    put_ack(c->holds ? &c->held : &c->wire, type, packet_id);
+    put_ack(c, c->holds ? &c->held : &c->wire, type, packet_id);
 }
 
 static void resume(struct sim *s, struct client *c)
 {
     for (unsigned i = 0; i < c->n_going; i++) {
         if (c->going[i].released)
-            put_ack(&c->wire, MQTT_PUBREL, c->going[i].packet_id);
+            put_ack(c, &c->wire, MQTT_PUBREL, c->going[i].packet_id);
         else
             put_publish(s, c, c->going[i].message, c->going[i].packet_id, true);
     }
@@ -351,7 +356,7 @@ static bool on_connack(struct sim *s, struct client *c, const struct mqtt_frame 
 {
     struct mqtt_connack connack;
 
-    assert_int_equal(mqtt_read_connack(frame, MQTT_5, &connack, NULL), ST_OK);
+    assert_int_equal(mqtt_read_connack(frame, c->version, &connack, NULL), ST_OK);
     if (connack.reason != MQTT_SUCCESS) {
         s->sum.refused++;
         sim_check(s, refusals(s, c), "%s was refused: 0x%02x %.*s", c->id, connack.reason,
@@ -370,9 +375,11 @@ static bool on_connack(struct sim *s, struct client *c, const struct mqtt_frame 
         c->n_going = c->n_got_ids = 0;
         c->joined = false;
     }
+    c->must_clean = false;
+    if (c->asked_clean && c->version != MQTT_5)
+        return false; /* Clean Session is for nothing but to forget; the next one lasts */
     c->open = true;
     c->known = keeps(c) && !c->ending;
-    c->must_clean = false;
     c->left_early = 0;
     resume(s, c);
     return true;
@@ -383,7 +390,7 @@ static void on_publish(struct sim *s, struct client *c, const struct mqtt_frame 
     struct mqtt_publish p;
     unsigned number;
 
-    assert_int_equal(mqtt_read_publish(frame, MQTT_5, &p, NULL), ST_OK);
+    assert_int_equal(mqtt_read_publish(frame, c->version, &p, NULL), ST_OK);
     number = model_message(s, c, &p);
     sim_note(s, "gets", c->number, number, p.qos << 16 | p.packet_id);
     if (p.qos == 1)
@@ -425,7 +432,7 @@ static void on_ack(struct sim *s, struct client *c, const struct mqtt_frame *fra
     struct going *g = NULL;
     unsigned at;
 
-    assert_int_equal(mqtt_read_ack(frame, MQTT_5, &ack, NULL), ST_OK);
+    assert_int_equal(mqtt_read_ack(frame, c->version, &ack, NULL), ST_OK);
     if (ack.type == MQTT_PUBREL) {
         on_pubrel(c, ack.packet_id);
         return;
@@ -454,7 +461,7 @@ static void on_ack(struct sim *s, struct client *c, const struct mqtt_frame *fra
         drop_going(c, at);
     } else {
         g->released = true;
-        put_ack(&c->wire, MQTT_PUBREL, ack.packet_id);
+        put_ack(c, &c->wire, MQTT_PUBREL, ack.packet_id);
     }
 }
 
@@ -462,9 +469,10 @@ static void on_suback(struct sim *s, struct client *c, const struct mqtt_frame *
 {
     struct mqtt_suback suback;
     struct asked a = { 0 };
+    uint8_t reason;
     bool good;
 
-    assert_int_equal(mqtt_read_suback(frame, MQTT_5, &suback, NULL), ST_OK);
+    assert_int_equal(mqtt_read_suback(frame, c->version, &suback, NULL), ST_OK);
     if (c->kind == RUDE)
         return;
     for (unsigned i = 0; i < c->n_asked; i++)
@@ -474,9 +482,10 @@ static void on_suback(struct sim *s, struct client *c, const struct mqtt_frame *
             break;
         }
     sim_check(s, a.packet_id != 0, "%s: SUBACK %u for nothing", c->id, suback.packet_id);
-    good = suback.reasons.p[0] < 0x80;
-    sim_note(s, "is told of a subscription", c->number, a.filter, suback.reasons.p[0]);
-    sim_check(s, good || refusals(s, c), "%s: subscription refused with 0x%02x", c->id, suback.reasons.p[0]);
+    reason = suback.reasons.len == 0 ? 0 : suback.reasons.p[0]; /* UNSUBACK of 3.1.1 */
+    good = reason < 0x80;
+    sim_note(s, "is told of a subscription", c->number, a.filter, reason);
+    sim_check(s, good || refusals(s, c), "%s: subscription refused with 0x%02x", c->id, reason);
     if (a.what == ASK_SUBSCRIBE) {
         model_subscribed(s, c, a.filter, good && c->subs[a.filter].asked == a.tick);
     } else if (a.what == ASK_UNSUBSCRIBE && good) {
@@ -510,7 +519,7 @@ static bool on_packet(struct sim *s, struct client *c, const struct mqtt_frame *
         on_suback(s, c, frame);
         return true;
     case MQTT_DISCONNECT:
-        assert_int_equal(mqtt_read_disconnect(frame, MQTT_5, &d, NULL), ST_OK);
+        assert_int_equal(mqtt_read_disconnect(frame, c->version, &d, NULL), ST_OK);
         sim_note(s, "is told to go", c->number, d.reason, 0);
         sim_check(s, refusals(s, c), "%s was told to go: 0x%02x %.*s", c->id, d.reason,
                   SPAN_FMT(d.properties.reason_string));
