@@ -76,7 +76,7 @@ class Player:
         else:
             self.conn.close()
         if self.state == 'open':
-            self.left_early = time.time()
+            self.left_early = self.play.stopping_since or time.time()
             self.left_late = time.time() if self.play.target.running() else None
             if self.will is not None:  # the broker says it, whatever becomes of the broker
                 # a connection that the broker has ended: who knows when
