@@ -29,7 +29,7 @@ struct jwe {
 };
 
 enum status jwe_parse(struct span compact, struct jwe *out, struct why *why) MUST_CHECK;
-void jwe_done(struct jwe *jwe);
+void jwe_done(struct jwe *jwe); /* also after a failure */
 
 /* Is it a key for this pair: a secret of the right length, or a P-256 key? */
 bool jwe_key_fits(enum jwe_alg alg, enum jwe_enc enc, const struct key *key);

@@ -30,7 +30,7 @@ struct jws {
 };
 
 enum status jws_parse(struct span compact, struct jws *out, struct why *why) MUST_CHECK;
-void jws_done(struct jws *jws);
+void jws_done(struct jws *jws); /* also after a failure */
 
 /* The key decides which algorithm fits (TK-41): an HS256 header never meets a public key. */
 enum status jws_check(const struct jws *jws, const struct key *key, struct why *why) MUST_CHECK;

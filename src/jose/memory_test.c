@@ -26,18 +26,16 @@ struct signing {
 
 static enum status sign_and_check(const struct key *key, struct buf *text, struct buf *payload, struct why *why)
 {
-    struct jws jws;
+    CLEANUP(jws_done)
+    struct jws jws = { 0 };
     enum status st = jws_sign(key, SPAN("k1"), SPAN("JWT"), SPAN("JWT"), PLAIN, text);
 
-    if (st != ST_OK)
-        return st;
-    st = jws_parse(buf_span(text), &jws, why);
-    if (st != ST_OK)
-        return st;
-    st = jws_check(&jws, key, why);
+    if (st == ST_OK)
+        st = jws_parse(buf_span(text), &jws, why);
+    if (st == ST_OK)
+        st = jws_check(&jws, key, why);
     if (st == ST_OK)
         st = jws_payload(&jws, payload, why);
-    jws_done(&jws);
     return st;
 }
 
@@ -86,16 +84,14 @@ struct sealing {
 
 static enum status seal_and_open(const struct sealing *s, struct buf *text, struct buf *plain, struct why *why)
 {
-    struct jwe jwe;
+    CLEANUP(jwe_done)
+    struct jwe jwe = { 0 };
     enum status st = jwe_encrypt(s->alg, s->enc, s->key, SPAN("k1"), SPAN("JWT"), SPAN("JWT"), PLAIN, text);
 
-    if (st != ST_OK)
-        return st;
-    st = jwe_parse(buf_span(text), &jwe, why);
-    if (st != ST_OK)
-        return st;
-    st = jwe_decrypt(&jwe, s->key, plain, why);
-    jwe_done(&jwe);
+    if (st == ST_OK)
+        st = jwe_parse(buf_span(text), &jwe, why);
+    if (st == ST_OK)
+        st = jwe_decrypt(&jwe, s->key, plain, why);
     return st;
 }
 
