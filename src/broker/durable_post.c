@@ -158,7 +158,7 @@ enum status durable_post_restore(struct shard *const *shards, unsigned count, co
             route_restore(shards[i], m, before, record->to);
     }
     if (record->retained)
-        retained_store(shards[retained_owner(shards[0], record->message.topic)], m);
+        (void)retained_store(shards[retained_owner(shards[0], record->message.topic)], m);
     out->durable.stored = true;
     remove_record(shards[0], out);
     return ST_OK;

@@ -257,10 +257,25 @@ static void refuse_publish(struct conn *c, const struct gate_head *head, const s
     send_ack(c, head->type, head->packet_id, MQTT_QUOTA_EXCEEDED, why);
 }
 
+/* While the store fails, all that wait; else those that wait for another shard. */
 static bool is_refused(const struct conn *c, const struct gate_head *head)
 {
-    return (head->type == MQTT_PUBACK || head->type == MQTT_PUBREC) &&
-           !journal_passed(&c->shard->journal, head->barrier);
+    const struct journal *j = &c->shard->journal;
+
+    return (head->type == MQTT_PUBACK || head->type == MQTT_PUBREC) && !journal_passed(j, head->barrier) &&
+           (j->failing || head->barrier.remote);
+}
+
+static bool has_refused(const struct gate *g)
+{
+    for (size_t at = g->at; at < g->packets.len;) {
+        struct gate_head head = head_at(&g->packets, at);
+
+        if (is_refused(g->conn, &head))
+            return true;
+        at += sizeof head + head.len;
+    }
+    return false;
 }
 
 /* Everything else keeps its place. */
@@ -279,7 +294,7 @@ static void refuse_publishes(struct conn *c, const struct buf *packets, size_t f
         uint8_t *room;
 
         at += sizeof head;
-        if (head.type == MQTT_PUBLISH && head.packet_id == 0) {
+        if (head.type == MQTT_PUBLISH && head.packet_id == 0 && c->shard->journal.failing) {
             (void)send_packet(c, packets->p + at, head.len); /* of QoS 0 or 1: what waits may wait for long */
         } else if (!is_refused(c, &head)) {
             room = gate_put(c, &slip, head.len);
@@ -291,21 +306,17 @@ static void refuse_publishes(struct conn *c, const struct buf *packets, size_t f
     }
 }
 
-static void fail_one(struct gate *g)
+static void refuse_all(struct gate *g, enum status st, const struct why *why)
 {
     struct conn *c = g->conn;
-    struct journal *j = &c->shard->journal;
-    struct why why;
-    enum status st = reject(&why, ST_QUOTA, "durability", "the store of this broker fails", 0);
     struct buf packets;
     size_t at = g->at;
     bool was_full;
 
     if (g->holding > 0) {
-        conn_refuse(c, MQTT_QUOTA_EXCEEDED, st, &why, "store_refused");
+        conn_refuse(c, MQTT_QUOTA_EXCEEDED, st, why, "store_refused");
         return;
     }
-    ASSERT(j->failing);
     g->messages = 0;
     packets = g->packets; /* the gate is empty for now, so that what is refused leaves at once */
     buf_init(&g->packets, SIZE_MAX);
@@ -313,8 +324,31 @@ static void fail_one(struct gate *g)
     gate_free(c);
     if (was_full)
         conn_read_on(c);
-    refuse_publishes(c, &packets, at, &why);
+    refuse_publishes(c, &packets, at, why);
     buf_done(&packets);
+}
+
+static void fail_one(struct gate *g)
+{
+    struct why why;
+    enum status st = reject(&why, ST_QUOTA, "durability", "the store of this broker fails", 0);
+
+    refuse_all(g, st, &why);
+}
+
+static void lose_one(struct gate *g)
+{
+    struct why why;
+    enum status st = reject(&why, ST_NO_MEMORY, "memory", "out of memory: not everybody got it", 0);
+
+    if (has_refused(g))
+        refuse_all(g, st, &why);
+}
+
+void gate_refuse_remote(struct shard *shard)
+{
+    if (!list_empty(&shard->journal.gates))
+        each_gate(shard, lose_one);
 }
 
 void gate_fail_all(struct shard *shard)

@@ -60,5 +60,7 @@ void gate_open_all(struct shard *shard);
 /* The store fails: acknowledgements of publications become 0x97 (of 3.1.1: the connection ends), as do connections whose
  * CONNACK or SUBACK waits. The rest goes on waiting: it is said when the store has recovered. */
 void gate_fail_all(struct shard *shard);
+/* Another shard had no memory for something that was posted to it: acknowledgements that wait for others become 0x97. */
+void gate_refuse_remote(struct shard *shard);
 
 #endif

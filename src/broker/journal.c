@@ -168,7 +168,7 @@ uint64_t journal_number(struct shard *shard, unsigned to)
     return ++j->peers[to].sent;
 }
 
-void journal_got(struct shard *shard, unsigned from, uint64_t number, uint64_t changes)
+void journal_got(struct shard *shard, unsigned from, uint64_t number, uint64_t changes, bool lost)
 {
     struct journal *j = &shard->journal;
     struct journal_peer *peer;
@@ -177,6 +177,7 @@ void journal_got(struct shard *shard, unsigned from, uint64_t number, uint64_t c
         return;
     peer = &j->peers[from];
     peer->got = number;
+    peer->lost = peer->lost || lost;
     if (j->changes != changes)
         peer->got_epoch = j->epoch;
     j->owing = true;
@@ -204,8 +205,12 @@ static void tell_peers(struct shard *shard)
         if (number > peer->told) {
             struct shard_msg *msg = shard_msg_new(MSG_DURABLE, shard->index, SPAN_NONE);
 
-            if (msg != NULL) { /* else the next time */
+            if (msg == NULL) {
+                j->starved = true;
+            } else {
                 msg->durable = peer->told = number;
+                msg->failed = peer->lost;
+                peer->lost = false;
                 shard->world.post(shard->world.ctx, i, msg);
             }
         }
@@ -218,6 +223,8 @@ void journal_on_durable(struct shard *shard, struct shard_msg *msg)
 {
     struct journal *j = &shard->journal;
 
+    if (msg->failed)
+        gate_refuse_remote(shard);
     if (j->peers[msg->from].confirmed < msg->durable)
         j->peers[msg->from].confirmed = msg->durable;
     shard_msg_free(msg);
@@ -289,6 +296,7 @@ void journal_seal(struct shard *shard)
 {
     struct journal *j = &shard->journal;
 
+    j->starved = false;
     if (!j->on || is_idle(j))
         return;
     if (j->out != 0) {
@@ -298,6 +306,7 @@ void journal_seal(struct shard *shard)
     if (put_all(shard) != ST_OK) { /* no memory: all of it stays dirty, and who waits goes on waiting */
         kv_batch_done(&j->batch);
         kv_batch_init(&j->batch, SIZE_MAX);
+        j->starved = true;
         return;
     }
     clean_all(j);

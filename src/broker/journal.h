@@ -81,6 +81,7 @@ struct journal_peer {
     uint64_t got;       /* number of the last one from it */
     uint64_t told;      /* confirmed to it */
     uint64_t sealed;    /* `got` when the batch that is on its way was sealed */
+    bool lost;          /* there was no memory for something it sent: not told yet */
     uint64_t got_epoch; /* in which messages from it last made something dirty */
 };
 
@@ -106,6 +107,7 @@ struct journal {
     uint64_t receipts;          /* changes of the token store are on disk up to this one */
     uint64_t posted;            /* epoch in which something was posted last that must be confirmed */
     bool owing;                 /* others may be waiting for our confirmation */
+    bool starved;               /* there was no memory for a batch or a confirmation: again soon */
     struct journal_peer *peers; /* by shard; NULL with one */
     struct journal_wait wait, next;
     struct kv_batch batch; /* memory kept between seals */
@@ -187,8 +189,9 @@ enum status body_restore(struct shard *shard, uint64_t number, const struct mess
 /* The number for the next message to that shard that it has to confirm; the caller posts it now. 0: nothing is to be
  * confirmed here (one shard, or no acknowledgement waits). */
 uint64_t journal_number(struct shard *shard, unsigned to);
-/* A message with that number has come, and has had its effects, which began when `changes` was so much. */
-void journal_got(struct shard *shard, unsigned from, uint64_t number, uint64_t changes);
+/* A message with that number has come, and has had its effects, which began when `changes` was so much; all but some, if there
+ * was no memory for them: `lost`. */
+void journal_got(struct shard *shard, unsigned from, uint64_t number, uint64_t changes, bool lost);
 /* MSG_DURABLE came: takes `msg`. */
 void journal_on_durable(struct shard *shard, struct shard_msg *msg);
 /* At start-up: numbers go on from here. */

@@ -151,21 +151,21 @@ void route_on_deliver(struct shard *shard, struct shard_msg *msg)
         return;
     }
     if (msg->durable != 0)
-        journal_got(shard, msg->from, msg->durable, changes);
+        journal_got(shard, msg->from, msg->durable, changes, v.st != ST_OK);
     shard_msg_free(msg);
 }
 
 void route_on_retain(struct shard *shard, struct shard_msg *msg)
 {
     uint64_t changes = shard->journal.changes;
+    enum status st = retained_store(shard, msg->message);
 
-    retained_store(shard, msg->message);
     if (msg->out != NULL) {
         durable_post_arrived(shard, msg);
         return;
     }
     if (msg->durable != 0)
-        journal_got(shard, msg->from, msg->durable, changes);
+        journal_got(shard, msg->from, msg->durable, changes, st != ST_OK);
     shard_msg_free(msg);
 }
 
@@ -234,13 +234,13 @@ static void limit_retained(struct shard *shard)
                    bytes < settings->max_retained_bytes ? settings->max_retained_bytes - bytes : 0);
 }
 
-void retained_store(struct shard *shard, const struct message *m)
+enum status retained_store(struct shard *shard, const struct message *m)
 {
     struct why why = { 0 };
     enum status st;
 
     if (message_retained_expired(m, shard->now) && m->payload_at != m->wire_len)
-        return; /* a Will of a token that has ended: delivered, not kept (MT-111, MT-112) */
+        return ST_OK; /* a Will of a token that has ended: delivered, not kept (MT-111, MT-112) */
     limit_retained(shard);
     st = retained_set(shard_retained(shard, message_topic(m)), m, shard->now, &why);
     if (st != ST_OK) {
@@ -251,6 +251,7 @@ void retained_store(struct shard *shard, const struct message *m)
     shard_count_retained(shard);
     if (retained_count(shard->retained) > 0 && !timer_running(&shard->purge))
         timer_start(&shard->timers, &shard->purge, mono_plus_ms(shard->now.mono, MS_PER_S));
+    return st == ST_NO_MEMORY ? st : ST_OK;
 }
 
 enum status route_publish(struct shard *shard, const struct message *m, enum route_care care, bool *ret_remote)
@@ -265,7 +266,7 @@ enum status route_publish(struct shard *shard, const struct message *m, enum rou
         unsigned owner = retained_owner(shard, message_topic(m));
 
         if (owner == shard->index)
-            retained_store(shard, m);
+            st = retained_store(shard, m);
         else
             st = post_message(shard, owner, MSG_RETAIN_SET, m, care, ret_remote);
     }

@@ -32,6 +32,7 @@ void route_restore(struct shard *shard, const struct message *m, const struct re
 void retained_bound(const struct session *s, struct message_parts *parts);
 /* Where the retained message of a topic lives. */
 unsigned retained_owner(const struct shard *shard, struct span topic);
-void retained_store(struct shard *shard, const struct message *m);
+/* ST_NO_MEMORY: it is not there; ST_OK also beyond a limit, which is counted and logged. */
+enum status retained_store(struct shard *shard, const struct message *m);
 
 #endif

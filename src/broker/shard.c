@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #define CLOCK_JUMP_MS 1500 /* the calendar moved by more than rounding and drift against the monotonic clock */
+#define STARVED_MS    50   /* for memory to come back */
 #define PURGE_BUDGET  512  /* retained messages looked at per second */
 #define SCRATCH_KEEP  ((size_t)64 * 1024)
 #define TEXT_MAX      ((size_t)UINT16_MAX)
@@ -416,7 +417,13 @@ void shard_advance(struct shard *shard, struct now now)
 
 int64_t shard_wait_ms(const struct shard *shard, struct now now)
 {
-    return list_empty(&shard->yielding) ? timer_wheel_wait_ms(&shard->timers, now.mono) : 0;
+    int64_t wait_ms = timer_wheel_wait_ms(&shard->timers, now.mono);
+
+    if (!list_empty(&shard->yielding))
+        return 0;
+    if (shard->journal.starved && (wait_ms < 0 || wait_ms > STARVED_MS))
+        return STARVED_MS; /* for the next shard_seal() */
+    return wait_ms;
 }
 
 void shard_seal(struct shard *shard, struct now now)

@@ -1,7 +1,14 @@
 /* What is acknowledged is on disk: who waits for which batch, and what is there after a crash (broker/journal.h, gate.h). */
 #include "harness_disk.h"
 
+#include "support/failing_memory.h"
+
 #define ALL "[[\"#\",[\"pub\",\"sub\"]]]"
+
+static void on_inside(bool yes)
+{
+    failing_memory_pause(!yes);
+}
 
 static int one_shard(void **state)
 {
@@ -710,6 +717,41 @@ static void what_changes_nothing_on_another_shard_is_confirmed_at_once(void **st
     bench_free(b);
 }
 
+/* It has no memory for the delivery: nothing is promised. */
+static void what_another_shard_had_no_memory_for_is_refused(void **state)
+{
+    (void)state;
+    for (long n = 1; n <= 3; n++) { /* the message to it, the delivery there, the body there */
+        struct bench *b = shards_with_disk(2);
+        char sub[32];
+        struct conn_io *pub = across(b, 1, false, sub);
+        struct mqtt_ack ack;
+        struct mqtt_frame frame;
+
+        b->manual = true;
+        client_publish(pub, "x", "1", 1, 1);
+        (void)bench_turn(b, 0);
+        b->inside = on_inside;
+        failing_memory_begin(n);
+        failing_memory_pause(true);
+        bench_run(b);
+        (void)failing_memory_end();
+        b->inside = NULL;
+        b->manual = false;
+        bench_run(b);
+        assert_true(client_next(pub, &frame));
+        assert_int_equal(frame.type, MQTT_PUBACK);
+        assert_int_equal(mqtt_read_ack(&frame, MQTT_5, &ack, NULL), ST_OK);
+        pub = present(b, sub);
+        if (ack.reason == MQTT_SUCCESS)
+            (void)expect_publish(pub, "x", "1", 1);
+        else
+            assert_int_equal(ack.reason, MQTT_QUOTA_EXCEEDED);
+        assert_true(n > 2 || ack.reason == MQTT_QUOTA_EXCEEDED);
+        bench_free(b);
+    }
+}
+
 static void many_messages_are_confirmed_by_one_word(void **state)
 {
     struct bench *b = shards_with_disk(3);
@@ -994,6 +1036,7 @@ int main(void)
         ON_ONE(who_sends_on_while_the_disk_is_slow_is_not_read),
         cmocka_unit_test(puback_waits_for_the_disk_of_another_shard),
         cmocka_unit_test(what_changes_nothing_on_another_shard_is_confirmed_at_once),
+        cmocka_unit_test(what_another_shard_had_no_memory_for_is_refused),
         cmocka_unit_test(many_messages_are_confirmed_by_one_word),
         cmocka_unit_test(a_retained_message_of_another_shard_is_durable_there_first),
         cmocka_unit_test(qos_2_between_shards_comes_once_wherever_the_broker_dies),
