@@ -1,18 +1,23 @@
 #include "broker/fault.h"
 
+#include "token/verifier.h"
+
 #include <string.h>
 
 /* Refusals that say BAD_TOKEN or BAD_PROOF to clients who did their best. */
 static const char *const befalls_honest_clients[] = {
-    "MT-27",                 /* a kid whose token is not kept any more */
-    "AF-63 aud",             /* a token for another server */
-    "AF-18",                 /* no cnonce: the hints of this very refusal bring one */
-    "AF-83",        "AF-98", /* revoked */
-    "TK-53",                 /* a clock that is wrong, here or there */
-    "max_lifetime",          /* our own rule */
-    "MT-2",         "MT-56", /* no TLS here */
-    "MT-61",                 /* no exporter on a resumed session: it is to ask for a challenge */
-    "auth_timeout",          /* a slow line */
+    TOKEN_CLAUSE_KEY_UNKNOWN, /* its issuer changed keys a moment ago */
+    "MT-27",                  /* a kid whose token is not kept any more */
+    "AF-63 aud",              /* a token for another server */
+    "AF-18",                  /* no cnonce: the hints of this very refusal bring one */
+    "AF-83",
+    "AF-98",        /* revoked */
+    "TK-53",        /* a clock that is wrong, here or there */
+    "max_lifetime", /* our own rule */
+    "MT-2",
+    "MT-56",        /* no TLS here */
+    "MT-61",        /* no exporter on a resumed session: it is to ask for a challenge */
+    "auth_timeout", /* a slow line */
 };
 
 static bool befalls(const struct why *why)

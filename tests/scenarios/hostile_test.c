@@ -166,7 +166,8 @@ static void the_table_of_faults(void **state UNUSED)
         const char *clause;
         bool before, after; /* CONNACK */
     } rows[] = {
-        { ST_BAD_TOKEN, "TK-44 kid", true, true },
+        { ST_BAD_TOKEN, "TK-44 kid", false, false },
+        { ST_BAD_TOKEN, "TK-63", true, true },
         { ST_BAD_PROOF, "MT-65", true, true },
         { ST_BAD_TOKEN, "AF-83", false, false },
         { ST_BAD_TOKEN, "AF-98", false, false },
