@@ -132,7 +132,7 @@ static enum status run_bans(struct ask *a)
     CLEANUP(freep)
     struct source_ban *bans = NULL;
     struct js *rows = js_new_array();
-    size_t limit, count = 0, all = 0;
+    size_t limit = 0, count = 0, all = 0;
     enum status st = get_limit(a, &limit);
 
     if (st == ST_OK && (bans = calloc(limit, sizeof *bans)) == NULL)
@@ -453,7 +453,7 @@ static enum status run_clients(struct ask *a)
     struct question *q = NULL;
     struct span prefix, after;
     bool connected_only;
-    size_t limit;
+    size_t limit = 0;
     enum status st = get_text(a, "prefix", &prefix);
 
     if (st == ST_OK)
