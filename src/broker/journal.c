@@ -3,6 +3,7 @@
 #include "broker/durable_post.h"
 #include "broker/gate.h"
 #include "broker/journal_records.h"
+#include "broker/memory.h"
 #include "broker/shard_priv.h"
 #include "broker/share.h"
 
@@ -365,6 +366,7 @@ static struct body *body_new(struct shard *shard, uint64_t number, const struct 
         return NULL;
     *body = (struct body){ .number = number, .message = message_ref(m), .refs = 1 };
     durable_init(&body->durable, DURABLE_BODY);
+    STATS_ADD(&shard->stats, memory_queued, memory_block(sizeof *body));
     shard->journal.recent = body;
     return body;
 }
@@ -399,6 +401,7 @@ void body_unref(struct shard *shard, struct body *body)
     if (j->recent == body)
         j->recent = NULL;
     message_unref(body->message);
+    STATS_ADD(&shard->stats, memory_queued, 0 - memory_block(sizeof *body));
     journal_bury_later(j, body, &body->durable, RECORD_MESSAGE, body->number, 0);
 }
 

@@ -112,6 +112,7 @@ struct journal {
     struct journal_wait wait, next;
     struct kv_batch batch; /* memory kept between seals */
     uint64_t ended;        /* epoch in which a session last ended whose records are to go */
+    size_t subscriptions;  /* that have a record, for the account of memory */
     uint64_t next_body;
     uint64_t next_retained;
     struct body *recent; /* of the message routed now, so that all its deliveries here find it; not counted */

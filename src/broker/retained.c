@@ -42,6 +42,7 @@ struct retained {
     struct table publishers;
     struct shard *shard; /* whose journal writes it down; NULL: nobody's */
     size_t count;
+    size_t records;
     size_t message_bytes;
 };
 
@@ -97,7 +98,8 @@ size_t retained_count(const struct retained *store)
 
 size_t retained_tree_bytes(const struct retained *store)
 {
-    return store->trie.bytes + store->publishers.count * sizeof(struct publisher);
+    return store->trie.bytes + store->publishers.count * sizeof(struct publisher) +
+           store->records * sizeof(struct stored_retained);
 }
 
 size_t retained_bytes(const struct retained *store)
@@ -227,6 +229,7 @@ static void publisher_release(struct retained *store, struct publisher *p)
 
 static void drop_message(struct retained *store, struct retained_node *node)
 {
+    store->records -= node->record != NULL;
     if (node->record != NULL)
         journal_bury(&store->shard->journal, node->record, &node->record->durable, RECORD_RETAINED,
                      node->record->number, 0);
@@ -249,7 +252,7 @@ void retained_keep(struct retained *store, struct shard *shard)
 }
 
 /* Of the message that is there, or a new one under `number`; NULL: no memory. */
-static struct stored_retained *record_for(struct retained_node *node, uint64_t number)
+static struct stored_retained *record_for(struct retained *store, struct retained_node *node, uint64_t number)
 {
     struct stored_retained *r = TAKE(node->record);
 
@@ -259,6 +262,7 @@ static struct stored_retained *record_for(struct retained_node *node, uint64_t n
     if (r == NULL)
         return NULL;
     _Static_assert(sizeof *r >= sizeof(struct tomb), "it becomes its own tombstone");
+    store->records++;
     durable_init(&r->durable, DURABLE_RETAINED);
     r->number = number;
     r->node = node;
@@ -286,7 +290,7 @@ static enum status put_message(struct retained *store, struct retained_node *nod
     struct stored_retained *record = NULL;
 
     if (store->shard != NULL) {
-        record = record_for(node, number);
+        record = record_for(store, node, number);
         if (record == NULL) {
             publisher_release(store, publisher);
             return ST_NO_MEMORY;

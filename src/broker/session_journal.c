@@ -216,6 +216,7 @@ void subscription_dispose(struct subscription *sub)
     struct session *s = sub->session;
     struct journal *j = &s->shard->journal;
 
+    j->subscriptions -= r != NULL;
     if (r == NULL)
         free(sub);
     else if (s->ending)

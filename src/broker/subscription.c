@@ -98,6 +98,7 @@ static void keep(struct session *s, struct subscription *sub)
     struct subscription_record *r;
 
     sub->on_disk = true;
+    s->shard->journal.subscriptions++;
     r = subscription_record(sub);
     durable_init(&r->durable, DURABLE_SUBSCRIPTION);
     r->sub = sub;

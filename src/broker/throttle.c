@@ -247,6 +247,7 @@ static uint64_t bytes_of_subscriptions(const struct shard *shard)
 
     return topic_tree_bytes(shard->tree) + load(&shard->stats.subscriptions) * each +
            shard->share_subscriptions.count * shared +
+           shard->journal.subscriptions * sizeof(struct subscription_record) +
            (shard->shares.count + shard->share_members.count) * sizeof(struct share);
 }
 
