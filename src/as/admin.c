@@ -39,8 +39,6 @@ static const struct command commands[] = {
     { "token.revoke",         "jti client_id rs_id",                                                        true,  admin_token_revoke         },
     { "refresh.list",         "client_id limit after",                                                false, admin_refresh_list         },
     { "refresh.revoke",       "family!",                                                              true,  admin_refresh_revoke       },
-    { "refresh.list",         "client_id limit after",                                                false, admin_refresh_list         },
-    { "refresh.revoke",       "family!",                                                              true,  admin_refresh_revoke       },
     { "keys.list",            "",                                                                     false, admin_keys_list            },
     { "keys.rotate",          "",                                                                     true,  admin_keys_rotate          },
     { "enroll.create",        "client_id groups name default_audience ttl_s",                         true,  admin_enroll_create        },
@@ -482,6 +480,9 @@ void as_admin(struct as *as, struct span line, struct span actor, struct now now
     a.in = in;
     if (st == ST_OK)
         st = run(&a, command, actor);
+    as_store_was(as, st == ST_IO ? st : ST_PENDING, &a.why);
+    if (as_settle(as) != ST_OK && st == ST_OK)
+        st = reject(&a.why, ST_IO, "store", "it may have happened, but is not on disk", 0);
     if (st == ST_OK) {
         st = js_print(reply, out);
         if (st != ST_OK) {

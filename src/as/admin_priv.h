@@ -31,7 +31,6 @@ admin_fn admin_policy_allow, admin_policy_deny, admin_policy_list, admin_policy_
 admin_fn admin_token_list, admin_token_revoke, admin_keys_list, admin_keys_rotate, admin_enroll_create,
     admin_enroll_list, admin_enroll_remove;
 admin_fn admin_refresh_list, admin_refresh_revoke;
-admin_fn admin_refresh_list, admin_refresh_revoke;
 
 /* Members of the command. Absent: SPAN_NONE, `dflt`. Another kind of value, or out of range: ST_MALFORMED with the
  * member's name as clause. */

@@ -397,6 +397,8 @@ enum status admin_status(struct admin *a)
     if (st == ST_OK)
         st = js_set_i64(a->out, "now", a->now.wall.s);
     if (st == ST_OK)
+        st = js_set_bool(a->out, "store_failing", a->as->store_failing);
+    if (st == ST_OK)
         st = put_counts(a);
     if (st == ST_OK)
         st = signer->ops->each(signer, take_current_kid, a->out);

@@ -165,6 +165,45 @@ enum status replay_check(struct call *call, struct span who, struct span jti, st
     return ST_OK;
 }
 
+void as_store_was(struct as *as, enum status st, const struct why *why)
+{
+    if (st == ST_IO && !as->store_failing) {
+        as->store_failing = true;
+        as->next_purge_ms = 0; /* which tries it */
+        log_event(NULL, LOG_ERROR, "store_failing", F_WHY(st, *why));
+    } else if (st == ST_OK && as->store_failing) {
+        as->store_failing = false;
+        log_event(NULL, LOG_NOTICE, "store_recovered");
+    }
+}
+
+bool as_store_failing(const struct as *as)
+{
+    return as->store_failing;
+}
+
+enum status as_settle(struct as *as)
+{
+    struct why why = { 0 };
+
+    if (!sql_unsynced(as->sql))
+        return ST_OK;
+    enum status st = sql_sync(as->sql, &why);
+    as_store_was(as, st, &why);
+    return st;
+}
+
+/* Whether the disk takes something again, without waiting for somebody who needs it. */
+static void try_store(struct as *as)
+{
+    struct why why = { 0 };
+    enum status st = sql_run(as->sql, "UPDATE status_update SET no = no", NULL, &why);
+
+    if (st == ST_OK)
+        st = sql_sync(as->sql, &why);
+    as_store_was(as, st, &why);
+}
+
 static enum status purge_all(struct as *as, struct now now, struct why *why)
 {
     int64_t tokens = 0, replays = 0;
@@ -199,10 +238,18 @@ bool as_purge(struct as *as, struct now now)
 
     if (now.mono.ms < as->next_purge_ms)
         return false;
+    if (as->store_failing)
+        try_store(as);
+    if (as->store_failing) {
+        as->next_purge_ms = now.mono.ms + AS_TRY_MS;
+        return false;
+    }
     as->next_purge_ms = now.mono.ms + PURGE_EVERY_MS;
     as->work = true; /* what failed is tried again */
     enum status st = purge_all(as, now, &why);
-    if (st != ST_OK) /* what is over stays over: every look-up compares the time itself */
+    if (st != ST_OK) { /* what is over stays over: every look-up compares the time itself */
         log_event(NULL, LOG_WARNING, "purge_failed", F_WHY(st, why));
+        as_store_was(as, st, &why);
+    }
     return as->next_purge_ms < now.mono.ms + PURGE_EVERY_MS;
 }

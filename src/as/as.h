@@ -22,6 +22,7 @@
 #define AS_TRL_MAX         (16 * 1024 * 1024) /* the answer of /trl: about 300,000 tokens revoked and not over */
 #define AS_ID_MAX          128
 #define AS_PURGE_MORE_MS   20
+#define AS_TRY_MS          1000 /* as_purge(), while as_store_failing() */
 #define AS_ETAG_MAX        32
 
 struct as;
@@ -81,12 +82,19 @@ struct as_response {
     char etag[AS_ETAG_MAX]; /* "": none */
     int64_t waited_s;       /* Preference-Applied: wait=N (RFC 7240); 0: none */
     struct as_wait wait; /* wait.wait_s > 0: not answered yet; the caller may keep it, or answer it at once */
+    bool unsettled;      /* not to be sent before as_settle(): it tells of what is not on disk yet */
     struct buf body;
 };
 
 /* Always answers. `out` is initialised here and given back with as_response_done(). */
 void as_answer(struct as *as, const struct as_request *request, struct now now, struct as_response *out);
 void as_response_done(struct as_response *out);
+
+/* What was answered is on disk, or nothing is said to be: one sync for the answers of many requests. Then
+ * as_response_settled() with what it returned, and they may go: on failure as 503 and temporarily_unavailable, and nobody
+ * knows whether what they asked for will have happened. Cheap when nothing changed. */
+enum status as_settle(struct as *as) MUST_CHECK;
+void as_response_settled(struct as *as, enum status st, struct as_response *out);
 
 /* The other half of a request that waits: whether there is something to tell, and telling it (or that there is
  * nothing). as_status_version() grows whenever the status of some token changed: as long as it stays, nothing is due. */
@@ -101,6 +109,9 @@ bool as_work(struct as *as, struct now now);
 /* One line of the admin socket (docs/as-admin-protocol.md), without its line end; appends one line with it.
  * `actor` is for the audit: "uid:0". The caller has checked that the peer is entitled. */
 void as_admin(struct as *as, struct span line, struct span actor, struct now now, struct buf *out);
+
+/* True while the disk takes nothing. as_purge() then tries it each second, and says when it does again. */
+bool as_store_failing(const struct as *as);
 
 /* Drops what is over: tokens, replay memory, codes, retired keys. Called now and then; cheap when nothing is due.
  * True if not all was dropped: it wants to be called again in AS_PURGE_MORE_MS. */

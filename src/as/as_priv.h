@@ -12,6 +12,7 @@
 
 #define CALL_ARENA_MAX  (1024 * 1024)
 #define PURGE_EVERY_MS  30000
+#define STORE_RETRY_S   5  /* Retry-After */
 #define SECRET_BYTES    32 /* client secrets, references, codes: 256 bits */
 #define ID_MAX          128
 #define TOKEN_ENDPOINT  "/token"
@@ -33,6 +34,7 @@ struct as {
     bool work;      /* status_work.h: there may be some */
     size_t trl_max; /* bytes of an answer of /trl: AS_TRL_MAX */
     struct wall_time started;
+    bool store_failing;
     int64_t next_purge_ms; /* monotonic: a clock that jumps must not put it off */
     struct throttle throttle;
     struct throttle remembered; /* assertions by client: nobody fills the memory for all */
@@ -68,6 +70,10 @@ call_fn trl_call;                                                               
 enum status trl_wait_over(struct call *call, const struct as_wait *wait) MUST_CHECK; /* status_http.c */
 call_fn jwks_call;                                                                   /* metadata.c */
 call_fn metadata_call;                                                               /* metadata.c */
+
+/* What became of something the database was asked for: says so when it begins to fail, and when it works again. ST_OK
+ * means that it was written. */
+void as_store_was(struct as *as, enum status st, const struct why *why);
 
 /* `bytes` random bytes as base64url text. */
 enum status as_random_text(struct as *as, size_t bytes, struct buf *out, struct why *why) MUST_CHECK;

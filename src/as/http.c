@@ -89,10 +89,12 @@ static const char *error_name(enum status st, int *ret_code)
     case ST_TOO_LARGE:
         *ret_code = 413;
         return "invalid_request";
+    case ST_IO: /* the disk: later it may do */
+        *ret_code = 503;
+        return "temporarily_unavailable";
     case ST_DENIED:
     case ST_QUOTA:
     case ST_NO_MEMORY:
-    case ST_IO:
     case ST_DAMAGED:
     case ST_INTERNAL:
     case ST_UNREACHABLE:
@@ -158,6 +160,8 @@ static void write_error(struct call *call, enum status st, int code, const char 
     out->challenge = code == 401;
     if (st == ST_QUOTA && out->retry_after_s == 0)
         out->retry_after_s = 1;
+    if (st == ST_IO)
+        out->retry_after_s = STORE_RETRY_S;
 }
 
 static void refuse(struct call *call, enum status st)
@@ -172,6 +176,7 @@ static void refuse(struct call *call, enum status st)
     log_event(NULL, code >= 500 ? LOG_ERROR : LOG_NOTICE, "request_refused",
               F_SPAN("path", call->request->path), F_I64("code", code), F_STR("error", error),
               F_SPAN("client_id", call->client_id), F_SPAN("peer", call->request->peer), F_WHY(st, call->why));
+    as_store_was(call->as, st == ST_IO ? st : ST_PENDING, &call->why);
 }
 
 static void not_allowed(struct call *call, int code, const char *clause, const char *text)
@@ -214,7 +219,32 @@ void as_answer(struct as *as, const struct as_request *request, struct now now, 
         not_allowed(&call, 404, "RFC 9110 15.5.5", "no such endpoint");
     else
         answer_route(&call, route);
+    out->unsettled = sql_unsynced(as->sql);
     arena_done(&call.arena);
+}
+
+static enum media media_of(const struct as_response *out)
+{
+    const char *type = out->content_type != NULL ? out->content_type : "";
+
+    if (span_eq_str(span_of_str(type), ACE_CBOR_MEDIA_TYPE))
+        return MEDIA_ACE_CBOR;
+    return span_eq_str(span_of_str(type), ACE_JSON_MEDIA_TYPE) ? MEDIA_ACE_JSON : MEDIA_FORM;
+}
+
+void as_response_settled(struct as *as, enum status st, struct as_response *out)
+{
+    const struct as_request request = { .path = SPAN("") };
+    struct call call = { .as = as, .request = &request, .out = out, .media = media_of(out) };
+
+    out->unsettled = false;
+    if (st == ST_OK)
+        return;
+    out->wait = (struct as_wait){ 0 };
+    out->etag[0] = '\0';
+    out->challenge = false;
+    out->allow = NULL;
+    refuse(&call, reject(&call.why, ST_IO, "store", "it may have happened, but is not on disk", 0));
 }
 
 void as_wait_answer(struct as *as, const struct as_wait *wait, struct now now, struct as_response *out)
@@ -225,7 +255,11 @@ void as_wait_answer(struct as *as, const struct as_wait *wait, struct now now, s
     *out = (struct as_response){ .code = 500, .cache_control = "no-store" };
     buf_init(&out->body, AS_RESPONSE_MAX);
     arena_init(&call.arena, CALL_ARENA_MAX);
-    enum status st = trl_wait_over(&call, wait);
+    enum status st = as_settle(as);
+    if (st != ST_OK)
+        st = reject(&call.why, st, "store", "what there is to tell is not on disk", 0);
+    if (st == ST_OK)
+        st = trl_wait_over(&call, wait);
     if (st != ST_OK)
         refuse(&call, st);
     arena_done(&call.arena);

@@ -411,7 +411,7 @@ static void whichever_statement_fails_the_old_one_stays_good_or_the_new_one_is_a
         sql_fail_at(s.w->sql, 0);
         if (s.w->code == 200)
             break;
-        assert_int_equal(s.w->code, 500);
+        assert_int_equal(s.w->code, 503);
         assert_null(js_get(answer, "refresh_token"));
         assert_int_equal(live_tokens(&s, "c"), 1);
         assert_true(n < 100);

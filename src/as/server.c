@@ -2,6 +2,7 @@
 
 #include "as/admin_socket.h"
 #include "as/as.h"
+#include "as/held.h"
 #include "as/schema.h"
 #include "as/waiting.h"
 #include "base/log.h"
@@ -31,6 +32,7 @@ struct as_server {
     char *issuer;
     struct as *as;
     struct http_server *http;
+    struct held *held;
     struct waiting *waiting;
     struct admin_socket *admin;
     struct timer purge;
@@ -117,8 +119,11 @@ static void on_request(void *ctx, const struct http_request *request, struct htt
     as_answer(server->as, &ask, loop_now(server->loop), &answer);
     if (answer.wait.wait_s > 0)
         hold(server, request, &answer.wait, reply);
-    else
+    else if (!answer.unsettled || !held_take(server->held, request, &answer)) {
+        if (answer.unsettled)
+            as_response_settled(server->as, as_settle(server->as), &answer);
         copy_answer(&answer, reply);
+    }
     as_response_done(&answer);
 }
 
@@ -126,8 +131,12 @@ static void on_purge(struct timer *timer, struct now now)
 {
     struct as_server *server = CONTAINER_OF(timer, struct as_server, purge);
 
-    bool more = as_purge(server->as, now);
-    timer_start(loop_timers(server->loop), timer, mono_plus_ms(now.mono, more ? AS_PURGE_MORE_MS : PURGE_MS));
+    const bool more = as_purge(server->as, now), failing = as_store_failing(server->as);
+
+    timer_start(loop_timers(server->loop), timer,
+                mono_plus_ms(now.mono, more      ? AS_PURGE_MORE_MS
+                                       : failing ? AS_TRY_MS
+                                                 : PURGE_MS));
 }
 
 /* base64url text of 32 random bytes; made on the first start. */
@@ -174,7 +183,7 @@ static enum status open_state(struct as_server *server, struct why *why)
     if ((about.st_mode & 077) != 0)
         log_event(NULL, LOG_WARNING, "state_dir_open_to_others", F_STR("path", server->settings->state_dir));
     enum status st =
-        sql_open(db, server->settings->durability == AS_DURABILITY_COMMIT ? SQL_DURABLE : 0, &server->sql, why);
+        sql_open(db, server->settings->durability == AS_DURABILITY_COMMIT ? SQL_GROUPED : 0, &server->sql, why);
     if (st == ST_OK)
         st = as_schema(server->sql, why);
     if (st == ST_OK)
@@ -214,6 +223,8 @@ static enum status open_core(struct as_server *server, struct why *why)
         .env = { .random = random_for_env },
     };
     enum status st = as_new(&parts, loop_now(server->loop), &server->as, why);
+    if (st == ST_OK)
+        st = held_new(server->loop, server->as, copy_answer, &server->held, why);
     return st == ST_OK ? waiting_new(server->loop, server->as, copy_answer,
                                      (size_t)server->settings->https_max_connections / CLIENTS_SHARE,
                                      &server->waiting, why)
@@ -291,6 +302,7 @@ void as_server_free(struct as_server *server)
     timer_stop(loop_timers(server->loop), &server->purge);
     admin_socket_free(server->admin);
     waiting_free(server->waiting);
+    held_free(server->held);
     http_server_free(server->http);
     as_free(server->as);
     signer_free(server->signer);

@@ -22,10 +22,11 @@ static const struct config_setting rows[] = {
       .help = "Group whose members may connect to the admin socket (mode 0660 instead of 0600) and then log in "
               "with the credential `init` wrote, `admin.credential`. They cannot enter the state folder: set "
               "`admin_socket` too." },
-    { "durability", CONFIG_ENUM, S(durability), .dflt = "normal", .choices = durabilities,
-      .help = "`normal`: what was answered survives the death of the process; a power cut may take the last "
-              "moments. "
-              "`commit`: it is on disk, at the cost of one fsync per change." },
+    { "durability", CONFIG_ENUM, S(durability), .dflt = "commit", .choices = durabilities,
+      .help = "`commit`: what was answered is on disk; the requests of a moment share one sync. `normal`: it "
+              "survives "
+              "the death of the process, but a power cut may take the last moments: tokens that are not known, "
+              "revocations that did not happen." },
     { "log_level", CONFIG_ENUM, S(log_level), .dflt = "info", .choices = levels, .flags = CONFIG_LIVE,
       .help = "The least important events that are still logged." },
 

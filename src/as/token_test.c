@@ -620,7 +620,8 @@ static void a_token_that_cannot_be_kept_is_not_answered(void **state UNUSED)
         sql_fail_at(s.w->sql, 0);
         if (s.w->code == 200)
             break;
-        refused(&s, answer, 500, "server_error");
+        refused(&s, answer, 503, "temporarily_unavailable");
+        assert_int_equal(s.w->retry_after_s, 5);
         assert_true(js_get_i64(world_admin(s.w, "{\"cmd\":\"status\"}"), "tokens", &tokens));
         assert_int_equal(tokens, 0);
         assert_int_equal(js_size(js_get(world_admin(s.w, "{\"cmd\":\"token.list\"}"), "tokens")), 0);
@@ -630,9 +631,34 @@ static void a_token_that_cannot_be_kept_is_not_answered(void **state UNUSED)
     assert_true(n > 5);
 }
 
+static void what_is_not_on_disk_is_not_answered(void **state UNUSED)
+{
+    SITE(s);
+    bool failing = false;
+
+    sql_fail_sync(s.w->sql, true);
+    for (int i = 0; i < 2; i++) {
+        const struct js *answer = ask(&s, "\"audience\":\"broker\"");
+        refused(&s, answer, 503, "temporarily_unavailable");
+        assert_null(js_get(answer, "access_token"));
+        assert_int_equal(s.w->retry_after_s, 5);
+    }
+    world_admin_refused(s.w, "{\"cmd\":\"client.add\",\"client_id\":\"x\"}", "IO");
+    world_admin_refused(s.w, "{\"cmd\":\"status\"}", "IO"); /* it would tell of what may be gone */
+    assert_true(as_store_failing(s.w->as));
+    sql_fail_sync(s.w->sql, false);
+    s.w->now.mono.ms += AS_TRY_MS; /* by itself */
+    as_purge(s.w->as, s.w->now);
+    assert_false(as_store_failing(s.w->as));
+    assert_true(js_get_bool(world_admin(s.w, "{\"cmd\":\"status\"}"), "store_failing", &failing));
+    assert_false(failing);
+    granted(&s, ask(&s, "\"audience\":\"broker\""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_not_on_disk_is_not_answered),
         cmocka_unit_test(without_req_cnf_a_secret_is_made_and_the_token_encrypted),
         cmocka_unit_test(every_token_has_its_own_secret),
         cmocka_unit_test(a_resource_server_without_a_key_gets_no_secrets),

@@ -108,7 +108,7 @@ struct world *world_new(void)
         .refresh_idle_s = 7200,
         .refresh_max_per_client = 3,
     };
-    assert_int_equal(sql_open(":memory:", 0, &inner, NULL), ST_OK);
+    assert_int_equal(sql_open(":memory:", SQL_GROUPED, &inner, NULL), ST_OK);
     assert_int_equal(sql_failing_new(inner, &w->sql), ST_OK);
     assert_int_equal(as_schema(w->sql, NULL), ST_OK);
     assert_int_equal(key_generate(KEY_ED25519, &all->signer.key), ST_OK);
@@ -274,6 +274,8 @@ static const struct js *ask(struct world *w, const char *method, const char *pat
     };
 
     as_answer(w->as, &request, w->now, &out);
+    if (out.unsettled)
+        as_response_settled(w->as, as_settle(w->as), &out);
     take_response(w, &out);
     return w->answer;
 }

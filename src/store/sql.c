@@ -49,6 +49,16 @@ enum status sql_commit(struct sql *sql, struct why *why)
     return sql_run(sql, "COMMIT", NULL, why);
 }
 
+bool sql_unsynced(const struct sql *sql)
+{
+    return sql->ops->unsynced(sql);
+}
+
+enum status sql_sync(struct sql *sql, struct why *why)
+{
+    return sql->ops->unsynced(sql) ? sql->ops->sync(sql, why) : ST_OK;
+}
+
 void sql_rollback(struct sql *sql)
 {
     /* Without a transaction this fails, which is what the caller of a rollback wants to hear nothing about. */

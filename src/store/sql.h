@@ -7,9 +7,9 @@
  * Ownership: sql_close(NULL) does nothing. Statements are kept prepared, found again by the address of their
  *            text: give literals.
  * Threads:   a connection belongs to one thread.
- * Durability: WAL with synchronous=NORMAL. A committed transaction survives the death of the process; after a
- *            power cut the last few may be missing, but the file is whole. SQL_DURABLE asks for an fsync per
- *            commit. */
+ * Durability: a committed transaction survives the death of the process. After a power cut the last few may be
+ *            missing, but the file is whole; SQL_DURABLE syncs each commit, SQL_GROUPED lets the caller sync many of
+ *            them at once with sql_sync(). */
 #ifndef SYMBOLON_STORE_SQL_H
 #define SYMBOLON_STORE_SQL_H
 
@@ -19,6 +19,7 @@
 struct sql;
 
 #define SQL_DURABLE IN(0)
+#define SQL_GROUPED IN(2) /* nothing is durable, and so nothing may be promised, before sql_sync() */
 #define SQL_QUIET   IN(1) /* nothing in the log: for a library in somebody else's program */
 
 /* Opens or creates (mode 0600). ":memory:" is a database of its own, for tests. */
@@ -75,6 +76,12 @@ enum status sql_begin(struct sql *sql, struct why *why) MUST_CHECK;
 enum status sql_commit(struct sql *sql, struct why *why) MUST_CHECK;
 void sql_rollback(struct sql *sql);
 
+/* With SQL_GROUPED: true if something was committed since the last sql_sync(), which makes all of it durable. After a
+ * failure it is as unsure as before, and the next call writes it to the disk again: a kernel that could not write a page
+ * may have forgotten that it has to. Without SQL_GROUPED false, and nothing. */
+bool sql_unsynced(const struct sql *sql);
+enum status sql_sync(struct sql *sql, struct why *why) MUST_CHECK;
+
 /* Brings the tables to the newest shape, each step in a transaction of its own. A database with steps this
  * program does not know was used by a newer one: ST_BAD_VERSION. */
 struct sql_migration {
@@ -89,6 +96,7 @@ enum status sql_migrate(struct sql *sql, const struct sql_migration *steps, size
  * never) and at every one after it until set again. Takes `inner`. */
 enum status sql_failing_new(struct sql *inner_take, struct sql **ret_sql) MUST_CHECK;
 void sql_fail_at(struct sql *failing, unsigned n);
+void sql_fail_sync(struct sql *failing, bool fails);     /* sql_sync() fails, nothing else */
 unsigned sql_statements_seen(const struct sql *failing); /* since sql_fail_at() */
 
 #endif

@@ -8,6 +8,7 @@ struct failing {
     struct sql *inner;
     unsigned fail_at;
     unsigned seen;
+    bool sync_fails;
 };
 
 static struct failing *failing_of(struct sql *sql)
@@ -42,6 +43,18 @@ static enum status failing_script(struct sql *sql, const char *text, struct why 
     return f->inner->ops->script(f->inner, text, why);
 }
 
+static bool failing_unsynced(const struct sql *sql)
+{
+    return sql_unsynced(CONTAINER_OF(sql, struct failing, base)->inner);
+}
+
+static enum status failing_sync(struct sql *sql, struct why *why)
+{
+    struct failing *f = failing_of(sql);
+
+    return f->sync_fails ? reject(why, ST_IO, "store", "made to fail", 0) : sql_sync(f->inner, why);
+}
+
 static void failing_close(struct sql *sql)
 {
     struct failing *f = failing_of(sql);
@@ -50,7 +63,8 @@ static void failing_close(struct sql *sql)
     free(f);
 }
 
-static const struct sql_ops failing_ops = { failing_execute, failing_script, failing_close };
+static const struct sql_ops failing_ops = { failing_execute, failing_script, failing_unsynced, failing_sync,
+                                            failing_close };
 
 enum status sql_failing_new(struct sql *inner_take, struct sql **ret_sql)
 {
@@ -70,6 +84,11 @@ void sql_fail_at(struct sql *failing, unsigned n)
 {
     failing_of(failing)->fail_at = n;
     failing_of(failing)->seen = 0;
+}
+
+void sql_fail_sync(struct sql *failing, bool fails)
+{
+    failing_of(failing)->sync_fails = fails;
 }
 
 unsigned sql_statements_seen(const struct sql *failing)

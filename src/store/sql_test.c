@@ -197,6 +197,41 @@ static void the_failing_front_fails_from_the_nth_statement_on(void **state UNUSE
     assert_int_equal(sql_statements_seen(sql), 1);
 }
 
+static void grouped_commits_are_unsynced_until_somebody_syncs(void **state UNUSED)
+{
+    CLEANUP(sql_closep)
+    struct sql *sql = NULL;
+    char folder[] = "/tmp/symbolon_sql_XXXXXX", path[64];
+
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/a.db", folder);
+    assert_int_equal(sql_open(path, SQL_GROUPED, &sql, NULL), ST_OK);
+    assert_int_equal(sql_migrate(sql, steps, COUNT_OF(steps), NULL), ST_OK);
+    assert_true(sql_unsynced(sql));
+    assert_int_equal(sql_sync(sql, NULL), ST_OK);
+    assert_false(sql_unsynced(sql));
+    for (int i = 0; i < 3; i++) /* beyond what goes into the database with a sync */
+        for (int k = 0; k < 600; k++) {
+            assert_int_equal(
+                sql_run(sql, "INSERT INTO thing (n, name) VALUES ($1, $2)", NULL, NULL, SQL_I64(k), SQL_NULL),
+                ST_OK);
+            assert_true(sql_unsynced(sql));
+            assert_int_equal(sql_sync(sql, NULL), ST_OK);
+        }
+    assert_false(sql_unsynced(sql));
+    assert_int_equal(things(sql), 1800);
+    sql_close(TAKE(sql));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+    for (int i = 0; i < 2; i++) { /* others never are */
+        assert_int_equal(sql_open(":memory:", i == 0 ? 0 : SQL_DURABLE, &sql, NULL), ST_OK);
+        assert_int_equal(sql_migrate(sql, steps, COUNT_OF(steps), NULL), ST_OK);
+        assert_false(sql_unsynced(sql));
+        assert_int_equal(sql_sync(sql, NULL), ST_OK);
+        sql_close(TAKE(sql));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +243,7 @@ int main(void)
         cmocka_unit_test(migrations_run_once_and_refuse_a_newer_database),
         cmocka_unit_test(a_broken_migration_changes_nothing),
         cmocka_unit_test(the_file_is_private_and_survives_reopening),
+        cmocka_unit_test(grouped_commits_are_unsynced_until_somebody_syncs),
         cmocka_unit_test(the_failing_front_fails_from_the_nth_statement_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

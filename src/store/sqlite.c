@@ -10,6 +10,8 @@
 
 #define STATEMENTS_MAX 128 /* more than the program has; the rest is prepared each time */
 #define COLUMNS_MAX    24
+#define WAL_PAGES      1000 /* then they go into the database: as SQLite itself would */
+#define COPY_BYTES     65536
 #define BUSY_MS        5000 /* another process holds the write lock: an operator with a shell, a backup */
 
 struct statement {
@@ -22,6 +24,10 @@ struct sqlite {
     struct sql base;
     sqlite3 *db;
     bool quiet;
+    bool grouped;
+    bool lost;      /* a sync failed: what it was for may be in the page cache alone */
+    int64_t synced; /* sqlite3_total_changes64() at the last sync */
+    int wal_pages;
     struct statement statements[STATEMENTS_MAX];
 };
 
@@ -185,9 +191,91 @@ static enum status sqlite_script(struct sql *sql, const char *text, struct why *
     return ST_OK;
 }
 
+/* ---- many commits, one sync (SQL_GROUPED) ---- */
+
+static bool sqlite_unsynced(const struct sql *sql)
+{
+    const struct sqlite *s = CONTAINER_OF(sql, struct sqlite, base);
+
+    return s->grouped && sqlite3_total_changes64(s->db) != s->synced;
+}
+
+/* Every byte again, so that the kernel knows of it again. Nobody else writes meanwhile. */
+static int write_again(sqlite3_file *wal)
+{
+    sqlite3_int64 size = 0;
+    uint8_t *piece = malloc(COPY_BYTES);
+    int rc = piece == NULL ? SQLITE_NOMEM : wal->pMethods->xFileSize(wal, &size);
+
+    for (sqlite3_int64 at = 0; rc == SQLITE_OK && at < size; at += COPY_BYTES) {
+        int len = size - at < COPY_BYTES ? (int)(size - at) : COPY_BYTES;
+        rc = wal->pMethods->xRead(wal, piece, len, at);
+        if (rc == SQLITE_OK)
+            rc = wal->pMethods->xWrite(wal, piece, len, at);
+    }
+    free(piece);
+    return rc;
+}
+
+static int sync_wal(struct sqlite *s)
+{
+    sqlite3_file *wal = NULL;
+    int rc = sqlite3_file_control(s->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+
+    if (rc != SQLITE_OK || wal == NULL || wal->pMethods == NULL) /* a database in memory */
+        return rc;
+    if (s->lost) {
+        rc = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+        if (rc == SQLITE_OK)
+            rc = write_again(wal);
+        if (sqlite3_get_autocommit(s->db) == 0)
+            sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    }
+    if (rc == SQLITE_OK)
+        rc = wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
+    s->lost = rc != SQLITE_OK;
+    return rc;
+}
+
+/* Into the database only what is safe in the WAL: a checkpoint by SQLite itself would sync it, and keep to itself that
+ * this failed. */
+static enum status sqlite_sync(struct sql *sql, struct why *why)
+{
+    struct sqlite *s = sqlite_of(sql);
+    int64_t changes = sqlite3_total_changes64(s->db);
+    int rc = sync_wal(s);
+
+    if (rc != SQLITE_OK)
+        return failed(s, rc, why);
+    s->synced = changes;
+    if (s->wal_pages >= WAL_PAGES) {
+        s->wal_pages = 0; /* what a reader holds back goes after the next commit */
+        sqlite3_wal_checkpoint_v2(s->db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    }
+    return ST_OK;
+}
+
+static int on_commit(void *ctx, sqlite3 *db UNUSED, const char *name UNUSED, int pages)
+{
+    struct sqlite *s = ctx;
+
+    s->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+static enum status group_commits(struct sqlite *s, struct why *why)
+{
+    s->grouped = true;
+    sqlite3_wal_hook(s->db, on_commit, s); /* instead of SQLite's own, which checkpoints */
+    return sqlite_script(&s->base, "PRAGMA synchronous = NORMAL", why);
+}
+
 static void sqlite_close(struct sql *sql)
 {
     struct sqlite *s = sqlite_of(sql);
+
+    if (s->lost)
+        sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 
     for (size_t i = 0; i < STATEMENTS_MAX; i++)
         sqlite3_finalize(s->statements[i].stmt);
@@ -195,7 +283,8 @@ static void sqlite_close(struct sql *sql)
     free(s);
 }
 
-static const struct sql_ops sqlite_ops = { sqlite_execute, sqlite_script, sqlite_close };
+static const struct sql_ops sqlite_ops = { sqlite_execute, sqlite_script, sqlite_unsynced, sqlite_sync,
+                                           sqlite_close };
 
 /* SQLite would create the file with the umask's mode; hashes of secrets and AS-RS keys live in it. */
 static enum status create_private(const char *path, struct why *why)
@@ -239,7 +328,9 @@ enum status sql_open(const char *path, unsigned flags, struct sql **ret_sql, str
         /* KiB it may take, if the database is that large: SQLite's own 2 MiB make every statement read. */
         "PRAGMA cache_size = -65536;",
         why);
-    if (st == ST_OK)
+    if (st == ST_OK && (flags & SQL_GROUPED) != 0)
+        st = group_commits(s, why);
+    else if (st == ST_OK)
         st = sqlite_script(
             &s->base, (flags & SQL_DURABLE) != 0 ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
             why);
