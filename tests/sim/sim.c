@@ -1,4 +1,5 @@
-/* sim [--seed S] [--steps N] [--seconds N] [--twice] [--verbose]: see sim.h.
+/* sim [--seed S] [--steps N] [--seconds N] [--twice] [--poor] [--verbose]: see sim.h. With --poor every now and then
+ * the broker gets no memory.
  *
  * Episodes of some thousand steps, each a world of its own with the next seed. A failure prints the last events and the seed of
  * its episode; `--seed S --steps 1 --verbose` plays that one again and tells all of it. */
@@ -6,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/reader.h"
+#include "support/failing_memory.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -153,6 +155,34 @@ static void disk_changes_its_mind(struct sim *s)
     }
 }
 
+/* ---- memory ---- */
+
+static void inside(bool yes)
+{
+    failing_memory_pause(!yes);
+}
+
+static void be_poor(struct sim *s)
+{
+    long used = failing_memory_end();
+
+    s->poor_after -= used;
+    if (s->poor_after <= 0) {
+        if (s->poor_after + used > 0)
+            s->sum.without_memory++;
+        s->poor_after = 1 + pick(s->b, pick(s->b, 4) == 0 ? 30 : 3000);
+    }
+    failing_memory_begin(s->poor_after);
+    failing_memory_pause(true);
+}
+
+static void be_rich(void)
+{
+    (void)failing_memory_end();
+    failing_memory_begin(0);
+    failing_memory_pause(true);
+}
+
 /* ---- the broker dies ---- */
 
 static void crash(struct sim *s)
@@ -179,7 +209,16 @@ static void crash(struct sim *s)
     if (pick(s->b, 3) == 0) /* down for a while */
         s->b->now.mono.ms += pick(s->b, 3 * SHORT_S * 1000);
     s->b->now.wall.s = BENCH_WALL + (s->b->now.mono.ms - 5000000) / 1000;
-    bench_crash(s->b, shards);
+    if (s->poor)
+        be_rich();
+    bench_die(s->b);
+    if (pick(s->b, 8) == 0) { /* what it begins with, it cannot write */
+        s->b->disk->failing = ST_IO;
+        s->sum.restarts_failed += bench_start(s->b, shards, NULL) != ST_OK;
+        s->b->disk->failing = ST_OK;
+        bench_die(s->b);
+    }
+    assert_int_equal(bench_start(s->b, shards, NULL), ST_OK);
     for (unsigned i = 0; i < CLIENTS; i++) /* whose leaving may not have been on disk: their time begins now */
         if (s->clients[i].left_tick + 1500 > s->tick || s->failing_until > s->tick)
             s->clients[i].left_late = s->b->now.mono.ms;
@@ -319,6 +358,28 @@ static void show_sessions(const struct sim *s)
     }
 }
 
+static void show_subscriptions(const struct sim *s)
+{
+    const struct disk *disk = s->b->disk;
+
+    show_sessions(s);
+    for (size_t i = 0; i < disk->count; i++) {
+        struct record_subscription r;
+        struct why why;
+
+        if (disk->entries[i]->key.p[0] == RECORD_SUBSCRIPTION &&
+            record_read_subscription(buf_span(&disk->entries[i]->key), buf_span(&disk->entries[i]->value), &r,
+                                     &why) == ST_OK)
+            fprintf(stderr, "on disk: session %llu subscribes %.*s\n", (unsigned long long)r.session,
+                    SPAN_FMT(r.filter));
+    }
+    for (unsigned i = 0; i < CLIENTS; i++)
+        for (unsigned f = 0; f < FILTERS; f++)
+            if (s->clients[i].subs[f].maybe)
+                fprintf(stderr, "%s subscribes %s%s\n", s->clients[i].id, sim_filters[f],
+                        s->clients[i].subs[f].certain != 0 ? "" : ", or not");
+}
+
 /* With nothing on its way the disk has what is, and nothing that was. */
 static void check_disk(struct sim *s, size_t retained)
 {
@@ -345,6 +406,8 @@ static void check_disk(struct sim *s, size_t retained)
         show_sessions(s);
     sim_check(s, disk_records(s->b, RECORD_SESSION) == sessions, "%zu sessions on disk, not %zu",
               disk_records(s->b, RECORD_SESSION), sessions);
+    if (disk_records(s->b, RECORD_SUBSCRIPTION) < least || disk_records(s->b, RECORD_SUBSCRIPTION) > most)
+        show_subscriptions(s);
     sim_check(
         s, disk_records(s->b, RECORD_SUBSCRIPTION) >= least && disk_records(s->b, RECORD_SUBSCRIPTION) <= most,
         "%zu subscriptions on disk, not %zu to %zu", disk_records(s->b, RECORD_SUBSCRIPTION), least, most);
@@ -398,6 +461,8 @@ static void step(struct sim *s)
     struct client *c = &s->clients[pick(s->b, CLIENTS)];
 
     s->tick++;
+    if (s->poor)
+        be_poor(s);
     if (what < 260)
         client_act(s, c);
     else if (what < 460)
@@ -416,8 +481,11 @@ static void step(struct sim *s)
         disk_changes_its_mind(s);
     else if (what < 999)
         crash(s);
-    else if (pick(s->b, 2) == 0)
+    else if (pick(s->b, 2) == 0) {
+        if (s->poor)
+            be_rich();
         settle(s);
+    }
 }
 
 static void begin(struct sim *s, uint64_t seed)
@@ -439,11 +507,12 @@ static void begin(struct sim *s, uint64_t seed)
         s->b,
         s->b->count); /* as a broker does: it begins with what is on disk, if only to say what writes there */
     log_set_level(LOG_ERROR);
+    s->b->inside = s->poor ? inside : NULL;
     model_begin(s);
     client_begin(s);
 }
 
-static uint64_t episode(uint64_t seed, struct sim *totals, bool verbose)
+static uint64_t episode(uint64_t seed, struct sim *totals, bool verbose, bool poor)
 {
     struct sim *s = calloc(1, sizeof *s);
     uint64_t hash;
@@ -451,12 +520,15 @@ static uint64_t episode(uint64_t seed, struct sim *totals, bool verbose)
     assert_non_null(s);
     s->seed = seed;
     s->verbose = verbose;
+    s->poor = poor;
     s->hash = UINT64_C(0xcbf29ce484222325);
     s->sum = (typeof(s->sum))totals->sum;
     running = s;
     begin(s, seed);
     for (unsigned n = 0; n < STEPS_OF_EPISODE && s->count < MESSAGES - 100; n++)
         step(s);
+    if (poor)
+        be_rich();
     settle(s);
     running = NULL;
     s->sum.steps += s->tick;
@@ -483,25 +555,29 @@ static void print_totals(const struct sim *t, double begun, uint64_t hash)
 {
     printf(
         "%llu steps in %llu episodes, %.0f s: %llu crashes, %llu commits, %llu published, %llu acknowledged, "
-        "%llu delivered, %llu of them again, %llu owed, %llu refused; %llu times at peace; trace %016llx\n",
+        "%llu delivered, %llu of them again, %llu owed, %llu refused, %llu allocations failed; %llu times at "
+        "peace; trace %016llx\n",
         (unsigned long long)t->sum.steps, (unsigned long long)t->sum.episodes, seconds() - begun,
         (unsigned long long)t->sum.crashes, (unsigned long long)t->sum.commits,
         (unsigned long long)t->sum.published, (unsigned long long)t->sum.acknowledged,
         (unsigned long long)t->sum.delivered, (unsigned long long)t->sum.again, (unsigned long long)t->sum.owed,
-        (unsigned long long)t->sum.refused, (unsigned long long)t->sum.settles, (unsigned long long)hash);
+        (unsigned long long)t->sum.refused, (unsigned long long)t->sum.without_memory,
+        (unsigned long long)t->sum.settles, (unsigned long long)hash);
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "seed", required_argument, NULL, 's' },    { "steps", required_argument, NULL, 'n' },
-        { "seconds", required_argument, NULL, 't' }, { "twice", no_argument, NULL, '2' },
-        { "verbose", no_argument, NULL, 'v' },       { 0 }
-    };
+    static const struct option options[] = { { "seed", required_argument, NULL, 's' },
+                                             { "steps", required_argument, NULL, 'n' },
+                                             { "seconds", required_argument, NULL, 't' },
+                                             { "twice", no_argument, NULL, '2' },
+                                             { "verbose", no_argument, NULL, 'v' },
+                                             { "poor", no_argument, NULL, 'p' },
+                                             { 0 } };
     static struct sim totals;
     uint64_t seed = 1, steps = 1000000, hash = 0;
     double begun = seconds(), most = 1e9;
-    bool twice = false, verbose = false;
+    bool twice = false, verbose = false, poor = false;
     int c;
 
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -515,6 +591,8 @@ int main(int argc, char **argv)
             twice = true;
         else if (c == 'v')
             verbose = true;
+        else if (c == 'p')
+            poor = true;
         else
             return 2;
     }
@@ -522,9 +600,9 @@ int main(int argc, char **argv)
     signal(SIGSEGV, on_abort);
     atexit(on_exit_early);
     for (; totals.sum.steps < steps && seconds() - begun < most; seed++) {
-        uint64_t one = episode(seed, &totals, verbose);
+        uint64_t one = episode(seed, &totals, verbose, poor);
 
-        if (twice && episode(seed, &totals, verbose) != one) {
+        if (twice && episode(seed, &totals, verbose, poor) != one) {
             fprintf(stderr, "seed %llu: not the same when played again\n", (unsigned long long)seed);
             return 1;
         }

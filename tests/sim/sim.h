@@ -124,9 +124,11 @@ struct sim {
     uint64_t n_events, hash;
     struct {
         uint64_t steps, episodes, crashes, commits, published, acknowledged, delivered, again, owed, settles,
-            refused, restarts_failed;
+            refused, restarts_failed, without_memory;
     } sum;
     bool verbose;
+    bool poor;       /* every now and then the broker gets no memory */
+    long poor_after; /* so many allocations from now */
 };
 
 extern const char *const sim_filters[FILTERS];

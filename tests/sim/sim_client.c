@@ -29,7 +29,7 @@ static bool keeps(const struct client *c)
 
 static bool refusals(const struct sim *s, const struct client *c)
 {
-    return s->tick < s->failing_until || c->kind == WITH_TOKEN || c->kind == RUDE;
+    return s->tick < s->failing_until || c->kind == WITH_TOKEN || c->kind == RUDE || s->poor;
 }
 
 void client_begin(struct sim *s)
@@ -128,7 +128,7 @@ void client_lost(struct sim *s, struct client *c, bool crash)
         client_drop(c->io);
     if (c->open) {
         c->left_early = now_ms(s);
-        if (c->will != 0) { /* whatever becomes of the broker */
+        if (c->will != 0 && !s->poor) { /* whatever becomes of the broker */
             s->messages[c->will].sent = by_broker ? c->floor : s->tick;
             model_owe(s, c->will);
         }
@@ -153,7 +153,15 @@ static void say_goodbye(struct sim *s, struct client *c)
 {
     struct mqtt_disconnect d = { .reason = MQTT_SUCCESS };
 
-    sim_note(s, "says goodbye", c->number, 0, 0);
+    bool forever = c->version == MQTT_5 && keeps(c) && pick(s->b, 4) == 0;
+
+    sim_note(s, "says goodbye", c->number, forever, 0);
+    if (forever) { /* MQTT5 3.14.2.2.2: the session ends with the connection, if the broker ever reads this */
+        mqtt_set(&d.properties, PROP_SESSION_EXPIRY);
+        model_forget(s, c);
+        c->known = false;
+        c->must_clean = true;
+    }
     mqtt_write_disconnect(&c->wire, c->version, &d);
     c->will = 0;
     client_travel(s, c, true);
@@ -301,7 +309,7 @@ void client_act(struct sim *s, struct client *c)
 
     if (c->io == NULL) {
         if (what < 300)
-            client_start(s, c, what < 12 && c->kind != MEMBER);
+            client_start(s, c, what < 12);
         return;
     }
     if (!c->open) {

@@ -38,7 +38,7 @@ unsigned model_send(struct sim *s, struct client *c, enum topic_kind kind, uint8
     *m = (struct message_sent){
         .topic = topic, .publisher = c->number, .qos = qos, .retain = retain, .empty = empty, .sent = s->tick
     };
-    m->twice = s->tick < s->failing_until;
+    m->twice = s->tick < s->failing_until || s->poor;
     for (unsigned i = 0; i < CLIENTS; i++)
         for (unsigned f = 0; f < FILTERS; f++)
             if (s->clients[i].subs[f].maybe && s->matches[f][topic])
@@ -54,7 +54,8 @@ unsigned model_send(struct sim *s, struct client *c, enum topic_kind kind, uint8
 /* All the time since it was sent, or since the connection was lost whose Will it is. */
 static bool certain(const struct sim *s, const struct client *c, const struct message_sent *m)
 {
-    if (!client_is_model(c))
+    if (!client_is_model(c) ||
+        (s->poor && m->qos == 2)) /* a shard that has no memory for another's QoS 2 loses it */
         return false;
     for (unsigned f = 0; f < FILTERS; f++)
         if (s->matches[f][m->topic] && c->subs[f].certain != 0 && c->subs[f].certain < m->sent &&
@@ -77,7 +78,7 @@ void model_owe(struct sim *s, unsigned message)
         s->sum.owed++;
     }
     if (m->topic % TOPICS_OF == SHARED && s->group_granted != 0 && s->group_granted < m->sent &&
-        m->group_got == 0)
+        m->group_got == 0 && !(s->poor && m->qos == 2))
         m->group_owed = true;
 }
 
@@ -218,6 +219,11 @@ void model_forget(struct sim *s, struct client *c)
         c->subs[f].certain = 0;
     for (unsigned n = 1; n < s->count; n++)
         s->messages[n].owed &= ~(1u << c->number);
+    if (c->kind != MEMBER)
+        return;
+    for (unsigned n = 1; n < s->count; n++) /* it may have had it */
+        s->messages[n].group_owed = false;
+    s->group_granted = 0; /* until the next one joins: whoever else is there */
 }
 
 /* What was certainly over when the end was asked for must not come any more. */
