@@ -123,6 +123,9 @@ enum status shard_new(unsigned index, unsigned shards, const struct shard_settin
     buf_init(&shard->scratch, SCRATCH_MAX);
     buf_init(&shard->text, TEXT_MAX);
     st = take_pressure(shard);
+    /* Now: what cannot be spelled out cannot be checked, and a session would lose a subscription with each grant */
+    if (st == ST_OK && buf_room(&shard->text, TEXT_MAX) == NULL)
+        st = ST_NO_MEMORY;
     if (st == ST_OK)
         st = journal_init(shard);
     if (st == ST_OK)
