@@ -460,8 +460,10 @@ static void start_filter(struct op_filter *f, const struct mqtt_subscription *wa
     uint8_t code;
     enum status st = check_filter(op->conn, want->filter, op->subscription_id, &code, &why);
 
-    if (st == ST_OK) {
-        st = throttle_subscribe(op->shard, &why);
+    if (st ==
+        ST_OK) { /* what is subscribed to already takes no room: who comes back for what waits says it again */
+        if (subscription_find(op->session, want->filter) == NULL)
+            st = throttle_subscribe(op->shard, &why);
         if (st == ST_OK && op->shard->journal.failing && session_is_kept(op->session))
             st = journal_refuse(&op->shard->journal, &why);
         if (st == ST_OK)
@@ -504,7 +506,7 @@ static void start_filters(struct subscribe_op *op, const struct mqtt_subscribe *
         else
             op->reasons[i] = MQTT_QUOTA_EXCEEDED;
         if (i == op->shard->settings->max_subscribe_filters) { /* one event for all of the rest */
-            (void)reject(&why, ST_QUOTA, "max_subscribe_filters", "too many filters in one packet", 0);
+            (void)reject(&why, ST_QUOTA, "limits.filters_per_packet", "too many filters in one packet", 0);
             refuse_filter(f, MQTT_QUOTA_EXCEEDED, ST_QUOTA, &why);
         }
         i++;

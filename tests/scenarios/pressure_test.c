@@ -259,6 +259,19 @@ static void who_has_a_session_comes_back_and_takes_what_waits(void **state)
     }
 }
 
+/* Most clients subscribe whenever they connect, whether their session has it already or not. */
+static void and_may_subscribe_to_what_it_had(void **state)
+{
+    struct bench *b = *state;
+    struct conn_io *pub = client_connected(b, "pub", ALL), *sub = client_connected(b, "sub", ALL);
+
+    absent(b, "away");
+    client_subscribe(sub, "a/c", 1, MQTT_GRANTED_QOS_1);
+    (void)fill(b, pub, PRESSURE_HIGH);
+    client_subscribe(sub, "a/c", 0, MQTT_SUCCESS);
+    client_subscribe(sub, "a/d", 0, MQTT_QUOTA_EXCEEDED);
+}
+
 static void one_without_end_never_gets_beyond_the_limit(void **state)
 {
     struct bench *b = *state;
@@ -328,6 +341,7 @@ int main(void)
         TEST_OF(1, in_3_1_1_with_what_there_is_to_say_it),
         TEST_OF(1, who_has_a_session_comes_back_and_takes_what_waits),
         TEST_OF(3, who_has_a_session_comes_back_and_takes_what_waits),
+        TEST_OF(3, and_may_subscribe_to_what_it_had),
         TEST_OF(3, one_without_end_never_gets_beyond_the_limit),
         TEST_OF(1, what_is_resident_counts_if_it_is_more),
         cmocka_unit_test(without_a_limit_nothing_of_it_happens),
