@@ -295,7 +295,7 @@ static enum status too_late(const struct conn *c, struct why *why)
 {
     if (c->ace.phase == ACE_RESOLVING)
         return reject(why, ST_UNREACHABLE, "MT-66", "the authorization server did not answer in time", 0);
-    return reject(why, ST_BAD_PROOF, "auth_timeout", "the challenge was not answered in time", 0);
+    return reject(why, ST_BAD_PROOF, "limits.auth_timeout", "the challenge was not answered in time", 0);
 }
 
 void ace_timed_out(struct conn *c)

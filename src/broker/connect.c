@@ -43,7 +43,7 @@ static enum status may_have(const struct session *s, const struct grant *grant, 
         *ret_yields = true;
         return ST_OK;
     }
-    return reject(why, ST_BAD_CLIENT_ID, "check_client_id_owner",
+    return reject(why, ST_BAD_CLIENT_ID, "ace.check_client_id_owner",
                   "the client identifier belongs to another client", 0);
 }
 

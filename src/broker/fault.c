@@ -15,9 +15,9 @@ static const char *const befalls_honest_clients[] = {
     "TK-53",        /* a clock that is wrong, here or there */
     "max_lifetime", /* our own rule */
     "MT-2",
-    "MT-56",        /* no TLS here */
-    "MT-61",        /* no exporter on a resumed session: it is to ask for a challenge */
-    "auth_timeout", /* a slow line */
+    "MT-56",               /* no TLS here */
+    "MT-61",               /* no exporter on a resumed session: it is to ask for a challenge */
+    "limits.auth_timeout", /* a slow line */
 };
 
 static bool befalls(const struct why *why)

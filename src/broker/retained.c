@@ -343,7 +343,7 @@ enum status retained_set(struct retained *store, const struct message *message, 
     if (more_bytes > less_bytes && over_limits(store, node->message == NULL, more_bytes - less_bytes)) {
         publisher_release(store, publisher);
         prune(store, node);
-        return reject(why, ST_QUOTA, "max_retained", "no room for another retained message", 0);
+        return reject(why, ST_QUOTA, "retained.*", "no room for another retained message", 0);
     }
     if (put_message(store, node, message, next_number(store), publisher) != ST_OK) {
         prune(store, node);

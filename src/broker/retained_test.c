@@ -176,7 +176,7 @@ static void messages_and_bytes_are_limited(void **state UNUSED)
     assert_int_equal(set_until(store, "a", "x", 10, TIME_NEVER, at(0, 0)), ST_OK);
     assert_int_equal(set(store, "b", "x"), ST_OK);
     assert_int_equal(retained_set(store, m, at(0, 0), &why), ST_QUOTA);
-    assert_string_equal(why.clause, "max_retained");
+    assert_string_equal(why.clause, "retained.*");
     assert_null(get(store, "c", at(0, 0)));
     assert_int_equal(set(store, "b", "longer than before"), ST_OK);   /* in place of an old one */
     assert_int_equal(retained_set(store, m, at(10, 0), &why), ST_OK); /* "a" has expired: its room is taken */

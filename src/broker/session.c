@@ -101,8 +101,8 @@ enum status session_new(struct shard *shard, struct span client_id, struct sessi
 
     if (!pressure_take(shard->pressure, COUNT_SESSIONS, 1,
                        shard->restoring ? UINT32_MAX : shard->settings->max_sessions))
-        return reject(why, shard->settings->server_reference.len > 0 ? ST_ELSEWHERE : ST_QUOTA, "max_sessions",
-                      "this broker holds no more sessions", 0);
+        return reject(why, shard->settings->server_reference.len > 0 ? ST_ELSEWHERE : ST_QUOTA,
+                      "limits.sessions", "this broker holds no more sessions", 0);
     s = calloc(1, sizeof *s + client_id.len + 1);
     if (s == NULL) {
         pressure_give(shard->pressure, COUNT_SESSIONS, 1);

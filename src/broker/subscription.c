@@ -114,10 +114,10 @@ enum status subscription_new(struct session *s, struct topic_filter filter, stru
     enum status st;
 
     if (s->subscription_count >= shard->settings->max_subscriptions && !shard->restoring)
-        return reject(why, ST_QUOTA, "max_subscriptions", "this session has as many subscriptions as it may",
-                      0);
+        return reject(why, ST_QUOTA, "session.max_subscriptions",
+                      "this session has as many subscriptions as it may", 0);
     if (s->subscription_bytes + filter.s.len > shard->settings->max_subscription_bytes && !shard->restoring)
-        return reject(why, ST_QUOTA, "max_subscription_bytes",
+        return reject(why, ST_QUOTA, "session.max_subscription_bytes",
                       "this session's filters are as long as they may be", 0);
     st = take_room(shard, filter.s.len, why);
     if (st != ST_OK)

@@ -232,7 +232,8 @@ static enum status begin(struct token_store *store, const struct token *token, s
     if (store->receipts.count >= store->limits.max_receipts)
         purge_receipts(store, now);
     if (store->receipts.count >= store->limits.max_receipts || !store_may_change(store))
-        return reject(why, ST_QUOTA, "max_receipts", "no more tokens that live from their first receipt", 0);
+        return reject(why, ST_QUOTA, "token.max_receipts", "no more tokens that live from their first receipt",
+                      0);
     memcpy(first.hash, token->hash, sizeof first.hash);
     first.until_s = ret_term->until_s;
     first.until_ms = ret_term->until_ms;

@@ -91,7 +91,7 @@ static void receipts_are_bounded(void **state) /* AF-75 */
 
         if (i == 5)
             fixture_pass(&f, 11); /* those before make room */
-        assert_int_equal(fixture_accept(&f, token, "max_receipts"), i == 4 ? ST_QUOTA : ST_OK);
+        assert_int_equal(fixture_accept(&f, token, "token.max_receipts"), i == 4 ? ST_QUOTA : ST_OK);
         token_unref(token);
     }
     fixture_end(&f);

@@ -140,9 +140,10 @@ static void on_timer(struct timer *timer, struct now now)
     if (s->broken)
         stream_die(s, ST_IO, stream_why("connection", "the peer is gone"));
     else if (s->state == STREAM_HANDSHAKING)
-        stream_die(s, ST_TIMEOUT, stream_why("handshake_timeout", "the TLS handshake took too long"));
+        stream_die(s, ST_TIMEOUT, stream_why("limits.handshake_timeout", "the TLS handshake took too long"));
     else if (s->state == STREAM_UPGRADING)
-        stream_die(s, ST_TIMEOUT, stream_why("handshake_timeout", "the upgrade to WebSocket took too long"));
+        stream_die(s, ST_TIMEOUT,
+                   stream_why("limits.handshake_timeout", "the upgrade to WebSocket took too long"));
     else
         stream_die(s, ST_OK, JUST_CLOSED);
 }

@@ -144,7 +144,7 @@ static void a_peer_that_takes_too_long_to_upgrade_is_left(void **state)
     }
     assert_false(w.ready);
     assert_int_equal(w.st, ST_TIMEOUT);
-    assert_string_equal(w.why.clause, "handshake_timeout");
+    assert_string_equal(w.why.clause, "limits.handshake_timeout");
     world_done(&w);
 }
 

@@ -182,7 +182,7 @@ def test_who_says_nothing_is_given_up_everywhere(broker):
                 pass
         except ConnectionError:
             pass
-        assert broker.daemon.event('tls_refused', peer=peer).fields['clause'] == 'handshake_timeout'
+        assert broker.daemon.event('tls_refused', peer=peer).fields['clause'] == 'limits.handshake_timeout'
         s.close()
 
 
@@ -238,7 +238,7 @@ def test_a_hundred_thousand_filters_in_one_packet(broker):
     with opened(broker) as client, Bound(broker, 16 * MIB):
         client.send(mqtt5.subscribe(1, [('f/%d' % n, 0) for n in range(100000)]))
         assert client.expect(SUBACK).codes == [0] * 1000 + [0x97] * 99000
-    named(broker, client, 'subscribe_refused', clause='max_subscribe_filters')
+    named(broker, client, 'subscribe_refused', clause='limits.filters_per_packet')
 
 
 def test_a_hundred_thousand_filters_in_many_packets(broker):

@@ -325,13 +325,13 @@ def test_a_request_one_byte_at_a_time_is_served_and_a_slow_one_cut_off(site):
             time.sleep(0.05)
             assert time.monotonic() < began + WAIT
     event = site.daemon.event('websocket_refused', peer=peer.address)
-    assert event.fields['clause'] == 'handshake_timeout'
+    assert event.fields['clause'] == 'limits.handshake_timeout'
 
 
 def test_who_opens_and_says_nothing_is_cut_off_and_named(site):
     with Peer(site.port, site.ca) as peer:
         peer.expect_end()
-    assert site.daemon.event('websocket_refused', peer=peer.address).fields['clause'] == 'handshake_timeout'
+    assert site.daemon.event('websocket_refused', peer=peer.address).fields['clause'] == 'limits.handshake_timeout'
 
 
 # -- frames -------------------------------------------------------------------------------------------------------

@@ -462,7 +462,7 @@ static void an_answer_that_comes_too_late_finds_the_door_closed(void **state)
 
     challenge(f);
     bench_advance(f->b, f->b->settings.auth_timeout_ms + 100);
-    expect_refused(f->c, MQTT_NOT_AUTHORIZED, "auth_timeout");
+    expect_refused(f->c, MQTT_NOT_AUTHORIZED, "limits.auth_timeout");
     assert_one_event(f);
 }
 

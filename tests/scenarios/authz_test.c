@@ -498,7 +498,7 @@ static void a_re_authentication_nobody_finishes_ends_the_connection(void **state
     start_reauth(c, &(struct token_wish){ .scope = ALL }, key);
     (void)expect_auth(c, MQTT_CONTINUE_AUTHENTICATION);
     bench_advance(b, b->settings.auth_timeout_ms + 100);
-    expect_thrown_out(c, MQTT_NOT_AUTHORIZED, "auth_timeout");
+    expect_thrown_out(c, MQTT_NOT_AUTHORIZED, "limits.auth_timeout");
     key_unref(key);
 }
 

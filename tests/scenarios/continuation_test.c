@@ -117,7 +117,7 @@ static void mt78a_a_session_knows_whose_token_it_was_made_with(void **state)
     client_drop(c);
     c = client_new(b);
     client_connect(c, &other);
-    expect_refused(c, MQTT_CLIENT_ID_NOT_VALID, "check_client_id_owner");
+    expect_refused(c, MQTT_CLIENT_ID_NOT_VALID, "ace.check_client_id_owner");
     b->settings.check_client_id_owner =
         false; /* whoever proves a token may have it, and what it covers of it */
     other.scope = "[[\"b\",[\"sub\"]]]";

@@ -465,7 +465,7 @@ static void nobody_else_gets_a_session_from_the_disk(void **state)
     bench_crash(b, 1);
     thief = client_new(b);
     client_connect(thief, &(struct connect_wish){ .id = "c", .scope = ALL, .sub = "somebody else" });
-    expect_refused(thief, MQTT_CLIENT_ID_NOT_VALID, "check_client_id_owner");
+    expect_refused(thief, MQTT_CLIENT_ID_NOT_VALID, "ace.check_client_id_owner");
     (void)present(b, "c");
 }
 

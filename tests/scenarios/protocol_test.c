@@ -424,7 +424,7 @@ static void connections_and_sessions_are_limited(void **state)
 
     f->b->settings.max_sessions = 2;
     client_connect(c, &(struct connect_wish){ .id = "third", .scope = ALL });
-    expect_refused(c, MQTT_QUOTA_EXCEEDED, "max_sessions");
+    expect_refused(c, MQTT_QUOTA_EXCEEDED, "limits.sessions");
     f->b->settings.max_connections = 2;
     c = client_new(f->b); /* some more than may stay are let in to be told so */
     client_connect(c, &(struct connect_wish){ .id = "busy", .scope = ALL });

@@ -215,7 +215,7 @@ static void owner_story(struct story *s)
     crash(s);
     thief = client_new(s->b);
     client_connect(thief, &wish);
-    expect_refused(thief, MQTT_CLIENT_ID_NOT_VALID, "check_client_id_owner");
+    expect_refused(thief, MQTT_CLIENT_ID_NOT_VALID, "ace.check_client_id_owner");
     sub = come_back(s, "sub"); /* the same subject; another key and another token */
     (void)take(sub, "a/1", "secret", 1);
     assert_true(log_has(s->b, "client_connected", "token=replaced"));

@@ -34,7 +34,7 @@ static void a_stranger_can_not_take_over(void **state)
     struct conn_io *old = client_connected(b, "c", ALL), *thief = client_new(b);
 
     client_connect(thief, &(struct connect_wish){ .id = "c", .scope = ALL, .sub = "somebody else" });
-    expect_refused(thief, MQTT_CLIENT_ID_NOT_VALID, "check_client_id_owner");
+    expect_refused(thief, MQTT_CLIENT_ID_NOT_VALID, "ace.check_client_id_owner");
     expect_nothing(old);
 }
 
@@ -45,7 +45,7 @@ static void a_stranger_does_not_get_the_messages_of_an_absent_client(void **stat
 
     client_drop(resuming(b, "c", ALL, false));
     client_connect(thief, &(struct connect_wish){ .id = "c", .scope = ALL, .sub = "somebody else" });
-    expect_refused(thief, MQTT_CLIENT_ID_NOT_VALID, "check_client_id_owner");
+    expect_refused(thief, MQTT_CLIENT_ID_NOT_VALID, "ace.check_client_id_owner");
     (void)resuming(b, "c", ALL, true);
 }
 
@@ -60,7 +60,7 @@ static void who_has_a_token_gets_the_identifier_of_who_has_none(void **state)
     expect_thrown_out(guest, MQTT_SESSION_TAKEN_OVER, "MT-76");
     guest2 = client_new(b);
     client_connect(guest2, &(struct connect_wish){ .id = "c", .no_method = true });
-    expect_refused(guest2, MQTT_CLIENT_ID_NOT_VALID, "check_client_id_owner");
+    expect_refused(guest2, MQTT_CLIENT_ID_NOT_VALID, "ace.check_client_id_owner");
 }
 
 static void a_session_is_continued_until_it_expires(void **state)
