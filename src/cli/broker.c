@@ -31,7 +31,7 @@ static const struct option_row common_rows[] = {
 
 /* These need no running broker. */
 static const struct command others[] = {
-    { "store", "look into the store: check, stats, export", run_broker_store },
+    { "store", "look into the store: check, stats, export, copy", run_broker_store },
     { NULL, NULL, NULL },
 };
 /* clang-format on */

@@ -10,6 +10,7 @@
 
 struct options {
     const char *dir;
+    const char *to;
     bool json;
     bool no_payload;
     int64_t top;
@@ -32,11 +33,16 @@ static const struct option_row export_rows[] = {
     { 0, "no-payload", OPTION_FLAG, offsetof(struct options, no_payload), NULL, "without the payloads, only their lengths" },
     { .kind = OPTION_END },
 };
+static const struct option_row copy_rows[] = {
+    { 0, "to",     OPTION_TEXT, offsetof(struct options, to), "FOLDER", "folder to make, which must not be there yet" },
+    { .kind = OPTION_END },
+};
 /* clang-format on */
 
 static const struct option_set check_sets[] = { { common_rows, 0 }, { json_rows, 0 } };
 static const struct option_set stats_sets[] = { { common_rows, 0 }, { json_rows, 0 }, { stats_rows, 0 } };
 static const struct option_set export_sets[] = { { common_rows, 0 }, { export_rows, 0 } };
+static const struct option_set copy_sets[] = { { common_rows, 0 }, { copy_rows, 0 } };
 
 static const struct option_command check_usage = {
     .usage = STORE_COMMAND " check [--dir DIR] [--json]",
@@ -63,6 +69,17 @@ static const struct option_command export_usage = {
         "written. Changes nothing; the broker may be running.",
     .sets = export_sets,
     .set_count = COUNT_OF(export_sets),
+};
+static const struct option_command copy_usage = {
+    .usage = STORE_COMMAND " copy --to FOLDER [--dir DIR]",
+    .about =
+        "Copies a broker's store, as it was committed last, into a new folder: a backup, without the room that "
+        "is free "
+        "in the file. Changes nothing; the broker may be running. It holds what the store does, keys of "
+        "clients too.\n"
+        "To go back to it: stop the broker, put it in the place of `store` in state_dir, start the broker.",
+    .sets = copy_sets,
+    .set_count = COUNT_OF(copy_sets),
 };
 
 /* ---- opening ---- */
@@ -406,12 +423,39 @@ static int run_export(int argc, char **argv)
     return code;
 }
 
+/* ---- copy ---- */
+
+static int run_copy(int argc, char **argv)
+{
+    static const char command[] = STORE_COMMAND " copy";
+    struct options options = { 0 };
+    struct why why = { 0 };
+    struct view v;
+    enum status st;
+    int code = begin(&copy_usage, command, argc, argv, &options, &v);
+
+    if (code != GO_ON)
+        return code;
+    if (v.from.kv == NULL) {
+        code = complain_why(command, ST_DAMAGED, &v.damage, v.path);
+    } else if (options.to == NULL) {
+        complain(command, "where to? --to FOLDER");
+        code = EXIT_USAGE;
+    } else {
+        st = kv_copy(v.from.kv, options.to, &why);
+        code = st == ST_OK ? EXIT_DONE : complain_why(command, st, &why, options.to);
+    }
+    kv_close(v.from.kv);
+    return code;
+}
+
 int run_broker_store(int argc, char **argv)
 {
     static const struct command commands[] = {
         { "check", "whether every page and record of a broker's store is intact", run_check },
         { "stats", "how much of what is in it, and the longest queues", run_stats },
         { "export", "sessions, subscriptions, messages as JSON lines", run_export },
+        { "copy", "a backup, also of a running broker's store", run_copy },
     };
 
     return command_dispatch(commands, COUNT_OF(commands), STORE_COMMAND, argc, argv);

@@ -102,6 +102,15 @@ def test_export_has_every_message_and_no_secret(broker):
     assert not any(word in text for word in ('hash', 'thumbprint', 'secret', 'cnf')), text[:2000]
 
 
+def test_a_copy_beside_the_running_broker_is_a_store(broker, tmp_path):
+    to = str(tmp_path / 'copy')
+    store('copy', '--to', to, state=broker.state)
+    assert export(to) == export(broker.state) and check(to)['intact']
+    assert os.stat(to).st_mode & 0o777 == 0o700
+    assert 'already' in store('copy', '--to', to, state=broker.state, expect=9).stderr
+    assert '--to' in store('copy', state=broker.state, expect=2).stderr
+
+
 def test_the_same_is_there_after_kill_9(broker):
     broker.daemon.kill()
     expect_all(broker.state)
@@ -165,7 +174,7 @@ def test_wrong_words_are_explained(broker, tmp_path):
     assert store('check', state=str(tmp_path), expect=9).stderr
     assert store('look', state=broker.state, expect=2).stderr
     assert store('check', '--payload', state=broker.state, expect=2).stderr
-    for command in ('check', 'stats', 'export'):
+    for command in ('check', 'stats', 'export', 'copy'):
         done = subprocess.run([program('symbolon'), 'broker', 'store', command, '--help'], capture_output=True, text=True, timeout=WAIT)
         assert done.returncode == 0 and '--dir' in done.stdout
     done = subprocess.run([program('symbolon'), 'broker', '--help'], capture_output=True, text=True, timeout=WAIT)
