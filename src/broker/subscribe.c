@@ -460,8 +460,7 @@ static void start_filter(struct op_filter *f, const struct mqtt_subscription *wa
     uint8_t code;
     enum status st = check_filter(op->conn, want->filter, op->subscription_id, &code, &why);
 
-    if (st ==
-        ST_OK) { /* what is subscribed to already takes no room: who comes back for what waits says it again */
+    if (st == ST_OK) { /* what it has takes no room: who comes back for what waits subscribes to it again */
         if (subscription_find(op->session, want->filter) == NULL)
             st = throttle_subscribe(op->shard, &why);
         if (st == ST_OK && op->shard->journal.failing && session_is_kept(op->session))
