@@ -52,7 +52,8 @@ static enum status challenge(struct conn *c, struct why *why)
     if (c->shard->world.random(c->shard->world.ctx, ace->rs_nonce, sizeof ace->rs_nonce) != ST_OK)
         return reject(why, ST_INTERNAL, "MT-62", "no randomness for a challenge", 0);
     ace->phase = ACE_CHALLENGED;
-    send_auth(c, MQTT_CONTINUE_AUTHENTICATION, span_of(ace->rs_nonce, sizeof ace->rs_nonce)); /* MT-59 */
+    send_auth(c, MQTT_CONTINUE_AUTHENTICATION, span_of(ace->rs_nonce, sizeof ace->rs_nonce),
+              (struct barrier){ 0 });    /* MT-59 */
     if (c->state == CONN_AUTHENTICATING) /* the token was looked up first: the client's time starts now */
         conn_start_timer(c, c->shard->settings->auth_timeout_ms);
     return ST_PENDING;
@@ -198,6 +199,7 @@ static void reauth_proved(struct conn *c)
     struct session *s = c->session;
     struct grant *grant = NULL;
     struct why why = { 0 };
+    struct barrier first_seen = { 0 };
     uint32_t lost = 0;
     enum status st = grant_new(token, c->shard->settings->tokens, c->shard->now, &grant, &why);
 
@@ -211,7 +213,9 @@ static void reauth_proved(struct conn *c)
     STATS_INC(&c->shard->stats, reauthentications);
     log_event(&c->log, LOG_INFO, "reauthenticated", F_SPAN("subject", grant_subject(grant)),
               F_I64("until", grant->until_s), F_I64("subscriptions_lost", lost));
-    send_auth(c, MQTT_SUCCESS, SPAN_NONE); /* MT-105, MQTT5 4.12.1 */
+    if (c->shard->journal.waits) /* as with CONNACK: its life must not begin again after a crash (AF-75) */
+        first_seen.receipt = s->grant->receipt;
+    send_auth(c, MQTT_SUCCESS, SPAN_NONE, first_seen); /* MT-105, MQTT5 4.12.1 */
     session_pump(s);
 }
 

@@ -218,6 +218,8 @@ void conn_refuse(struct conn *c, uint8_t code, enum status st, const struct why 
     if (c->state == CONN_CLOSED)
         return;
     welcomed = c->state == CONN_OPEN && !gate_has_connack(c);
+    if (!welcomed)
+        c->no_will = true; /* it hears that it is not connected: MQTT5 [MQTT-3.1.2-8] speaks of who was */
     gate_free(c);
     code = welcomed ? disconnect_code(code) : connack_code(code);
     if (welcomed) /* MQTT5 [MQTT-3.14.0-1] */

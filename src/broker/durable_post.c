@@ -64,9 +64,10 @@ enum status durable_post(struct shard *shard, unsigned to, enum shard_msg_kind k
 
 void durable_post_behind(struct shard *shard, unsigned to, struct shard_msg *msg)
 {
-    struct out_post *out = durable_post_waits(shard) ? calloc(1, sizeof *out) : NULL;
+    bool waits = durable_post_waits(shard) && !journal_is_broken(&shard->journal);
+    struct out_post *out = waits ? calloc(1, sizeof *out) : NULL;
 
-    if (out == NULL) { /* or no memory: the next publication of that topic mends it */
+    if (out == NULL) { /* or no memory, or no disk: the next publication of that topic mends it */
         shard->world.post(shard->world.ctx, to, msg);
         return;
     }
@@ -113,6 +114,19 @@ void durable_post_stored(struct shard *shard)
     }
 }
 
+void durable_post_pass(struct shard *shard)
+{
+    LIST_EACH_SAFE (it, &shard->outs) {
+        struct out_post *out = CONTAINER_OF(it, struct out_post, link);
+
+        if (!out->plain)
+            continue;
+        list_remove(&out->link);
+        shard->world.post(shard->world.ctx, out->to, out->msg);
+        free(out);
+    }
+}
+
 static void remove_record(struct shard *shard, struct out_post *out)
 {
     message_unref(out->message);
@@ -148,17 +162,20 @@ enum status durable_post_restore(struct shard *const *shards, unsigned count, co
                                  const struct record_out *record, const struct message *m)
 {
     struct out_post *out = out_new(record->from, record->to, record->n, m);
+    enum status st = out == NULL ? ST_NO_MEMORY : ST_OK;
 
-    if (out == NULL)
-        return ST_NO_MEMORY;
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; st == ST_OK && i < count; i++) {
         if (shards[i]->next_out < record->n)
             shards[i]->next_out = record->n;
         if (!record->retained)
-            route_restore(shards[i], m, before, record->to);
+            st = route_restore(shards[i], m, before, record->to);
     }
-    if (record->retained)
-        (void)retained_store(shards[retained_owner(shards[0], record->message.topic)], m);
+    if (st == ST_OK && record->retained)
+        st = retained_store(shards[retained_owner(shards[0], record->message.topic)], m);
+    if (st != ST_OK) { /* nothing is committed: the next start finds it again */
+        durable_post_free(out);
+        return st;
+    }
     out->durable.stored = true;
     remove_record(shards[0], out);
     return ST_OK;

@@ -38,6 +38,8 @@ bool durable_post_waits(const struct shard *shard);
 /* Posts `msg`, but behind what waits: INTEREST_ADDED and RETAIN_QUERY. Else somebody who subscribes meanwhile would look for a retained
  * message that is not there yet, and not be one of those to whom its publication goes (subscribe.c). Takes `msg`. */
 void durable_post_behind(struct shard *shard, unsigned to, struct shard_msg *msg);
+/* The store fails, perhaps for hours: what is only behind others goes now, for somebody's SUBACK waits for it. */
+void durable_post_pass(struct shard *shard);
 
 /* A message with msg->out has had its effects here; takes and frees `msg`. */
 void durable_post_arrived(struct shard *shard, struct shard_msg *msg);

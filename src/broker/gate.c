@@ -35,7 +35,7 @@ bool gate_holds(const struct conn *c, const struct slip *slip)
 
     if (g != NULL && (slip->ordered || g->holding > 0))
         return true;
-    if (g != NULL && slip->type == MQTT_PUBLISH && g->messages > 0 && !j->failing)
+    if (g != NULL && slip->type == MQTT_PUBLISH && g->messages > 0 && !journal_is_broken(j))
         return true;
     return !journal_passed(j, slip->barrier);
 }
@@ -263,7 +263,7 @@ static bool is_refused(const struct conn *c, const struct gate_head *head)
     const struct journal *j = &c->shard->journal;
 
     return (head->type == MQTT_PUBACK || head->type == MQTT_PUBREC) && !journal_passed(j, head->barrier) &&
-           (j->failing || head->barrier.remote);
+           (journal_is_broken(j) || head->barrier.remote);
 }
 
 static bool has_refused(const struct gate *g)
@@ -294,7 +294,7 @@ static void refuse_publishes(struct conn *c, const struct buf *packets, size_t f
         uint8_t *room;
 
         at += sizeof head;
-        if (head.type == MQTT_PUBLISH && head.packet_id == 0 && c->shard->journal.failing) {
+        if (head.type == MQTT_PUBLISH && head.packet_id == 0 && journal_is_broken(&c->shard->journal)) {
             (void)send_packet(c, packets->p + at, head.len); /* of QoS 0 or 1: what waits may wait for long */
         } else if (!is_refused(c, &head)) {
             room = gate_put(c, &slip, head.len);

@@ -7,7 +7,7 @@
  *                        those that do
  *   PUBLISH of QoS 0 and 1  wait behind such a PUBLISH of QoS 2, which may be the older retained message of the topic;
  *                        not while the store fails
- *   PINGRESP, AUTH       pass, except behind a CONNACK or SUBACK
+ *   PINGRESP, AUTH       pass, except behind a CONNACK or SUBACK; and AUTH that says that a token lives from now on
  *
  * Bounded by max_output_bytes, as is what the client does not read: a full gate stops deliveries and reading, until half
  * of it has gone. When the connection ends, what is in its gate was never said.

@@ -242,10 +242,11 @@ void journal_restore_peer(struct shard *shard, unsigned peer, uint64_t sent, uin
 
 /* ---- one batch ---- */
 
-static enum status put_all(struct shard *shard)
+/* *ret_tombs: so many of those nobody waits for are in it: the more else happens, lest they pile up. */
+static enum status put_all(struct shard *shard, size_t *ret_tombs)
 {
     struct journal *j = &shard->journal;
-    size_t tombs = 0;
+    size_t most;
 
     kv_batch_reset(&j->batch);
     LIST_EACH (it, &j->dirty) {
@@ -254,25 +255,27 @@ static enum status put_all(struct shard *shard)
         if (st != ST_OK)
             return st;
     }
+    most = TOMBS_PER_BATCH + (size_t)j->batch.count;
+    *ret_tombs = 0;
     LIST_EACH (it, &j->tombs_later) {
         enum status st = journal_put(shard, CONTAINER_OF(it, struct durable, link), &j->batch);
 
         if (st != ST_OK)
             return st;
-        if (++tombs == TOMBS_PER_BATCH)
+        if (++*ret_tombs == most)
             break;
     }
     return ST_OK;
 }
 
 /* All of it is in the batch. */
-static void clean_all(struct journal *j)
+static void clean_all(struct journal *j, size_t tombs)
 {
     struct list *link;
 
     while ((link = list_shift(&j->dirty)) != NULL)
         journal_sealed(CONTAINER_OF(link, struct durable, link));
-    for (size_t i = 0; i < TOMBS_PER_BATCH && (link = list_shift(&j->tombs_later)) != NULL; i++)
+    for (size_t i = 0; i < tombs && (link = list_shift(&j->tombs_later)) != NULL; i++)
         journal_sealed(CONTAINER_OF(link, struct durable, link));
 }
 
@@ -296,6 +299,7 @@ static bool is_idle(const struct journal *j)
 void journal_seal(struct shard *shard)
 {
     struct journal *j = &shard->journal;
+    size_t tombs;
 
     j->starved = false;
     if (!j->on || is_idle(j))
@@ -304,13 +308,13 @@ void journal_seal(struct shard *shard)
         tell_peers(shard); /* of what changed nothing here */
         return;
     }
-    if (put_all(shard) != ST_OK) { /* no memory: all of it stays dirty, and who waits goes on waiting */
+    if (put_all(shard, &tombs) != ST_OK) { /* no memory: all of it stays dirty, and who waits goes on waiting */
         kv_batch_done(&j->batch);
         kv_batch_init(&j->batch, SIZE_MAX);
         j->starved = true;
         return;
     }
-    clean_all(j);
+    clean_all(j, tombs);
     close_epoch(shard);
     if (!kv_batch_empty(&j->batch)) {
         j->out = j->epoch - 1;
@@ -341,8 +345,10 @@ void journal_state(struct shard *shard, enum status st, struct why why)
     j->failing = st != ST_OK;
     j->status = st;
     j->why = why;
-    if (j->failing && st != ST_TOO_LARGE) /* a store that is only full takes what is on its way */
-        gate_fail_all(shard);
+    if (!journal_is_broken(j)) /* a store that is only full takes what is on its way */
+        return;
+    durable_post_pass(shard);
+    gate_fail_all(shard);
 }
 
 enum status journal_refuse(const struct journal *j, struct why *why)

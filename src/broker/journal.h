@@ -167,6 +167,12 @@ void journal_stored(struct shard *shard, uint64_t seq);
 void journal_state(struct shard *shard, enum status st, struct why why);
 bool journal_unstored(const struct journal *j);
 
+/* It fails, and is not only full: what waits for it may wait for hours. */
+static inline bool journal_is_broken(const struct journal *j)
+{
+    return j->failing && j->status != ST_TOO_LARGE;
+}
+
 /* For what cannot be done while it fails: ST_QUOTA and why. */
 enum status journal_refuse(const struct journal *j, struct why *why);
 

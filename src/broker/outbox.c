@@ -102,7 +102,8 @@ static void change(struct outbox *o, struct delivery *d)
 }
 
 /* Room for one; of a session on disk with what its record needs. NULL: no memory. */
-static struct delivery *delivery_new(struct outbox *o, const struct message *message, bool on_disk)
+static struct delivery *delivery_new(struct outbox *o, const struct message *message, bool on_disk,
+                                     bool backlog)
 {
     struct session *s = session_of(o);
     struct durable_delivery *dd;
@@ -118,7 +119,7 @@ static struct delivery *delivery_new(struct outbox *o, const struct message *mes
     }
     dd->body = body;
     dd->session = s->number;
-    dd->n = ++o->next_n;
+    dd->n = backlog ? ++o->backlog_n : ++o->next_n;
     durable_init(&dd->durable, DURABLE_DELIVERY);
     return &dd->d;
 }
@@ -176,7 +177,7 @@ enum status outbox_add(struct outbox *o, const struct outbox_limits *limits, con
     if (backlog ? o->backlog_count >= limits->max_backlog : !outbox_has_room(o, limits, message))
         return ST_QUOTA;
     on_disk = how->qos > 0 && session_is_kept(session_of(o));
-    d = delivery_new(o, message, on_disk);
+    d = delivery_new(o, message, on_disk, backlog);
     if (d == NULL)
         return ST_NO_MEMORY;
     *d = (struct delivery){ .message = message_ref(message),
@@ -192,6 +193,12 @@ enum status outbox_add(struct outbox *o, const struct outbox_limits *limits, con
     }
     enter(o, d, line == OUTBOX_HELD ? &o->held : &o->waiting);
     return ST_OK;
+}
+
+void outbox_hold(struct outbox *o, uint32_t max_backlog)
+{
+    o->backlog_n = o->next_n;
+    o->next_n += max_backlog;
 }
 
 void outbox_unhold(struct outbox *o)
@@ -354,7 +361,14 @@ static enum status restore_id(struct outbox *o, uint16_t max_inflight, struct de
     return ST_OK;
 }
 
-/* Whatever was sent waits again, as after outbox_rewind(). */
+/* What had a packet identifier: outbox_rewind() puts it in front of all that has none. */
+static enum delivery_state restored_state(const struct record_delivery *record)
+{
+    if (record->packet_id == 0 || record->state == DELIVERY_AWAIT_PUBCOMP)
+        return (enum delivery_state)record->state;
+    return record->qos == 1 ? DELIVERY_AWAIT_PUBACK : DELIVERY_AWAIT_PUBREC;
+}
+
 enum status outbox_restore(struct outbox *o, uint16_t max_inflight, const struct record_delivery *record,
                            struct body *body, struct share *share)
 {
@@ -380,7 +394,7 @@ enum status outbox_restore(struct outbox *o, uint16_t max_inflight, const struct
                                         .share = share,
                                         .share_seq = record->share_seq };
     memcpy(d->how.ids, record->ids, sizeof d->how.ids);
-    d->state = record->state == DELIVERY_AWAIT_PUBCOMP ? DELIVERY_AWAIT_PUBCOMP : DELIVERY_WAITING;
+    d->state = restored_state(record);
     d->dup = d->packet_id != 0;
     d->backlog = record->backlog;
     d->on_disk = true;
@@ -392,6 +406,8 @@ enum status outbox_restore(struct outbox *o, uint16_t max_inflight, const struct
     dd->durable.stored = true;
     if (o->next_n < record->n)
         o->next_n = record->n;
-    enter(o, d, d->state == DELIVERY_AWAIT_PUBCOMP ? &o->in_flight : &o->waiting);
+    enter(o, d, d->state == DELIVERY_WAITING ? &o->waiting : &o->in_flight);
+    if (body != NULL && body->number != record->body) /* that one is another shard's now */
+        change(o, d);
     return ST_OK;
 }

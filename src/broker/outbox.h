@@ -85,6 +85,7 @@ struct outbox {
     uint32_t qos0_count; /* of both: later QoS 0 messages queue up behind these */
     size_t bytes;        /* all but the backlog */
     uint64_t next_n;     /* of the last one that has a record: their order */
+    uint64_t backlog_n;  /* the same of the backlog: see outbox_hold() */
     struct stats *stats; /* of the shard: queued_messages and queued_bytes follow what is in here */
 };
 
@@ -100,6 +101,8 @@ bool outbox_has_room(const struct outbox *o, const struct outbox_limits *limits,
 /* The oldest that waits, has never been sent and is nobody else's: no group's, nor from the retained store. NULL: there is
  * none among the first few. */
 struct delivery *outbox_oldest(const struct outbox *o);
+/* Deliveries will be held from now on. The numbers of the backlog are kept free: it is in front of them on disk, too. */
+void outbox_hold(struct outbox *o, uint32_t max_backlog);
 void outbox_unhold(struct outbox *o);
 
 struct delivery *outbox_first(const struct outbox *o); /* waiting; NULL if none */

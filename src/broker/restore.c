@@ -282,6 +282,8 @@ static enum status take_delivery(struct restore *r, const struct entry *e)
 
     if (st != ST_OK)
         return unreadable(r, e, &why);
+    if (record.n >= NUMBER_MAX || record.share_seq >= NUMBER_MAX)
+        return nonsense(r, e, "a number out of range");
     s = restore_sessions_find(&r->sessions, record.session);
     if (s == NULL)
         return orphan(r, e);

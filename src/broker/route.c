@@ -169,11 +169,13 @@ void route_on_retain(struct shard *shard, struct shard_msg *msg)
     shard_msg_free(msg);
 }
 
-void route_restore(struct shard *shard, const struct message *m, const struct record_meta *before, unsigned to)
+enum status route_restore(struct shard *shard, const struct message *m, const struct record_meta *before,
+                          unsigned to)
 {
     struct visit v = { .shard = shard, .message = m, .before = before, .to = to };
 
     (void)deliver_to(&v);
+    return v.st;
 }
 
 /* Whether a message may make something dirty on another shard. Where no session at all is on disk, nobody is asked to confirm

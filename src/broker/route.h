@@ -24,8 +24,9 @@ bool route_has_room(struct shard *shard, const struct message *m);
 void route_on_deliver(struct shard *shard, struct shard_msg *msg);
 void route_on_retain(struct shard *shard, struct shard_msg *msg);
 
-/* At start-up: for those sessions and groups here that were at home on shard `to` of before->workers. */
-void route_restore(struct shard *shard, const struct message *m, const struct record_meta *before, unsigned to);
+/* At start-up: for those sessions and groups here that were at home on shard `to` of before->workers. ST_NO_MEMORY. */
+enum status route_restore(struct shard *shard, const struct message *m, const struct record_meta *before,
+                          unsigned to) MUST_CHECK;
 
 /* How long a retained copy of what is published for this session may live, and on which token (MT-111): the grant in
  * force now, not one that takes its place later (docs/decisions/0011). */

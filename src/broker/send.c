@@ -181,8 +181,9 @@ void send_disconnect(struct conn *c, uint8_t reason, const struct why *why)
     (void)send_scratch(c, NULL);
 }
 
-void send_auth(struct conn *c, uint8_t reason, struct span data)
+void send_auth(struct conn *c, uint8_t reason, struct span data, struct barrier barrier)
 {
+    struct slip slip = { MQTT_AUTH, 0, false, barrier };
     struct mqtt_auth auth = { .reason = reason };
 
     auth.properties.auth_method = SPAN(ACE_METHOD); /* MQTT5 [MQTT-4.12.0-5], MT-58 */
@@ -192,7 +193,7 @@ void send_auth(struct conn *c, uint8_t reason, struct span data)
         mqtt_set(&auth.properties, PROP_AUTH_DATA);
     }
     mqtt_write_auth(scratch(c), &auth);
-    (void)send_scratch(c, NULL);
+    (void)send_scratch(c, &slip);
 }
 
 void send_pingresp(struct conn *c)

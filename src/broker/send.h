@@ -25,7 +25,7 @@ void send_suback(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id,
 bool send_connack(struct conn *c, struct mqtt_connack *connack, const struct why *why, struct barrier barrier);
 void send_disconnect(struct conn *c, uint8_t reason, const struct why *why);
 /* Method "ace" is added. */
-void send_auth(struct conn *c, uint8_t reason, struct span data);
+void send_auth(struct conn *c, uint8_t reason, struct span data, struct barrier barrier);
 void send_pingresp(struct conn *c);
 
 enum send_result {

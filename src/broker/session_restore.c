@@ -89,14 +89,7 @@ enum status session_restore_subscription(struct session *s, const struct record_
 enum status session_restore_delivery(struct session *s, const struct record_delivery *record, struct body *body,
                                      struct share *share)
 {
-    enum status st = outbox_restore(&s->outbox, s->shard->settings->max_inflight, record, body, share);
-
-    if (st == ST_OK && body != NULL && body->number != record->body) { /* that one is another shard's now */
-        struct durable_delivery *dd = CONTAINER_OF(s->outbox.waiting.prev, struct durable_delivery, d.link);
-
-        journal_change(&s->shard->journal, &dd->durable);
-    }
-    return st;
+    return outbox_restore(&s->outbox, s->shard->settings->max_inflight, record, body, share);
 }
 
 void session_restored(struct session *s)
@@ -105,7 +98,8 @@ void session_restored(struct session *s)
     struct mono_time since =
         mono_plus_ms(now.mono, -TIMER_TICK_MS); /* a Will without a delay: in the first turn */
 
-    if (s->journal->left_ms == 0) /* connected to the last: it loses its connection now */
+    /* Connected to the last: it loses its connection now. Or the calendar went back meanwhile, and nobody knows when it left. */
+    if (s->journal->left_ms == 0 || s->journal->left_ms > wall_ms(now))
         session_left(s);
     else
         since.ms -= wall_ms(now) - s->journal->left_ms;

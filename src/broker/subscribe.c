@@ -83,6 +83,7 @@ static struct subscribe_op *op_new(struct conn *c, const struct mqtt_subscribe *
     list_append(&op->session->operations, &op->link);
     list_append(&op->shard->operations, &op->shard_link);
     op->session->held++;
+    outbox_hold(&op->session->outbox, op->shard->settings->max_retained_backlog);
     op->grant_serial = op->session->grant_serial;
     return op;
 }
