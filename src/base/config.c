@@ -175,11 +175,9 @@ static enum status read_file(const char *path, struct buf *out, struct buf *prob
         config_problem(problem, &place, "%s", strerror(errno));
         return ST_IO;
     }
-    if (!buf_ok(out)) {
-        config_problem(problem, &place, "%s", status_text(ST_TOO_LARGE));
-        return ST_TOO_LARGE;
-    }
-    return ST_OK;
+    if (!buf_ok(out))
+        config_problem(problem, &place, "%s", status_text(buf_status(out)));
+    return buf_status(out);
 }
 
 enum status config_load(const struct config_table *table, const char *path, void *out, struct buf *problem)
@@ -283,6 +281,7 @@ static void print_sections(const struct config_table *table, const void *setting
         bool any = print_section(table, section, settings, 2, &lines);
         put_fmt(out, "%s%.*s:\n", any ? "" : "# ", SPAN_FMT(section));
         put_bytes(out, buf_span(&lines));
+        out->failed = out->failed || !buf_ok(&lines);
     }
 }
 

@@ -104,7 +104,7 @@ enum status config_parse(const struct config_table *table, struct span yaml, con
 void config_done(const struct config_table *table, void *settings);
 
 /* Every setting in force, as YAML that config_parse() reads back; secrets appear as a comment only. This
- * is what --check-config prints when all is well. */
+ * is what --check-config prints when all is well. With too little memory `out` fails. */
 void config_print(const struct config_table *table, const void *settings, struct buf *out);
 
 /* One text for a settings file, as a YAML double-quoted string. */

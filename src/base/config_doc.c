@@ -39,6 +39,16 @@ static void put_facts(const struct config_setting *s, struct buf *out)
         put_str(out, "; taken over on reload");
 }
 
+/* Facts written for themselves, as a string; where there was no memory for them, `out` fails as well: half a description is none. */
+static const char *facts_text(struct buf *facts, struct buf *out)
+{
+    put_u8(facts, '\0');
+    if (buf_ok(facts))
+        return (const char *)facts->p;
+    out->failed = true;
+    return "";
+}
+
 /* ---- markdown: docs/ ---- */
 
 /* A list in a list where records hold records. */
@@ -92,16 +102,12 @@ static void roff_facts(const struct config_setting *s, struct buf *out)
 {
     CLEANUP(buf_done)
     struct buf facts;
-    CLEANUP(freep)
-    char *text = NULL;
 
     buf_init(&facts, CONFIG_PROBLEM_MAX);
     put_str(&facts, "(");
     put_facts(s, &facts);
     put_str(&facts, ")");
-    text = span_dup_str(buf_span(&facts));
-    if (text != NULL)
-        roff_text(text, out);
+    roff_text(facts_text(&facts, out), out);
     put_str(out, ".br\n");
     roff_text(s->help, out);
 }
@@ -195,19 +201,15 @@ static void sample_setting(const struct config_setting *s, const char *indent, s
 {
     CLEANUP(buf_done)
     struct buf facts;
-    CLEANUP(freep)
-    char *text = NULL;
     char margin[16];
     bool comment = stays_comment(s);
 
     snprintf(margin, sizeof(margin), "%s# ", indent);
     buf_init(&facts, CONFIG_PROBLEM_MAX);
     put_facts(s, &facts);
-    text = span_dup_str(buf_span(&facts));
     put_str(out, "\n");
     put_wrapped(s->help, margin, out);
-    if (text != NULL)
-        put_wrapped(text, margin, out);
+    put_wrapped(facts_text(&facts, out), margin, out);
     put_fmt(out, "%s%s%s:", indent, comment ? "#" : "", config_key(s));
     if (s->type == CONFIG_RECORDS) {
         put_str(out, "\n");
@@ -314,7 +316,7 @@ static int check_config(const struct config_table *table, const char *path)
     config_print(table, settings, &text);
     config_done(table, settings);
     write_out(stdout, &text);
-    return EXIT_SUCCESS;
+    return buf_ok(&text) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 static int print_settings(const struct config_table *table, const char *form)

@@ -254,7 +254,7 @@ static enum status read_document(struct config_yaml *y, struct span yaml, const 
     if (yaml.len == 0)
         return ST_OK;
     err = cyaml_load_data(yaml.p, yaml.len, &y->config, y->top, (cyaml_data_t **)&y->slots, NULL);
-    if (err == CYAML_ERR_OOM)
+    if (err == CYAML_ERR_OOM || y->messages.no_memory)
         return ST_NO_MEMORY;
     /* A message without an error is a warning: documents after the first, which nobody should have ignored. */
     if (err == CYAML_OK && y->messages.len == 0)
