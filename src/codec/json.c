@@ -13,19 +13,64 @@
  * like bad syntax from outside, so who asks must be able to tell: a token is not bad because memory is short. */
 static _Thread_local bool short_of_memory;
 
+/* While it parses, jansson may not be refused room for the token it is reading: it goes on without the bytes that found none, and
+ * then reads beyond what it has, or aborts. So there is a reserve for that. A token's room is doubled from 16 bytes on, a power
+ * of two; whatever else is refused ends the parsing. Of what happens to be a power of two as well, such as a text of 31 bytes in
+ * an array, there is so much in so many bytes that RESERVE_FACTOR times the text is enough for all of it. */
+#define RESERVE_FACTOR 8
+#define RESERVE_LEAST  1024
+#define TOKEN_LEAST    32
+
+static _Thread_local struct {
+    uint8_t *begin, *at, *end;
+} reserve;
+
+static bool is_reserve(const void *p)
+{
+    return (const uint8_t *)p >= reserve.begin && (const uint8_t *)p < reserve.end;
+}
+
+static void *take_reserve(size_t len)
+{
+    uint8_t *p = reserve.at;
+
+    if (len < TOKEN_LEAST || (len & (len - 1)) != 0 || len > (size_t)(reserve.end - reserve.at))
+        return NULL;
+    reserve.at += len; /* TOKEN_LEAST keeps it aligned */
+    return p;
+}
+
+static bool reserve_for(struct span text)
+{
+    size_t len = text.len * RESERVE_FACTOR + RESERVE_LEAST;
+
+    reserve.begin = reserve.at = malloc(len);
+    reserve.end = reserve.begin == NULL ? NULL : reserve.begin + len;
+    return reserve.begin != NULL;
+}
+
+static void release_reserve(void)
+{
+    explicit_bzero(reserve.begin, (size_t)(reserve.at - reserve.begin));
+    free(reserve.begin);
+    reserve.begin = reserve.at = reserve.end = NULL;
+}
+
 static void *json_allocate(size_t len)
 {
     void *p = malloc(len);
 
-    if (p == NULL)
-        short_of_memory = true;
-    return p;
+    if (p != NULL)
+        return p;
+    short_of_memory = true;
+    return take_reserve(len);
 }
 
 static void json_release(void *p)
 {
-    if (p != NULL)
-        explicit_bzero(p, malloc_usable_size(p));
+    if (p == NULL || is_reserve(p))
+        return;
+    explicit_bzero(p, malloc_usable_size(p));
     free(p);
 }
 
@@ -112,8 +157,13 @@ enum status js_parse(struct span text, size_t max_bytes, struct js **ret_js, str
     enum status st = check_depth(text, why);
     if (st != ST_OK)
         return st;
+    if (!reserve_for(text))
+        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     short_of_memory = false;
     json_t *json = json_loadb((const char *)text.p, text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    if (short_of_memory) /* some of it may lie in the reserve */
+        json_decref(TAKE(json));
+    release_reserve();
     if (json == NULL)
         return translate(&error, why);
     *ret_js = out(json);

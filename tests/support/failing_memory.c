@@ -1,6 +1,7 @@
 #include "failing_memory.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 void *__real_malloc(size_t len);
@@ -18,13 +19,26 @@ void *__wrap_aligned_alloc(size_t to, size_t len);
 char *__wrap_strdup(const char *s);
 char *__wrap_strndup(const char *s, size_t len);
 
+/* Wrapped, malloc is not the one jansson began with, so codec/json.c would take that for somebody's own and leave it: in front
+ * of its constructor, jansson is given ours. Weak: not every test has jansson. */
+__attribute__((weak)) void json_set_alloc_funcs(void *(*allocate)(size_t), void (*release)(void *));
+
+__attribute__((constructor(101))) static void give_jansson_ours(void)
+{
+    if (json_set_alloc_funcs != NULL)
+        json_set_alloc_funcs(__wrap_malloc, free);
+}
+
 static _Thread_local long fail_at, made;
-static _Thread_local bool counting;
+static _Thread_local bool counting, lasting;
 static long last_made;
 
 static bool fails(void)
 {
-    return counting && ++made == fail_at;
+    if (!counting)
+        return false;
+    made++;
+    return made == fail_at || (lasting && fail_at != 0 && made > fail_at);
 }
 
 void *__wrap_malloc(size_t len)
@@ -67,6 +81,13 @@ void failing_memory_begin(long n)
     made = 0;
     fail_at = n;
     counting = true;
+    lasting = false;
+}
+
+void failing_memory_begin_lasting(long n)
+{
+    failing_memory_begin(n);
+    lasting = true;
 }
 
 void failing_memory_pause(bool yes)

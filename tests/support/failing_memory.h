@@ -12,6 +12,8 @@
 
 /* From now on this thread's allocations count, and the n-th fails; 0: none does. */
 void failing_memory_begin(long n);
+/* The n-th and all behind it. */
+void failing_memory_begin_lasting(long n);
 /* Counting stops for a while, and goes on where it was. */
 void failing_memory_pause(bool yes);
 /* Returns how many there were. */
