@@ -302,6 +302,22 @@ static bool at_peace(struct sim *s)
     return peace;
 }
 
+static void show_retained(const struct sim *s)
+{
+    const struct disk *disk = s->b->disk;
+
+    for (size_t i = 0; i < disk->count; i++) {
+        struct record_message r;
+        struct why why;
+
+        if (disk->entries[i]->key.p[0] == RECORD_RETAINED &&
+            record_read_retained(buf_span(&disk->entries[i]->key), buf_span(&disk->entries[i]->value), &r,
+                                 &why) == ST_OK)
+            fprintf(stderr, "on disk: retained %llu %.*s \"%.*s\"\n", (unsigned long long)r.number,
+                    SPAN_FMT(r.topic), SPAN_FMT(r.payload));
+    }
+}
+
 /* How many there are. */
 static size_t read_retained(struct sim *s)
 {
@@ -338,6 +354,8 @@ static size_t read_retained(struct sim *s)
     client_drop(io);
     while (turn_all(s)) {
     }
+    if (s->verbose)
+        show_retained(s);
     model_check_retained(s, found);
     return count;
 }
@@ -451,6 +469,7 @@ static void settle(struct sim *s)
     s->failing_until = 0;
     check_disk(s, read_retained(s));
     s->sum.settles++;
+    s->peace = s->tick;
 }
 
 /* ---- one thing at a time ---- */

@@ -117,7 +117,7 @@ struct sim {
     unsigned retained[TOPICS][64], n_retained[TOPICS]; /* the last acknowledged one, and what came after it */
     uint64_t group_granted;
     uint64_t failing_until; /* tick; refusals are allowed */
-    bool settling;
+    uint64_t peace;         /* the last time all was answered */
     bool matches[FILTERS][TOPICS];
     char names[TOPICS][24];
     struct event events[EVENTS];

@@ -263,6 +263,16 @@ unsigned model_missing(struct sim *s, char *text, size_t size)
 void model_check_retained(struct sim *s, const int *found)
 {
     for (unsigned t = 0; t < TOPICS; t++) {
+        bool doubtful = false; /* one that the failing disk refused may have come again behind its successors */
+
+        for (unsigned n = 1; n < s->count; n++)
+            doubtful = doubtful ||
+                       (s->messages[n].topic == t && s->messages[n].twice && s->messages[n].sent > s->peace);
+        if (doubtful) { /* that is how it is from now on */
+            s->retained[t][0] = (unsigned)found[t];
+            s->n_retained[t] = found[t] != 0;
+            continue;
+        }
         bool good = s->n_retained[t] == 0 ? found[t] == 0 : false;
 
         for (unsigned i = 0; i < s->n_retained[t]; i++) {
