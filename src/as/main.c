@@ -1,4 +1,5 @@
 /* symbolon-as: the authorization server. */
+#include "as/backup.h"
 #include "as/certificate.h"
 #include "as/init.h"
 #include "as/server.h"
@@ -10,6 +11,8 @@
 static const char help[] =
     "usage: symbolon-as init [--name HOST]... [--issuer URI] [--address ADDRESS] [--port PORT] DIR\n"
     "       symbolon-as certificate --name HOST [--name HOST]... DIR OUT\n"
+    "       symbolon-as backup DIR FILE\n"
+    "       symbolon-as restore [--force] FILE DIR\n"
     "       symbolon-as --config FILE [--ports-file FILE]\n"
     "       symbolon-as --config FILE --check-config\n"
     "       symbolon-as --print-settings markdown|roff|sample\n"
@@ -17,6 +20,8 @@ static const char help[] =
     "\n"
     "  init DIR           make settings, keys and certificates for a new server\n"
     "  certificate        a server certificate for a broker, by the authority in DIR\n"
+    "  backup DIR FILE    all of the server in the folder DIR into one file, also while it runs\n"
+    "  restore FILE DIR   a folder of that file again; --force: what is there is set aside\n"
     "  --config FILE      settings, YAML\n"
     "  --ports-file FILE  write the port really used there: https=PORT\n"
     "  --check-config     read the settings, say what is wrong with them, and leave\n";
@@ -104,6 +109,10 @@ int main(int argc, char **argv)
         return as_init(argc - 1, argv + 1);
     if (argc > 1 && span_eq_str(span_of_str(argv[1]), "certificate"))
         return as_certificate(argc - 1, argv + 1);
+    if (argc > 1 && span_eq_str(span_of_str(argv[1]), "backup"))
+        return as_backup(argc - 1, argv + 1);
+    if (argc > 1 && span_eq_str(span_of_str(argv[1]), "restore"))
+        return as_restore(argc - 1, argv + 1);
     if (!daemon_begin(&daemon, argc, argv, NULL, &settings, &ports_file, &exit_status))
         return exit_status;
     log_set_level((enum log_level)settings.log_level);

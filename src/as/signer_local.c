@@ -24,6 +24,9 @@ struct local {
     char *folder;
     struct local_key keys[KEYS_MAX]; /* the current one first */
     size_t count;
+    bool
+        stale; /* a rotation was undone, but what was before could not be read: nothing is signed until it is */
+    struct wall_time now; /* of the last reading */
 };
 
 static struct local *local_of(struct signer *signer)
@@ -50,11 +53,17 @@ enum status signer_issue_with(const struct key *key, struct span kid, const stru
                      : token_issue_jwe(claims, key, kid, wrap->shared, wrap->shared_kid, out, why);
 }
 
+static enum status local_reload(struct signer *signer, struct wall_time now, struct why *why);
+
 static enum status local_issue(struct signer *signer, const struct token_claims *claims,
                                const struct signer_wrap *wrap, struct buf *out, struct why *why)
 {
-    const struct local_key *current = &local_of(signer)->keys[0];
+    struct local *l = local_of(signer);
+    const struct local_key *current = &l->keys[0];
+    enum status st = l->stale ? local_reload(signer, l->now, why) : ST_OK;
 
+    if (st != ST_OK)
+        return st;
     return signer_issue_with(current->key, span_of_str(current->about.kid), claims, wrap, out, why);
 }
 
@@ -238,6 +247,8 @@ static enum status take_key_row(void *ctx, const struct sql_row *row)
     buf_wipe(&pem);
     if (st == ST_OK)
         l->keys[l->count++] = k;
+    else if (st == ST_NOT_FOUND && !k.about.current && k.about.keep_until <= l->now.s)
+        st = ST_OK; /* forgotten: the power went between its file and its row */
     else
         log_event(NULL, LOG_ERROR, "signing_key_unreadable", F_STR("path", path),
                   F_STR("status", status_name(st)));
@@ -246,6 +257,7 @@ static enum status take_key_row(void *ctx, const struct sql_row *row)
 
 static enum status load_keys(struct local *l, struct wall_time now, struct why *why)
 {
+    l->now = now;
     /* The current one has no keep_until; then the youngest first. */
     enum status st = sql_query(l->sql,
                                "SELECT kid, created_at, keep_until FROM signing_key"
@@ -267,10 +279,17 @@ static enum status load_keys(struct local *l, struct wall_time now, struct why *
 static enum status local_reload(struct signer *signer, struct wall_time now, struct why *why)
 {
     struct local *l = local_of(signer);
+    struct local fresh = { .base = l->base, .sql = l->sql, .folder = l->folder };
+    enum status st = load_keys(&fresh, now, why);
+    struct local *old = st == ST_OK ? l : &fresh;
 
-    while (l->count > 0)
-        key_unref(l->keys[--l->count].key);
-    return load_keys(l, now, why);
+    while (old->count > 0)
+        key_unref(old->keys[--old->count].key);
+    if (st == ST_OK)
+        *l = fresh;
+    l->stale = st != ST_OK;
+    l->now = now;
+    return st;
 }
 
 static const struct signer_ops local_ops = {

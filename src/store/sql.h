@@ -92,6 +92,15 @@ struct sql_migration {
 enum status sql_migrate(struct sql *sql, const struct sql_migration *steps, size_t count,
                         struct why *why) MUST_CHECK;
 
+/* The whole database as it is at one moment into a new file (0600, synced), also while others go on writing to it. What
+ * comes out was checked. progress() may be NULL. ST_NOT_FOUND, ST_EXISTS (`to` is there), ST_DAMAGED, ST_IO; then `to`
+ * is not there. */
+typedef void sql_progress_fn(void *ctx, int64_t pages, int64_t of);
+enum status sql_copy(const char *from, const char *to, sql_progress_fn *progress, void *ctx,
+                     struct why *why) MUST_CHECK;
+/* ST_EXISTS if anybody, also another process, has the database open; ST_OK if not, or if there is none. */
+enum status sql_nobody_has(const char *path, struct why *why) MUST_CHECK;
+
 /* For tests: another connection's front that fails with ST_IO at the n-th statement (1 is the next one, 0
  * never) and at every one after it until set again. Takes `inner`. */
 enum status sql_failing_new(struct sql *inner_take, struct sql **ret_sql) MUST_CHECK;

@@ -63,7 +63,7 @@ WORLDLY = set('''netdb.h net/if.h netinet/in.h netinet/tcp.h poll.h pthread.h sc
 PURE = set('base crypto codec jose cose mqtt scope token'.split())
 WORLD = {
     'broker': r'(main|memory|worker|world|store_start|source|control|issuers|resolver|settings|status_feed|token_journal|token_store)[a-z_]*\.[ch]',
-    'as': r'(main|http|init|certificate|admin_socket|serve|server|listen|settings|signer_local|waiting)[a-z_]*\.[ch]',
+    'as': r'(main|http|held|backup|restore|init|certificate|admin_socket|serve|server|listen|settings|signer_local|waiting)[a-z_]*\.[ch]',
 }
 CLOCKS = re.compile(r'\b(clock_gettime|gettimeofday|time\s*\(\s*NULL\s*\)|now_read)\b')
 
