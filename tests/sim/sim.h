@@ -18,7 +18,7 @@
 #define MESSAGES   6000 /* of one episode */
 #define WINDOW     10
 #define WAITING    8
-#define GOT_IDS    70
+#define GOT_IDS    300 /* 3.1.1 has no Receive Maximum */
 #define GRACE      600 /* steps that a message may still be on its way after it was acknowledged */
 #define SHORT_S    20  /* Session Expiry Interval of some */
 #define GROUP_NAME "g"
