@@ -278,30 +278,61 @@ static bool has_refused(const struct gate *g)
     return false;
 }
 
-/* Everything else keeps its place. */
-static void refuse_publishes(struct conn *c, const struct buf *packets, size_t from, const struct why *why)
+/* An answer to a PUBLISH that needs not wait itself. */
+static bool may_leave(const struct conn *c, const struct gate_head *head)
+{
+    return (head->type == MQTT_PUBACK || head->type == MQTT_PUBREC) &&
+           journal_passed(&c->shard->journal, head->barrier);
+}
+
+/* What else is in there may wait for hours: answers to publications leave now, in their order (MQTT5 [MQTT-4.6.0-2]). */
+static void answer_publishes(struct conn *c, const struct buf *packets, size_t from, const struct why *why)
 {
     for (size_t at = from; at < packets->len && c->io != NULL;) {
         struct gate_head head = head_at(packets, at);
 
+        at += sizeof head;
         if (is_refused(c, &head))
             refuse_publish(c, &head, why);
-        at += sizeof head + head.len;
+        else if (may_leave(c, &head))
+            (void)send_packet(c, packets->p + at, head.len);
+        at += head.len;
     }
+}
+
+static void put_again(struct conn *c, const struct gate_head *head, const uint8_t *packet)
+{
+    struct slip slip = { head->type, head->packet_id, true, head->barrier };
+    uint8_t *room;
+
+    if (!gate_holds(c, &slip)) {
+        (void)send_packet(c, packet, head->len);
+        return;
+    }
+    room = gate_put(c, &slip, head->len);
+    if (room != NULL)
+        memcpy(room, packet, head->len);
+}
+
+/* Everything else keeps its place. */
+static void refuse_publishes(struct conn *c, const struct buf *packets, size_t from, const struct why *why)
+{
+    bool broken = journal_is_broken(&c->shard->journal);
+
+    if (broken)
+        answer_publishes(c, packets, from, why);
     for (size_t at = from; at < packets->len && c->io != NULL;) {
         struct gate_head head = head_at(packets, at);
-        struct slip slip = { head.type, head.packet_id, true, head.barrier };
-        uint8_t *room;
 
         at += sizeof head;
-        if (head.type == MQTT_PUBLISH && head.packet_id == 0 && journal_is_broken(&c->shard->journal)) {
-            (void)send_packet(c, packets->p + at, head.len); /* of QoS 0 or 1: what waits may wait for long */
-        } else if (!is_refused(c, &head)) {
-            room = gate_put(c, &slip, head.len);
-            if (room == NULL)
-                return;
-            memcpy(room, packets->p + at, head.len);
-        }
+        if (broken && (is_refused(c, &head) || may_leave(c, &head)))
+            ; /* has left */
+        else if (is_refused(c, &head))
+            refuse_publish(c, &head, why);
+        else if (broken && head.type == MQTT_PUBLISH && head.packet_id == 0) /* of QoS 0 or 1 */
+            (void)send_packet(c, packets->p + at, head.len);
+        else
+            put_again(c, &head, packets->p + at);
         at += head.len;
     }
 }

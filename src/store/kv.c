@@ -59,7 +59,7 @@ enum status kv_failed(const struct kv *kv, int rc, struct why *why)
     case MDB_READERS_FULL:
         return reject(why, ST_QUOTA, "store", "too many readers at a time", 0);
     case MDB_TXN_FULL:
-        return reject(why, ST_TOO_LARGE, "store", "too many changes for one transaction", 0);
+        return reject(why, ST_QUOTA, "store", "too many changes for one transaction", 0);
     case MDB_NOTFOUND:
         return reject(why, ST_NOT_FOUND, "store", "no such key", 0);
     case MDB_VERSION_MISMATCH:

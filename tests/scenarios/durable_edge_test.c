@@ -67,6 +67,25 @@ static void nothing_overtakes_when_the_store_becomes_full(void **state)
     bench_free(b);
 }
 
+static void answers_to_publications_keep_their_order_when_the_store_fails(void **state)
+{ /* MQTT5 [MQTT-4.6.0-2] */
+    struct bench *b = with_disk(1);
+    struct conn_io *sub = durable(b, "sub"), *pub = client_connected(b, "pub", ALL);
+
+    (void)state;
+    client_subscribe(sub, "x", 2, 2);
+    b->disk->manual = true;
+    client_publish(pub, "x", "1", 1, 1);
+    client_publish(pub, "nobody", "2", 1, 2); /* waits for nothing but the one before */
+    client_publish(pub, "x", "3", 1, 3);
+    expect_nothing(pub);
+    disk_fail(b, ST_IO);
+    (void)expect_ack(pub, MQTT_PUBACK, 1, MQTT_QUOTA_EXCEEDED);
+    (void)expect_ack(pub, MQTT_PUBACK, 2, MQTT_SUCCESS);
+    (void)expect_ack(pub, MQTT_PUBACK, 3, MQTT_QUOTA_EXCEEDED);
+    bench_free(b);
+}
+
 static void who_is_refused_for_want_of_a_disk_leaves_no_will(void **state)
 { /* MQTT5 [MQTT-3.1.2-8]: of a connection that was made */
     struct bench *b = with_disk(1);
@@ -338,6 +357,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_overtakes_when_the_store_becomes_full),
+        cmocka_unit_test(answers_to_publications_keep_their_order_when_the_store_fails),
         cmocka_unit_test(who_is_refused_for_want_of_a_disk_leaves_no_will),
         cmocka_unit_test(who_ends_with_his_connection_subscribes_while_the_store_fails),
         cmocka_unit_test(who_left_in_a_future_that_was_none_has_left_now),
