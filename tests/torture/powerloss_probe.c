@@ -92,7 +92,8 @@ static void lmdb_write(const char *folder, unsigned n)
         uint32_t key = __builtin_bswap32(i);
 
         memset(payload, (int)i, sizeof payload);
-        need(mdb_txn_begin(env, NULL, 0, &txn) == 0 && mdb_dbi_open(txn, NULL, 0, &dbi) == 0, "begin");
+        need(mdb_txn_begin(env, NULL, 0, &txn) == 0, "begin");
+        need(mdb_dbi_open(txn, NULL, 0, &dbi) == 0, "database");
         need(mdb_put(txn, dbi, &(MDB_val){ 4, &key }, &(MDB_val){ PAYLOAD, payload }, 0) == 0, "put");
         need(mdb_txn_commit(txn) == 0, "commit");
         say(i);
@@ -108,7 +109,8 @@ static unsigned lmdb_read(const char *folder)
     MDB_txn *txn;
     MDB_dbi dbi;
 
-    need(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) == 0 && mdb_dbi_open(txn, NULL, 0, &dbi) == 0, "begin");
+    need(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) == 0, "begin");
+    need(mdb_dbi_open(txn, NULL, 0, &dbi) == 0, "database");
     need(mdb_cursor_open(txn, dbi, &cursor) == 0, "cursor");
     while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
         uint32_t want = __builtin_bswap32(++n);
