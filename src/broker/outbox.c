@@ -147,6 +147,19 @@ struct barrier outbox_barrier(const struct outbox *o, struct delivery *d)
                       : (struct barrier){ 0 };
 }
 
+void outbox_clock_moved(struct outbox *o)
+{
+    struct list *const lists[] = { &o->waiting, &o->held, &o->in_flight };
+
+    for (size_t i = 0; i < COUNT_OF(lists); i++)
+        LIST_EACH (it, lists[i]) {
+            struct delivery *d = delivery_of(it);
+
+            if (d->on_disk && d->message != NULL && d->message->expires_ms != TIME_NEVER)
+                journal_change(&session_of(o)->shard->journal, &durable_of(d)->body->durable);
+        }
+}
+
 /* ---- in and out ---- */
 
 /* The opposite of outbox_drop(). */

@@ -125,6 +125,9 @@ struct barrier outbox_barrier(const struct outbox *o, struct delivery *d);
 enum status outbox_restore(struct outbox *o, uint16_t max_inflight, const struct record_delivery *record,
                            struct body *body, struct share *share) MUST_CHECK;
 
+/* The calendar did: until when messages are wanted is written anew. */
+void outbox_clock_moved(struct outbox *o);
+
 /* A new connection: what was sent and not acknowledged waits again, first and in order. */
 void outbox_rewind(struct outbox *o);
 

@@ -269,6 +269,16 @@ static struct stored_retained *record_for(struct retained *store, struct retaine
     return r;
 }
 
+void retained_clock_moved(struct retained *store)
+{
+    LIST_EACH (it, &store->round) {
+        struct retained_node *node = CONTAINER_OF(it, struct retained_node, round);
+
+        if (node->record != NULL && node->message->expires_ms != TIME_NEVER)
+            journal_change(&store->shard->journal, &node->record->durable);
+    }
+}
+
 enum status retained_put(struct shard *shard, struct durable *d, struct kv_batch *batch)
 {
     const struct stored_retained *of = CONTAINER_OF(d, struct stored_retained, durable);

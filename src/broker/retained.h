@@ -41,6 +41,8 @@ bool retained_clear(struct retained *store, struct topic_name topic);
 
 /* From now on what is here is on disk, or will be: the clients' store of a shard with a journal. */
 void retained_keep(struct retained *store, struct shard *shard);
+/* The calendar did: until when messages are kept is written anew. */
+void retained_clock_moved(struct retained *store);
 /* From the store, under its number there: not dirty. As retained_set(); ST_EXISTS when there is one of this topic. */
 enum status retained_restore(struct retained *store, uint64_t number, const struct message *message,
                              struct why *why) MUST_CHECK;

@@ -157,6 +157,8 @@ enum status session_keep(struct session *s) MUST_CHECK;
 void session_change(struct session *s, unsigned parts);
 /* It has lost its connection, or has one again. */
 void session_left(struct session *s);
+/* The calendar did, by so much: when it left, and when what waits for it ends, are written anew. */
+void session_clock_moved(struct session *s, int64_t ms);
 void session_returned(struct session *s);
 /* The journal's part of session_end(). */
 void session_bury(struct session *s);

@@ -46,6 +46,17 @@ void session_left(struct session *s)
     session_change(s, SESSION_RECORD);
 }
 
+void session_clock_moved(struct session *s, int64_t ms)
+{
+    if (s->journal == NULL)
+        return;
+    outbox_clock_moved(&s->outbox);
+    if (s->journal->left_ms == 0)
+        return;
+    s->journal->left_ms = s->journal->left_ms + ms > 0 ? s->journal->left_ms + ms : 1;
+    session_change(s, SESSION_RECORD);
+}
+
 void session_returned(struct session *s)
 {
     if (s->journal == NULL)

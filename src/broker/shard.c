@@ -220,6 +220,17 @@ unsigned shard_home(const struct shard_settings *settings, unsigned shards, stru
 
 /* ---- every call from the world begins and ends like this ---- */
 
+/* Times are on disk as the calendar has them: what was written by the former one would be over too early, or too late, after
+ * the next start. */
+static void write_times_again(struct shard *shard, int64_t moved_ms)
+{
+    TABLE_EACH (node, &shard->sessions)
+        session_clock_moved(CONTAINER_OF(node, struct session, node), moved_ms);
+    TABLE_EACH (node, &shard->shares)
+        share_clock_moved(CONTAINER_OF(node, struct share, node));
+    retained_clock_moved(shard->retained);
+}
+
 /* A jump of the calendar moves the end of every token with it (MT-100); forward it may be there already. */
 static void see_clock(struct shard *shard, struct now now)
 {
@@ -237,6 +248,8 @@ static void see_clock(struct shard *shard, struct now now)
         if (c->session != NULL)
             session_start_grant_timer(c->session);
     }
+    if (shard->journal.on)
+        write_times_again(shard, moved_ms);
 }
 
 /* What others are told of may close connections, and closed ones leave something to tell. */

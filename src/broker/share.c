@@ -444,6 +444,16 @@ static bool hand_out(struct share *g, const struct message *m, uint64_t seq, uin
 
 /* ---- what waits ---- */
 
+void share_clock_moved(struct share *g)
+{
+    LIST_EACH (it, &g->queue) {
+        struct share_item *item = item_of(it);
+
+        if (share_item_has_record(item) && item->message->expires_ms != TIME_NEVER)
+            journal_change(&g->shard->journal, &item->durable);
+    }
+}
+
 /* Where it belongs: returned messages are older than most, and come in order, each behind the one before. */
 static struct list *place_of(struct share *g, uint64_t seq)
 {

@@ -209,6 +209,8 @@ bool share_take(struct shard *shard, const struct share_note *note, const struct
 /* Home's filter goes into its tree; *ret_first: the other shards do not know of it yet. */
 enum status share_open(struct share *group, bool *ret_first, struct why *why) MUST_CHECK;
 void share_put_back(struct share *group, struct share_item *item); /* into the queue, where it belongs */
+/* The calendar did: until when what waits is wanted is written anew. */
+void share_clock_moved(struct share *group);
 /* Members and messages are as they were stored: whether it is durable still, and how much may wait. */
 void share_look_over(struct share *group);
 /* What home is to hear of this member, as if it had been told. */

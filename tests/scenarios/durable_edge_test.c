@@ -174,6 +174,35 @@ static void who_left_in_a_future_that_was_none_has_left_now(void **state)
     bench_free(b);
 }
 
+/* A machine whose calendar is set when the broker runs already. */
+static void who_waits_since_before_the_calendar_was_set_has_not_waited_longer(void **state)
+{ /* MT-75, MQTT5 [MQTT-3.3.2-5] */
+    struct bench *b = with_disk(1);
+    struct conn_io *c = durable(b, "c"), *pub = client_connected(b, "pub", ALL);
+
+    (void)state;
+    b->settings.keep_retained = true; /* whatever becomes of the publisher's token */
+    client_subscribe(c, "x", 1, 1);
+    client_drop(c);
+    c = durable(b, "member");
+    client_subscribe(c, "$share/g/x", 1, 1);
+    client_drop(c);
+    client_publish_with(
+        pub, &(struct publish_wish){
+                 .topic = "x", .payload = "1", .qos = 1, .packet_id = 1, .expiry_s = 500, .retain = true });
+    (void)expect_ack(pub, MQTT_PUBACK, 1, MQTT_SUCCESS);
+    bench_jump(b, 50 * 365 * 86400);
+    bench_advance(b, 1000);
+    bench_crash(b, 1);
+    bench_advance(b, 1000);
+    (void)expect_publish(come_back(b, "c"), "x", "1", 1);
+    (void)expect_publish(come_back(b, "member"), "x", "1", 1);
+    pub = client_connected(b, "pub", ALL);
+    client_subscribe(pub, "x", 0, 0);
+    (void)expect_publish(pub, "x", "1", 0);
+    bench_free(b);
+}
+
 /* ---- order ---- */
 
 static void a_retained_message_is_older_than_what_came_meanwhile_after_a_crash_too(void **state)
@@ -361,6 +390,7 @@ int main(void)
         cmocka_unit_test(who_is_refused_for_want_of_a_disk_leaves_no_will),
         cmocka_unit_test(who_ends_with_his_connection_subscribes_while_the_store_fails),
         cmocka_unit_test(who_left_in_a_future_that_was_none_has_left_now),
+        cmocka_unit_test(who_waits_since_before_the_calendar_was_set_has_not_waited_longer),
         cmocka_unit_test(a_retained_message_is_older_than_what_came_meanwhile_after_a_crash_too),
         cmocka_unit_test(what_goes_with_much_else_does_not_pile_up),
         cmocka_unit_test(what_was_between_shards_is_not_lost_by_a_start_without_memory),
