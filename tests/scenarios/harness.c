@@ -253,6 +253,11 @@ static void world_fault(void *ctx, struct conn_io *io)
     io->faults++;
 }
 
+static void set_clock(struct bench *b)
+{
+    b->now = (struct now){ { 5000000 }, { BENCH_WALL } };
+}
+
 static void make_shards(struct bench *b)
 {
     struct shard_world world = { .ctx = b,
@@ -286,7 +291,7 @@ struct bench *bench_new(unsigned shards)
     assert_non_null(b);
     b->count = shards;
     b->seed = 1;
-    b->now = (struct now){ { 5000000 }, { BENCH_WALL } };
+    set_clock(b);
     list_init(&b->clients);
     log_set_sink(log_line, b);
     log_set_level(LOG_INFO);
@@ -352,6 +357,23 @@ void bench_begin(struct bench *b, unsigned shards)
     b->count = shards;
     b->next_shard = 0;
     make_shards(b);
+}
+
+void bench_again(struct bench *b, unsigned shards, bool with_disk)
+{
+    free_shards(b);
+    free_clients(b);
+    disk_free(TAKE(b->disk));
+    b->seed = 1;
+    b->manual = false;
+    b->log_len = 0;
+    set_clock(b);
+    if (with_disk)
+        b->disk = disk_new();
+    if (!with_disk)
+        bench_begin(b, shards);
+    else
+        assert_int_equal(bench_start(b, shards, NULL), ST_OK);
 }
 
 void bench_free(struct bench *b)

@@ -101,6 +101,8 @@ struct conn_io {
 
 struct bench *bench_new(unsigned shards);
 void bench_free(struct bench *b);
+/* All but its keys anew: no session, no client, nothing on the disk (if there is to be one), the clock as it began. */
+void bench_again(struct bench *b, unsigned shards, bool with_disk);
 /* For cmocka: *state is a bench of one shard. */
 int bench_set_up(void **state);
 int bench_tear_down(void **state);
