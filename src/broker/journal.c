@@ -233,13 +233,6 @@ void journal_on_durable(struct shard *shard, struct shard_msg *msg)
     gate_open_all(shard);
 }
 
-void journal_restore_peer(struct shard *shard, unsigned peer, uint64_t sent, uint64_t got)
-{
-    struct journal_peer *p = &shard->journal.peers[peer];
-
-    *p = (struct journal_peer){ .sent = sent, .confirmed = sent, .got = got, .told = got, .sealed = got };
-}
-
 /* ---- one batch ---- */
 
 /* *ret_tombs: so many of those nobody waits for are in it: the more else happens, lest they pile up. */

@@ -182,11 +182,6 @@ enum status journal_refuse(const struct journal *j, struct why *why);
 struct body *journal_body(struct shard *shard, const struct message *m);
 struct body *body_ref(struct body *body);
 void body_unref(struct shard *shard, struct body *body); /* NULL does nothing */
-/* Messages of this body are about to be delivered here: they find it. */
-static inline void journal_routing(struct journal *j, struct body *body)
-{
-    j->recent = body;
-}
 /* From the store: not dirty. One reference. */
 enum status body_restore(struct shard *shard, uint64_t number, const struct message *m,
                          struct body **ret_body) MUST_CHECK;
@@ -201,7 +196,5 @@ uint64_t journal_number(struct shard *shard, unsigned to);
 void journal_got(struct shard *shard, unsigned from, uint64_t number, uint64_t changes, bool lost);
 /* MSG_DURABLE came: takes `msg`. */
 void journal_on_durable(struct shard *shard, struct shard_msg *msg);
-/* At start-up: numbers go on from here. */
-void journal_restore_peer(struct shard *shard, unsigned peer, uint64_t sent, uint64_t got);
 
 #endif

@@ -169,6 +169,15 @@ static void on_finding(void *ctx, const struct doctor_finding *f)
 
 /* ---- all of it ---- */
 
+static void print_counts(const struct patient *p)
+{
+    printf("\n");
+    for (unsigned i = 0; i < DOCTOR_LEVELS; i++)
+        printf("%s%u %s%s", i == 0 ? "" : ", ", p->count[i], doctor_level_name((enum doctor_level)i),
+               i == DOCTOR_OK || p->count[i] == 1 ? "" : "s");
+    printf("\n");
+}
+
 static int examine(const struct doctor_options *o, const struct doctor_settings *s)
 {
     struct patient p = { .options = o, .colour = isatty(STDOUT_FILENO) == 1, .findings = js_new_array() };
@@ -185,8 +194,7 @@ static int examine(const struct doctor_options *o, const struct doctor_settings 
     if (o->json)
         code = print_document(&p, s);
     else
-        printf("\n%u ok, %u notes, %u warnings, %u problems\n", p.count[DOCTOR_OK], p.count[DOCTOR_NOTE],
-               p.count[DOCTOR_WARNING], p.count[DOCTOR_PROBLEM]);
+        print_counts(&p);
     js_unref(p.findings);
     return code != EXIT_DONE ? code : p.count[DOCTOR_PROBLEM] > 0 ? 2 : p.count[DOCTOR_WARNING] > 0 ? 1 : 0;
 }
