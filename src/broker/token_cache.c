@@ -175,11 +175,11 @@ bool token_is_stale(const struct token_store *store, const struct token *token)
 }
 
 static enum status revoked_put(const struct token_store *store, struct table *table,
-                               const uint8_t hash[TOKEN_HASH_LEN], int64_t until_s)
+                               const uint8_t hash[TOKEN_HASH_LEN], int64_t until_s, uint32_t most)
 {
     struct revoked *r = revoked_find(table, hash);
 
-    if (r == NULL && table->count >= store->limits.max_revoked)
+    if (r == NULL && table->count >= most)
         return ST_QUOTA;
     if (r == NULL) {
         r = calloc(1, sizeof *r);
@@ -210,7 +210,7 @@ enum status token_store_revoke(struct token_store *store, const uint8_t hash[TOK
 
     store_lock(store);
     cache_forget(store, hash);
-    st = revoked_put(store, &store->revoked, hash, until.s);
+    st = revoked_put(store, &store->revoked, hash, until.s, store->limits.max_revoked);
     if (st == ST_OK)
         st = write_down(store, hash, until.s);
     store_unlock(store);
@@ -225,7 +225,7 @@ enum status token_store_change(struct token_store *store, const uint8_t hash[TOK
     store_lock(store);
     cache_forget(store, hash);
     store->news++;
-    st = revoked_put(store, &store->changed, hash, until.s);
+    st = revoked_put(store, &store->changed, hash, until.s, store->limits.max_revoked);
     store_unlock(store);
     return st;
 }
@@ -338,13 +338,14 @@ enum status token_store_suspend(struct token_store *store, struct span iss, bool
     return st;
 }
 
-bool revoked_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record,
-                     struct now now)
+/* Whatever max_revoked is now: what was revoked stays so. */
+enum status revoked_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record,
+                            struct now now)
 {
     struct reader r = reader_make(record, "token journal");
     int64_t until_s = (int64_t)read_u64(&r);
 
-    return reader_finish(&r, NULL) == ST_OK && now.wall.s < until_s &&
-           revoked_find(&store->revoked, id) == NULL &&
-           revoked_put(store, &store->revoked, id, until_s) == ST_OK;
+    if (reader_finish(&r, NULL) != ST_OK || now.wall.s >= until_s)
+        return ST_NOT_FOUND;
+    return revoked_put(store, &store->revoked, id, until_s, UINT32_MAX);
 }

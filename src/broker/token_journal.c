@@ -91,14 +91,16 @@ enum status token_journal_read(struct token_journal *journal, struct span key, s
                                struct now now)
 {
     enum token_change_kind kind;
+    enum status st;
 
     if (key.len != KEY_LEN || !kind_of(key.p[1], &kind))
         return ST_OK; /* not ours to understand, nor to delete */
-    if (token_store_restore(journal->store, kind, key.p + 2, value, now)) {
+    st = token_store_restore(journal->store, kind, key.p + 2, value, now);
+    if (st == ST_NOT_FOUND)
+        return drop(journal, kind, key.p + 2);
+    if (st == ST_OK)
         journal->rows++;
-        return ST_OK;
-    }
-    return drop(journal, kind, key.p + 2);
+    return st; /* without memory the row stays: a token that was revoked would be good again */
 }
 
 uint32_t token_journal_rows(const struct token_journal *journal)

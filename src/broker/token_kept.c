@@ -470,8 +470,8 @@ void kept_done(struct token_store *store)
     }
 }
 
-bool kept_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record,
-                  struct now now)
+enum status kept_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record,
+                         struct now now)
 {
     struct reader r = reader_make(record, "token journal");
     CLEANUP(token_unrefp)
@@ -479,13 +479,17 @@ bool kept_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], s
     struct kept *k;
     int64_t until_s = (int64_t)read_u64(&r), left_s = until_s - now.wall.s;
 
-    if (!reader_ok(&r) || token_record_read(read_rest(&r), &token, NULL) != ST_OK ||
-        memcmp(token->cnf_thumbprint, id, TOKEN_HASH_LEN) != 0 || token->no_clock || now.wall.s >= until_s ||
-        find_kept(store, id) != NULL || is_full(store, record.len) || token_is_revoked(store, token))
-        return false;
+    enum status st = reader_ok(&r) ? token_record_read(read_rest(&r), &token, NULL) : ST_MALFORMED;
+
+    if (st == ST_NO_MEMORY)
+        return st;
+    if (st != ST_OK || memcmp(token->cnf_thumbprint, id, TOKEN_HASH_LEN) != 0 || token->no_clock ||
+        now.wall.s >= until_s || find_kept(store, id) != NULL || is_full(store, record.len) ||
+        token_is_revoked(store, token))
+        return ST_NOT_FOUND;
     k = calloc(1, sizeof *k);
     if (k == NULL)
-        return false;
+        return ST_NO_MEMORY;
     k->token = TAKE(token);
     k->used_ms = now.mono.ms;
     k->bytes = sizeof *k + sizeof *k->token + 2 * record.len;
@@ -495,8 +499,8 @@ bool kept_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], s
     list_init(&k->in_group);
     if (!join_group(store, k)) {
         kept_free(store, k);
-        return false;
+        return ST_NO_MEMORY;
     }
     put_in(store, k, &store->claimed);
-    return true;
+    return ST_OK;
 }

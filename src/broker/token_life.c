@@ -109,13 +109,14 @@ static enum status sequence_put(struct token_store *store, const uint8_t id[TOKE
     return ST_OK;
 }
 
-bool sequence_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record)
+enum status sequence_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record)
 {
     struct reader r = reader_make(record, "token journal");
     uint64_t least = read_u64(&r);
 
-    return reader_finish(&r, NULL) == ST_OK && find_sequence(store, id) == NULL &&
-           sequence_put(store, id, least) == ST_OK;
+    if (reader_finish(&r, NULL) != ST_OK || find_sequence(store, id) != NULL)
+        return ST_NOT_FOUND;
+    return sequence_put(store, id, least);
 }
 
 /* AF-77. The place for it was made when the first token of that kind came. */
@@ -264,8 +265,8 @@ static enum status by_receipt(struct token_store *store, const struct token *tok
 
 /* What the calendar says of the time we were away goes by the calendar; one that was set back does not make it longer
  * than it was. Without a calendar nothing is restored: no token outlives a restart then, for want of its cnonce. */
-bool receipt_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record,
-                     struct now now)
+enum status receipt_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record,
+                            struct now now)
 {
     struct reader in = reader_make(record, "token journal");
     struct receipt *r, from = { 0 };
@@ -277,24 +278,24 @@ bool receipt_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN]
     from.first_s = (int64_t)read_u64(&in);
     from.until_s = (int64_t)read_u64(&in);
     if (reader_finish(&in, NULL) != ST_OK || find_receipt(store, id) != NULL)
-        return false;
+        return ST_NOT_FOUND;
     memcpy(from.hash, id, sizeof from.hash);
     memcpy(from.id, sequence_id.p, sizeof from.id);
     if (from.has_sequence && find_sequence(store, from.id) == NULL && sequence_put(store, from.id, 0) != ST_OK)
-        return false;
+        return ST_NO_MEMORY;
     life_s = from.until_s - from.first_s;
     left_s = from.until_s - now.wall.s;
     if (from.until_s == TIME_NEVER || life_s < 0)
-        return false;
+        return ST_NOT_FOUND;
     if (left_s > life_s)
         left_s = life_s;
     from.until_ms = now.mono.ms + left_s * MS_PER_S; /* over already: the next purge draws the consequence */
     r = malloc(sizeof *r);
     if (r == NULL)
-        return false;
+        return ST_NO_MEMORY;
     *r = from;
     table_insert(&store->receipts, &r->node, table_hash(&store->receipts, span_of(id, TOKEN_HASH_LEN)));
-    return true;
+    return ST_OK;
 }
 
 /* ---- cnonce: seconds(4) | counter(4) | MAC(16), so that asking for them costs us nothing ---- */

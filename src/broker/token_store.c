@@ -244,28 +244,28 @@ bool token_store_is_committed(struct token_store *store, uint64_t number)
     return number <= token_store_written(store);
 }
 
-bool token_store_restore(struct token_store *store, enum token_change_kind kind,
-                         const uint8_t id[TOKEN_HASH_LEN], struct span record, struct now now)
+enum status token_store_restore(struct token_store *store, enum token_change_kind kind,
+                                const uint8_t id[TOKEN_HASH_LEN], struct span record, struct now now)
 {
-    bool there = false;
+    enum status st = ST_NOT_FOUND;
 
     store_lock(store);
     switch (kind) {
     case TOKEN_KEPT:
-        there = kept_restore(store, id, record, now);
+        st = kept_restore(store, id, record, now);
         break;
     case TOKEN_RECEIPT:
-        there = receipt_restore(store, id, record, now);
+        st = receipt_restore(store, id, record, now);
         break;
     case TOKEN_SEQUENCE:
-        there = sequence_restore(store, id, record);
+        st = sequence_restore(store, id, record);
         break;
     case TOKEN_REVOKED:
-        there = revoked_restore(store, id, record, now);
+        st = revoked_restore(store, id, record, now);
         break;
     case TOKEN_CHANGE_KINDS:
         break;
     }
     store_unlock(store);
-    return there;
+    return st;
 }

@@ -179,9 +179,11 @@ void token_store_committed(struct token_store *store, uint64_t number);
 bool token_store_is_committed(struct token_store *store, uint64_t number);
 uint64_t token_store_written(struct token_store *store); /* the last such number */
 
-/* A row read back at the start; what is over by now or cannot be read is left out (false). */
-bool token_store_restore(struct token_store *store, enum token_change_kind kind,
-                         const uint8_t id[TOKEN_HASH_LEN], struct span record, struct now now);
+/* A row read back at the start. ST_NOT_FOUND: it is over by now, cannot be read, or finds no room, and is left out; never so a
+ * revocation that is not over. ST_NO_MEMORY: nobody knows. */
+enum status token_store_restore(struct token_store *store, enum token_change_kind kind,
+                                const uint8_t id[TOKEN_HASH_LEN], struct span record,
+                                struct now now) MUST_CHECK;
 
 struct token_store_counts {
     uint32_t kept, cached, receipts, nonces, revoked, changed;

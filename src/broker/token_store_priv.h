@@ -131,8 +131,8 @@ static inline bool term_over(int64_t until_s, int64_t until_ms, struct now now)
 /* token_kept.c */
 void kept_purge(struct token_store *store, struct now now);
 void kept_done(struct token_store *store);
-bool kept_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record,
-                  struct now now);
+enum status kept_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record,
+                         struct now now);
 
 /* token_cache.c */
 void cache_purge(struct token_store *store, struct now now);
@@ -141,16 +141,16 @@ bool token_is_revoked(const struct token_store *store, const struct token *token
 bool token_is_stale(const struct token_store *store, const struct token *token);
 bool issuer_is_suspended(const struct token_store *store, struct span iss);
 void revoked_purge(struct token_store *store, struct now now);
-bool revoked_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record,
-                     struct now now);
+enum status revoked_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record,
+                            struct now now);
 
 /* token_life.c */
 enum status life_accept(struct token_store *store, const struct token *token, struct now now,
                         struct token_term *ret_term, struct why *why) MUST_CHECK;
 void life_purge(struct token_store *store, struct now now);
 void life_done(struct token_store *store);
-bool receipt_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record,
-                     struct now now);
-bool sequence_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record);
+enum status receipt_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record,
+                            struct now now);
+enum status sequence_restore(struct token_store *store, const uint8_t id[TOKEN_HASH_LEN], struct span record);
 
 #endif
