@@ -2,6 +2,7 @@
 #include "broker/source.h"
 
 #include <pthread.h>
+#include <stdio.h>
 
 // clang-format off
 #include <stdarg.h>
@@ -320,6 +321,122 @@ static void one_address_from_many_threads_is_counted_exactly(void **state UNUSED
     sources_free(s);
 }
 
+static void without_a_table_everybody_is_let_in(void **state UNUSED)
+{
+    struct source_settings none = strict;
+    struct source_ban bans[1];
+    struct net_source out[1], who = from("192.0.2.1");
+    struct source_totals totals;
+    struct sources *s;
+    size_t all = 7;
+
+    none.addresses = 0;
+    s = make(&none);
+    assert_int_equal(source_connects(s, who, at(0)), SOURCE_WELCOME);
+    source_arrived(s, who);
+    source_left(s, who, true);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(source_fault(s, who, at(0)), 0);
+    assert_false(source_unban(s, who, at(0)));
+    assert_int_equal(sources_unban_all(s, at(0)), 0);
+    sources_free(s);
+    assert_int_equal(source_connects(NULL, who, at(0)), SOURCE_WELCOME); /* a listener that counts nobody */
+    assert_false(source_unban(NULL, who, at(0)));
+    assert_int_equal(sources_unban_all(NULL, at(0)), 0);
+    assert_int_equal(sources_released(NULL, at(0), out, 1), 0);
+    assert_int_equal(sources_bans(NULL, at(0), bans, 1, &all), 0);
+    assert_int_equal(all, 0);
+    sources_totals(NULL, at(0), &totals);
+    assert_int_equal(totals.known + totals.bans, 0);
+    sources_free(NULL);
+}
+
+static void the_longest_bans_are_shown_first_and_the_others_counted(void **state UNUSED)
+{
+    struct sources *s = make(&strict);
+    static const char *const names[] = { "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4" };
+    struct source_ban bans[4];
+    size_t all, shown;
+
+    for (int i = 0; i < 4; i++) /* each a second later, and so for longer */
+        (void)misbehave(s, from(names[i]), i * SECOND, NULL);
+    (void)misbehave(s, from("192.0.2.5"), 3 * SECOND, NULL); /* as long as the fourth */
+    for (size_t cap = 0; cap <= COUNT_OF(bans); cap++) {
+        shown = sources_bans(s, at(3 * SECOND), bans, cap, &all);
+        assert_int_equal(shown, cap);
+        assert_int_equal(all, 5);
+        for (size_t i = 1; i < shown; i++)
+            assert_true(bans[i - 1].left_ms >= bans[i].left_ms);
+        if (shown > 0)
+            assert_int_equal(bans[0].left_ms, 10 * SECOND);
+    }
+    assert_int_equal(sources_unban_all(s, at(3 * SECOND)), 5);
+    assert_int_equal(sources_bans(s, at(3 * SECOND), bans, 4, &all), 0);
+    assert_false(source_unban(s, from("192.0.2.99"), at(0))); /* nobody knows it */
+    assert_false(source_unban(s, (struct net_source){ 0 }, at(0)));
+    assert_false(source_unban(s, from("192.0.2.1"), at(3 * SECOND))); /* it is not banned */
+    sources_free(s);
+}
+
+static void the_ends_of_bans_are_told_as_many_as_there_is_room_for(void **state UNUSED)
+{
+    struct sources *s = make(&strict);
+    struct net_source out[2];
+
+    (void)misbehave(s, from("192.0.2.1"), 0, NULL);
+    (void)misbehave(s, from("192.0.2.2"), 0, NULL);
+    (void)misbehave(s, from("192.0.2.3"), 20 * SECOND, NULL);
+    assert_int_equal(sources_released(s, at(21 * SECOND), out, 1), 1);
+    assert_int_equal(sources_released(s, at(21 * SECOND), out, 2), 1); /* the third lasts */
+    assert_int_equal(sources_released(s, at(21 * SECOND), out, 2), 0);
+    assert_true(source_unban(s, from("192.0.2.3"), at(21 * SECOND)));
+    sources_free(s);
+}
+
+static void without_calm_no_doubling_is_taken_back(void **state UNUSED)
+{
+    struct source_settings settings = strict;
+    struct net_source who = from("192.0.2.1");
+    struct sources *s;
+
+    settings.calm_ms = 0;
+    s = make(&settings);
+    assert_int_equal(misbehave(s, who, 0, NULL), 10 * SECOND);
+    assert_int_equal(misbehave(s, who, 1000 * MINUTE, NULL), 20 * SECOND);
+    assert_int_equal(source_fault(s, who, at(1000 * MINUTE)), 0); /* it is banned already */
+    sources_free(s);
+}
+
+static void who_is_known_for_nothing_makes_room_first(void **state UNUSED)
+{
+    struct source_settings settings = strict;
+    struct net_source banned = from("192.0.2.1"), here = from("192.0.2.2");
+    struct sources *s;
+
+    settings.addresses = 1; /* one set */
+    s = make(&settings);
+    (void)misbehave(s, banned, 0, NULL);
+    assert_int_equal(source_connects(s, here, at(0)), SOURCE_WELCOME);
+    source_arrived(s, here);
+    for (int i = 0; i < 200; i++) {
+        char name[32];
+
+        (void)snprintf(name, sizeof name, "198.51.100.%d", i);
+        assert_int_equal(source_connects(s, from(name), at(i)), SOURCE_WELCOME);
+        source_left(s, from(name), false);
+    }
+    assert_int_equal(source_connects(s, banned, at(300)), SOURCE_BANNED);
+    source_left(s, here, true);
+    source_left(s, here, true);    /* once more than it came: it may have been forgotten between */
+    for (int i = 0; i < 50; i++) { /* bans that have ended are of interest, until everybody has one */
+        char name[32];
+
+        (void)snprintf(name, sizeof name, "203.0.113.%d", i);
+        (void)misbehave(s, from(name), 60 * SECOND + i * SECOND, NULL);
+    }
+    sources_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -333,6 +450,11 @@ int main(void)
         cmocka_unit_test(the_end_of_a_ban_is_told_once),
         cmocka_unit_test(exempt_addresses_are_not_looked_at),
         cmocka_unit_test(a_flood_of_addresses_does_not_let_the_banned_in),
+        cmocka_unit_test(without_a_table_everybody_is_let_in),
+        cmocka_unit_test(the_longest_bans_are_shown_first_and_the_others_counted),
+        cmocka_unit_test(the_ends_of_bans_are_told_as_many_as_there_is_room_for),
+        cmocka_unit_test(without_calm_no_doubling_is_taken_back),
+        cmocka_unit_test(who_is_known_for_nothing_makes_room_first),
         cmocka_unit_test(threads_share_it_and_nothing_is_left_over),
         cmocka_unit_test(one_address_from_many_threads_is_counted_exactly),
     };

@@ -522,9 +522,138 @@ static void random_documents_come_back_the_same(void **state UNUSED)
     }
 }
 
+static void not_to_cbor(enum ace_document document, const char *json)
+{
+    CLEANUP(js_unrefp)
+    struct js *js = NULL;
+    CLEANUP(buf_done)
+    struct buf cbor;
+    struct why why = { 0 };
+
+    buf_init(&cbor, CBOR_MAX);
+    assert_int_equal(js_parse(span_of_str(json), CBOR_MAX, &js, NULL), ST_OK);
+    enum status st = ace_to_cbor(document, js, &cbor, &why);
+    assert_true(st != ST_OK && st != ST_NO_MEMORY && why.text != NULL);
+}
+
+static void af7_each_member_has_its_kind(void **state UNUSED)
+{
+    refused(ACE_INTROSPECTION_RESPONSE, "a10a01", ST_MALFORMED, "AF-7"); /* active that is no truth */
+    refused(ACE_INTROSPECTION_RESPONSE, "a10701", ST_MALFORMED, "AF-7"); /* cti that is no bytes */
+    refused(ACE_INTROSPECTION_REQUEST, "a10b01", ST_MALFORMED, "AF-7");  /* a token that is no bytes */
+    refused(ACE_INTROSPECTION_RESPONSE, "a10301", ST_MALFORMED,
+            "AF-7"); /* an audience that is neither text nor array */
+    refused(ACE_INTROSPECTION_RESPONSE, "a1038101", ST_MALFORMED, "AF-7");   /* and one that holds a number */
+    refused(ACE_INTROSPECTION_RESPONSE, "a103816100", ST_MALFORMED, "AF-7"); /* or a NUL */
+    refused(ACE_TOKEN_REQUEST, "a1181801", ST_MALFORMED, "AF-7");            /* client_id: a number */
+    refused(ACE_TOKEN_REQUEST,
+            "a1182161"
+            "78",
+            ST_MALFORMED, "AF-7");                                /* grant_type as text */
+    refused(ACE_TOKEN_REQUEST, "a16001", ST_MALFORMED, "AF-7");   /* a member without a name */
+    refused(ACE_TOKEN_REQUEST, "a1610001", ST_MALFORMED, "AF-7"); /* or with a NUL in it */
+    refused(ACE_TOKEN_REQUEST, "80", ST_MALFORMED, "AF-5");       /* an array */
+}
+
+static void af7_what_nobody_registered_is_skipped_or_taken_as_it_is(void **state UNUSED)
+{
+    CLEANUP(js_unrefp)
+    struct js *js = NULL;
+
+    /* {"x": 1, "y": true, "z": h'00', 2^64-1 below zero: 1, "w": "t"} */
+    assert_int_equal(read_hex(ACE_TOKEN_REQUEST,
+                              "a5617801"
+                              "6179f5"
+                              "617a4100"
+                              "3bffffffffffffffff01"
+                              "61776174",
+                              &js, NULL),
+                     ST_OK);
+    assert_json(js, "{\"x\":1,\"y\":true,\"w\":\"t\"}");
+}
+
+static void af5_a_document_has_so_many_members_and_no_more(void **state UNUSED)
+{
+    CLEANUP(buf_done)
+    struct buf json;
+    CLEANUP(buf_done)
+    struct buf cbor;
+    CLEANUP(js_unrefp)
+    struct js *js = NULL;
+    struct why why = { 0 };
+
+    buf_init(&json, CBOR_MAX);
+    buf_init(&cbor, CBOR_MAX);
+    put_str(&json, "{\"m0\":0");
+    for (int i = 1; i < 200; i++)
+        put_fmt(&json, ",\"m%d\":%d", i, i);
+    put_str(&json, "}");
+    assert_int_equal(js_parse(buf_span(&json), CBOR_MAX, &js, NULL), ST_OK);
+    assert_int_equal(ace_to_cbor(ACE_TOKEN_REQUEST, js, &cbor, &why), ST_TOO_LARGE);
+    buf_reset(&cbor);
+    cb_put_map(&cbor, 200);
+    for (int i = 0; i < 200; i++) {
+        cb_put_int(&cbor, 1000 + i);
+        cb_put_int(&cbor, 0);
+    }
+    js_unref(TAKE(js));
+    assert_int_equal(ace_from_cbor(ACE_TOKEN_REQUEST, buf_span(&cbor), CBOR_MAX, &js, &why), ST_TOO_LARGE);
+}
+
+static void af7_what_json_says_wrong_is_not_written(void **state UNUSED)
+{
+    not_to_cbor(ACE_INTROSPECTION_RESPONSE, "{\"aud\":1}");
+    not_to_cbor(ACE_INTROSPECTION_RESPONSE, "{\"aud\":[1]}");
+    not_to_cbor(ACE_TOKEN_REQUEST, "{\"scope\":1}");
+    not_to_cbor(ACE_TOKEN_REQUEST, "{\"grant_type\":\"nobody's\"}");
+    not_to_cbor(ACE_TOKEN_REQUEST, "{\"grant_type\":true}");
+    not_to_cbor(ACE_TOKEN_REQUEST, "{\"cnonce\":\"?\"}");
+}
+
+static void af48_a_confirmation_is_read_as_far_as_it_is_known(void **state UNUSED)
+{
+    CLEANUP(js_unrefp)
+    struct js *js = NULL;
+
+    refused(ACE_TOKEN_REQUEST, "a10401", ST_MALFORMED, "AF-48");      /* req_cnf that is no map */
+    refused(ACE_TOKEN_REQUEST, "a104a10301", ST_MALFORMED, "AF-48");  /* a kid that is no bytes */
+    refused(ACE_TOKEN_REQUEST, "a104a10201", ST_BAD_POP_KEY, "TK-1"); /* an encrypted key */
+    refused(ACE_TOKEN_REQUEST,
+            "a104a1182282"
+            "2f4100",
+            ST_MALFORMED, "RFC 9360 2"); /* SHA-256 of one byte */
+    refused(ACE_TOKEN_REQUEST,
+            "a104a1182281"
+            "2f",
+            ST_MALFORMED, "RFC 9360 2");
+    refused(ACE_TOKEN_REQUEST,
+            "a104a1182282"
+            "2f01",
+            ST_MALFORMED, "RFC 9360 2");
+    assert_int_equal(read_hex(ACE_TOKEN_REQUEST,
+                              "a104a1182282"
+                              "38"
+                              "2b4100",
+                              &js, NULL),
+                     ST_OK); /* another hash */
+    assert_json(js, "{\"req_cnf\":{}}");
+    js_unref(TAKE(js));
+    assert_int_equal(read_hex(ACE_TOKEN_REQUEST,
+                              "a104a11822826161"
+                              "4100",
+                              &js, NULL),
+                     ST_OK); /* by its name */
+    assert_json(js, "{\"req_cnf\":{}}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(af7_each_member_has_its_kind),
+        cmocka_unit_test(af7_what_nobody_registered_is_skipped_or_taken_as_it_is),
+        cmocka_unit_test(af5_a_document_has_so_many_members_and_no_more),
+        cmocka_unit_test(af7_what_json_says_wrong_is_not_written),
+        cmocka_unit_test(af48_a_confirmation_is_read_as_far_as_it_is_known),
         cmocka_unit_test(af12_the_example_of_the_hints),
         cmocka_unit_test(af27_a_token_request),
         cmocka_unit_test(af35_a_token_response),
