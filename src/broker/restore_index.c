@@ -1,5 +1,6 @@
 #include "broker/restore_index.h"
 
+#include "base/array.h"
 #include "broker/journal.h"
 #include "broker/message.h"
 #include "broker/shard_priv.h"
@@ -19,23 +20,6 @@ struct restored_body {
     struct body **others;    /* by shard, references; NULL: nobody else has asked */
 };
 
-/* Room for one more of `size` bytes. */
-static bool grow(void *array, size_t size, size_t count, size_t *cap)
-{
-    size_t more = *cap == 0 ? 64 : *cap + *cap / 2;
-    void *p;
-
-    if (count < *cap)
-        return true;
-    memcpy(&p, array, sizeof p);
-    p = reallocarray(p, more, size);
-    if (p == NULL)
-        return false;
-    memcpy(array, &p, sizeof p);
-    *cap = more;
-    return true;
-}
-
 /* ---- sessions ---- */
 
 bool restore_sessions_takes(const struct restore_sessions *t, uint64_t number)
@@ -46,7 +30,7 @@ bool restore_sessions_takes(const struct restore_sessions *t, uint64_t number)
 enum status restore_sessions_add(struct restore_sessions *t, uint64_t number, struct session *s)
 {
     ASSERT(restore_sessions_takes(t, number));
-    if (!grow(&t->at, sizeof *t->at, t->count, &t->cap))
+    if (!array_grow(&t->at, sizeof *t->at, t->count, &t->cap))
         return ST_NO_MEMORY;
     t->at[t->count++] = (struct restored_session){ number, s };
     return ST_OK;
@@ -54,22 +38,15 @@ enum status restore_sessions_add(struct restore_sessions *t, uint64_t number, st
 
 struct session *restore_sessions_find(struct restore_sessions *t, uint64_t number)
 {
-    size_t low = 0, high = t->count;
+    size_t at;
 
     if (t->last < t->count && t->at[t->last].number == number)
         return t->at[t->last].session;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-
-        if (t->at[mid].number < number)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    if (low == t->count || t->at[low].number != number)
+    at = array_find(t->at, sizeof *t->at, t->count, number);
+    if (at == t->count)
         return NULL;
-    t->last = low;
-    return t->at[low].session;
+    t->last = at;
+    return t->at[at].session;
 }
 
 void restore_sessions_done(struct restore_sessions *t)
@@ -88,7 +65,7 @@ bool restore_bodies_takes(const struct restore_bodies *t, uint64_t number)
 enum status restore_bodies_add(struct restore_bodies *t, uint64_t number, struct message *m)
 {
     ASSERT(restore_bodies_takes(t, number));
-    if (!grow(&t->at, sizeof *t->at, t->count, &t->cap)) {
+    if (!array_grow(&t->at, sizeof *t->at, t->count, &t->cap)) {
         message_unref(m);
         return ST_NO_MEMORY;
     }
@@ -98,22 +75,15 @@ enum status restore_bodies_add(struct restore_bodies *t, uint64_t number, struct
 
 static struct restored_body *find(struct restore_bodies *t, uint64_t number)
 {
-    size_t low = 0, high = t->count;
+    size_t at;
 
     if (t->last + 1 < t->count && t->at[t->last + 1].number == number)
         return &t->at[++t->last];
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-
-        if (t->at[mid].number < number)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    if (low == t->count || t->at[low].number != number)
+    at = array_find(t->at, sizeof *t->at, t->count, number);
+    if (at == t->count)
         return NULL;
-    t->last = low;
-    return &t->at[low];
+    t->last = at;
+    return &t->at[at];
 }
 
 static enum status get_other(const struct restore_bodies *t, struct restored_body *b, unsigned shard,

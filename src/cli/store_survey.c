@@ -1,8 +1,9 @@
 #include "cli/store_survey.h"
 
+#include "base/array.h"
+
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const uint8_t letters[] = {
 #define STORE_LETTER(name, letter, text) letter,
@@ -60,50 +61,18 @@ enum status store_walk(const struct store_source *from, struct span prefix, kv_v
 
 /* ---- arrays in the order of numbers ---- */
 
-static bool grow(void *array, size_t size, size_t count, size_t *cap)
-{
-    size_t more = *cap == 0 ? 64 : *cap * 2;
-    void *p;
-
-    if (count < *cap)
-        return true;
-    memcpy(&p, array, sizeof p);
-    p = reallocarray(p, more, size);
-    if (p == NULL)
-        return false;
-    memcpy(array, &p, sizeof p);
-    *cap = more;
-    return true;
-}
-
 static struct store_body *body_of(struct store_body *bodies, size_t count, uint64_t number)
 {
-    size_t low = 0, high = count;
+    size_t at = array_find(bodies, sizeof *bodies, count, number);
 
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-
-        if (bodies[mid].number < number)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low < count && bodies[low].number == number ? &bodies[low] : NULL;
+    return at < count ? &bodies[at] : NULL;
 }
 
 static struct store_session *session_of(const struct store_survey *s, uint64_t number)
 {
-    size_t low = 0, high = s->session_count;
+    size_t at = array_find(s->sessions, sizeof *s->sessions, s->session_count, number);
 
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-
-        if (s->sessions[mid].number < number)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low < s->session_count && s->sessions[low].number == number ? &s->sessions[low] : NULL;
+    return at < s->session_count ? &s->sessions[at] : NULL;
 }
 
 const struct store_session *store_session_find(const struct store_survey *s, uint64_t number)
@@ -140,7 +109,7 @@ static void count(struct store_survey *s, struct span key, struct span value)
 static enum status add_body(struct store_body **bodies, size_t *body_count, size_t *cap, uint64_t number,
                             size_t bytes)
 {
-    if (!grow(bodies, sizeof **bodies, *body_count, cap))
+    if (!array_grow(bodies, sizeof **bodies, *body_count, cap))
         return ST_NO_MEMORY;
     (*bodies)[(*body_count)++] = (struct store_body){ .number = number, .bytes = bytes };
     return ST_OK;
@@ -150,7 +119,7 @@ static enum status add_session(struct store_survey *s, const struct record_sessi
 {
     char *id = span_dup_str(r->client_id);
 
-    if (id == NULL || !grow(&s->sessions, sizeof *s->sessions, s->session_count, &s->session_cap)) {
+    if (id == NULL || !array_grow(&s->sessions, sizeof *s->sessions, s->session_count, &s->session_cap)) {
         free(id);
         return ST_NO_MEMORY;
     }

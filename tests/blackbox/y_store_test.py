@@ -165,6 +165,7 @@ def test_a_store_that_cannot_be_saved_for_want_of_room_refuses_the_start(broker)
 def test_two_brokers_do_not_share_a_store(broker):
     second = Daemon(program('symbolon-broker'), '--config', broker.config)
     assert second.process.wait(WAIT) != 0
+    second.reader.join()
     assert 'another process' in second.log() or 'in use' in second.log(), second.log()
     expect_all(broker.state)
 
