@@ -189,7 +189,8 @@ enum status as_settle(struct as *as)
     if (!sql_unsynced(as->sql))
         return ST_OK;
     enum status st = sql_sync(as->sql, &why);
-    as_store_was(as, st, &why);
+    if (st != ST_OK) /* that it went well says nothing: what was to be synced may be what was rolled back */
+        as_store_was(as, st, &why);
     return st;
 }
 
