@@ -8,7 +8,7 @@ struct failing {
     struct sql *inner;
     unsigned fail_at;
     unsigned seen;
-    bool sync_fails;
+    bool sync_fails, once;
 };
 
 static struct failing *failing_of(struct sql *sql)
@@ -19,7 +19,7 @@ static struct failing *failing_of(struct sql *sql)
 static bool fails_now(struct failing *f)
 {
     f->seen++;
-    return f->fail_at != 0 && f->seen >= f->fail_at;
+    return f->fail_at != 0 && (f->once ? f->seen == f->fail_at : f->seen >= f->fail_at);
 }
 
 static enum status failing_execute(struct sql *sql, const char *text, const struct sql_value *args,
@@ -84,6 +84,13 @@ void sql_fail_at(struct sql *failing, unsigned n)
 {
     failing_of(failing)->fail_at = n;
     failing_of(failing)->seen = 0;
+    failing_of(failing)->once = false;
+}
+
+void sql_fail_once(struct sql *failing, unsigned n)
+{
+    sql_fail_at(failing, n);
+    failing_of(failing)->once = true;
 }
 
 void sql_fail_sync(struct sql *failing, bool fails)

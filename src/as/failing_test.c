@@ -1,0 +1,305 @@
+/* Every statement of every admin command and endpoint fails, once alone and once with all that follow; and the database is
+ * full. What is refused has not happened, not even a part of it: every row is as it was. The next try works. */
+#include "as/schema.h"
+#include "as/site_test.h"
+#include "crypto/hash.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+/* cmocka wants those above first */
+#include <cmocka.h>
+
+#define ROWS_MAX ((size_t)16 * 1024 * 1024)
+
+static enum status put_row(void *ctx, const struct sql_row *row)
+{
+    for (size_t i = 0; i < row->count; i++) {
+        put_u8(ctx, (uint8_t)row->columns[i].kind);
+        put_u64(ctx, (uint64_t)row->columns[i].number);
+        put_u32(ctx, (uint32_t)row->columns[i].bytes.len);
+        put_bytes(ctx, row->columns[i].bytes);
+    }
+    return buf_status(ctx);
+}
+
+/* All there is. */
+static void rows_of(struct world *w, uint8_t *ret_hash)
+{
+    static const char *const texts[] = {
+        "SELECT * FROM principal ORDER BY 1",
+        "SELECT * FROM client_group ORDER BY 1, 2",
+        "SELECT * FROM resource_server ORDER BY 1",
+        "SELECT * FROM policy ORDER BY 1",
+        "SELECT * FROM token ORDER BY 1",
+        "SELECT * FROM replay ORDER BY 1",
+        "SELECT * FROM signing_key ORDER BY 1",
+        "SELECT * FROM enrollment ORDER BY 1",
+        "SELECT * FROM audit ORDER BY 1",
+        "SELECT * FROM refresh ORDER BY 1",
+        "SELECT * FROM status_update",
+        "SELECT * FROM status_reader ORDER BY 1",
+        "SELECT * FROM status_change ORDER BY 1, 2, 3, 4",
+        "SELECT * FROM status_work ORDER BY 1",
+    };
+    struct buf all;
+
+    buf_init(&all, ROWS_MAX);
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        assert_int_equal(sql_query(w->sql, texts[i], put_row, &all, NULL), ST_OK);
+    assert_int_equal(sha256(buf_span(&all), ret_hash), ST_OK);
+    buf_done(&all);
+}
+
+/* What a try may be made of. */
+struct place {
+    struct site site;
+    const char *token, *refresh, *family, *code;
+    int64_t rule;
+};
+
+static void open_place(struct place *p)
+{
+    struct world *w;
+
+    *p = (struct place){ 0 };
+    site_open(&p->site);
+    w = p->site.w;
+    world_admin(w, "{\"cmd\":\"client.set\",\"client_id\":\"c1\",\"refresh\":true}");
+    world_admin(w, "{\"cmd\":\"rs.add\",\"audience\":\"encrypted\",\"key\":\"generate\"}");
+    p->token = site_token(&p->site, C1, ONE);
+    p->refresh = world_str(w, w->answer, "refresh_token");
+    const struct js *list = js_get(world_admin(w, "{\"cmd\":\"refresh.list\"}"), "families");
+    p->family = world_str(w, js_at(list, 0), "family");
+    p->code = world_str(w, world_admin(w, "{\"cmd\":\"enroll.create\",\"client_id\":\"new\"}"), "code");
+    p->rule = p->site.rule_shared;
+    site_token(&p->site, C2, TWO);
+    site_revoke(&p->site, site_token(&p->site, C2, ONE), C2);
+}
+
+typedef bool try_fn(struct place *p, const char *what);
+
+static bool try_admin(struct place *p, const char *line)
+{
+    struct world *w = p->site.w;
+    struct buf out;
+    struct js *answer = NULL;
+    bool ok = false;
+
+    buf_init(&out, AS_ADMIN_REPLY_MAX);
+    as_admin(w->as, span_of_str(line), SPAN("uid:0"), w->now, &out);
+    assert_int_equal(js_parse(span_cut(buf_span(&out), 0, out.len - 1), AS_ADMIN_REPLY_MAX, &answer, NULL),
+                     ST_OK);
+    assert_true(js_get_bool(answer, "ok", &ok));
+    if (!ok && !span_eq_str(span_of_str(world_str(w, answer, "error")), "IO"))
+        fail_msg("%s: %s", line, world_str(w, answer, "message"));
+    js_unref(answer);
+    buf_done(&out);
+    return ok;
+}
+
+static bool judge(struct world *w, const struct js *answer)
+{
+    if (w->code == 200 || w->code == 201)
+        return true;
+    assert_int_equal(w->code, 503);
+    assert_true(w->retry_after_s > 0);
+    assert_string_equal(world_str(w, answer, "error"), "temporarily_unavailable");
+    assert_null(js_get(answer, "access_token"));
+    return false;
+}
+
+static bool try_post(struct place *p, const char *path, const char *body)
+{
+    return judge(p->site.w, world_post(p->site.w, path, body));
+}
+
+static const char *credentials(struct place *p)
+{
+    return world_text(p->site.w, "\"client_id\":\"c1\",\"client_secret\":\"%s\"", p->site.secrets[C1]);
+}
+
+static bool try_token(struct place *p, const char *audience)
+{
+    return try_post(p, "/token", world_text(p->site.w, "{%s,\"audience\":\"%s\"}", credentials(p), audience));
+}
+
+static bool try_refresh(struct place *p, const char *what UNUSED)
+{
+    return try_post(p, "/token",
+                    world_text(p->site.w, "{%s,\"grant_type\":\"refresh_token\",\"refresh_token\":\"%s\"}",
+                               credentials(p), p->refresh));
+}
+
+static bool try_revoke(struct place *p, const char *what)
+{
+    return try_post(p, "/revoke",
+                    world_text(p->site.w, "{%s,\"token\":\"%s\"}", credentials(p),
+                               span_eq_str(span_of_str(what), "refresh") ? p->refresh : p->token));
+}
+
+static bool try_introspect(struct place *p, const char *what UNUSED)
+{
+    site_act_as(&p->site, ONE);
+    bool ok = try_post(p, "/introspect", world_text(p->site.w, "token=%s", p->token));
+    p->site.w->authorization = SPAN_NONE;
+    return ok;
+}
+
+static bool try_trl(struct place *p, const char *query)
+{
+    site_act_as(&p->site, ONE);
+    bool ok = judge(p->site.w, world_get(p->site.w, world_text(p->site.w, "/trl%s", query)));
+    p->site.w->authorization = SPAN_NONE;
+    return ok;
+}
+
+#define RULE "\"subject\":\"client:c1\",\"audience\":\"one\",\"filter\":\"n/#\",\"permissions\":[\"pub\"]}"
+
+static const struct {
+    try_fn *run;
+    const char *what;
+} tries[] = {
+    { try_admin, "{\"cmd\":\"status\"}" },
+    { try_admin, "{\"cmd\":\"client.add\",\"client_id\":\"x\",\"groups\":[\"g\",\"h\"],\"refresh\":true}" },
+    { try_admin, "{\"cmd\":\"client.list\"}" },
+    { try_admin, "{\"cmd\":\"client.show\",\"client_id\":\"c1\"}" },
+    { try_admin, "{\"cmd\":\"client.set\",\"client_id\":\"c1\",\"groups\":[\"z\"],\"name\":\"n\"}" },
+    { try_admin, "{\"cmd\":\"client.set\",\"client_id\":\"c1\",\"jwk\":null}" },
+    { try_admin, "{\"cmd\":\"client.rotate-secret\",\"client_id\":\"c2\"}" },
+    { try_admin, "{\"cmd\":\"client.remove\",\"client_id\":\"c1\"}" },
+    { try_admin, "{\"cmd\":\"rs.add\",\"audience\":\"x\",\"key\":\"generate\"}" },
+    { try_admin, "{\"cmd\":\"rs.list\"}" },
+    { try_admin, "{\"cmd\":\"rs.show\",\"rs_id\":\"one\"}" },
+    { try_admin, "{\"cmd\":\"rs.set\",\"rs_id\":\"one\",\"lifetime_s\":60}" },
+    { try_admin, "{\"cmd\":\"rs.rotate-secret\",\"rs_id\":\"two\"}" },
+    { try_admin, "{\"cmd\":\"rs.rotate-key\",\"rs_id\":\"encrypted\"}" },
+    { try_admin, "{\"cmd\":\"rs.remove\",\"rs_id\":\"one\"}" },
+    { try_admin, "{\"cmd\":\"policy.allow\"," RULE },
+    { try_admin, "{\"cmd\":\"policy.deny\",\"subject\":\"any\",\"audience\":\"one\",\"filter\":\"shared/#\","
+                 "\"permissions\":[\"pub\"]}" },
+    { try_admin, "{\"cmd\":\"policy.list\"}" },
+    { try_admin, "{\"cmd\":\"policy.remove\",\"id\":1}" },
+    { try_admin, "{\"cmd\":\"policy.test\",\"client_id\":\"c1\",\"audience\":\"one\"}" },
+    { try_admin, "{\"cmd\":\"token.list\"}" },
+    { try_admin, "{\"cmd\":\"token.revoke\",\"client_id\":\"c1\"}" },
+    { try_admin, "{\"cmd\":\"refresh.list\"}" },
+    { try_admin, "{\"cmd\":\"keys.list\"}" },
+    { try_admin, "{\"cmd\":\"enroll.create\",\"client_id\":\"y\",\"groups\":[\"g\"]}" },
+    { try_admin, "{\"cmd\":\"enroll.list\"}" },
+    { try_admin, "{\"cmd\":\"audit.list\"}" },
+    { try_admin, "{\"cmd\":\"audit.verify\"}" },
+    { try_token, "one" },
+    { try_token, "encrypted" },
+    { try_refresh, "" },
+    { try_revoke, "token" },
+    { try_revoke, "refresh" },
+    { try_introspect, "" },
+    { try_trl, "" },
+    { try_trl, "?diff=0" },
+};
+
+/* Returns at which statement it worked. */
+static unsigned fail_each(size_t i, bool once)
+{
+    uint8_t before[SHA256_LEN], after[SHA256_LEN];
+    struct place p;
+    unsigned n = 1;
+
+    open_place(&p);
+    struct world *w = p.site.w;
+    if (tries[i].run == try_token && span_eq_str(span_of_str(tries[i].what), "encrypted"))
+        world_admin(w,
+                    "{\"cmd\":\"policy.allow\",\"subject\":\"any\",\"audience\":\"encrypted\",\"filter\":\"a\","
+                    "\"permissions\":[\"pub\"]}");
+    for (;; n++) {
+        rows_of(w, before);
+        (once ? sql_fail_once : sql_fail_at)(w->sql, n);
+        bool ok = tries[i].run(&p, tries[i].what);
+        sql_fail_at(w->sql, 0);
+        if (ok)
+            break;
+        rows_of(w, after);
+        assert_memory_equal(before, after, sizeof before);
+        assert_true(as_store_failing(w->as));
+        w->now.mono.ms += AS_TRY_MS;
+        as_purge(w->as, w->now);
+        assert_false(as_store_failing(w->as));
+        assert_true(n < 200);
+    }
+    world_admin(w, "{\"cmd\":\"audit.verify\"}");
+    site_close(&p.site);
+    return n;
+}
+
+static void whatever_statement_fails_nothing_of_it_has_happened(void **state UNUSED)
+{
+    unsigned failed = 0;
+
+    for (size_t i = 0; i < COUNT_OF(tries); i++)
+        failed += fail_each(i, false) + fail_each(i, true) - 2;
+    print_message("%u statements of %zu requests failed\n", failed, COUNT_OF(tries));
+    assert_true(failed > 300);
+}
+
+static enum status take_i64(void *ctx, const struct sql_row *row)
+{
+    *(int64_t *)ctx = sql_i64(row, 0);
+    return ST_OK;
+}
+
+static void limit_pages(struct world *w, bool full)
+{
+    int64_t pages = 0;
+
+    assert_int_equal(sql_query(w->sql, "PRAGMA page_count", take_i64, &pages, NULL), ST_OK);
+    if (full) {
+        const char *text = world_text(w, "PRAGMA max_page_count = %lld", (long long)pages);
+        assert_int_equal(sql_run(w->sql, text, NULL, NULL), ST_OK);
+    } else {
+        assert_int_equal(sql_run(w->sql, "PRAGMA max_page_count = 1000000", NULL, NULL), ST_OK);
+    }
+}
+
+/* SQLite's own rollback runs here, in the middle of whatever transaction. */
+static void a_full_database_refuses_and_goes_on_when_there_is_room(void **state UNUSED)
+{
+    static const char *const adds[] = { "{\"cmd\":\"client.add\",\"groups\":[\"g\"],\"client_id\":\"x",
+                                        "{\"cmd\":\"rs.add\",\"audience\":\"x",
+                                        "{\"cmd\":\"enroll.create\",\"client_id\":\"x", NULL };
+    uint8_t before[SHA256_LEN], after[SHA256_LEN];
+
+    for (size_t i = 0; i < COUNT_OF(adds); i++) {
+        struct place p;
+        open_place(&p);
+        struct world *w = p.site.w;
+        for (int round = 0, n = 0; round < 3; round++) {
+            bool ok = true;
+            for (limit_pages(w, true); ok; n++) {
+                rows_of(w, before);
+                ok = adds[i] != NULL ? try_admin(&p, world_text(w, "%s%d\"}", adds[i], n))
+                                     : try_token(&p, "one");
+                assert_true(n < 2000);
+            }
+            rows_of(w, after);
+            assert_memory_equal(before, after, sizeof before);
+            assert_true(as_store_failing(w->as));
+            assert_non_null(site_introspect(&p.site, p.token, ONE)); /* reading goes on */
+            limit_pages(w, false);
+            w->now.mono.ms += AS_TRY_MS;
+            as_purge(w->as, w->now);
+            assert_false(as_store_failing(w->as));
+            assert_true(try_token(&p, "one"));
+        }
+        world_admin(w, "{\"cmd\":\"audit.verify\"}");
+        site_close(&p.site);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whatever_statement_fails_nothing_of_it_has_happened),
+        cmocka_unit_test(a_full_database_refuses_and_goes_on_when_there_is_room),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
