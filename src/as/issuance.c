@@ -145,7 +145,10 @@ static enum status find_cnonce(struct call *call, const struct js *params, struc
 
     if (st != ST_OK || g->cnonce.len == 0)
         return st;
-    if (base64url_decode(g->cnonce, &g->cnonce_bytes, NULL) != ST_OK)
+    st = base64url_decode(g->cnonce, &g->cnonce_bytes, NULL);
+    if (st == ST_NO_MEMORY)
+        return reject(&call->why, st, "AF-19", "out of memory", 0);
+    if (st != ST_OK)
         return reject(&call->why, ST_MALFORMED, "AF-19", "cnonce is not base64url of at most 64 bytes", 0);
     return ST_OK;
 }

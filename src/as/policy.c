@@ -20,6 +20,8 @@ static enum status expand(struct span pattern, struct span client_id, struct buf
             put_u8(out, pattern.p[i++]);
         }
     }
+    if (buf_status(out) == ST_NO_MEMORY)
+        return reject(why, ST_NO_MEMORY, "as policy", "out of memory", 0);
     return buf_ok(out) ? ST_OK : reject(why, ST_BAD_FILTER, "as policy", "the filter is too long", 0);
 }
 

@@ -15,7 +15,7 @@ enum status pop_key_derive(const struct key *master, struct span kid, struct key
     put_prefixed16(&info, kid);
     enum status st = buf_ok(&info)
                          ? hkdf_sha256(key_secret(master), SPAN_NONE, buf_span(&info), bytes, sizeof bytes)
-                         : ST_TOO_LARGE;
+                         : buf_status(&info);
     buf_done(&info);
     if (st == ST_OK)
         st = key_new_secret(span_of(bytes, sizeof bytes), ret_key, why);

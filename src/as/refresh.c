@@ -57,21 +57,23 @@ static enum status bad_grant(struct call *call, const char *clause, const char *
     return reject(&call->why, ST_BAD_GRANT, clause, text, 0);
 }
 
-/* True if `token` has the shape of one; its family in the arena. */
-static bool family_of(struct span token, struct arena *arena, struct span *ret_family)
+/* ST_OK if `token` has the shape of one; its family in the arena. ST_NO_MEMORY says nothing of it. */
+static enum status family_of(struct span token, struct arena *arena, struct span *ret_family)
 {
     struct buf bytes, text;
 
     buf_init(&bytes, TOKEN_BYTES);
     buf_init(&text, 64);
-    bool ok = base64url_decode(token, &bytes, NULL) == ST_OK && bytes.len == TOKEN_BYTES;
-    if (ok) {
+    enum status st = base64url_decode(token, &bytes, NULL);
+    if (st != ST_NO_MEMORY && (st != ST_OK || bytes.len != TOKEN_BYTES))
+        st = ST_MALFORMED;
+    if (st == ST_OK) {
         base64url_encode(span_cut(buf_span(&bytes), 0, FAMILY_BYTES), &text);
-        *ret_family = arena_copy(arena, buf_span(&text));
+        *ret_family = buf_ok(&text) ? arena_copy(arena, buf_span(&text)) : SPAN_NONE;
     }
     buf_wipe(&bytes);
     buf_done(&text);
-    return ok && ret_family->p != NULL;
+    return st == ST_OK && ret_family->p == NULL ? ST_NO_MEMORY : st;
 }
 
 /* With the access tokens that came of it; `event` says why. */
@@ -117,13 +119,15 @@ enum status refresh_open(struct call *call, struct span token, struct span clien
     struct read r = { .arena = &call->arena, .refresh = ret };
     struct span family;
 
-    if (!family_of(token, &call->arena, &family))
+    enum status st = family_of(token, &call->arena, &family);
+    if (st == ST_NO_MEMORY)
+        return reject(&call->why, st, "as refresh", "out of memory", 0);
+    if (st != ST_OK)
         return bad_grant(call, "RFC 6749 5.2", "no refresh token of ours");
-    enum status st =
-        sql_query(call->as->sql,
-                  "SELECT " COLUMNS " FROM refresh WHERE family = $1 AND expires_at > $2"
-                  " AND client_id = $3",
-                  take_row, &r, &call->why, SQL_TEXT(family), SQL_I64(call->now.wall.s), SQL_TEXT(client_id));
+    st = sql_query(call->as->sql,
+                   "SELECT " COLUMNS " FROM refresh WHERE family = $1 AND expires_at > $2"
+                   " AND client_id = $3",
+                   take_row, &r, &call->why, SQL_TEXT(family), SQL_I64(call->now.wall.s), SQL_TEXT(client_id));
     if (st != ST_OK)
         return st;
     if (r.rows == 0)
@@ -249,10 +253,11 @@ enum status refresh_give_up(struct call *call, struct span token, struct span cl
     struct read r = { .arena = &call->arena, .refresh = &found };
     struct span family;
 
-    if (!family_of(token, &call->arena, &family))
-        return ST_OK;
-    enum status st = sql_query(call->as->sql, "SELECT " COLUMNS " FROM refresh WHERE family = $1", take_row, &r,
-                               &call->why, SQL_TEXT(family));
+    enum status st = family_of(token, &call->arena, &family);
+    if (st != ST_OK)
+        return st == ST_NO_MEMORY ? reject(&call->why, st, "as refresh", "out of memory", 0) : ST_OK;
+    st = sql_query(call->as->sql, "SELECT " COLUMNS " FROM refresh WHERE family = $1", take_row, &r, &call->why,
+                   SQL_TEXT(family));
     if (st != ST_OK || r.rows == 0)
         return st;
     if (!span_eq(found.client_id, client_id))
