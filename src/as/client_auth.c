@@ -77,6 +77,8 @@ static enum status read_basic(struct span authorization, struct presented *p, st
             st = form_decode(span_cut(buf_span(&text), colon, text.len), &p->basic, NULL);
     }
     buf_wipe(&text);
+    if (st == ST_NO_MEMORY || buf_status(&p->basic) == ST_NO_MEMORY)
+        return reject(why, ST_NO_MEMORY, "RFC 7617 2", "out of memory", 0);
     if (st != ST_OK)
         return wrong(why, "RFC 7617 2", "the Basic credentials cannot be read");
     p->client_id = span_cut(buf_span(&p->basic), 0, user_len);

@@ -3,6 +3,7 @@
 #include "as/schema.h"
 #include "as/site_test.h"
 #include "crypto/hash.h"
+#include "support/failing_memory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -295,10 +296,124 @@ static void a_full_database_refuses_and_goes_on_when_there_is_room(void **state 
     }
 }
 
+/* ---- memory ---- */
+
+/* As the loop would give it; only what the server allocates counts. True if it was done. */
+static bool ask(struct world *w, const char *path, const char *text, long n, long *ret_made)
+{
+    bool ok = false;
+
+    if (path == NULL) {
+        struct buf out;
+        buf_init(&out, AS_ADMIN_REPLY_MAX);
+        failing_memory_begin(n);
+        as_admin(w->as, span_of_str(text), SPAN("uid:0"), w->now, &out);
+        *ret_made = failing_memory_end();
+        ok = span_starts_with(buf_span(&out), SPAN("{\"ok\":true"));
+        buf_wipe(&out);
+        return ok;
+    }
+    struct as_response out;
+    const struct as_request request = { .method = SPAN("POST"),
+                                        .path = span_of_str(path),
+                                        .content_type = SPAN("application/ace+json"),
+                                        .authorization = w->authorization,
+                                        .body = span_of_str(text),
+                                        .peer = w->peer };
+    failing_memory_begin(n);
+    as_answer(w->as, &request, w->now, &out);
+    if (out.unsettled)
+        as_response_settled(w->as, as_settle(w->as), &out);
+    *ret_made = failing_memory_end();
+    ok = out.code == 200;
+    if (!ok && out.code != 503 && out.code != 500)
+        fail_msg("%s: %d when allocation %ld fails: %.*s", path, out.code, n, SPAN_FMT(buf_span(&out.body)));
+    as_response_done(&out);
+    return ok;
+}
+
+/* What it asks for, again and again with another allocation failing. */
+static long starve(const char *path, const char *(*text)(struct place *p))
+{
+    uint8_t before[SHA256_LEN], after[SHA256_LEN];
+    struct place p;
+    long n = 1, made = 0;
+
+    open_place(&p);
+    for (bool ok = false;; n++) {
+        if (ok) { /* it did without: from the beginning */
+            site_close(&p.site);
+            open_place(&p);
+        }
+        if (path != NULL && strcmp(path, "/introspect") == 0)
+            site_act_as(&p.site, ONE);
+        const char *body = text(&p);
+        rows_of(p.site.w, before);
+        ok = ask(p.site.w, path, body, n, &made);
+        if (made < n)
+            break;
+        rows_of(p.site.w, after);
+        /* Committed, and then no room for the answer: as if the connection had been lost. Whole, and audited. */
+        if (!ok && memcmp(before, after, sizeof before) != 0) {
+            world_admin(p.site.w, "{\"cmd\":\"audit.verify\"}");
+            ok = true;
+        }
+    }
+    site_close(&p.site);
+    return n - 1;
+}
+
+static const char *token_text(struct place *p)
+{
+    return world_text(p->site.w, "{%s,\"audience\":\"one\"}", credentials(p));
+}
+
+static const char *refresh_text(struct place *p)
+{
+    return world_text(p->site.w, "{%s,\"grant_type\":\"refresh_token\",\"refresh_token\":\"%s\"}",
+                      credentials(p), p->refresh);
+}
+
+static const char *revoke_text(struct place *p)
+{
+    return world_text(p->site.w, "{%s,\"token\":\"%s\"}", credentials(p), p->token);
+}
+
+static const char *introspect_text(struct place *p)
+{
+    return world_text(p->site.w, "{\"token\":\"%s\"}", p->token);
+}
+
+static const char *client_text(struct place *p UNUSED)
+{
+    return "{\"cmd\":\"client.add\",\"client_id\":\"x\",\"groups\":[\"g\"]}";
+}
+
+static const char *policy_text(struct place *p UNUSED)
+{
+    return "{\"cmd\":\"policy.remove\",\"id\":1}";
+}
+
+static const char *end_text(struct place *p UNUSED)
+{
+    return "{\"cmd\":\"token.revoke\",\"client_id\":\"c1\"}";
+}
+
+static void whatever_allocation_fails_it_is_our_fault_and_nothing_is_half_done(void **state UNUSED)
+{
+    long met = starve("/token", token_text) + starve("/token", refresh_text) + starve("/revoke", revoke_text) +
+               starve("/introspect", introspect_text) + starve(NULL, client_text) + starve(NULL, policy_text) +
+               starve(NULL, end_text);
+
+    print_message("%ld allocations failed\n", met);
+    assert_true(met > 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whatever_statement_fails_nothing_of_it_has_happened),
+        cmocka_unit_test(whatever_allocation_fails_it_is_our_fault_and_nothing_is_half_done),
         cmocka_unit_test(a_full_database_refuses_and_goes_on_when_there_is_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
