@@ -190,6 +190,12 @@ static void send_packet(struct play *p, struct client *c, struct buf *packet)
     buf_done(packet);
 }
 
+/* A client of 3.1.1 is closed for saying what it may not, each time it comes back and sends that again (RFC 9431 6.2). */
+static bool may_say(const struct play *p, const struct client *c, unsigned message)
+{
+    return !c->v3 || among(token_kinds[c->kind].may_say, span_of_str(topics[p->messages[message].topic]));
+}
+
 static void write_marked(const struct play *p, struct client *c, const struct flight *f, bool retain, bool dup,
                          struct buf *out)
 {
@@ -223,6 +229,8 @@ static void resend(struct play *p, struct client *c)
             const struct flight *f = &c->flights[i];
             if (f->id == 0 || f->message != message)
                 continue;
+            if (!may_say(p, c, f->message))
+                c->sound = false;
             if (f->received)
                 put_ack(c, MQTT_PUBREL, f->id, &packets);
             else
@@ -324,9 +332,9 @@ static void step_publish(struct play *p, struct client *c, unsigned topic, unsig
 
     if (!c->open || f == NULL || p->count == MESSAGES)
         return;
-    if (c->v3 && !among(token_kinds[c->kind].may_say, span_of_str(topics[topic])))
-        c->sound = false; /* it is closed for it, each time it comes back and sends that again (RFC 9431 6.2) */
     p->messages[p->count] = (struct message){ .topic = (uint8_t)topic, .qos = qos };
+    if (!may_say(p, c, (unsigned)p->count))
+        c->sound = false;
     if (qos == 0)
         f = &none;
     else
@@ -596,7 +604,10 @@ static void got_connack(struct play *p, struct client *c, const struct mqtt_fram
     memset(c->copies, 0, sizeof c->copies);
     memset(c->acked, 0, sizeof c->acked);
     memset(c->owed, 0, sizeof c->owed);
-    c->subs = c->ever = 0;
+    c->subs = 0;
+    if (p->b->disk ==
+        NULL) /* a session whose end had not reached the disk is there again after a crash, with what it asked for */
+        c->ever = 0;
     c->durable = c->wanted_durable;
     c->sound = c->durable && c->kind != SHORT_KIND;
     c->raw = false;
