@@ -158,6 +158,8 @@ static enum status accept(struct conn *c, const struct mqtt_publish *p, struct b
         return ST_OK;
     if (p->qos == 2 && id_set_remove(&c->session->received, p->packet_id))
         session_change(c->session, SESSION_RECEIVED);
+    if (st == ST_QUOTA)
+        return reject(why, st, "retained", "delivered, but not kept: a limit of retained messages", 0);
     return reject(why, st, "memory", "out of memory: not everybody got it", 0);
 }
 

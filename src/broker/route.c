@@ -253,7 +253,7 @@ enum status retained_store(struct shard *shard, const struct message *m)
     shard_count_retained(shard);
     if (retained_count(shard->retained) > 0 && !timer_running(&shard->purge))
         timer_start(&shard->timers, &shard->purge, mono_plus_ms(shard->now.mono, MS_PER_S));
-    return st == ST_NO_MEMORY ? st : ST_OK;
+    return st;
 }
 
 enum status route_publish(struct shard *shard, const struct message *m, enum route_care care, bool *ret_remote)

@@ -5,6 +5,8 @@
 #include "crypto/hash.h"
 #include "support/failing_memory.h"
 
+#include <stdio.h>
+
 #define ALL "[[\"#\",[\"pub\",\"sub\"]]]"
 
 static void on_inside(bool yes)
@@ -382,6 +384,30 @@ static void a_token_that_begins_to_live_by_re_authentication_does_so_once(void *
     bench_free(b);
 }
 
+static void a_retained_message_beyond_the_limit_is_not_acknowledged_as_kept(void **state UNUSED)
+{
+    for (unsigned shards = 1; shards <= 3; shards++) {
+        struct bench *b = with_disk(shards);
+        struct conn_io *pub;
+
+        b->settings.max_retained_messages = 0;
+        pub = client_connected(b, "pub", ALL);
+        for (uint16_t i = 1; i <= 6; i++) { /* at home on each shard */
+            char topic[16];
+            snprintf(topic, sizeof topic, "t/%u", i);
+            client_publish_with(pub, &(struct publish_wish){ .topic = topic,
+                                                             .payload = "kept?",
+                                                             .qos = (uint8_t)(1 + i % 2),
+                                                             .packet_id = i,
+                                                             .retain = true });
+            (void)expect_ack(pub, i % 2 == 0 ? MQTT_PUBACK : MQTT_PUBREC, i, MQTT_QUOTA_EXCEEDED);
+        }
+        client_publish(pub, "t/7", "not to be kept", 1, 7);
+        (void)expect_ack(pub, MQTT_PUBACK, 7, MQTT_SUCCESS);
+        bench_free(b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -394,6 +420,7 @@ int main(void)
         cmocka_unit_test(a_retained_message_is_older_than_what_came_meanwhile_after_a_crash_too),
         cmocka_unit_test(what_goes_with_much_else_does_not_pile_up),
         cmocka_unit_test(what_was_between_shards_is_not_lost_by_a_start_without_memory),
+        cmocka_unit_test(a_retained_message_beyond_the_limit_is_not_acknowledged_as_kept),
         cmocka_unit_test(a_token_that_begins_to_live_by_re_authentication_does_so_once),
     };
 
