@@ -47,11 +47,11 @@ class Watch(threading.Thread):
             time.sleep(0.02)
 
     def stayed_below(self, limit):
-        assert sanitized() or self.most < limit, '%.1f MiB' % (self.most / MIB)
+        assert self.most < limit, '%.1f MiB' % (self.most / MIB)
 
     def falls_below(self, limit):
         deadline = time.monotonic() + WAIT
-        while not sanitized() and self.now() > limit:
+        while self.now() > limit:
             assert time.monotonic() < deadline, '%.1f MiB' % (self.now() / MIB)
             time.sleep(0.1)
 
@@ -131,6 +131,11 @@ def drained(broker, client_id, count):
     return got
 
 
+# What is freed stays resident under a sanitizer, and the broker looks at what is resident, too.
+no_sanitizer = pytest.mark.skipif(sanitized(), reason='memory under a sanitizer is not what it is')
+
+
+@no_sanitizer
 @pytest.mark.parametrize('durability', ['none', 'commit'])
 def test_a_flood_for_absent_sessions(make_broker, durability):
     broker = broker_of(make_broker, durability=durability)
@@ -166,6 +171,7 @@ def test_a_flood_for_absent_sessions(make_broker, durability):
     broker.watch.stayed_below(LIMIT)
 
 
+@no_sanitizer
 def test_packets_that_are_never_finished(make_broker):
     broker = broker_of(make_broker, **{'limits.unfinished': '16m', 'limits.packet': '1m'})
     with opened(broker, 'sub') as sub, opened(broker, 'pub') as pub:
@@ -190,6 +196,7 @@ def test_packets_that_are_never_finished(make_broker):
     broker.watch.falls_below(LIMIT // 2)
 
 
+@no_sanitizer
 def test_connections_without_number(make_broker):
     broker = broker_of(make_broker, **{'limits.connections': 1000})
     held, told, closed = [], 0, 0
