@@ -16,6 +16,17 @@ void *__libc_realloc(void *p, size_t size);
  * the kernel, which shows it to nobody. */
 #define IS_MAPPED 2u
 
+/* Of large blocks only the beginning: those are buffers that come and go with every turn of a connection, and where a login
+ * lies, it lies in front. To wipe them whole made a message of QoS 1 twice as dear (3.6 instead of 1.8 us of CPU). */
+#define WIPED_MAX 4096u
+
+static void wipe(void *p)
+{
+    size_t len = malloc_usable_size(p);
+
+    explicit_bzero(p, len < WIPED_MAX ? len : WIPED_MAX);
+}
+
 static int is_mapped(const void *p)
 {
     return (((const size_t *)p)[-1] & IS_MAPPED) != 0;
@@ -26,7 +37,7 @@ void free(void *p)
     if (p == NULL)
         return;
     if (!is_mapped(p))
-        explicit_bzero(p, malloc_usable_size(p));
+        wipe(p);
     __libc_free(p);
 }
 
