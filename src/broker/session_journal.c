@@ -189,6 +189,8 @@ void session_sealed(struct durable *d)
         free(sj);
         return;
     }
+    if ((sj->stored & SESSION_RECORD) != 0 && s->expiry_s == 0) /* ends with its connection: on disk it ends now */
+        s->shard->journal.ended = s->shard->journal.epoch;
     note_stored(sj, SESSION_RECORD, s->expiry_s > 0);
     note_stored(sj, SESSION_WILL, s->will != NULL);
     note_stored(sj, SESSION_RECEIVED, s->received.count > 0);

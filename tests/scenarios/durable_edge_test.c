@@ -384,6 +384,33 @@ static void a_token_that_begins_to_live_by_re_authentication_does_so_once(void *
     bench_free(b);
 }
 
+/* Its last connection let it end with itself; that is on its way to the disk, and no more, when it has ended. */
+static void a_session_that_ended_is_not_denied_before_the_disk_knows(void **state UNUSED)
+{
+    struct bench *b = with_disk(1);
+    struct conn_io *c = durable(b, "c");
+    struct connect_wish wish = { .id = "c", .scope = ALL, .resume = true };
+
+    client_drop(c);
+    b->disk->manual = true;
+    c = client_new(b);
+    client_connect(c, &wish);
+    expect_nothing(c);
+    client_drop(c);
+    c = client_new(b);
+    client_connect(c, &wish);
+    expect_nothing(c); /* were it told now that there is no session, one could come back after a crash */
+    disk_commit(b);
+    bench_run(b);
+    disk_commit(b);
+    assert_false(expect_connack(c, MQTT_SUCCESS).session_present);
+    bench_crash(b, 1);
+    c = client_new(b);
+    client_connect(c, &wish);
+    assert_false(expect_connack(c, MQTT_SUCCESS).session_present);
+    bench_free(b);
+}
+
 static void a_retained_message_beyond_the_limit_is_not_acknowledged_as_kept(void **state UNUSED)
 {
     for (unsigned shards = 1; shards <= 3; shards++) {
@@ -420,6 +447,7 @@ int main(void)
         cmocka_unit_test(a_retained_message_is_older_than_what_came_meanwhile_after_a_crash_too),
         cmocka_unit_test(what_goes_with_much_else_does_not_pile_up),
         cmocka_unit_test(what_was_between_shards_is_not_lost_by_a_start_without_memory),
+        cmocka_unit_test(a_session_that_ended_is_not_denied_before_the_disk_knows),
         cmocka_unit_test(a_retained_message_beyond_the_limit_is_not_acknowledged_as_kept),
         cmocka_unit_test(a_token_that_begins_to_live_by_re_authentication_does_so_once),
     };
