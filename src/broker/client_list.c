@@ -1,5 +1,6 @@
 #include "broker/client_list.h"
 
+#include "base/array.h"
 #include "broker/conn.h"
 #include "broker/shard_priv.h"
 
@@ -37,14 +38,8 @@ void client_rows_sort(struct client_rows *rows, size_t limit)
 
 bool client_rows_add(struct client_rows *rows, const struct client_row *row_take)
 {
-    if (rows->count == rows->cap) {
-        size_t cap = rows->cap == 0 ? 64 : 2 * rows->cap;
-        struct client_row *more = reallocarray(rows->rows, cap, sizeof *more);
-        if (more == NULL)
-            return false;
-        rows->rows = more;
-        rows->cap = cap;
-    }
+    if (!array_grow(&rows->rows, sizeof *rows->rows, rows->count, &rows->cap))
+        return false;
     rows->rows[rows->count++] = *row_take;
     return true;
 }

@@ -278,8 +278,6 @@ static void passed(struct shard *shard)
     durable_post_stored(shard);
     share_stored(shard);
     tell_peers(shard);
-    share_stored(shard);
-    durable_post_stored(shard);
     gate_open_all(shard);
 }
 

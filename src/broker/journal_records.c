@@ -10,12 +10,6 @@
 static struct record_key key_of(const struct tomb *t)
 {
     switch ((enum record_kind)t->durable.letter) {
-    case RECORD_SESSION:
-        return record_key_session(t->a);
-    case RECORD_WILL:
-        return record_key_will(t->a);
-    case RECORD_RECEIVED:
-        return record_key_received(t->a);
     case RECORD_SUBSCRIPTION:
         return record_key_subscription(t->a, (uint32_t)t->b);
     case RECORD_DELIVERY:
@@ -30,6 +24,9 @@ static struct record_key key_of(const struct tomb *t)
         return record_key_item(t->a, t->b);
     case RECORD_OUT:
         return record_key_out((uint32_t)(t->a >> 32), (uint32_t)t->a, t->b);
+    case RECORD_SESSION: /* removed by what is left of the session: session_put() */
+    case RECORD_WILL:
+    case RECORD_RECEIVED:
     case RECORD_META:
     case RECORD_TOKEN:
     case RECORD_ASIDE:

@@ -1,4 +1,5 @@
 /* Groups as the disk remembers them (share.h): at start-up, in one thread, with all shards at hand. */
+#include "base/array.h"
 #include "broker/shard_priv.h"
 #include "broker/share.h"
 
@@ -44,15 +45,8 @@ static enum status remove_record(struct shard *shard, enum record_kind letter, u
 
 static bool add_group(struct share_restore *r, struct share *g)
 {
-    if (r->n == r->cap) {
-        size_t cap = r->cap == 0 ? 16 : r->cap * 2;
-        struct share **larger = reallocarray(r->groups, cap, sizeof *r->groups);
-
-        if (larger == NULL)
-            return false;
-        r->groups = larger;
-        r->cap = cap;
-    }
+    if (!array_grow(&r->groups, sizeof *r->groups, r->n, &r->cap))
+        return false;
     r->groups[r->n++] = g;
     return true;
 }
