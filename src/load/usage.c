@@ -3,13 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
-
-static double seconds(struct timeval t)
-{
-    return (double)t.tv_sec + (double)t.tv_usec / 1e6;
-}
 
 static bool slurp(const char *path, char *text, size_t cap)
 {
@@ -23,16 +18,15 @@ static bool slurp(const char *path, char *text, size_t cap)
     return n > 0;
 }
 
-static bool cpu_of(const char *stat, double *ret)
+/* Of all its threads, those that have ended too; in nanoseconds, where /proc/PID/stat counts hundredths of a second. */
+static bool cpu_of(pid_t pid, double *ret)
 {
-    char *at = strrchr(stat, ')'); /* behind the name, which may hold anything: field 3 follows */
+    clockid_t clock;
+    struct timespec t;
 
-    for (int field = 2; at != NULL && field < 14; field++)
-        at = strchr(at + 1, ' ');
-    if (at == NULL)
+    if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &t) != 0)
         return false;
-    double user = (double)strtoul(at, &at, 10), system_time = (double)strtoul(at, NULL, 10);
-    *ret = (user + system_time) / (double)sysconf(_SC_CLK_TCK);
+    *ret = (double)t.tv_sec + (double)t.tv_nsec / 1e9;
     return true;
 }
 
@@ -41,16 +35,10 @@ bool usage_of(pid_t pid, struct usage *ret)
     char path[64], text[4096];
 
     *ret = (struct usage){ 0 };
-    if (pid == 0) {
-        struct rusage r;
-        (void)getrusage(RUSAGE_SELF, &r);
-        ret->cpu_s = seconds(r.ru_utime) + seconds(r.ru_stime);
+    if (!cpu_of(pid, &ret->cpu_s))
+        return false;
+    if (pid == 0)
         pid = getpid();
-    } else {
-        (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-        if (!slurp(path, text, sizeof text) || !cpu_of(text, &ret->cpu_s))
-            return false;
-    }
     (void)snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
     if (!slurp(path, text, sizeof text))
         return false;

@@ -1,4 +1,4 @@
-/* load/usage.h - what a process has used: CPU from /proc/PID/stat (user and system), memory from status. */
+/* load/usage.h - what a process has used: CPU (user and system, from its clock), memory from /proc/PID/status. */
 #ifndef SYMBOLON_LOAD_USAGE_H
 #define SYMBOLON_LOAD_USAGE_H
 
