@@ -1,6 +1,18 @@
-/* bench/token_bench.h - what is measured of tokens: how fast an authorization server gives them out, and what happens in
- * live sessions when they end. The clients are those of `symbolon bench` (src/load). Everything fails loudly: a benchmark
- * that limps on measures nothing. */
+/* bench/token_bench.h - what is measured of tokens: how fast an authorization server gives them out and answers for them,
+ * and what happens in live sessions when they end. The clients are those of `symbolon bench` (src/load). Everything fails
+ * loudly: a benchmark that limps on measures nothing. What each scenario prints, one line of JSON:
+ *
+ *   all           scenario clients seconds broker_cpu_s (of --pid, all threads) broker_cpu generator_cpu (cores) rss_kib
+ *   grants        grants per_s us_per_grant p50_us p99_us max_us
+ *   introspect    introspections per_s us_per_introspection p50_us p99_us max_us
+ *   expiry        cut renewed early late unexplained left busiest_second_cpu p50_us p99_us max_us (after the token's end)
+ *   expiry-storm  the members of `storm`; all tokens end in the same second
+ *   revoke        revoked cut left answer_p50_us answer_max_us p50_us p99_us max_us (from the command to the DISCONNECT)
+ *   revoke-one    the members of `storm`; one token, which --clients sessions hold, is revoked
+ *   storm         cut left unexplained first_us p50_us last_us (from the end of the token, or the command, to DISCONNECTs),
+ *                 storm_cpu_s (until the last); others' messages at --traffic a second, quiet and from the end to one second
+ *                 after the last cut: quiet_p50_us quiet_p99_us quiet_max_us storm_p50_us storm_p99_us storm_max_us
+ *                 sent received lost twice out_of_order */
 #ifndef SYMBOLON_BENCH_TOKEN_BENCH_H
 #define SYMBOLON_BENCH_TOKEN_BENCH_H
 
@@ -33,9 +45,10 @@ struct bench {
     struct peer_world world;
 };
 
-void scenario_grants(struct bench *bench); /* token requests over kept-alive HTTPS */
-void scenario_expiry(struct bench *bench); /* many tokens ending in one minute */
-void scenario_revoke(struct bench *bench); /* from the command to the cut */
+void scenario_grants(struct bench *bench);     /* token requests over kept-alive HTTPS */
+void scenario_introspect(struct bench *bench); /* questions about tokens, likewise */
+void scenario_expiry(struct bench *bench);     /* many tokens ending in one minute */
+void scenario_revoke(struct bench *bench);     /* from the command to the cut */
 
 /* Opens them a few at a time until all are ready. */
 void open_peers(struct bench *bench, struct peer **peers, size_t count);
