@@ -1,7 +1,7 @@
-/* Token requests to the authorization server: HTTP/1.1, kept alive, one request at a time per connection. In the body
- * @CLIENT@ and @SECRET@ become the next account's (a file of "client_id secret" lines, taken round), @ASSERTION@ a
- * fresh private_key_jwt assertion (RFC 7523) of that client. What comes back can be kept as a file of tokens for the
- * scenarios that log in with them. */
+/* Requests to the authorization server for tokens, or about them: HTTP/1.1, kept alive, one request at a time per
+ * connection. In the body @CLIENT@ and @SECRET@ become the next account's (a file of "client_id secret" lines, taken
+ * round), @ASSERTION@ a fresh private_key_jwt assertion (RFC 7523) of that client. The tokens that come back can be kept
+ * as a file for the scenarios that log in with them, and to be asked about: there @TOKEN@ is the first word of a line. */
 #include "base/clock.h"
 #include "codec/base64.h"
 #include "codec/json.h"
@@ -25,7 +25,7 @@ struct asker {
 };
 
 struct account {
-    char client_id[64], secret[128];
+    char *client_id, *secret; /* or a token and the kind of its key */
 };
 
 struct grants {
@@ -34,6 +34,7 @@ struct grants {
     size_t accounts_count, next_account;
     struct key *key; /* of the client, for assertions; or NULL */
     FILE *out;
+    const char *expected; /* in each answer, or it counts for nothing */
     uint64_t granted;
     bool stopping, measuring;
     struct histogram latency;
@@ -72,7 +73,7 @@ static void put_body(struct grants *grants, struct buf *body)
         if (at == NULL)
             die("an @ without a partner in the body");
         struct span name = span_of(mark + 1, (size_t)(at++ - mark - 1));
-        if (span_eq_str(name, "CLIENT"))
+        if (span_eq_str(name, "CLIENT") || span_eq_str(name, "TOKEN"))
             put_str(body, account->client_id);
         else if (span_eq_str(name, "SECRET"))
             put_str(body, account->secret);
@@ -155,6 +156,8 @@ static size_t asker_data(struct link *link, struct span in)
     struct span body = span_cut(in, head_len, body_len);
     if (memcmp(in.p + strlen("HTTP/1.1 "), "20", 2) != 0)
         die("the server says %.*s %.*s", 3, in.p + strlen("HTTP/1.1 "), SPAN_FMT(body));
+    if (memmem(body.p, body.len, grants->expected, strlen(grants->expected)) == NULL)
+        die("without %s: %.*s", grants->expected, SPAN_FMT(body));
     grants->granted++;
     if (grants->measuring)
         histogram_add(&grants->latency, link_now() - asker->asked_ns);
@@ -189,11 +192,12 @@ static void turn_until(struct link_loop *loop, int64_t until)
 static void read_accounts(struct grants *grants, const char *file)
 {
     FILE *f = fopen(file, "r");
-    char line[256];
+    char *line = NULL;
+    size_t line_size = 0;
 
     if (f == NULL)
         die("cannot read %s", file);
-    while (fgets(line, sizeof line, f) != NULL) {
+    while (getline(&line, &line_size, f) > 0) {
         size_t n = grants->accounts_count;
         char *space = strchr(line, ' ');
         if (space == NULL)
@@ -204,9 +208,12 @@ static void read_accounts(struct grants *grants, const char *file)
                 die("out of memory");
         }
         struct account *account = &grants->accounts[grants->accounts_count++];
-        snprintf(account->client_id, sizeof account->client_id, "%.*s", (int)(space - line), line);
-        snprintf(account->secret, sizeof account->secret, "%.*s", (int)strcspn(space + 1, "\n"), space + 1);
+        account->client_id = strndup(line, (size_t)(space - line));
+        account->secret = strndup(space + 1, strcspn(space + 1, "\n"));
+        if (account->client_id == NULL || account->secret == NULL)
+            die("out of memory");
     }
+    free(line);
     fclose(f);
     if (grants->accounts_count == 0)
         die("%s is empty", file);
@@ -235,15 +242,17 @@ static void grants_open(struct grants *grants, struct bench *bench)
     fclose(f);
 }
 
-void scenario_grants(struct bench *bench)
+/* `unit` is what one good answer is called, `expected` what tells it. */
+static void run_requests(struct bench *bench, const char *scenario, const char *unit, const char *expected)
 {
     const struct options *o = bench->options;
     struct asker *askers = calloc(o->clients, sizeof *askers);
     struct grants *grants = calloc(1, sizeof *grants);
 
     if (askers == NULL || grants == NULL || o->body == NULL || o->accounts_file == NULL)
-        die("grants needs a body and accounts");
+        die("%s needs a body and accounts", scenario);
     grants_open(grants, bench);
+    grants->expected = expected;
     for (size_t i = 0; i < o->clients; i++) {
         askers[i].grants = grants;
         link_init(&askers[i].link, &bench->loop, &asker_events, 1);
@@ -260,16 +269,30 @@ void scenario_grants(struct bench *bench)
     grants->stopping = true;
     for (int64_t until = link_now() + DRAIN_LIMIT_NS; bench->loop.open > 0 && link_now() < until;)
         link_loop_turn(&bench->loop, SECOND_NS / 20);
-    print_head("grants", bench, from, to);
-    printf(",\"grants\":%llu,\"per_s\":%.0f,\"us_per_grant\":%.1f", (unsigned long long)granted,
-           (double)granted * 1e9 / (double)(to.at_ns - from.at_ns),
+    print_head(scenario, bench, from, to);
+    printf(",\"%ss\":%llu,\"per_s\":%.0f,\"us_per_%s\":%.1f", unit, (unsigned long long)granted,
+           (double)granted * 1e9 / (double)(to.at_ns - from.at_ns), unit,
            granted == 0 ? 0.0 : (to.process.cpu_s - from.process.cpu_s) * 1e6 / (double)granted);
     print_latency(&grants->latency);
     printf("}\n");
     if (grants->out != NULL && fclose(grants->out) != 0)
         die("cannot write %s", o->out_file);
     key_unref(grants->key);
+    for (size_t i = 0; i < grants->accounts_count; i++) {
+        free(grants->accounts[i].client_id);
+        free(grants->accounts[i].secret);
+    }
     free(grants->accounts);
     free(grants);
     free(askers);
+}
+
+void scenario_grants(struct bench *bench)
+{
+    run_requests(bench, "grants", "grant", "\"access_token\"");
+}
+
+void scenario_introspect(struct bench *bench)
+{
+    run_requests(bench, "introspect", "introspection", "\"active\":true");
 }

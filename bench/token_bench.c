@@ -1,5 +1,5 @@
 /* bench/token_bench - tokens under load: our authorization server giving them out, our broker when they end.
- *   token_bench grants|expiry|revoke --port=N --ca=FILE [--pid=PID] [...]
+ *   token_bench grants|introspect|expiry|revoke --port=N --ca=FILE [--pid=PID] [...]
  * One thread, one scenario, one line of JSON. bench/run and bench/lifetimes start the daemons and call this; messages
  * and connections are measured with `symbolon bench`. */
 #include "token_bench.h"
@@ -19,7 +19,10 @@
 static const struct {
     const char *name;
     void (*run)(struct bench *bench);
-} scenarios[] = { { "grants", scenario_grants }, { "expiry", scenario_expiry }, { "revoke", scenario_revoke } };
+} scenarios[] = { { "grants", scenario_grants },
+                  { "introspect", scenario_introspect },
+                  { "expiry", scenario_expiry },
+                  { "revoke", scenario_revoke } };
 
 /* clang-format off */
 static const struct option long_options[] = {
@@ -59,9 +62,10 @@ void die(const char *format, ...)
 
 static void usage(void)
 {
-    fputs("usage: token_bench grants|expiry|revoke --port=N --ca=FILE [--pid=PID] [--clients=N]\n"
+    fputs("usage: token_bench grants|introspect|expiry|revoke --port=N --ca=FILE [--pid=PID] [--clients=N]\n"
           "       grants: --accounts=FILE --body=JSON [--path=/token] [--out=FILE] [--key=PEM --issuer=URL]\n"
           "               [--warmup=S] [--seconds=S]\n"
+          "       introspect: --accounts=FILE (of tokens) --body=JSON --path=/introspect\n"
           "       expiry: --key=PEM --issuer=URL --audience=NAME [--lead=S] [--spread=S]\n"
           "       revoke: --tokens=FILE --admin=SOCKET [--rate=PER_S]\n",
           stderr);
