@@ -2,10 +2,10 @@
  * shards of a broker as the daemon does at its start (src/broker/store_start.h). bench/README.md says how to run it.
  *   restore_bench make DIR QUEUED RETAINED [SESSIONS [PAYLOAD]]
  *   restore_bench open DIR [WORKERS] */
-#include "broker/pressure.h"
-#include "broker/record.h"
-#include "broker/shard.h"
 #include "broker/store_start.h"
+#include "record/record.h"
+#include "shard/pressure.h"
+#include "shard/shard.h"
 
 #include <malloc.h>
 #include <stdio.h>

@@ -29,7 +29,8 @@ struct env {
     void *ctx;
 };
 
-#define MS_PER_S 1000
+#define MS_PER_S   1000
+#define TIME_NEVER INT64_MAX /* of a moment in either unit: it does not come */
 
 static inline struct mono_time mono_plus_ms(struct mono_time t, int64_t ms)
 {

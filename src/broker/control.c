@@ -2,10 +2,10 @@
  * the last one that has answered sends it back to the control loop. */
 #include "broker/control.h"
 
-#include "broker/client_list.h"
 #include "broker/worker_priv.h"
 #include "codec/json.h"
 #include "net/line_socket.h"
+#include "shard/client_list.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* What the workers of a broker owe each other: an inbox is bounded, and emptying it does not stop everything else. The
  * workers here have no threads; the test turns their loops. */
-#include "broker/message.h"
-#include "broker/shard_priv.h"
 #include "broker/worker_priv.h"
+#include "shard/message.h"
+#include "shard/shard_priv.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

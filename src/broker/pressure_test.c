@@ -1,5 +1,5 @@
 /* The marks, their slack, and the counts that several threads share. */
-#include "broker/memory.h"
+#include "broker/memory_watch.h"
 
 #include "base/buf.h"
 

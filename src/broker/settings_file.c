@@ -1,12 +1,12 @@
 #include "broker/settings_file.h"
 
-#include "broker/response_info.h"
-#include "broker/topic_tree.h"
 #include "codec/base64.h"
 #include "jose/jwk.h"
 #include "net/source.h"
 #include "net/ws.h"
 #include "scope/scope.h"
+#include "shard/response_info.h"
+#include "topic/topic_tree.h"
 
 static const char *const levels[] = { "error", "warning", "notice", "info", "debug", NULL };
 static const char *const durabilities[] = { "none", "interval", "commit", NULL }; /* enum durability */

@@ -5,8 +5,8 @@
 
 #include "base/config.h"
 #include "bridge/settings.h"
-#include "broker/shard.h"
-#include "broker/token_store.h"
+#include "shard/shard.h"
+#include "shard/token_store.h"
 #include "token/claim_rules.h"
 
 enum client_certificate { CLIENT_CERTIFICATE_NONE, CLIENT_CERTIFICATE_OPTIONAL, CLIENT_CERTIFICATE_REQUIRED };

@@ -7,8 +7,8 @@
 #ifndef SYMBOLON_BROKER_STATUS_FEED_H
 #define SYMBOLON_BROKER_STATUS_FEED_H
 
-#include "broker/status_answer.h"
 #include "net/loop.h"
+#include "shard/status_answer.h"
 
 struct status_feed;
 

@@ -7,7 +7,7 @@
 #ifndef SYMBOLON_BROKER_STORE_MIGRATE_H
 #define SYMBOLON_BROKER_STORE_MIGRATE_H
 
-#include "broker/record.h"
+#include "record/record.h"
 #include "store/kv_batch.h"
 
 /* Whether there is a way from this format to RECORD_FORMAT. */

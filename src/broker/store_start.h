@@ -17,7 +17,7 @@
 #ifndef SYMBOLON_BROKER_STORE_START_H
 #define SYMBOLON_BROKER_STORE_START_H
 
-#include "broker/restore.h"
+#include "shard/restore.h"
 
 #define STORE_FOLDER "store" /* in the broker's state folder */
 

@@ -1,8 +1,8 @@
 /* Every call that changes names or syncs a folder, and every allocation, is made to fail in turn while a store is opened, salvaged or
  * migrated: the start then fails and says why, or has done its work; nothing is lost, and the next start finds all of it. An intact
  * store is never taken for a damaged one. */
-#include "broker/record.h"
 #include "broker/store_start.h"
+#include "record/record.h"
 #include "support/failing_memory.h"
 
 #include <dirent.h>

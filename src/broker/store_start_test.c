@@ -1,9 +1,9 @@
 /* A store at the start of the broker: new, intact, of an older format, of a newer one, in use, damaged in every way that
  * comes to mind, on a disk that refuses; and read back into shards. */
-#include "broker/pressure.h"
-#include "broker/shard.h"
 #include "broker/store_migrate.h"
 #include "broker/store_start.h"
+#include "shard/pressure.h"
+#include "shard/shard.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 #include "broker/token_journal.h"
 
-#include "broker/record.h"
+#include "record/record.h"
 #include "store/kv_batch.h"
 
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 #ifndef SYMBOLON_BROKER_TOKEN_JOURNAL_H
 #define SYMBOLON_BROKER_TOKEN_JOURNAL_H
 
-#include "broker/token_store.h"
+#include "shard/token_store.h"
 
 struct kv_batch;
 struct token_journal;

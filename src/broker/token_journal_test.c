@@ -1,8 +1,8 @@
 /* The journal of the token store brings back what was answered, and outlives a disk that fails. */
 #include "broker/token_journal.h"
 
-#include "broker/fixture_test.h"
-#include "broker/record.h"
+#include "record/record.h"
+#include "shard/fixture_test.h"
 #include "store/kv.h"
 
 #include <setjmp.h>

@@ -1,8 +1,8 @@
 /* The token store while memory is short: what it says it did, it did; what was written down is read back or the start fails, so that a
  * token which was revoked is never good again because of that. And what it answers at its limits. */
-#include "broker/fixture_test.h"
-#include "broker/message.h"
 #include "broker/token_journal.h"
+#include "shard/fixture_test.h"
+#include "shard/message.h"
 #include "store/kv_batch.h"
 #include "support/failing_memory.h"
 

@@ -1,9 +1,9 @@
 #include "broker/worker_priv.h"
 
-#include "broker/memory.h"
-#include "broker/message.h"
+#include "broker/memory_watch.h"
 #include "crypto/random.h"
 #include "net/daemon.h"
+#include "shard/message.h"
 #include "token/token.h"
 #include "token/verifier.h"
 

@@ -1,4 +1,4 @@
-/* broker/worker.h - one thread, one loop, one shard: the world of broker/shard.h made real.
+/* broker/worker.h - one thread, one loop, one shard: the world of shard/shard.h made real.
  * Workers accept connections on sockets of their own (SO_REUSEPORT), hand each to its home worker once, and post
  * messages into each other's inboxes. A message is in its inbox when post() returns (class SHARD_DATA) or when
  * the turn ends (SHARD_ACK, after all data of the turn), before output of that turn reaches a socket; a worker is
@@ -10,11 +10,11 @@
 #ifndef SYMBOLON_BROKER_WORKER_H
 #define SYMBOLON_BROKER_WORKER_H
 
-#include "broker/shard.h"
 #include "broker/source.h"
-#include "broker/topic_tree.h"
 #include "net/tls.h"
 #include "net/ws.h"
+#include "shard/shard.h"
+#include "topic/topic_tree.h"
 
 #define WORKER_MAX_LISTENERS 16
 #define INBOX_BYTES          ((uint64_t)256 * 1024 * 1024)

@@ -1,9 +1,9 @@
 /* The connections of a worker: from accept() over TLS to the shard, and from the shard back to the stream. */
 #include "broker/worker_priv.h"
 
-#include "broker/peer.h"
-#include "broker/pressure.h"
-#include "broker/throttle.h"
+#include "shard/peer.h"
+#include "shard/pressure.h"
+#include "shard/throttle.h"
 #include "token/auth_data.h"
 #include "token/token.h"
 

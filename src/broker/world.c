@@ -2,7 +2,7 @@
 
 #include "broker/control.h"
 #include "broker/issuers.h"
-#include "broker/memory.h"
+#include "broker/memory_watch.h"
 #include "broker/resolver.h"
 #include "broker/source_config.h"
 #include "broker/worker.h"

@@ -2,7 +2,7 @@
 
 #include "base/log.h"
 #include "bridge/bridge.h"
-#include "broker/client_list.h"
+#include "shard/client_list.h"
 #include "token/token.h"
 
 #include <stdlib.h>

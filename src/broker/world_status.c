@@ -2,8 +2,8 @@
 
 #include "base/log.h"
 #include "broker/status_feed.h"
-#include "broker/token_store.h"
 #include "broker/worker_tokens.h"
+#include "shard/token_store.h"
 #include "token/token.h"
 #include "token/verifier.h"
 

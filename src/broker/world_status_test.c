@@ -4,13 +4,13 @@
 
 #include "base/log.h"
 #include "broker/issuers.h"
-#include "broker/token_store.h"
 #include "codec/base64.h"
 #include "codec/json.h"
 #include "jose/jwk.h"
 #include "net/file.h"
 #include "net/http_server.h"
 #include "net/test_certs.h"
+#include "shard/token_store.h"
 #include "token/token.h"
 #include "token/verifier.h"
 

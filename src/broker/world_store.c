@@ -1,9 +1,9 @@
 #include "broker/world_store.h"
 
-#include "broker/record.h"
 #include "broker/store_start.h"
 #include "broker/token_journal.h"
 #include "broker/world_tokens.h"
+#include "record/record.h"
 #include "store/committer.h"
 
 #include <errno.h>

@@ -4,8 +4,8 @@
 #define SYMBOLON_BROKER_WORLD_TOKENS_H
 
 #include "broker/settings_file.h"
-#include "broker/token_store.h"
 #include "net/loop.h"
+#include "shard/token_store.h"
 
 struct kv_batch;
 struct token_journal;

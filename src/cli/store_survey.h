@@ -1,9 +1,9 @@
-/* cli/store_survey.h - a look through all records of a broker's store (broker/record.h), intact or not, for `symbolon broker
+/* cli/store_survey.h - a look through all records of a broker's store (record/record.h), intact or not, for `symbolon broker
  * store`. Two walks: first who is there, then what belongs to them. Nothing is changed. */
 #ifndef SYMBOLON_CLI_STORE_SURVEY_H
 #define SYMBOLON_CLI_STORE_SURVEY_H
 
-#include "broker/record.h"
+#include "record/record.h"
 #include "store/kv.h"
 
 /* Where the records come from. */

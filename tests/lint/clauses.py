@@ -26,7 +26,7 @@ KIT_CASE = re.compile(r'\{\s*"([AB]-\d+)",\s*((?:"[^"]*"|[A-Z]+)(?:\s*"[^"]*")*)
 TITLES = {'MT': 'The MQTT-TLS profile (RFC 9431, draft-06)', 'AF': 'The ACE framework (RFC 9200, 9201, 9202, 9237, 9770)',
           'TK': 'Tokens and keys (RFC 7515 to 7519, 7638, 7800, 8037, 8392, 8705, 8747, 9052)'}
 # Where a statement that binds one side alone is shown; the codec's own tests are not enough.
-SIDES = {'server': ('tests/scenarios/', 'tests/blackbox/', 'src/broker/', 'src/net/', 'src/kit/'),
+SIDES = {'server': ('tests/scenarios/', 'tests/blackbox/', 'src/broker/', 'src/shard/', 'src/topic/', 'src/record/', 'src/net/', 'src/kit/'),
          'client': ('src/client/', 'tests/rude/', 'tests/blackbox/', 'src/net/')}
 # prefix of the ids inside this script, list, page, name of the standard, date
 STANDARDS = (('5:', 'mqtt5-ids.txt', 'mqtt5.md', 'MQTT 5.0', 'OASIS Standard, 7 March 2019'),

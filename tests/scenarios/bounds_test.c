@@ -2,8 +2,8 @@
  * pressure_test.c. */
 #include "harness.h"
 
-#include "broker/memory.h"
-#include "broker/throttle.h"
+#include "shard/memory.h"
+#include "shard/throttle.h"
 
 #include <malloc.h>
 #include <stdio.h>

@@ -2,9 +2,9 @@
  * messages and Wills under the token they were published on (MT-84, MT-110 to MT-113; docs/decisions/0010, 0011). */
 #include "harness.h"
 
-#include "broker/token_store.h"
 #include "codec/json.h"
 #include "crypto/hash.h"
+#include "shard/token_store.h"
 
 #include <stdlib.h>
 

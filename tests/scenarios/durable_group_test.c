@@ -1,4 +1,4 @@
-/* What a durable group of a shared subscription writes to disk, when, and what it costs (broker/share.h, docs/decisions/0024). */
+/* What a durable group of a shared subscription writes to disk, when, and what it costs (shard/share.h, docs/decisions/0024). */
 #include "harness.h"
 #include "harness_disk.h"
 

@@ -1,4 +1,4 @@
-/* Publications of QoS 2 between shards, step by step (broker/durable_post.h, docs/decisions/0024); durable_share_test.c crashes
+/* Publications of QoS 2 between shards, step by step (shard/durable_post.h, docs/decisions/0024); durable_share_test.c crashes
  * after each of these steps. */
 #include "harness.h"
 #include "harness_disk.h"

@@ -1,4 +1,4 @@
-/* What is acknowledged is on disk: who waits for which batch, and what is there after a crash (broker/journal.h, gate.h). */
+/* What is acknowledged is on disk: who waits for which batch, and what is there after a crash (shard/journal.h, gate.h). */
 #include "harness_disk.h"
 
 #include "support/failing_memory.h"

@@ -11,8 +11,8 @@
 
 #include "harness.h"
 
-#include "broker/record.h"
-#include "broker/restore.h"
+#include "record/record.h"
+#include "shard/restore.h"
 #include "store/kv_batch.h"
 
 struct disk_entry {

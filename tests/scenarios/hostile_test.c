@@ -1,7 +1,7 @@
-/* Which peers the core blames, whom it welcomes, and what an operator sees and does (broker/fault.h, client_list.h). */
-#include "broker/client_list.h"
-#include "broker/fault.h"
+/* Which peers the core blames, whom it welcomes, and what an operator sees and does (shard/fault.h, client_list.h). */
 #include "raw.h"
+#include "shard/client_list.h"
+#include "shard/fault.h"
 
 #include <stdio.h>
 

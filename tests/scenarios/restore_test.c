@@ -2,8 +2,8 @@
  * acknowledged is there, belongs to whom it belonged to, and goes on where it was. */
 #include "harness_disk.h"
 
-#include "broker/stats.h"
 #include "crypto/hash.h"
+#include "shard/stats.h"
 #include "support/failing_memory.h"
 #include "token/token.h"
 

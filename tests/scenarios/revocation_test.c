@@ -2,9 +2,9 @@
  * MT-98, MT-107), wherever they are, and nobody else notices. */
 #include "harness.h"
 
-#include "broker/token_store.h"
 #include "codec/json.h"
 #include "crypto/hash.h"
+#include "shard/token_store.h"
 
 #include <stdio.h>
 

@@ -6,9 +6,9 @@
  *
  * A failure prints its seed; run `session_model_scenario SEED` to see it again, or `session_model_scenario FIRST LAST`. */
 #include "base/timer.h"
-#include "broker/message.h"
 #include "harness.h"
 #include "mqtt/naive_topic.h"
+#include "shard/message.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* Several workers: what one of them does holds on all of them (broker/shard.h, subscribe.c). The order in which
+/* Several workers: what one of them does holds on all of them (shard/shard.h, subscribe.c). The order in which
  * shards take their turns is scripted, so that the races are the same each time. */
 #include "harness.h"
 

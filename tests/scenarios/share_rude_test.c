@@ -2,7 +2,7 @@
  * while messages are on their way, several of them at once. */
 #include "share_place.h"
 
-#include "broker/shard_msg.h"
+#include "shard/shard_msg.h"
 
 #include <stdio.h>
 

@@ -1,0 +1,39 @@
+#include "shard/shard_msg.h"
+
+#include "shard/durable_post.h"
+#include "shard/message.h"
+#include "shard/share.h"
+
+#include <stdlib.h>
+
+struct shard_msg *shard_msg_new(enum shard_msg_kind kind, unsigned from, struct span filter)
+{
+    struct shard_msg *msg = calloc(1, sizeof *msg + filter.len);
+
+    if (msg == NULL)
+        return NULL;
+    msg->kind = kind;
+    /* Answers go after the data of the turn: whoever acts on one finds that data in its inbox (shard.h). */
+    msg->class = kind == MSG_INTEREST_ADDED || kind == MSG_RETAIN_FOUND || kind == MSG_SHARE_JOINED ||
+                         kind == MSG_DURABLE
+                     ? SHARD_ACK
+                     : SHARD_DATA;
+    msg->from = from;
+    msg->filter_len = filter.len;
+    if (filter.len > 0)
+        memcpy(msg->filter, filter.p, filter.len);
+    return msg;
+}
+
+void shard_msg_free(struct shard_msg *msg)
+{
+    if (msg == NULL)
+        return;
+    message_unref(msg->message);
+    share_item_free(msg->item);
+    durable_post_free(msg->out);
+    for (uint32_t i = 0; i < msg->found_count; i++)
+        message_unref(msg->found[i]);
+    free(msg->found);
+    free(msg);
+}

@@ -1,0 +1,200 @@
+#include "topic/level_trie.h"
+
+#include <stdlib.h>
+
+#define FIRST_BUCKETS 64u
+
+enum status trie_init(struct level_trie *t, struct hash_key key, size_t node_size)
+{
+    *t = (struct level_trie){ .key = key, .node_size = node_size, .mask = FIRST_BUCKETS - 1 };
+    t->root = calloc(1, node_size);
+    t->buckets = calloc(FIRST_BUCKETS, sizeof(struct trie_node *));
+    if (t->root == NULL || t->buckets == NULL) {
+        trie_done(t);
+        return ST_NO_MEMORY;
+    }
+    t->plus_hash = trie_level_hash(t, SPAN("+"));
+    t->hash_hash = trie_level_hash(t, SPAN("#"));
+    t->bytes = node_size + FIRST_BUCKETS * sizeof(struct trie_node *);
+    return ST_OK;
+}
+
+void trie_done(struct level_trie *t)
+{
+    for (size_t i = 0; t->buckets != NULL && i <= t->mask; i++) {
+        for (struct trie_node *n = t->buckets[i], *next; n != NULL; n = next) {
+            next = n->next;
+            free(n);
+        }
+    }
+    free(t->buckets);
+    free(t->root);
+    *t = (struct level_trie){ 0 };
+}
+
+uint64_t trie_level_hash(const struct level_trie *t, struct span level)
+{
+    return siphash(t->key, level);
+}
+
+static uint32_t mix(uint64_t level_hash, const struct trie_node *parent)
+{
+    uint64_t h = level_hash ^ (uint64_t)(uintptr_t)parent * UINT64_C(0x9e3779b97f4a7c15);
+
+    h ^= h >> 32;
+    h *= UINT64_C(0xd6e8feb86659fd93);
+    return (uint32_t)(h >> 32);
+}
+
+static bool begins_with_level(struct span label, struct span level)
+{
+    return span_starts_with(label, level) && (label.len == level.len || label.p[level.len] == '/');
+}
+
+struct trie_node *trie_child(const struct level_trie *t, const struct trie_node *parent, struct span level,
+                             uint64_t level_hash)
+{
+    if (parent->children == 0)
+        return NULL;
+    uint32_t hash = mix(level_hash, parent);
+    for (struct trie_node *n = t->buckets[hash & t->mask]; n != NULL; n = n->next)
+        if (n->hash == hash && n->parent == parent && begins_with_level(trie_label(n, t->node_size), level))
+            return n;
+    return NULL;
+}
+
+struct trie_node *trie_plus(const struct level_trie *t, const struct trie_node *parent)
+{
+    return (parent->has & TRIE_HAS_PLUS) == 0 ? NULL : trie_child(t, parent, SPAN("+"), t->plus_hash);
+}
+
+struct trie_node *trie_hash(const struct level_trie *t, const struct trie_node *parent)
+{
+    return (parent->has & TRIE_HAS_HASH) == 0 ? NULL : trie_child(t, parent, SPAN("#"), t->hash_hash);
+}
+
+/* Longer chains are the worst that comes of it when there is no memory for this. */
+static void resize(struct level_trie *t, size_t mask)
+{
+    struct trie_node **buckets = calloc(mask + 1, sizeof(struct trie_node *));
+
+    if (buckets == NULL)
+        return;
+    for (size_t i = 0; i <= t->mask; i++) {
+        for (struct trie_node *n = t->buckets[i], *next; n != NULL; n = next) {
+            next = n->next;
+            n->next = buckets[n->hash & mask];
+            buckets[n->hash & mask] = n;
+        }
+    }
+    free(t->buckets);
+    t->bytes = t->bytes - (t->mask + 1) * sizeof *buckets + (mask + 1) * sizeof *buckets;
+    t->buckets = buckets;
+    t->mask = mask;
+}
+
+static uint8_t wildcard_bit(struct span label)
+{
+    if (begins_with_level(label, SPAN("+")))
+        return TRIE_HAS_PLUS;
+    return span_eq_str(label, "#") ? TRIE_HAS_HASH : 0;
+}
+
+static void link_node(struct level_trie *t, struct trie_node *node)
+{
+    node->next = t->buckets[node->hash & t->mask];
+    t->buckets[node->hash & t->mask] = node;
+}
+
+static void unlink_node(struct level_trie *t, struct trie_node *node)
+{
+    struct trie_node **link = &t->buckets[node->hash & t->mask];
+
+    while (*link != NULL && *link != node)
+        link = &(*link)->next;
+    ASSERT(*link == node);
+    *link = node->next;
+}
+
+static struct trie_node *node_new(struct level_trie *t, struct span label)
+{
+    ASSERT(label.len <= UINT16_MAX);
+    struct trie_node *node = calloc(1, t->node_size + label.len);
+
+    if (node == NULL)
+        return NULL;
+    if (t->count > t->mask)
+        resize(t, t->mask * 2 + 1);
+    if (label.len > 0)
+        memcpy((char *)node + t->node_size, label.p, label.len);
+    node->label_len = (uint16_t)label.len;
+    t->count++;
+    t->bytes += t->node_size + label.len;
+    return node;
+}
+
+struct trie_node *trie_add_child(struct level_trie *t, struct trie_node *parent, struct span label,
+                                 uint64_t level_hash)
+{
+    struct trie_node *node = node_new(t, label);
+
+    if (node == NULL)
+        return NULL;
+    node->parent = parent;
+    node->hash = mix(level_hash, parent);
+    link_node(t, node);
+    parent->children++;
+    parent->has |= wildcard_bit(label);
+    return node;
+}
+
+struct trie_node *trie_split(struct level_trie *t, struct trie_node *node, size_t keep)
+{
+    struct span label = trie_label(node, t->node_size);
+
+    ASSERT(keep < label.len && label.p[keep] == '/');
+    struct trie_node *above = node_new(t, span_cut(label, 0, keep));
+    if (above == NULL)
+        return NULL;
+    unlink_node(t, node);
+    above->parent = node->parent; /* where it has the first level that `node` had */
+    above->hash = node->hash;
+    link_node(t, above);
+
+    struct span rest = span_cut(label, keep + 1, SIZE_MAX);
+    memmove((char *)node + t->node_size, rest.p, rest.len); /* the block keeps its size until it is dropped */
+    node->label_len = (uint16_t)rest.len;
+    t->bytes -= keep + 1;
+    rest = trie_label(node, t->node_size);
+    node->parent = above;
+    node->hash = mix(trie_level_hash(t, span_cut(rest, 0, span_find(rest, '/', 0))), above);
+    link_node(t, node);
+    above->children = 1;
+    above->has = wildcard_bit(rest);
+    return above;
+}
+
+void trie_drop(struct level_trie *t, struct trie_node *node)
+{
+    struct span label = trie_label(node, t->node_size);
+
+    ASSERT(node->children == 0 && node->parent != NULL);
+    unlink_node(t, node);
+    node->parent->children--;
+    node->parent->has &= (uint8_t)~wildcard_bit(label);
+    t->count--;
+    t->bytes -= t->node_size + label.len;
+    free(node);
+    if (t->mask >= FIRST_BUCKETS && t->count < t->mask / 8) /* the memory of a crowd goes with it */
+        resize(t, t->mask / 2);
+}
+
+struct trie_node *trie_next(const struct level_trie *t, const struct trie_node *node)
+{
+    if (node != NULL && node->next != NULL)
+        return node->next;
+    for (size_t i = node == NULL ? 0 : (node->hash & t->mask) + 1; i <= t->mask; i++)
+        if (t->buckets[i] != NULL)
+            return t->buckets[i];
+    return NULL;
+}
