@@ -46,7 +46,7 @@ def rows(text):
 
 def main():
     events, _, counters = open(os.path.join(ROOT, PAGE), encoding='utf-8').read().partition('\n## Statistics\n')
-    stats = open(os.path.join(ROOT, 'src', 'broker', 'stats.h'), encoding='utf-8').read()
+    stats = open(os.path.join(ROOT, 'src', 'shard', 'stats.h'), encoding='utf-8').read()
     counted = set(re.findall(r'^ +X\( (\w+),', stats, re.M)) | {'refusals'}
     problems = []
     for what, said, is_so in (('event', rows(events), logged()), ('counter', rows(counters), counted)):
