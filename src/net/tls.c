@@ -56,6 +56,12 @@ static ssize_t push(gnutls_transport_ptr_t transport, const giovec_t *iov, int i
 
 /* -- verification ---------------------------------------------------------------------------------------- */
 
+static const struct tls_demand *demand_of(const struct tls_session *session)
+{
+    static const struct tls_demand nothing;
+    return session->demand == NULL ? &nothing : session->demand;
+}
+
 static bool shows_raw_key(const struct tls_session *session)
 {
     return gnutls_certificate_type_get2(session->gnutls, GNUTLS_CTYPE_PEERS) == GNUTLS_CRT_RAWPK;
@@ -74,18 +80,19 @@ static bool pin_matches(struct tls_session *session)
     struct span cert = first_of_chain(session);
     if (cert.len == 0 || gnutls_hash_fast(GNUTLS_DIG_SHA256, cert.p, cert.len, digest) < 0)
         return false;
-    return gnutls_memcmp(digest, session->pin, sizeof digest) == 0;
+    return gnutls_memcmp(digest, demand_of(session)->pin, sizeof digest) == 0;
 }
 
 static bool chain_verifies(struct tls_session *session)
 {
+    const struct tls_demand *demand = demand_of(session);
     const char *purpose = session->config->server ? GNUTLS_KP_TLS_WWW_CLIENT : GNUTLS_KP_TLS_WWW_SERVER;
     gnutls_typed_vdata_st data[2] = {
         { .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *)purpose },
-        { .type = GNUTLS_DT_DNS_HOSTNAME, .data = (unsigned char *)session->host }, /* IP text matches too */
+        { .type = GNUTLS_DT_DNS_HOSTNAME, .data = (unsigned char *)demand->host }, /* IP text matches too */
     };
     unsigned problems = 0;
-    unsigned rules = session->host != NULL && !session->any_name ? 2 : 1;
+    unsigned rules = demand->host != NULL && !demand->any_name ? 2 : 1;
     int rc = gnutls_certificate_verify_peers(session->gnutls, data, rules, &problems);
     return rc == 0 && problems == 0;
 }
@@ -108,22 +115,23 @@ static bool certificate_holds(struct span cert, struct span spki)
 static bool spki_matches(const struct tls_session *session)
 {
     struct span shown = first_of_chain(session);
-    struct span expected = buf_span(&session->spki);
+    struct span expected = buf_span(&session->demand->spki);
     return shows_raw_key(session) ? span_eq(shown, expected) : certificate_holds(shown, expected);
 }
 
 static bool peer_is_expected(struct tls_session *session)
 {
-    if (session->any_peer)
+    const struct tls_demand *demand = demand_of(session);
+    if (demand->any_peer)
         return true;
-    if (session->spki.len > 0) {
+    if (demand->spki.len > 0) {
         if (!spki_matches(session))
             return false;
-        return shows_raw_key(session) || !session->pinned || pin_matches(session);
+        return shows_raw_key(session) || !demand->pinned || pin_matches(session);
     }
     if (shows_raw_key(session))
         return false; /* a bare key proves itself; nobody vouches for it */
-    return session->pinned ? pin_matches(session) : chain_verifies(session);
+    return demand->pinned ? pin_matches(session) : chain_verifies(session);
 }
 
 /* Runs inside the handshake, so that a refusal reaches the peer as an alert. */
@@ -219,24 +227,28 @@ static int choose_credentials(struct tls_session *session, const struct tls_expe
 
 static int session_expect(struct tls_session *session, const struct tls_expect *expect)
 {
+    struct tls_demand *demand = session->demand = calloc(1, sizeof *demand);
+    if (demand == NULL)
+        return GNUTLS_E_MEMORY_ERROR;
+    buf_init(&demand->spki, SPKI_MAX);
     int rc = choose_credentials(session, expect);
-    session->any_name = expect->any_name;
-    session->any_peer = expect->any_peer;
-    put_bytes(&session->spki, expect->spki);
-    if (!buf_ok(&session->spki))
+    demand->any_name = expect->any_name;
+    demand->any_peer = expect->any_peer;
+    put_bytes(&demand->spki, expect->spki);
+    if (!buf_ok(&demand->spki))
         return GNUTLS_E_MEMORY_ERROR;
     if (expect->pin != NULL) {
-        session->pinned = true;
-        memcpy(session->pin, expect->pin, TLS_PIN_LEN);
+        demand->pinned = true;
+        memcpy(demand->pin, expect->pin, TLS_PIN_LEN);
     }
     if (expect->host != NULL) {
-        session->host = strdup(expect->host);
-        if (session->host == NULL)
+        demand->host = strdup(expect->host);
+        if (demand->host == NULL)
             return GNUTLS_E_MEMORY_ERROR;
         if (rc == 0 && !is_address(expect->host)) /* MT-6: SNI */
             rc = gnutls_server_name_set(session->gnutls, GNUTLS_NAME_DNS, expect->host, strlen(expect->host));
     }
-    if (rc == 0 && expect->resume.len > 0 && session->psk_cred == NULL)
+    if (rc == 0 && expect->resume.len > 0 && demand->psk_cred == NULL)
         /* Data that does not fit any more only means a full handshake. */
         (void)gnutls_session_set_data(session->gnutls, expect->resume.p, expect->resume.len);
     return rc;
@@ -250,7 +262,6 @@ static enum status session_new(struct tls_config *config, const struct tls_expec
     if (session == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     session->config = tls_config_ref(config);
-    buf_init(&session->spki, SPKI_MAX);
     int rc = session_fill(session);
     if (rc == 0 && expect != NULL)
         rc = session_expect(session, expect);
@@ -281,18 +292,26 @@ void tls_session_set_psk_ctx(struct tls_session *session, void *psk_ctx)
     session->psk_ctx = psk_ctx;
 }
 
+static void demand_free(struct tls_demand *demand)
+{
+    if (demand == NULL)
+        return;
+    if (demand->psk_cred != NULL)
+        gnutls_psk_free_client_credentials(demand->psk_cred);
+    buf_done(&demand->spki);
+    free(demand->host);
+    free(demand);
+}
+
 void tls_session_free(struct tls_session *session)
 {
     if (session == NULL)
         return;
     if (session->gnutls != NULL)
         gnutls_deinit(session->gnutls);
-    if (session->psk_cred != NULL)
-        gnutls_psk_free_client_credentials(session->psk_cred);
+    demand_free(session->demand);
     tls_psk_forget(session);
-    buf_done(&session->spki);
     tls_config_unref(session->config);
-    free(session->host);
     free(session);
 }
 
@@ -334,12 +353,12 @@ static enum tls_result fail_gnutls(struct tls_session *session, int rc, struct w
     }
     /* OpenSSL's clients say that they do not trust us before they protect what they send. A wrong pre-shared key ends so,
      * too, but in 1.2 only, and that is no such alert. */
-    if (rc == GNUTLS_E_DECRYPTION_FAILED && session->psk_key.len == 0)
+    if (rc == GNUTLS_E_DECRYPTION_FAILED && session->found == NULL)
         session->alerted = true;
     (void)gnutls_alert_send_appropriate(session->gnutls, rc);
-    if (session->peer_refused && session->spki.len > 0)
+    if (session->peer_refused && demand_of(session)->spki.len > 0)
         return fail(session, ST_DENIED, "RFC 7250 6", "the peer's key is not the one named", why);
-    if (session->peer_refused && session->pinned)
+    if (session->peer_refused && demand_of(session)->pinned)
         return fail(session, ST_DENIED, "x5t#S256", "the peer's certificate is not the one named", why);
     if (session->peer_refused)
         return fail(session, ST_DENIED, "RFC 9325 5.1", "the peer's certificate did not verify", why);
@@ -355,6 +374,31 @@ static bool has_extended_master_secret(struct tls_session *session)
            gnutls_session_ext_master_secret_status(session->gnutls) != 0;
 }
 
+static void keep_alpn(struct tls_session *session)
+{
+    gnutls_datum_t chosen = { NULL, 0 };
+    if (session->config->alpn_count == 0 || gnutls_alpn_get_selected_protocol(session->gnutls, &chosen) != 0)
+        return;
+    for (unsigned i = 0; i < session->config->alpn_count; i++) {
+        const gnutls_datum_t *ours = &session->config->alpn[i];
+        if (span_eq(span_of(ours->data, ours->size), span_of(chosen.data, chosen.size)))
+            session->alpn = (uint8_t)(i + 1);
+    }
+}
+
+/* What the ClientHello said is needed until the handshake is over, but GnuTLS keeps it as long as the session, with arrays
+ * of the most there can be: 1,040 bytes of the 10,500 of an idle connection. TLS 1.3 only: there is no second handshake in it,
+ * and a server that gives no more tickets does not look at these again. Setting data frees what was there. */
+static void forget_hello(struct tls_session *session)
+{
+    static const unsigned extensions[] = { 13 /* signature_algorithms */, 16 /* ALPN */,
+                                           0xff01 /* renegotiation_info, in 1.3 no more than said */ };
+    if (!session->config->server || gnutls_protocol_get_version(session->gnutls) != GNUTLS_TLS1_3)
+        return;
+    for (size_t i = 0; i < COUNT_OF(extensions); i++)
+        gnutls_ext_set_data(session->gnutls, extensions[i], NULL);
+}
+
 static enum tls_result handshake_step(struct tls_session *session, struct why *why)
 {
     int rc;
@@ -366,11 +410,11 @@ static enum tls_result handshake_step(struct tls_session *session, struct why *w
         return TLS_WANT_INPUT;
     if (rc < 0)
         return fail_gnutls(session, rc, why);
-    if (!session->any_peer && !has_extended_master_secret(session)) {
+    if (!demand_of(session)->any_peer && !has_extended_master_secret(session)) {
         (void)gnutls_alert_send(session->gnutls, GNUTLS_AL_FATAL, GNUTLS_A_HANDSHAKE_FAILURE);
         return fail(session, ST_PROTOCOL, "MT-5", "TLS 1.2 without the extended master secret", why);
     }
-    if (session->psk_cred != NULL) {
+    if (demand_of(session)->psk_cred != NULL) {
         if (gnutls_auth_server_get_type(session->gnutls) != GNUTLS_CRD_PSK)
             return fail(session, ST_DENIED, "MT-26", "the server did not use the pre-shared key", why);
         session->peer_verified = true;
@@ -381,9 +425,12 @@ static enum tls_result handshake_step(struct tls_session *session, struct why *w
         verify_peer(session->gnutls) != 0)
         return fail_gnutls(session, GNUTLS_E_CERTIFICATE_ERROR, why);
     session->established = true;
-    buf_wipe(&session->psk_identity);
     if (tls_peer_kind(session) != TLS_PEER_PSK)
         tls_psk_forget(session);
+    else if (session->found != NULL)
+        buf_wipe(&session->found->identity);
+    keep_alpn(session);
+    forget_hello(session);
     return TLS_OK;
 }
 
@@ -535,10 +582,10 @@ const char *tls_version(const struct tls_session *session)
 
 struct span tls_alpn(const struct tls_session *session)
 {
-    gnutls_datum_t chosen = { NULL, 0 };
-    if (gnutls_alpn_get_selected_protocol(session->gnutls, &chosen) != 0)
+    if (session->alpn == 0)
         return SPAN_NONE;
-    return span_of(chosen.data, chosen.size);
+    const gnutls_datum_t *chosen = &session->config->alpn[session->alpn - 1];
+    return span_of(chosen->data, chosen->size);
 }
 
 enum tls_peer_kind tls_peer_kind(const struct tls_session *session)
@@ -571,8 +618,7 @@ struct span tls_peer_psk_identity(const struct tls_session *session)
 
 struct span tls_peer_psk_key(const struct tls_session *session)
 {
-    return session->config->server && tls_peer_kind(session) == TLS_PEER_PSK ? buf_span(&session->psk_key)
-                                                                             : SPAN_NONE;
+    return session->config->server && tls_peer_kind(session) == TLS_PEER_PSK ? tls_psk_key(session) : SPAN_NONE;
 }
 
 struct span tls_peer_cert(const struct tls_session *session)

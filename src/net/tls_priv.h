@@ -37,26 +37,39 @@ struct tls_config {
     gnutls_datum_t alpn[TLS_ALPN_MAX]; /* heap copies */
 };
 
+/* A client's struct tls_expect, kept. */
+struct tls_demand {
+    char *host;    /* the name to verify */
+    bool any_name; /* ... unless this is set */
+    bool any_peer;
+    bool pinned;
+    uint8_t pin[TLS_PIN_LEN];
+    struct buf spki; /* the key the server must show, or empty */
+    gnutls_psk_client_credentials_t psk_cred;
+};
+
+/* A PSK that psk_find knew. */
+struct tls_found {
+    struct buf identity; /* until the handshake is over */
+    struct buf key;
+};
+
+/* A broker has one for each connection, however idle: what only some need is in blocks of their own. */
 struct tls_session {
     gnutls_session_t gnutls;
     struct tls_config *config;
-    struct tls_io *io;  /* lent for the current call, else NULL */
-    struct buf *keylog; /* NULL: nobody wants the secrets */
-    char *host;         /* client: the name to verify */
-    bool any_name;      /* ... unless this is set */
-    bool any_peer;
-    bool pinned;
+    struct tls_io *io;         /* lent for the current call, else NULL */
+    struct buf *keylog;        /* NULL: nobody wants the secrets */
+    struct tls_demand *demand; /* NULL: a server, which demands nothing */
+    struct tls_found *found;   /* server: the last one; stays if it was used. NULL: none */
+    void *psk_ctx;             /* server: for config->psk_find */
+    struct why failure_why;
+    enum status failure; /* ST_OK while all is well; the reason stays for later calls */
+    uint8_t alpn;        /* 1 + which of the config's was chosen; 0: none, or not yet */
     bool established;
     bool peer_verified;
     bool peer_refused;
-    bool alerted;        /* by the peer */
-    enum status failure; /* ST_OK while all is well; the reason stays for later calls */
-    struct why failure_why;
-    uint8_t pin[TLS_PIN_LEN];
-    struct buf spki;                          /* client: the key the server must show, or empty */
-    gnutls_psk_client_credentials_t psk_cred; /* client */
-    void *psk_ctx;                            /* server: for config->psk_find */
-    struct buf psk_identity, psk_key;         /* server: the last one found; the key stays if it was used */
+    bool alerted; /* by the peer */
 };
 
 /* tls_psk.c, the server's side of raw keys and pre-shared keys, and the client's key */
@@ -64,6 +77,10 @@ int tls_known_init(struct tls_config *config);    /* credentials that a server w
 int tls_known_watch(struct tls_session *session); /* reads the ClientHello before GnuTLS does */
 int tls_psk_expect(struct tls_session *session, struct span identity, struct span key); /* client */
 void tls_psk_forget(struct tls_session *session);
+static inline struct span tls_psk_key(const struct tls_session *session)
+{
+    return session->found == NULL ? SPAN_NONE : buf_span(&session->found->key);
+}
 
 /* gnutls_strerror() gives static strings, so they may stand in a `why`. */
 enum status tls_reject(struct why *why, enum status st, int gnutls_error);

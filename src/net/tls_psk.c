@@ -11,19 +11,24 @@
 #include "net/tls_hello.h"
 #include "net/tls_priv.h"
 
+#include <stdlib.h>
+
 static bool find_psk(struct tls_session *session, struct span identity)
 {
     if (identity.len == 0 || identity.len > TLS_PSK_IDENTITY_MAX)
         return false;
-    if (session->psk_key.len > 0 && span_eq(identity, buf_span(&session->psk_identity)))
+    if (session->found != NULL && span_eq(identity, buf_span(&session->found->identity)))
         return true; /* the second ClientHello, or GnuTLS asking after the hook did */
     tls_psk_forget(session);
-    buf_init(&session->psk_identity, TLS_PSK_IDENTITY_MAX);
-    buf_init(&session->psk_key, TLS_PSK_KEY_MAX);
-    bool found = session->config->psk_find(session->psk_ctx, identity, &session->psk_key);
+    struct tls_found *f = session->found = calloc(1, sizeof *f);
+    if (f == NULL)
+        return false;
+    buf_init(&f->identity, TLS_PSK_IDENTITY_MAX);
+    buf_init(&f->key, TLS_PSK_KEY_MAX);
+    bool found = session->config->psk_find(session->psk_ctx, identity, &f->key);
     if (found)
-        put_bytes(&session->psk_identity, identity);
-    if (found && session->psk_key.len > 0 && buf_ok(&session->psk_key) && buf_ok(&session->psk_identity))
+        put_bytes(&f->identity, identity);
+    if (found && f->key.len > 0 && buf_ok(&f->key) && buf_ok(&f->identity))
         return true;
     tls_psk_forget(session);
     return false;
@@ -31,8 +36,11 @@ static bool find_psk(struct tls_session *session, struct span identity)
 
 void tls_psk_forget(struct tls_session *session)
 {
-    buf_wipe(&session->psk_identity);
-    buf_wipe(&session->psk_key);
+    if (session->found == NULL)
+        return;
+    buf_wipe(&session->found->identity);
+    buf_wipe(&session->found->key);
+    free(TAKE(session->found));
 }
 
 /* GnuTLS asks for the key; it frees what it is given. 1: unknown, go on with a random one, so that nobody learns
@@ -42,11 +50,12 @@ static int give_psk(gnutls_session_t gnutls, const gnutls_datum_t *identity, gnu
     struct tls_session *session = gnutls_session_get_ptr(gnutls);
     if (!find_psk(session, span_of(identity->data, identity->size)))
         return 1;
-    key->data = gnutls_malloc(session->psk_key.len);
+    struct span found = tls_psk_key(session);
+    key->data = gnutls_malloc(found.len);
     if (key->data == NULL)
         return -1;
-    memcpy(key->data, session->psk_key.p, session->psk_key.len);
-    key->size = (unsigned)session->psk_key.len;
+    memcpy(key->data, found.p, found.len);
+    key->size = (unsigned)found.len;
     return 0;
 }
 
@@ -102,10 +111,11 @@ int tls_psk_expect(struct tls_session *session, struct span identity, struct spa
 {
     gnutls_datum_t id = { (unsigned char *)identity.p, (unsigned)identity.len };
     gnutls_datum_t secret = { (unsigned char *)key.p, (unsigned)key.len };
-    int rc = gnutls_psk_allocate_client_credentials(&session->psk_cred);
+    gnutls_psk_client_credentials_t *cred = &session->demand->psk_cred;
+    int rc = gnutls_psk_allocate_client_credentials(cred);
     if (rc == 0)
-        rc = gnutls_psk_set_client_credentials2(session->psk_cred, &id, &secret, GNUTLS_PSK_KEY_RAW);
+        rc = gnutls_psk_set_client_credentials2(*cred, &id, &secret, GNUTLS_PSK_KEY_RAW);
     if (rc == 0)
-        rc = gnutls_credentials_set(session->gnutls, GNUTLS_CRD_PSK, session->psk_cred);
+        rc = gnutls_credentials_set(session->gnutls, GNUTLS_CRD_PSK, *cred);
     return rc;
 }
