@@ -7,7 +7,6 @@
 #include "codec/json.h"
 #include "crypto/random.h"
 #include "mqtt/packet.h"
-#include "token/auth_data.h"
 #include "token/claims.h"
 #include "token_bench.h"
 
@@ -92,6 +91,7 @@ struct mortal {
     struct expiry *expiry;
     int64_t ends_s;  /* of its first token */
     int64_t renew_s; /* 0: does not renew */
+    struct identity renewal;
     bool asked, renewed, cut;
 };
 
@@ -133,58 +133,25 @@ static void mortal_cut(struct peer *peer, uint8_t code, struct span text UNUSED)
     histogram_add(&x->offset, off_ns < 0 ? 0 : off_ns);
 }
 
-static void send_auth(struct peer *peer, uint8_t reason, struct span data)
-{
-    struct mqtt_auth auth = { .reason = reason };
-
-    auth.properties.auth_method = SPAN(ACE_METHOD);
-    auth.properties.auth_data = data;
-    mqtt_set(&auth.properties, PROP_AUTH_METHOD);
-    mqtt_set(&auth.properties, PROP_AUTH_DATA);
-    mqtt_write_auth(link_plain(&peer->link), &auth);
-    link_packet_done(&peer->link);
-}
-
-/* Layout B with a new token for the same key. */
+/* With a new token for the same key. */
 static void ask_renewal(struct mortal *m)
 {
-    struct login *login = &m->expiry->bench->login;
-    CLEANUP(buf_done)
-    struct buf data;
+    const struct login *login = &m->expiry->bench->login;
+    struct key *key = login->identities[m->peer.number].key;
 
-    buf_init(&data, 65535);
-    struct span token = mint_token(&m->expiry->mint, login->identities[m->peer.number].key, m->peer.number,
-                                   m->ends_s + RENEWED_S);
-    if (auth_data_write_connect(token, SPAN_NONE, &data) != ST_OK)
-        die("no renewal could be written");
-    free((void *)(uintptr_t)token.p);
     m->asked = true;
-    send_auth(&m->peer, MQTT_REAUTHENTICATE, buf_span(&data));
+    m->renewal =
+        (struct identity){ mint_token(&m->expiry->mint, key, m->peer.number, m->ends_s + RENEWED_S), key };
+    peer_renew(&m->peer, &m->renewal);
 }
 
-static void mortal_auth(struct peer *peer, const struct mqtt_auth *auth)
+static void mortal_renewed(struct peer *peer, int64_t took_ns UNUSED)
 {
     struct mortal *m = CONTAINER_OF(peer, struct mortal, peer);
-    struct login *login = &m->expiry->bench->login;
-    uint8_t nonce[ACE_NONCE_LEN];
-    CLEANUP(buf_done)
-    struct buf pop = { 0 };
-    CLEANUP(buf_done)
-    struct buf data = { 0 };
 
-    if (auth->reason == MQTT_SUCCESS) {
-        m->renewed = true;
-        m->expiry->renewed++;
-        return;
-    }
-    buf_init(&pop, ACE_POP_MAX);
-    buf_init(&data, 65535);
-    if (random_bytes(nonce, sizeof nonce) != ST_OK ||
-        pop_make_nonces(login->identities[peer->number].key, auth->properties.auth_data,
-                        span_of(nonce, sizeof nonce), &pop) != ST_OK ||
-        auth_data_write_answer(span_of(nonce, sizeof nonce), buf_span(&pop), false, &data) != ST_OK)
-        die("no answer to the challenge");
-    send_auth(peer, MQTT_CONTINUE_AUTHENTICATION, buf_span(&data));
+    free((void *)(uintptr_t)m->renewal.token.p);
+    m->renewed = true;
+    m->expiry->renewed++;
 }
 
 /* A token each, ending in a random second of the minute that begins `lead_s` from now. */
@@ -207,7 +174,7 @@ static void expiry_prepare(struct expiry *x, int64_t first_s)
         init_peer(x->bench, &m->peer, i);
         m->peer.gone = mortal_gone;
         m->peer.disconnected = mortal_cut;
-        m->peer.auth = mortal_auth;
+        m->peer.renewed = mortal_renewed;
         m->expiry = x;
         m->ends_s = first_s + random % (uint32_t)o->spread_s;
         m->renew_s = i % 2 == 0 ? 0 : m->ends_s - 2 - (random >> 16) % (RENEW_EARLY - 2);

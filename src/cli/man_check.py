@@ -11,8 +11,9 @@ words = {page: set(re.findall(r'(?<=[ ,])-([a-z][a-z0-9-]*)', page)) | set(re.fi
 missing = []
 for command in (['pub'], ['sub'], ['rr'], ['enroll'], ['key', 'new'], ['key', 'show'], ['token', 'get'],
                 ['token', 'show'], ['token', 'inspect'], ['as', 'rs', 'add'], ['broker', 'clients'], ['broker', 'unban'], ['conformance', 'broker'],
-                ['conformance', 'as'], ['conformance', 'setup'], ['bench', 'connect'], ['bench', 'pub'], ['bench', 'sub'],
-                ['bench', 'pair'], ['bench', 'fan-out'], ['doctor'], ['broker', 'store', 'check'],
+                ['conformance', 'as'], ['conformance', 'setup'], *(['bench', scenario] for scenario in ('conn', 'p2p', 'fan-in', 'fan-out', 'pub', 'sub', 'wildcards',
+                                                               'retained', 'churn', 'renew')),
+                 ['doctor'], ['broker', 'store', 'check'],
                 ['broker', 'store', 'stats'], ['broker', 'store', 'export']):
     page = text + {'bench': bench, 'doctor': doctor, 'broker': store}.get(command[0], '')
     shown = subprocess.run([symbolon, *command, '--help'], check=True, capture_output=True, text=True).stdout

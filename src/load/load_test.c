@@ -296,10 +296,13 @@ static struct load_report *good_report(void)
     struct load_report *r = calloc(1, sizeof *r);
 
     r->clients = r->ready = 4;
-    r->seconds = 2;
-    r->sent = r->acked = r->published = r->expected = r->received = r->delivered = 1000;
+    r->part_count = 1;
+    r->parts[0].name = "run";
+    r->parts[0].seconds = 2;
+    r->sent = r->acked = r->expected = r->received = 1000;
+    r->parts[0].sent = r->parts[0].received = 1000;
     for (int64_t i = 1; i <= 1000; i++)
-        histogram_add(&r->latency, i * 1000);
+        histogram_add(&r->parts[0].latency, i * 1000);
     return r;
 }
 
@@ -317,7 +320,7 @@ static bool verdict_of(const struct load_settings *s, const struct load_report *
 
 static void the_verdict_names_what_is_wrong(void **state UNUSED)
 {
-    struct load_settings s = { .mode = LOAD_PAIR, .qos = 2 };
+    struct load_settings s = { .mode = LOAD_P2P, .qos = 2 };
     struct load_report *r = good_report();
 
     assert_true(verdict_of(&s, r, "once and in order"));
@@ -373,7 +376,7 @@ static void the_live_line_fits_its_heading(void **state UNUSED)
         .phase = LOAD_RUNNING, .at_s = 3, .seconds = 1, .connected = 7, .sent = 10, .received = 20, .latency = h
     };
 
-    for (int mode = LOAD_CONNECT; mode <= LOAD_FANOUT; mode++) {
+    for (int mode = 0; mode < LOAD_MODES; mode++) {
         struct buf head, line;
         buf_init(&head, 1024);
         buf_init(&line, 1024);

@@ -1,6 +1,5 @@
-#include "load/peer.h"
+#include "load/peer_priv.h"
 
-#include "codec/base64.h"
 #include "token/auth_data.h"
 
 #include <stdarg.h>
@@ -25,50 +24,13 @@ void peer_fail(struct peer *peer, const char *fmt, ...)
     link_close(&peer->link, text);
 }
 
-static void sent_packet(struct peer *peer)
+void peer_sent(struct peer *peer)
 {
     peer->wrote_ns = peer->world->loop->now_ns;
     link_packet_done(&peer->link);
 }
 
 /* ---- logging in ---- */
-
-/* Token and proof of possession over this TLS session's exporter value. */
-static enum status make_proof(struct peer *peer, const struct identity *identity, struct buf *pop,
-                              struct why *why)
-{
-    uint8_t exporter[ACE_EXPORTER_LEN];
-
-    if (peer->link.tls == NULL)
-        return reject(why, ST_UNSUPPORTED, "RFC 9431 2.2", "a token needs TLS", 0);
-    enum status st = tls_exporter(peer->link.tls, SPAN(ACE_EXPORTER_LABEL), exporter, sizeof exporter, why);
-    return st == ST_OK ? pop_make_exporter(identity->key, span_of(exporter, sizeof exporter), pop) : st;
-}
-
-static enum status put_ace(struct peer *peer, struct mqtt_connect *connect, struct buf *data, struct buf *pop,
-                           struct why *why)
-{
-    const struct login *login = peer->world->login;
-    const struct identity *identity = &login->identities[peer->number % login->count];
-    enum status st = make_proof(peer, identity, pop, why);
-
-    if (st != ST_OK)
-        return st;
-    if (connect->version == MQTT_3_1_1) { /* RFC 9431 6.1 */
-        put_str(data, ACE_METHOD);
-        base64url_encode(identity->token, data);
-        connect->has_user_name = connect->has_password = true;
-        connect->user_name = buf_span(data);
-        connect->password = buf_span(pop);
-        return buf_ok(data) ? ST_OK : reject(why, ST_TOO_LARGE, "RFC 9431 6.1", "the token is too long", 0);
-    }
-    st = auth_data_write_connect(identity->token, buf_span(pop), data);
-    connect->properties.auth_method = span_of_str(ACE_METHOD);
-    connect->properties.auth_data = buf_span(data);
-    mqtt_set(&connect->properties, PROP_AUTH_METHOD);
-    mqtt_set(&connect->properties, PROP_AUTH_DATA);
-    return st;
-}
 
 static void put_password(const struct login *login, struct mqtt_connect *connect)
 {
@@ -98,12 +60,12 @@ static void link_opened(struct link *link)
     buf_init(&pop, ACE_POP_MAX);
     if (world->login->count == 0)
         put_password(world->login, &connect);
-    else if (put_ace(peer, &connect, &data, &pop, &why) != ST_OK) {
+    else if (peer_prove(peer, &connect, &data, &pop, &why) != ST_OK) {
         peer_fail(peer, "no proof of possession: %s", why.text);
         return;
     }
     mqtt_write_connect(link_plain(link), &connect);
-    sent_packet(peer);
+    peer_sent(peer);
     peer->keep_alive_s = world->keep_alive_s;
     peer->state = PEER_CONNACK;
 }
@@ -143,25 +105,57 @@ static void got_connack(struct peer *peer, const struct mqtt_frame *frame)
     }
     struct mqtt_subscription sub = { .filter = { span_of_str(peer->filter) }, .qos = peer->qos };
     mqtt_write_subscribe(link_plain(&peer->link), version, 1, NULL, &sub, 1);
-    sent_packet(peer);
+    peer_sent(peer);
     peer->state = PEER_SUBACK;
+}
+
+int64_t peer_answered(struct peer *peer)
+{
+    int64_t took_ns = peer->world->loop->now_ns - peer->asked_ns;
+
+    peer->asked_ns = 0;
+    return took_ns > 0 ? took_ns : 0;
+}
+
+static uint16_t next_packet_id(struct peer *peer)
+{
+    peer->next_id = peer->next_id == UINT16_MAX ? 1 : (uint16_t)(peer->next_id + 1);
+    return peer->next_id;
+}
+
+void peer_subscribe(struct peer *peer, const struct mqtt_subscription *subscriptions, size_t count)
+{
+    ASSERT(peer->asked_ns == 0);
+    mqtt_write_subscribe(link_plain(&peer->link), peer->world->version, next_packet_id(peer), NULL,
+                         subscriptions, count);
+    peer->asked_ns = link_now();
+    peer_sent(peer);
 }
 
 static void got_suback(struct peer *peer, const struct mqtt_frame *frame)
 {
     struct mqtt_suback suback;
     struct why why = { "", "", 0 };
+    bool first = peer->state == PEER_SUBACK, later = peer->state == PEER_READY && peer->asked_ns != 0;
 
-    if (peer->state != PEER_SUBACK || mqtt_read_suback(frame, peer->world->version, &suback, &why) != ST_OK ||
-        suback.reasons.len != 1) {
+    if ((!first && !later) || mqtt_read_suback(frame, peer->world->version, &suback, &why) != ST_OK ||
+        (first && suback.reasons.len != 1)) {
         peer_fail(peer, "SUBACK: %s", why.text[0] != '\0' ? why.text : "unexpected");
         return;
     }
-    if (suback.reasons.p[0] >= 0x80)
-        peer_fail(peer, "SUBACK 0x%02x %s for %s", suback.reasons.p[0],
-                  mqtt_reason_name(MQTT_SUBACK, suback.reasons.p[0]), peer->filter);
-    else
+    for (size_t i = 0; i < suback.reasons.len; i++) {
+        if (suback.reasons.p[i] < 0x80)
+            continue;
+        peer_fail(peer, "SUBACK 0x%02x %s%s%s", suback.reasons.p[i],
+                  mqtt_reason_name(MQTT_SUBACK, suback.reasons.p[i]), first ? " for " : "",
+                  first ? peer->filter : "");
+        return;
+    }
+    if (first) {
         peer_is_ready(peer);
+        return;
+    }
+    peer->subscribed(peer, suback.reasons.len, peer_answered(peer));
 }
 
 /* ---- messages ---- */
@@ -171,33 +165,42 @@ static void short_ack(struct peer *peer, enum mqtt_packet_type type, uint16_t id
     struct mqtt_ack ack = { .type = type, .packet_id = id };
 
     mqtt_write_ack(link_plain(&peer->link), peer->world->version, &ack);
-    sent_packet(peer);
+    peer_sent(peer);
+}
+
+static void measure(struct peer *peer, const struct stamp *stamp)
+{
+    peer->received++;
+    if (peer->latency != NULL)
+        histogram_add(peer->latency, peer->world->loop->now_ns - stamp->sent_ns);
+}
+
+/* NULL: a stranger. */
+static struct track *track_of(struct peer *peer, const struct stamp *stamp)
+{
+    if (peer->known == NULL)
+        return tracks_find(&peer->tracks, stamp);
+    size_t at = stamp->publisher / peer->world->spread;
+    struct track *track = at < peer->known_count ? &peer->known[at] : NULL;
+    return track != NULL && track->run == stamp->run && track->publisher == stamp->publisher ? track : NULL;
 }
 
 static void count_message(struct peer *peer, struct span payload)
 {
-    struct peer_world *world = peer->world;
-    struct track *track = peer->only;
+    struct track *track = NULL;
     struct stamp stamp;
     bool stamped = stamp_read(payload, &stamp);
 
     if (stamped && peer->unchecked) {
-        peer->received++;
-        if (world->latency != NULL)
-            histogram_add(world->latency, world->loop->now_ns - stamp.sent_ns);
-        return;
-    }
-    if (!stamped || (track != NULL && (track->run != stamp.run || track->publisher != stamp.publisher)) ||
-        (track == NULL && (track = tracks_find(&peer->tracks, &stamp)) == NULL)) {
+        measure(peer, &stamp);
+    } else if (stamped && peer->message != NULL && stamp.run == peer->world->run) {
+        peer->message(peer, &stamp);
+    } else if (!stamped || peer->message != NULL || (track = track_of(peer, &stamp)) == NULL) {
         peer->strange++;
         peer->received++;
-        return;
+    } else if (track_got(track, stamp.number)) {
+        measure(peer, &stamp);
     }
-    if (!track_got(track, stamp.number))
-        return;
-    peer->received++;
-    if (world->latency != NULL)
-        histogram_add(world->latency, world->loop->now_ns - stamp.sent_ns);
 }
 
 static void got_publish(struct peer *peer, const struct mqtt_frame *frame)
@@ -245,25 +248,38 @@ static void got_ack(struct peer *peer, const struct mqtt_frame *frame)
     peer->refused += refused;
 }
 
-void peer_publish(struct peer *peer, int64_t stamp_ns)
+static void publish(struct peer *peer, const struct stamp *stamp, struct mqtt_publish_out *out)
 {
     struct buf *fill = &peer->world->fill;
-    struct stamp stamp = {
-        .run = peer->world->run, .publisher = peer->publisher, .number = peer->sent++, .sent_ns = stamp_ns
-    };
-    struct mqtt_publish_out out = { .qos = peer->qos,
-                                    .topic = span_of_str(peer->topic),
-                                    .payload = buf_span(fill) };
 
     ASSERT(fill->len >= STAMP_LEN);
-    stamp_write(&stamp, fill->p);
-    if (peer->qos > 0) {
-        peer->next_id = peer->next_id == UINT16_MAX ? 1 : (uint16_t)(peer->next_id + 1);
-        out.packet_id = peer->next_id;
+    stamp_write(stamp, fill->p);
+    out->payload = buf_span(fill);
+    if (out->qos > 0) {
+        out->packet_id = next_packet_id(peer);
         peer->inflight++;
     }
-    mqtt_write_publish(link_plain(&peer->link), peer->world->version, &out);
-    sent_packet(peer);
+    peer->sent++;
+    mqtt_write_publish(link_plain(&peer->link), peer->world->version, out);
+    peer_sent(peer);
+}
+
+void peer_publish(struct peer *peer, int64_t stamp_ns)
+{
+    struct stamp stamp = {
+        .run = peer->world->run, .publisher = peer->publisher, .number = peer->sent, .sent_ns = stamp_ns
+    };
+    struct mqtt_publish_out out = { .qos = peer->qos, .topic = span_of_str(peer->topic) };
+
+    publish(peer, &stamp, &out);
+}
+
+void peer_retain(struct peer *peer, const char *topic, uint64_t number)
+{
+    struct stamp stamp = { .run = peer->world->run, .number = number, .sent_ns = peer->world->loop->now_ns };
+    struct mqtt_publish_out out = { .qos = peer->qos, .retain = true, .topic = span_of_str(topic) };
+
+    publish(peer, &stamp, &out);
 }
 
 /* ---- everything else ---- */
@@ -272,7 +288,7 @@ void peer_ping(struct peer *peer)
 {
     mqtt_write_ping(link_plain(&peer->link), MQTT_PINGREQ);
     peer->pings++;
-    sent_packet(peer);
+    peer_sent(peer);
 }
 
 void peer_tick(struct peer *peer, int64_t now_ns, int64_t open_limit_ns)
@@ -296,16 +312,6 @@ static void got_disconnect(struct peer *peer, const struct mqtt_frame *frame)
     else
         peer_fail(peer, "DISCONNECT 0x%02x %s%s%.*s", d.reason, mqtt_reason_name(MQTT_DISCONNECT, d.reason),
                   d.properties.reason_string.len > 0 ? ": " : "", SPAN_FMT(d.properties.reason_string));
-}
-
-static void got_auth(struct peer *peer, const struct mqtt_frame *frame)
-{
-    struct mqtt_auth auth;
-
-    if (peer->auth == NULL || mqtt_read_auth(frame, &auth, NULL) != ST_OK)
-        peer_fail(peer, "an AUTH that nobody waits for, or that cannot be read");
-    else
-        peer->auth(peer, &auth);
 }
 
 static void got_packet(struct peer *peer, const struct mqtt_frame *frame)
@@ -333,7 +339,7 @@ static void got_packet(struct peer *peer, const struct mqtt_frame *frame)
         got_disconnect(peer, frame);
         break;
     case MQTT_AUTH:
-        got_auth(peer, frame);
+        peer_got_auth(peer, frame);
         break;
     default:
         peer_fail(peer, "%s was not expected", mqtt_packet_name(frame->type));
@@ -377,7 +383,8 @@ static const struct link_events peer_events = { link_opened, link_data, link_gon
 
 void peer_init(struct peer *peer, struct peer_world *world, size_t number, char *client_id)
 {
-    *peer = (struct peer){ .world = world, .number = number, .client_id = client_id };
+    *peer =
+        (struct peer){ .world = world, .number = number, .client_id = client_id, .latency = world->latency };
     link_init(&peer->link, world->loop, &peer_events, world->batch);
 }
 
@@ -386,6 +393,9 @@ void peer_open(struct peer *peer)
     peer->state = PEER_OPENING;
     peer->leaving = false;
     peer->inflight = 0;
+    peer->next_id = 1; /* the SUBSCRIBE's, if it has a filter */
+    peer->asked_ns = 0;
+    peer->renewing = NULL;
     peer->opened_ns = peer->wrote_ns = link_now();
     link_open(&peer->link);
 }

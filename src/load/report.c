@@ -10,12 +10,12 @@ static uint64_t per_s(uint64_t count, double seconds)
 
 static bool has_subs(const struct load_settings *s)
 {
-    return s->mode != LOAD_CONNECT && s->mode != LOAD_PUB;
+    return s->mode != LOAD_CONN && s->mode != LOAD_PUB;
 }
 
 static bool has_pubs(const struct load_settings *s)
 {
-    return s->mode != LOAD_CONNECT && s->mode != LOAD_SUB;
+    return s->mode != LOAD_CONN && s->mode != LOAD_SUB;
 }
 
 /* ---- verdict ---- */
@@ -104,13 +104,15 @@ static void put_percentiles(struct buf *out, const char *name, const struct hist
 
 static void put_messages(struct buf *out, const struct load_settings *s, const struct load_report *r)
 {
+    const struct load_part *last = load_last_part(r);
+
     if (has_pubs(s))
         put_fmt(out, "%-12s%llu in all, %llu a second, %llu acknowledged\n", "sent",
-                (unsigned long long)r->sent, (unsigned long long)per_s(r->published, r->seconds),
+                (unsigned long long)r->sent, (unsigned long long)per_s(last->sent, last->seconds),
                 (unsigned long long)r->acked);
     if (has_subs(s))
         put_fmt(out, "%-12s%llu in all, %llu a second", "received", (unsigned long long)r->received,
-                (unsigned long long)per_s(r->delivered, r->seconds));
+                (unsigned long long)per_s(last->received, last->seconds));
     if (has_subs(s) && r->expected > 0)
         put_fmt(out, "; %llu expected", (unsigned long long)r->expected);
     if (has_subs(s) && r->strange > 0)
@@ -125,29 +127,59 @@ static void put_messages(struct buf *out, const struct load_settings *s, const s
         put_fmt(out, "%-12sup to %.2f s behind the rate asked for\n", "", r->late_s);
 }
 
+static double share(double cpu_s, double seconds)
+{
+    return seconds <= 0 ? 0 : 100 * cpu_s / seconds;
+}
+
+static void put_part(struct buf *out, const struct load_report *r, const struct load_part *part)
+{
+    uint64_t count = part->operations > 0 ? part->operations : part->received > 0 ? part->received : part->sent;
+
+    if (r->part_count > 1)
+        put_fmt(out, "part %s\n", part->name);
+    if (r->part_count > 1 && part->operations > 0)
+        put_fmt(out, "%-12s%llu, %llu a second\n", "  of those", (unsigned long long)part->operations,
+                (unsigned long long)per_s(part->operations, part->seconds));
+    if (r->part_count > 1 && part->received > 0)
+        put_fmt(out, "%-12s%llu, %llu a second\n", "  messages", (unsigned long long)part->received,
+                (unsigned long long)per_s(part->received, part->seconds));
+    put_percentiles(out, "each took", &part->times);
+    put_percentiles(out, "latency", &part->latency);
+    put_fmt(out, "%-12s%.2f s measured; the generator used %.0f %% of a core\n", "time", part->seconds,
+            share(part->own_cpu_s, part->seconds));
+    if (!r->has_process)
+        return;
+    double cpu_s = part->to.cpu_s - part->from.cpu_s;
+    put_fmt(out, "%-12s%.0f %% of a core", "process", share(cpu_s, part->seconds));
+    if (count > 0)
+        put_fmt(out, ", %.2f us each", 1e6 * cpu_s / (double)count);
+    put_fmt(out, "; %ld KiB resident, %+ld in this part\n", part->to.rss_kib,
+            part->to.rss_kib - part->from.rss_kib);
+}
+
 void report_text(const struct load_settings *s, const struct load_report *r, struct buf *out)
 {
+    const struct load_part *last = load_last_part(r);
+
     put_fmt(out, "%s at %s:%u, MQTT %s, %s%s\n", load_mode_name(s->mode), s->host, s->port,
             s->version == MQTT_5 ? "5" : "3.1.1", s->tls == NULL ? "plain TCP" : "TLS",
             s->ws_path != NULL ? ", WebSocket" : "");
-    if (s->mode == LOAD_CONNECT && s->again)
+    if (s->mode == LOAD_CONN && s->again)
         put_fmt(out, "%-12s%llu, %llu a second, %llu failed\n", "connections", (unsigned long long)r->connects,
-                (unsigned long long)per_s(r->connects, r->seconds), (unsigned long long)r->failed);
+                (unsigned long long)per_s(r->connects, last->seconds), (unsigned long long)r->failed);
     else
         put_fmt(out, "%-12s%zu of %zu ready after %.2f s, %llu a second; %llu failed or were lost\n", "clients",
                 r->ready, r->clients, r->opening_s, (unsigned long long)per_s(r->ready, r->opening_s),
                 (unsigned long long)r->failed);
     put_percentiles(out, "connecting", &r->connect);
-    if (s->mode != LOAD_CONNECT)
+    if (s->mode != LOAD_CONN)
         put_messages(out, s, r);
-    put_percentiles(out, "latency", &r->latency);
-    put_fmt(out, "%-12s%.2f s measured; the generator used %.0f %% of a core\n", "time", r->seconds,
-            r->seconds <= 0 ? 0 : 100 * r->own_cpu_s / r->seconds);
+    for (size_t i = 0; i < r->part_count; i++)
+        put_part(out, r, &r->parts[i]);
     if (r->has_process)
-        put_fmt(out, "%-12s%.0f %% of a core; %ld KiB resident, %+ld since before the first client\n",
-                "process",
-                r->seconds <= 0 ? 0 : 100 * (r->process_to.cpu_s - r->process_from.cpu_s) / r->seconds,
-                r->process_to.rss_kib, r->process_to.rss_kib - r->process_start.rss_kib);
+        put_fmt(out, "%-12s%ld KiB resident, %+ld since before the first client\n", "memory", last->to.rss_kib,
+                last->to.rss_kib - r->process_start.rss_kib);
     for (size_t i = 0; i < r->troubles.count; i++)
         put_fmt(out, "%-12s%llu x %s\n", i == 0 ? "errors" : "", (unsigned long long)r->troubles.rows[i].times,
                 r->troubles.rows[i].text);
@@ -160,7 +192,7 @@ void report_text(const struct load_settings *s, const struct load_report *r, str
 
 void report_heading(enum load_mode mode, struct buf *out)
 {
-    if (mode == LOAD_CONNECT)
+    if (mode == LOAD_CONN)
         put_fmt(out, "%7s  %-9s %9s %9s %10s %10s %7s\n", "time", "", "connected", "opened/s", "p50", "p99",
                 "errors");
     else
@@ -184,7 +216,7 @@ void report_second(enum load_mode mode, const struct load_second *second, struct
             put_time(&times[i], histogram_at(second->latency, i == 0 ? 0.5 : 0.99));
     }
     put_fmt(out, "%6.0fs  %-9s %9zu", second->at_s, phases[second->phase], second->connected);
-    if (mode == LOAD_CONNECT)
+    if (mode == LOAD_CONN)
         put_fmt(out, " %9llu", (unsigned long long)per_s(second->connects, second->seconds));
     else
         put_fmt(out, " %9llu %9llu", (unsigned long long)per_s(second->sent, second->seconds),

@@ -52,11 +52,12 @@ static struct js *histogram_js(const struct histogram *h)
 
 static struct js *process_js(const struct load_settings *s, const struct load_report *r)
 {
+    const struct load_part *last = load_last_part(r);
     const struct member members[] = {
         { "pid", s->pid },
-        { "cpu_us", us_of(r->process_to.cpu_s - r->process_from.cpu_s) },
+        { "cpu_us", us_of(last->to.cpu_s - last->from.cpu_s) },
         { "rss_start_kib", r->process_start.rss_kib },
-        { "rss_kib", r->process_to.rss_kib },
+        { "rss_kib", last->to.rss_kib },
     };
     struct js *js = js_new_object();
 
@@ -64,6 +65,47 @@ static struct js *process_js(const struct load_settings *s, const struct load_re
         return js;
     js_unref(js);
     return NULL;
+}
+
+static struct js *part_js(const struct load_report *r, const struct load_part *part)
+{
+    const struct member always[] = {
+        { "measured_us", us_of(part->seconds) },
+        { "sent", (int64_t)part->sent },
+        { "received", (int64_t)part->received },
+        { "operations", (int64_t)(part->operations > 0 ? part->operations : part->received) },
+        { "generator_cpu_us", us_of(part->own_cpu_s) },
+        { "reads", (int64_t)part->reads },
+    };
+    const struct member of_process[] = {
+        { "cpu_us", us_of(part->to.cpu_s - part->from.cpu_s) },
+        { "rss_from_kib", part->from.rss_kib },
+        { "rss_to_kib", part->to.rss_kib },
+    };
+    CLEANUP(js_unrefp)
+    struct js *js = js_new_object();
+    enum status st = js_set_str(js, "part", span_of_str(part->name));
+
+    if (st == ST_OK)
+        st = set_all(js, always, COUNT_OF(always));
+    if (st == ST_OK && r->has_process)
+        st = set_all(js, of_process, COUNT_OF(of_process));
+    if (st == ST_OK)
+        st = js_set_take(js, "times", histogram_js(&part->times));
+    if (st == ST_OK)
+        st = js_set_take(js, "latency", histogram_js(&part->latency));
+    return st == ST_OK ? TAKE(js) : NULL;
+}
+
+static struct js *parts_js(const struct load_report *r)
+{
+    CLEANUP(js_unrefp)
+    struct js *array = js_new_array();
+    enum status st = ST_OK;
+
+    for (size_t i = 0; i < r->part_count && st == ST_OK; i++)
+        st = js_append_take(array, part_js(r, &r->parts[i]));
+    return st == ST_OK ? TAKE(array) : NULL;
 }
 
 static struct js *troubles_js(const struct troubles *t)
@@ -95,6 +137,8 @@ static enum status set_question(struct js *js, const struct load_settings *s)
         { "clients", (int64_t)s->clients },
         { "qos", s->qos },
         { "size", (int64_t)s->size },
+        { "sessions", (int64_t)s->sessions },
+        { "subscribers", (int64_t)s->subscribers },
         { "rate", (int64_t)s->rate },
         { "window", (int64_t)s->window },
         { "batch", (int64_t)s->batch },
@@ -114,30 +158,32 @@ static enum status set_question(struct js *js, const struct load_settings *s)
 
 static enum status set_answer(struct js *js, const struct load_report *r)
 {
+    const struct load_part *last = load_last_part(r);
     const struct member members[] = {
         { "connections", (int64_t)r->clients },
         { "ready", (int64_t)r->ready },
         { "failed", (int64_t)r->failed },
         { "opening_us", us_of(r->opening_s) },
-        { "measured_us", us_of(r->seconds) },
+        { "measured_us", us_of(last->seconds) },
         { "connects", (int64_t)r->connects },
-        { "connects_per_s", rate(r->connects, r->seconds) },
+        { "connects_per_s", rate(r->connects, last->seconds) },
+        { "repeated", (int64_t)r->repeated },
         { "sent", (int64_t)r->sent },
-        { "sent_per_s", rate(r->published, r->seconds) },
+        { "sent_per_s", rate(last->sent, last->seconds) },
         { "acknowledged", (int64_t)r->acked },
         { "refused", (int64_t)r->refused },
         { "unmatched", (int64_t)r->unmatched },
         { "expected", (int64_t)r->expected },
         { "received", (int64_t)r->received },
-        { "received_measured", (int64_t)r->delivered },
-        { "received_per_s", rate(r->delivered, r->seconds) },
+        { "received_measured", (int64_t)last->received },
+        { "received_per_s", rate(last->received, last->seconds) },
         { "strange", (int64_t)r->strange },
         { "lost", (int64_t)r->lost },
         { "twice", (int64_t)r->twice },
         { "out_of_order", (int64_t)r->late },
         { "behind_us", us_of(r->late_s) },
-        { "reads", (int64_t)r->reads },
-        { "generator_cpu_us", us_of(r->own_cpu_s) },
+        { "reads", (int64_t)last->reads },
+        { "generator_cpu_us", us_of(last->own_cpu_s) },
     };
 
     return set_all(js, members, COUNT_OF(members));
@@ -158,9 +204,11 @@ enum status report_json(const struct load_settings *s, const struct load_report 
     if (st == ST_OK)
         st = js_set_take(js, "connect", histogram_js(&r->connect));
     if (st == ST_OK)
-        st = js_set_take(js, "latency", histogram_js(&r->latency));
+        st = js_set_take(js, "latency", histogram_js(&load_last_part(r)->latency));
     if (st == ST_OK && r->has_process)
         st = js_set_take(js, "process", process_js(s, r));
+    if (st == ST_OK)
+        st = js_set_take(js, "parts", parts_js(r));
     if (st == ST_OK)
         st = js_set_take(js, "errors", troubles_js(&r->troubles));
     if (st == ST_OK)

@@ -41,26 +41,26 @@ def check_messages(told, sent=None, copies=1):
 @pytest.mark.parametrize('version', ['5', '311'])
 def test_pairs(mosquitto, nobody, qos, version):
     # A small window: MQTT 3.1.1 has no Receive Maximum, and mosquitto drops QoS 2 beyond its own limit of 20.
-    told = bench('pair', '-c', '4', '-q', qos, '-n', '2000', '-w', '10', '-V', version, mosquitto.url, env=nobody)
+    told = bench('p2p', '-c', '4', '-q', qos, '-n', '2000', '-w', '10', '-V', version, mosquitto.url, env=nobody)
     check_messages(told, 2000)
     assert told['mqtt'] == {'5': 5, '311': 4}[version] and not told['tls'] and not told['ace']
 
 
 def test_pairs_over_tls_with_a_password(guarded, nobody):
-    told = bench('pair', '-c', '3', '-q', '1', '-n', '600', '--batch', '4', '-P', 'secret', *secure(guarded), env=nobody)
+    told = bench('p2p', '-c', '3', '-q', '1', '-n', '600', '--batch', '4', '-P', 'secret', *secure(guarded), env=nobody)
     check_messages(told, 600)
     assert told['tls'] and told['connect']['count'] == 6
 
 
 def test_a_password_that_is_wrong(guarded, nobody):
-    told = bench('pair', '-c', '2', '-D', '1', '-P', 'wrong', *secure(guarded), env=nobody, expect=FAILED)
+    told = bench('p2p', '-c', '2', '-D', '1', '-P', 'wrong', *secure(guarded), env=nobody, expect=FAILED)
     assert told['ready'] == 0 and told['failed'] == 4
     assert told['errors'] == [{'error': 'CONNACK 0x87 Not authorized', 'count': 4}]
 
 
 def test_a_certificate_that_is_not_trusted(guarded, nobody):
     for words in (['-D', '1'], ['-D', '0.2', '--again']):
-        told = bench('connect', '-c', '2', *words, guarded.url, env=nobody, expect=FAILED)
+        told = bench('conn', '-c', '2', *words, guarded.url, env=nobody, expect=FAILED)
         assert told['ready'] == 0 and 'certificate' in told['errors'][0]['error']
 
 
@@ -70,7 +70,7 @@ def test_fan_out(mosquitto, nobody):
 
 def test_a_rate_is_kept(mosquitto, nobody):
     """Open loop: about as many as asked for, none of them lost"""
-    told = bench('pair', '-c', '2', '-r', '2000', '-D', '1', mosquitto.url, env=nobody)
+    told = bench('p2p', '-c', '2', '-r', '2000', '-D', '1', mosquitto.url, env=nobody)
     check_messages(told)
     assert 1500 <= told['sent'] <= 2100
 
@@ -95,17 +95,17 @@ def test_subscribing_to_what_another_publishes(mosquitto, nobody):
 
 
 def test_connections_that_stay(mosquitto, nobody):
-    told = bench('connect', '-c', '200', '-D', '0.2', mosquitto.url, env=nobody)
+    told = bench('conn', '-c', '200', '-D', '0.2', mosquitto.url, env=nobody)
     assert told['ready'] == told['connects'] == told['connect']['count'] == 200 and told['failed'] == 0
 
 
 def test_connections_at_a_rate(mosquitto, nobody):
-    told = bench('connect', '-c', '20', '-R', '40', '-D', '0.1', mosquitto.url, env=nobody)
+    told = bench('conn', '-c', '20', '-R', '40', '-D', '0.1', mosquitto.url, env=nobody)
     assert told['ready'] == 20 and told['opening_us'] > 400000
 
 
 def test_connections_that_come_and_go(mosquitto, nobody):
-    told = bench('connect', '--again', '-c', '4', '-n', '100', '--pid', str(mosquitto.process.pid), mosquitto.url, env=nobody)
+    told = bench('conn', '--again', '-c', '4', '-n', '100', '--pid', str(mosquitto.process.pid), mosquitto.url, env=nobody)
     assert 100 <= told['connects'] <= 104 and told['connects_per_s'] > 0 and told['failed'] == 0
     assert told['process']['rss_kib'] > 1000
 
@@ -114,19 +114,19 @@ def test_topics_and_identifiers_from_patterns(mosquitto, nobody):
     words = ['mosquitto_sub', '-h', '127.0.0.1', '-p', str(mosquitto.port), '-t', 'named/#', '-C', '2', '-F', '%t', '-W', '10']
     witness = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     time.sleep(0.3)
-    told = bench('pair', '-c', '2', '-i', 'dev-%i', '-t', 'named/%c/%i', '-n', '2', '-w', '1', mosquitto.url, env=nobody)
+    told = bench('p2p', '-c', '2', '-i', 'dev-%i', '-t', 'named/%c/%i', '-n', '2', '-w', '1', mosquitto.url, env=nobody)
     check_messages(told, 2)
     assert sorted(witness.communicate(timeout=WAIT)[0].split()) == ['named/dev-2/0', 'named/dev-3/1']
 
 
 def test_large_payloads(mosquitto, nobody):
-    check_messages(bench('pair', '-c', '2', '-q', '1', '-s', '300000', '-n', '40', mosquitto.url, env=nobody), 40)
+    check_messages(bench('p2p', '-c', '2', '-q', '1', '-s', '300000', '-n', '40', mosquitto.url, env=nobody), 40)
 
 
 # ---- what people see ----
 
 def test_a_line_each_second_and_a_summary(mosquitto, nobody):
-    done = run_cli('bench', 'pair', '-c', '2', '-r', '100', '-D', '2.3', mosquitto.url, env=nobody)
+    done = run_cli('bench', 'p2p', '-c', '2', '-r', '100', '-D', '2.3', mosquitto.url, env=nobody)
     lines = done.stdout.splitlines()
     assert done.returncode == 0 and lines[0].split() == ['time', 'connected', 'sent/s', 'recv/s', 'p50', 'p99', 'errors']
     assert lines[1].split()[:2] == ['1s', '4'] and lines[2].split()[:2] == ['2s', '4']
@@ -135,7 +135,7 @@ def test_a_line_each_second_and_a_summary(mosquitto, nobody):
 
 
 def test_interrupted_it_still_tells(mosquitto, nobody):
-    process = subprocess.Popen([program('symbolon'), 'bench', 'pair', '-c', '2', '-r', '1000', '-D', '60', mosquitto.url],
+    process = subprocess.Popen([program('symbolon'), 'bench', 'p2p', '-c', '2', '-r', '1000', '-D', '60', mosquitto.url],
                                stdout=subprocess.PIPE, text=True, env=dict(os.environ, **nobody))
     while '1s' not in process.stdout.readline():
         pass
@@ -145,9 +145,9 @@ def test_interrupted_it_still_tells(mosquitto, nobody):
 
 
 @pytest.mark.parametrize('words, says', [
-    (['pair', '-t', 'x/%d'], '%d'), (['pair', '-i', 'same'], '%i'), (['pair', '-D', 'soon'], 'seconds'),
-    (['pair', '-s', '10'], '28'), (['pair', 'ftp://x'], 'mqtts://'), (['pair', 'a', 'b'], 'one broker'),
-    (['connect', '-q', '1'], '-q'), (['pub', '--token', 'x', 'mqtt://localhost'], 'plain TCP'),
+    (['p2p', '-t', 'x/%d'], '%d'), (['p2p', '-i', 'same'], '%i'), (['p2p', '-D', 'soon'], 'seconds'),
+    (['p2p', '-s', '10'], '28'), (['p2p', 'ftp://x'], 'mqtts://'), (['p2p', 'a', 'b'], 'one broker'),
+    (['conn', '-q', '1'], '-q'), (['pub', '--token', 'x', 'mqtt://localhost'], 'plain TCP'),
     (['pub', '--tokens', 'x', '--insecure', 'mqtts://localhost'], '--insecure'), (['storm'], 'storm')])
 def test_words_that_make_no_sense(nobody, words, says):
     done = run_cli('bench', *words, env=nobody)
@@ -177,7 +177,7 @@ def env(broker, tmp_path_factory):
 @pytest.mark.parametrize('version', ['5', '311'])
 def test_pairs_with_a_token_of_the_profile(broker, env, version):
     """MT-56; RFC 9431 6.1: a proof over each connection's own exporter value"""
-    told = bench('pair', '-c', '3', '-q', '2', '-n', '300', '-V', version, env=env)
+    told = bench('p2p', '-c', '3', '-q', '2', '-n', '300', '-V', version, env=env)
     check_messages(told, 300)
     assert told['ace'] and told['tls']
 
@@ -185,31 +185,31 @@ def test_pairs_with_a_token_of_the_profile(broker, env, version):
 @pytest.mark.parametrize('more', [['-q', '2', '-n', '300'], ['--batch', '7', '-w', '14', '-n', '210'], ['-s', '100000', '-n', '20']])
 def test_pairs_over_websocket_with_a_token(broker, env, more):
     """MQTT5 6: one packet in a frame, or many, or a large one; MT-56: the exporter of the TLS session underneath"""
-    told = bench('pair', '-c', '2', *more, '--as', broker.as_server.url, '--client-id', 'loader', '--audience', AUDIENCE,
+    told = bench('p2p', '-c', '2', *more, '--as', broker.as_server.url, '--client-id', 'loader', '--audience', AUDIENCE,
                  'wss://localhost:%d/mqtt' % broker.ports['wss'], env=env)
     check_messages(told, int(more[-1]))
     assert told['websocket'] and told['tls'] and told['ace']
 
 
-@pytest.mark.parametrize('mode, copies', [('pair', 1), ('fan-out', 3)])
+@pytest.mark.parametrize('mode, copies', [('p2p', 1), ('fan-out', 3)])
 def test_our_broker_in_the_clear(broker, nobody, mode, copies):
     """On this machine alone, topics that are everybody's"""
     url = 'mqtt://127.0.0.1:%d' % broker.ports['plain']
-    told = bench(mode, '-c', '3', '-q', '2', '-n', '300', '-t', 'open/x' + ('/%i' if mode == 'pair' else ''), url, env=nobody)
+    told = bench(mode, '-c', '3', '-q', '2', '-n', '300', '-t', 'open/x' + ('/%i' if mode == 'p2p' else ''), url, env=nobody)
     check_messages(told, 300, copies=copies)
     assert not told['tls'] and not told['ace']
 
 
 def test_a_path_where_no_websocket_is(broker, env):
     url = 'wss://localhost:%d/elsewhere' % broker.ports['wss']
-    told = bench('connect', '-c', '2', '-D', '0.1', url, env=env, expect=FAILED)
+    told = bench('conn', '-c', '2', '-D', '0.1', url, env=env, expect=FAILED)
     assert told['ready'] == 0 and told['errors'][0]['count'] == 2
 
 
 def test_many_tokens(as_server, broker, env):
     """--fetch: so many tokens are asked for, whatever the cache holds"""
     before = len(as_server.daemon.find('token_issued'))
-    told = bench('connect', '-c', '6', '--fetch', '3', '-D', '0.1', env=env)
+    told = bench('conn', '-c', '6', '--fetch', '3', '-D', '0.1', env=env)
     assert told['ready'] == 6 and told['ace']
     as_server.daemon.event('token_issued', count=before + 3)
 
@@ -279,7 +279,7 @@ def every(n, do):
 
 @pytest.mark.parametrize('qos', ['0', '1'])
 def test_a_lossy_way_is_seen(proxy, nobody, qos):
-    told = bench('pair', '-c', '2', '-q', qos, '-n', '400', '-w', '100', proxy(every(50, lambda p, s: [])).url, env=nobody,
+    told = bench('p2p', '-c', '2', '-q', qos, '-n', '400', '-w', '100', proxy(every(50, lambda p, s: [])).url, env=nobody,
                  expect=FAILED, wait=2 * WAIT)
     assert told['lost'] == told['expected'] - told['received'] and 6 <= told['lost'] <= 8
     assert 'LOST %d' % told['lost'] in told['verdict']
@@ -287,18 +287,18 @@ def test_a_lossy_way_is_seen(proxy, nobody, qos):
 
 def test_the_last_message_is_missed_too(proxy, nobody):
     """No gap shows what nothing follows"""
-    told = bench('pair', '-c', '1', '-n', '10', proxy(every(10, lambda p, s: [])).url, env=nobody, expect=FAILED)
+    told = bench('p2p', '-c', '1', '-n', '10', proxy(every(10, lambda p, s: [])).url, env=nobody, expect=FAILED)
     assert told['lost'] == 1 and told['received'] == 9
 
 
 def test_doubled_messages_are_seen(proxy, nobody):
-    told = bench('pair', '-c', '1', '-q', '0', '-n', '100', proxy(every(10, lambda p, s: [p, p])).url, env=nobody, expect=FAILED)
+    told = bench('p2p', '-c', '1', '-q', '0', '-n', '100', proxy(every(10, lambda p, s: [p, p])).url, env=nobody, expect=FAILED)
     assert told['twice'] == 10 and told['lost'] == 0 and told['received'] == 100
 
 
 def test_a_doubled_message_of_qos_1_is_permitted(proxy, nobody):
     """MQTT5 4.3.2: at least once"""
-    told = bench('pair', '-c', '1', '-q', '1', '-n', '100', '-w', '10', proxy(every(50, lambda p, s: [p, p])).url, env=nobody)
+    told = bench('p2p', '-c', '1', '-q', '1', '-n', '100', '-w', '10', proxy(every(50, lambda p, s: [p, p])).url, env=nobody)
     assert told['twice'] == 2 and 'QoS 1 permits' in told['verdict']
 
 
@@ -312,7 +312,7 @@ def test_swapped_messages_are_seen(proxy, nobody):
             return []
         return [packet, state.pop('held')] if 'held' in state else [packet]
 
-    told = bench('pair', '-c', '1', '-n', '100', proxy(edit).url, env=nobody, expect=FAILED)
+    told = bench('p2p', '-c', '1', '-n', '100', proxy(edit).url, env=nobody, expect=FAILED)
     assert told['out_of_order'] == 1 and told['lost'] == told['twice'] == 0
 
 
@@ -322,5 +322,5 @@ def test_a_lost_connection_is_a_failure(proxy, nobody):
             raise OSError('cut')
         return [packet]
 
-    told = bench('pair', '-c', '1', '-r', '50', '-D', '0.5', proxy(edit).url, env=nobody, expect=FAILED)
+    told = bench('p2p', '-c', '1', '-r', '50', '-D', '0.5', proxy(edit).url, env=nobody, expect=FAILED)
     assert told['failed'] == 1 and told['lost'] > 0 and 'connection' in told['errors'][0]['error']
