@@ -385,7 +385,6 @@ static void undo(struct admin *a, const struct command *command)
     struct signer *signer = a->as->signer;
     struct why why = { 0 };
 
-    sql_rollback(a->as->sql);
     if (command->run == admin_keys_rotate && signer->ops->reload(signer, a->now.wall, &why) != ST_OK)
         log_event(NULL, LOG_ERROR, "signing_keys_not_reloaded", F_STR("why", why.text));
 }
@@ -413,8 +412,10 @@ static enum status change(struct admin *a, const struct command *command, struct
         st = sql_commit(sql, &a->why);
     if (st == ST_OK)
         audit_log(&entry, &head);
-    else
+    else {
+        sql_rollback(sql);
         undo(a, command);
+    }
     buf_done(&detail);
     return st;
 }
@@ -481,8 +482,10 @@ void as_admin(struct as *as, struct span line, struct span actor, struct now now
     if (st == ST_OK)
         st = run(&a, command, actor);
     as_store_was(as, st == ST_IO ? st : ST_PENDING, &a.why);
-    if (as_settle(as) != ST_OK && st == ST_OK)
+    if (as_settle(as) != ST_OK && st == ST_OK) {
+        undo(&a, command);
         st = reject(&a.why, ST_IO, "store", "it may have happened, but is not on disk", 0);
+    }
     if (st == ST_OK) {
         st = js_print(reply, out);
         if (st != ST_OK) {

@@ -185,12 +185,13 @@ bool as_store_failing(const struct as *as)
 enum status as_settle(struct as *as)
 {
     struct why why = { 0 };
-
-    if (!sql_unsynced(as->sql))
-        return ST_OK;
     enum status st = sql_sync(as->sql, &why);
-    if (st != ST_OK) /* that it went well says nothing: what was to be synced may be what was rolled back */
-        as_store_was(as, st, &why);
+
+    if (st == ST_OK) /* which says nothing of the disk: there may have been nothing to write */
+        return ST_OK;
+    as_store_was(as, st, &why);
+    if (load_counts(as, &why) != ST_OK) /* then the limits come a little early or late */
+        log_event(NULL, LOG_WARNING, "store_error", F_STR("text", why.text));
     return st;
 }
 

@@ -183,7 +183,8 @@ static enum status open_state(struct as_server *server, struct why *why)
     if ((about.st_mode & 077) != 0)
         log_event(NULL, LOG_WARNING, "state_dir_open_to_others", F_STR("path", server->settings->state_dir));
     enum status st =
-        sql_open(db, server->settings->durability == AS_DURABILITY_COMMIT ? SQL_GROUPED : 0, &server->sql, why);
+        sql_open(db, SQL_GROUPED | (server->settings->durability == AS_DURABILITY_COMMIT ? SQL_DURABLE : 0),
+                 &server->sql, why);
     if (st == ST_OK)
         st = as_schema(server->sql, why);
     if (st == ST_OK)
@@ -224,11 +225,11 @@ static enum status open_core(struct as_server *server, struct why *why)
     };
     enum status st = as_new(&parts, loop_now(server->loop), &server->as, why);
     if (st == ST_OK)
-        st = held_new(server->loop, server->as, copy_answer, &server->held, why);
-    return st == ST_OK ? waiting_new(server->loop, server->as, copy_answer,
-                                     (size_t)server->settings->https_max_connections / CLIENTS_SHARE,
-                                     &server->waiting, why)
-                       : st;
+        st =
+            waiting_new(server->loop, server->as, copy_answer,
+                        (size_t)server->settings->https_max_connections / CLIENTS_SHARE, &server->waiting, why);
+    /* Its hook is the last: what the one before did is on disk when the loop sleeps. */
+    return st == ST_OK ? held_new(server->loop, server->as, copy_answer, &server->held, why) : st;
 }
 
 /* It is read at the start only. Without the file there is nothing to log in with. */

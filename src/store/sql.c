@@ -56,7 +56,7 @@ bool sql_unsynced(const struct sql *sql)
 
 enum status sql_sync(struct sql *sql, struct why *why)
 {
-    return sql->ops->unsynced(sql) ? sql->ops->sync(sql, why) : ST_OK;
+    return sql->ops->sync(sql, why);
 }
 
 void sql_rollback(struct sql *sql)

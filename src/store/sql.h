@@ -8,8 +8,8 @@
  *            text: give literals.
  * Threads:   a connection belongs to one thread.
  * Durability: a committed transaction survives the death of the process. After a power cut the last few may be
- *            missing, but the file is whole; SQL_DURABLE syncs each commit, SQL_GROUPED lets the caller sync many of
- *            them at once with sql_sync(). */
+ *            missing, but the file is whole; with SQL_DURABLE each commit is on the disk. SQL_GROUPED gathers: what
+ *            the caller commits, and every statement outside a transaction, happens together at the next sql_sync(). */
 #ifndef SYMBOLON_STORE_SQL_H
 #define SYMBOLON_STORE_SQL_H
 
@@ -19,8 +19,8 @@
 struct sql;
 
 #define SQL_DURABLE IN(0)
-#define SQL_GROUPED IN(2) /* nothing is durable, and so nothing may be promised, before sql_sync() */
 #define SQL_QUIET   IN(1) /* nothing in the log: for a library in somebody else's program */
+#define SQL_GROUPED IN(2) /* nothing has happened, and so nothing may be promised, before sql_sync() */
 
 /* Opens or creates (mode 0600). ":memory:" is a database of its own, for tests. */
 enum status sql_open(const char *path, unsigned flags, struct sql **ret_sql, struct why *why) MUST_CHECK;
@@ -76,9 +76,11 @@ enum status sql_begin(struct sql *sql, struct why *why) MUST_CHECK;
 enum status sql_commit(struct sql *sql, struct why *why) MUST_CHECK;
 void sql_rollback(struct sql *sql);
 
-/* With SQL_GROUPED: true if something was committed since the last sql_sync(), which makes all of it durable. After a
- * failure it is as unsure as before, and the next call writes it to the disk again: a kernel that could not write a page
- * may have forgotten that it has to. Without SQL_GROUPED false, and nothing. */
+/* With SQL_GROUPED one commit for all since the last sql_sync(): sql_begin() opens a part of it that can be rolled back
+ * alone. sql_unsynced(): something was changed that only this connection sees. sql_sync() ends the group, also one that
+ * only read (it sees one moment of the database, and keeps the log from being emptied): call it when there is no more to do for now.
+ * When it fails nothing of the group has happened, unless the disk took what it said it did not: then that shows after
+ * the next start. Without SQL_GROUPED false, and nothing. */
 bool sql_unsynced(const struct sql *sql);
 enum status sql_sync(struct sql *sql, struct why *why) MUST_CHECK;
 
@@ -106,7 +108,7 @@ enum status sql_nobody_has(const char *path, struct why *why) MUST_CHECK;
 enum status sql_failing_new(struct sql *inner_take, struct sql **ret_sql) MUST_CHECK;
 void sql_fail_at(struct sql *failing, unsigned n);
 void sql_fail_once(struct sql *failing, unsigned n);     /* the n-th alone */
-void sql_fail_sync(struct sql *failing, bool fails);     /* sql_sync() fails, nothing else */
+void sql_fail_sync(struct sql *failing, bool fails);     /* sql_sync() fails; what it was for stays unsynced */
 unsigned sql_statements_seen(const struct sql *failing); /* since sql_fail_at() */
 
 #endif

@@ -11,7 +11,6 @@
 #define STATEMENTS_MAX 128 /* more than the program has; the rest is prepared each time */
 #define COLUMNS_MAX    24
 #define WAL_PAGES      1000 /* then they go into the database: as SQLite itself would */
-#define COPY_BYTES     65536
 #define BUSY_MS        5000 /* another process holds the write lock: an operator with a shell, a backup */
 
 struct statement {
@@ -25,7 +24,9 @@ struct sqlite {
     sqlite3 *db;
     bool quiet;
     bool grouped;
-    bool lost;      /* a sync failed: what it was for may be in the page cache alone */
+    bool writing;   /* the group may: it has the lock */
+    bool inner;     /* a transaction of the caller's is open in the group */
+    bool lost;      /* SQLite gave the group up in its midst: nothing of it will have happened */
     int64_t synced; /* sqlite3_total_changes64() at the last sync */
     int wal_pages;
     struct statement statements[STATEMENTS_MAX];
@@ -157,19 +158,122 @@ static enum status walk(struct sqlite *s, sqlite3_stmt *stmt, sql_row_fn *row_fn
     }
 }
 
-static enum status sqlite_execute(struct sql *sql, const char *text, const struct sql_value *args,
-                                  size_t args_count, sql_row_fn *row_fn, void *ctx, int64_t *ret_changed,
-                                  struct why *why)
-{
-    struct sqlite *s = sqlite_of(sql);
-    struct statement own = { 0 }, *statement = NULL;
+/* ---- many transactions, one commit (SQL_GROUPED) ----
+ *     first statement        BEGIN, to read; with the first that writes BEGIN IMMEDIATE, and no reading before it in vain
+ *     sql_begin() ...        a savepoint in the group
+ *     sql_sync()             COMMIT, which with SQL_DURABLE asks the disk once for all of them */
 
-    /* ROLLBACK outside a transaction is the only statement whose failure is expected. */
-    if (row_fn == NULL && sqlite3_get_autocommit(s->db) != 0 && span_eq_str(span_of_str(text), "ROLLBACK"))
-        return ST_OK;
+static enum status plain(struct sqlite *s, const char *text, struct why *why)
+{
+    struct statement own = { 0 }, *statement = NULL;
     enum status st = prepare(s, text, &own, &statement, why);
+
     if (st != ST_OK)
         return st;
+    st = walk(s, statement->stmt, NULL, NULL, why);
+    sqlite3_reset(statement->stmt);
+    sqlite3_finalize(own.stmt);
+    return st;
+}
+
+static bool in_transaction(const struct sqlite *s)
+{
+    return sqlite3_get_autocommit(s->db) == 0;
+}
+
+/* A reader that wants to write ends first: its place in the log may be an old one by now, if another process wrote. */
+static enum status join_group(struct sqlite *s, bool writes, struct why *why)
+{
+    enum status st = ST_OK;
+
+    if (in_transaction(s) && (s->writing || !writes))
+        return ST_OK;
+    if (in_transaction(s))
+        st = plain(s, "COMMIT", why);
+    if (st == ST_OK)
+        st = plain(s, writes ? "BEGIN IMMEDIATE" : "BEGIN", why);
+    s->writing = st == ST_OK && writes;
+    return st;
+}
+
+static enum status group_begin(struct sqlite *s, struct why *why)
+{
+    enum status st = join_group(s, true, why);
+
+    if (st == ST_OK)
+        st = plain(s, "SAVEPOINT inner_one", why);
+    s->inner = st == ST_OK;
+    return st;
+}
+
+static enum status group_commit(struct sqlite *s, struct why *why)
+{
+    if (!s->inner || !in_transaction(s))
+        return reject(why, ST_IO, "store", "the transaction was given up", 0);
+    enum status st = plain(s, "RELEASE inner_one", why);
+    s->inner = st != ST_OK;
+    return st;
+}
+
+static enum status group_rollback(struct sqlite *s, struct why *why)
+{
+    enum status st = ST_OK;
+
+    if (s->inner && in_transaction(s)) {
+        st = plain(s, "ROLLBACK TO inner_one", why);
+        if (st == ST_OK)
+            st = plain(s, "RELEASE inner_one", why);
+    }
+    s->inner = false;
+    return st;
+}
+
+static bool sqlite_unsynced(const struct sql *sql)
+{
+    const struct sqlite *s = CONTAINER_OF(sql, struct sqlite, base);
+
+    return s->grouped && (s->lost || sqlite3_total_changes64(s->db) != s->synced);
+}
+
+/* Into the database only what is safe in the log: a checkpoint by SQLite itself would sync it, and keep to itself that
+ * this failed. */
+static enum status sqlite_sync(struct sql *sql, struct why *why)
+{
+    struct sqlite *s = sqlite_of(sql);
+    enum status st =
+        s->lost ? reject(why, ST_IO, "store", "the database gave up what was to be kept", 0) : ST_OK;
+
+    ASSERT(!s->inner || !in_transaction(s));
+    if (st == ST_OK && in_transaction(s))
+        st = plain(s, "COMMIT", why);
+    if (in_transaction(s)) { /* all of it or nothing */
+        enum status ignored = plain(s, "ROLLBACK", NULL);
+        (void)ignored;
+    }
+    s->lost = s->writing = s->inner = false;
+    s->synced = sqlite3_total_changes64(s->db);
+    if (st == ST_OK && s->wal_pages >= WAL_PAGES) {
+        s->wal_pages = 0; /* what a reader holds back goes after the next commit */
+        sqlite3_wal_checkpoint_v2(s->db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    }
+    return st;
+}
+
+/* ---- statements ---- */
+
+static enum status run_statement(struct sqlite *s, const char *text, const struct sql_value *args,
+                                 size_t args_count, sql_row_fn *row_fn, void *ctx, int64_t *ret_changed,
+                                 struct why *why)
+{
+    struct statement own = { 0 }, *statement = NULL;
+    enum status st = prepare(s, text, &own, &statement, why);
+
+    if (st == ST_OK && s->grouped)
+        st = join_group(s, sqlite3_stmt_readonly(statement->stmt) == 0, why);
+    if (st != ST_OK) {
+        sqlite3_finalize(own.stmt);
+        return st;
+    }
     int rc = bind_all(statement->stmt, args, args_count);
     statement->busy = true;
     st = rc == SQLITE_OK ? walk(s, statement->stmt, row_fn, ctx, why) : failed(s, rc, why);
@@ -182,76 +286,47 @@ static enum status sqlite_execute(struct sql *sql, const char *text, const struc
     return st;
 }
 
+/* BEGIN IMMEDIATE, COMMIT, ROLLBACK as parts of a group; everything else in it. */
+static enum status execute_grouped(struct sqlite *s, const char *text, const struct sql_value *args,
+                                   size_t args_count, sql_row_fn *row_fn, void *ctx, int64_t *ret_changed,
+                                   struct why *why)
+{
+    const struct span words = args_count == 0 && row_fn == NULL ? span_of_str(text) : SPAN_NONE;
+    enum status st;
+
+    if (span_eq_str(words, "BEGIN IMMEDIATE"))
+        st = group_begin(s, why);
+    else if (span_eq_str(words, "COMMIT"))
+        st = group_commit(s, why);
+    else if (span_eq_str(words, "ROLLBACK"))
+        st = group_rollback(s, why);
+    else
+        st = run_statement(s, text, args, args_count, row_fn, ctx, ret_changed, why);
+    if (s->writing && !in_transaction(s)) /* the disk is full, or memory short */
+        s->lost = true;
+    return st;
+}
+
+static enum status sqlite_execute(struct sql *sql, const char *text, const struct sql_value *args,
+                                  size_t args_count, sql_row_fn *row_fn, void *ctx, int64_t *ret_changed,
+                                  struct why *why)
+{
+    struct sqlite *s = sqlite_of(sql);
+
+    if (s->grouped)
+        return execute_grouped(s, text, args, args_count, row_fn, ctx, ret_changed, why);
+    /* ROLLBACK outside a transaction is the only statement whose failure is expected. */
+    if (row_fn == NULL && !in_transaction(s) && span_eq_str(span_of_str(text), "ROLLBACK"))
+        return ST_OK;
+    return run_statement(s, text, args, args_count, row_fn, ctx, ret_changed, why);
+}
+
 static enum status sqlite_script(struct sql *sql, const char *text, struct why *why)
 {
     struct sqlite *s = sqlite_of(sql);
 
     if (sqlite3_exec(s->db, text, NULL, NULL, NULL) != SQLITE_OK)
         return failed(s, sqlite3_extended_errcode(s->db), why);
-    return ST_OK;
-}
-
-/* ---- many commits, one sync (SQL_GROUPED) ---- */
-
-static bool sqlite_unsynced(const struct sql *sql)
-{
-    const struct sqlite *s = CONTAINER_OF(sql, struct sqlite, base);
-
-    return s->grouped && sqlite3_total_changes64(s->db) != s->synced;
-}
-
-/* Every byte again, so that the kernel knows of it again. Nobody else writes meanwhile. */
-static int write_again(sqlite3_file *wal)
-{
-    sqlite3_int64 size = 0;
-    uint8_t *piece = malloc(COPY_BYTES);
-    int rc = piece == NULL ? SQLITE_NOMEM : wal->pMethods->xFileSize(wal, &size);
-
-    for (sqlite3_int64 at = 0; rc == SQLITE_OK && at < size; at += COPY_BYTES) {
-        int len = size - at < COPY_BYTES ? (int)(size - at) : COPY_BYTES;
-        rc = wal->pMethods->xRead(wal, piece, len, at);
-        if (rc == SQLITE_OK)
-            rc = wal->pMethods->xWrite(wal, piece, len, at);
-    }
-    free(piece);
-    return rc;
-}
-
-static int sync_wal(struct sqlite *s)
-{
-    sqlite3_file *wal = NULL;
-    int rc = sqlite3_file_control(s->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
-
-    if (rc != SQLITE_OK || wal == NULL || wal->pMethods == NULL) /* a database in memory */
-        return rc;
-    if (s->lost) {
-        rc = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-        if (rc == SQLITE_OK)
-            rc = write_again(wal);
-        if (sqlite3_get_autocommit(s->db) == 0)
-            sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-    }
-    if (rc == SQLITE_OK)
-        rc = wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
-    s->lost = rc != SQLITE_OK;
-    return rc;
-}
-
-/* Into the database only what is safe in the WAL: a checkpoint by SQLite itself would sync it, and keep to itself that
- * this failed. */
-static enum status sqlite_sync(struct sql *sql, struct why *why)
-{
-    struct sqlite *s = sqlite_of(sql);
-    int64_t changes = sqlite3_total_changes64(s->db);
-    int rc = sync_wal(s);
-
-    if (rc != SQLITE_OK)
-        return failed(s, rc, why);
-    s->synced = changes;
-    if (s->wal_pages >= WAL_PAGES) {
-        s->wal_pages = 0; /* what a reader holds back goes after the next commit */
-        sqlite3_wal_checkpoint_v2(s->db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    }
     return ST_OK;
 }
 
@@ -263,19 +338,9 @@ static int on_commit(void *ctx, sqlite3 *db UNUSED, const char *name UNUSED, int
     return SQLITE_OK;
 }
 
-static enum status group_commits(struct sqlite *s, struct why *why)
-{
-    s->grouped = true;
-    sqlite3_wal_hook(s->db, on_commit, s); /* instead of SQLite's own, which checkpoints */
-    return sqlite_script(&s->base, "PRAGMA synchronous = NORMAL", why);
-}
-
 static void sqlite_close(struct sql *sql)
 {
     struct sqlite *s = sqlite_of(sql);
-
-    if (s->lost)
-        sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 
     for (size_t i = 0; i < STATEMENTS_MAX; i++)
         sqlite3_finalize(s->statements[i].stmt);
@@ -328,12 +393,14 @@ enum status sql_open(const char *path, unsigned flags, struct sql **ret_sql, str
         /* KiB it may take, if the database is that large: SQLite's own 2 MiB make every statement read. */
         "PRAGMA cache_size = -65536;",
         why);
-    if (st == ST_OK && (flags & SQL_GROUPED) != 0)
-        st = group_commits(s, why);
-    else if (st == ST_OK)
+    if (st == ST_OK)
         st = sqlite_script(
             &s->base, (flags & SQL_DURABLE) != 0 ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
             why);
+    if (st == ST_OK && (flags & SQL_GROUPED) != 0) {
+        s->grouped = true;
+        sqlite3_wal_hook(s->db, on_commit, s); /* instead of SQLite's own, which checkpoints */
+    }
     if (st != ST_OK) {
         sqlite_close(&s->base);
         return st;
