@@ -32,10 +32,10 @@ void key_unref(struct key *key)
 {
     if (key == NULL || atomic_fetch_sub_explicit(&key->refs, 1, memory_order_acq_rel) != 1)
         return;
-    if (key->private_object != NULL)
-        gnutls_privkey_deinit(key->private_object);
-    if (key->public_object != NULL)
-        gnutls_pubkey_deinit(key->public_object);
+    if (key->kind == KEY_P256)
+        p256_private_free(key->object.p256);
+    if (key->kind == KEY_RSA && key->object.rsa != NULL)
+        gnutls_pubkey_deinit(key->object.rsa);
     secret_wipe(key, sizeof *key + key->secret_len);
     free(key);
 }
@@ -43,40 +43,6 @@ void key_unref(struct key *key)
 void key_unrefp(struct key **key)
 {
     key_unref(*key);
-}
-
-static enum status object_status(int rc)
-{
-    return rc == 0 ? ST_OK : rc == GNUTLS_E_MEMORY_ERROR ? ST_NO_MEMORY : ST_MALFORMED;
-}
-
-static enum status make_rsa_object(struct key *key)
-{
-    struct span n = key_n(key), e = key_e(key);
-    gnutls_datum_t modulus = key_datum(n), exponent = key_datum(e);
-    int rc = gnutls_pubkey_init(&key->public_object);
-
-    if (rc == 0)
-        rc = gnutls_pubkey_import_rsa_raw(key->public_object, &modulus, &exponent);
-    return object_status(rc);
-}
-
-/* The library's objects, from the parts: the last step of every constructor of a curve key. */
-static enum status key_make_objects(struct key *key)
-{
-    bool p256 = key->kind == KEY_P256;
-    gnutls_ecc_curve_t curve = p256 ? GNUTLS_ECC_CURVE_SECP256R1 : GNUTLS_ECC_CURVE_ED25519;
-    gnutls_datum_t x = { key->x, KEY_PART_LEN }, y = { key->y, KEY_PART_LEN }, d = { key->d, KEY_PART_LEN };
-
-    int rc = gnutls_pubkey_init(&key->public_object);
-    if (rc == 0)
-        rc = gnutls_pubkey_import_ecc_raw(key->public_object, curve, &x, p256 ? &y : NULL);
-    if (rc == 0 && key->is_private) {
-        rc = gnutls_privkey_init(&key->private_object);
-        if (rc == 0)
-            rc = gnutls_privkey_import_ecc_raw(key->private_object, curve, &x, p256 ? &y : NULL, &d);
-    }
-    return object_status(rc);
 }
 
 enum status key_new_secret(struct span secret, struct key **ret_key, struct why *why)
@@ -92,17 +58,6 @@ enum status key_new_secret(struct span secret, struct key **ret_key, struct why 
     return ST_OK;
 }
 
-static enum status key_finish(struct key *key, struct key **ret_key, struct why *why)
-{
-    enum status st = key->kind == KEY_RSA ? make_rsa_object(key) : key_make_objects(key);
-    if (st != ST_OK) {
-        key_unref(key);
-        return reject(why, st, "RFC 7517 4", "not a key", 0);
-    }
-    *ret_key = key;
-    return ST_OK;
-}
-
 enum status key_new_ed25519_public(struct span x, struct key **ret_key, struct why *why)
 {
     if (x.len != KEY_PART_LEN)
@@ -113,50 +68,61 @@ enum status key_new_ed25519_public(struct span x, struct key **ret_key, struct w
     if (key == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     memcpy(key->x, x.p, KEY_PART_LEN);
-    return key_finish(key, ret_key, why);
+    *ret_key = key;
+    return ST_OK;
 }
 
 enum status key_new_ed25519_private(struct span seed, struct key **ret_key, struct why *why)
 {
     if (seed.len != KEY_PART_LEN)
         return reject(why, ST_MALFORMED, "RFC 8032 5.1.5", "an Ed25519 private key has 32 bytes", 0);
+    CLEANUP(key_unrefp)
     struct key *key = key_alloc(KEY_ED25519, 0);
     if (key == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     key->is_private = true;
     memcpy(key->d, seed.p, KEY_PART_LEN);
-    ed25519_public_of(key->d, key->x);
-    return key_finish(key, ret_key, why);
+    if (ed25519_public_of(key->d, key->x) != ST_OK)
+        return reject(why, ST_INTERNAL, "RFC 8032 5.1.5", "the library for Ed25519 does not start", 0);
+    *ret_key = TAKE(key);
+    return ST_OK;
 }
 
 enum status key_new_p256_public(struct span x, struct span y, struct key **ret_key, struct why *why)
 {
     if (x.len != KEY_PART_LEN || y.len != KEY_PART_LEN)
         return reject(why, ST_MALFORMED, "RFC 7518 6.2.1.2", "a P-256 coordinate has 32 bytes", 0);
-    if (!p256_on_curve(x.p, y.p))
-        return reject(why, ST_MALFORMED, "TK-61", "not a point of P-256", 0);
+    enum status st = p256_on_curve(x.p, y.p);
+    if (st == ST_NO_MEMORY)
+        return reject(why, st, "memory", "out of memory", 0);
+    if (st != ST_OK)
+        return reject(why, st, "TK-61", "not a point of P-256", 0);
     struct key *key = key_alloc(KEY_P256, 0);
     if (key == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     memcpy(key->x, x.p, KEY_PART_LEN);
     memcpy(key->y, y.p, KEY_PART_LEN);
-    return key_finish(key, ret_key, why);
+    *ret_key = key;
+    return ST_OK;
 }
 
 enum status key_new_p256_private(struct span d, struct key **ret_key, struct why *why)
 {
     if (d.len != KEY_PART_LEN)
         return reject(why, ST_MALFORMED, "RFC 7518 6.2.2.1", "a P-256 private key has 32 bytes", 0);
+    CLEANUP(key_unrefp)
     struct key *key = key_alloc(KEY_P256, 0);
     if (key == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     key->is_private = true;
     memcpy(key->d, d.p, KEY_PART_LEN);
-    if (!p256_public_of(key->d, key->x, key->y)) {
-        key_unref(key);
-        return reject(why, ST_MALFORMED, "RFC 7518 6.2.2.1", "P-256 private key out of range", 0);
-    }
-    return key_finish(key, ret_key, why);
+    enum status st = p256_private_new(key->d, key->x, key->y, &key->object.p256);
+    if (st == ST_MALFORMED)
+        return reject(why, st, "RFC 7518 6.2.2.1", "P-256 private key out of range", 0);
+    if (st != ST_OK)
+        return reject(why, st, "memory", "out of memory", 0);
+    *ret_key = TAKE(key);
+    return ST_OK;
 }
 
 static bool rsa_acceptable(struct span n, struct span e)
@@ -166,17 +132,32 @@ static bool rsa_acceptable(struct span n, struct span e)
            (e.len > 1 || e.p[0] > 1);
 }
 
+static enum status make_rsa_object(struct key *key)
+{
+    gnutls_datum_t modulus = key_datum(key_n(key)), exponent = key_datum(key_e(key));
+    int rc = gnutls_pubkey_init(&key->object.rsa);
+
+    if (rc == 0)
+        rc = gnutls_pubkey_import_rsa_raw(key->object.rsa, &modulus, &exponent);
+    return rc == 0 ? ST_OK : rc == GNUTLS_E_MEMORY_ERROR ? ST_NO_MEMORY : ST_MALFORMED;
+}
+
 enum status key_new_rsa_public(struct span n, struct span e, struct key **ret_key, struct why *why)
 {
     if (!rsa_acceptable(n, e))
         return reject(why, ST_MALFORMED, "RFC 7518 3.3", "not an RSA key of 2048 to 4096 bits", 0);
+    CLEANUP(key_unrefp)
     struct key *key = key_alloc(KEY_RSA, n.len + e.len);
     if (key == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     key->exponent_len = e.len;
     memcpy(key->secret, n.p, n.len);
     memcpy(key->secret + n.len, e.p, e.len);
-    return key_finish(key, ret_key, why);
+    enum status st = make_rsa_object(key);
+    if (st != ST_OK)
+        return reject(why, st, "RFC 7517 4", "not a key", 0);
+    *ret_key = TAKE(key);
+    return ST_OK;
 }
 
 enum status key_generate(enum key_kind kind, struct key **ret_key)

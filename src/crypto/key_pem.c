@@ -129,6 +129,24 @@ enum status key_read_pem(struct span pem, struct key **ret_key, struct why *why)
     return st;
 }
 
+int key_to_x509(const struct key *key, gnutls_x509_privkey_t *ret_object)
+{
+    bool p256 = key->kind == KEY_P256;
+    gnutls_datum_t x = key_datum(key_x(key)), y = key_datum(key_y(key)), d = key_datum(key_d(key));
+    gnutls_x509_privkey_t object;
+
+    int rc = gnutls_x509_privkey_init(&object);
+    if (rc != 0)
+        return rc;
+    rc = gnutls_x509_privkey_import_ecc_raw(
+        object, p256 ? GNUTLS_ECC_CURVE_SECP256R1 : GNUTLS_ECC_CURVE_ED25519, &x, p256 ? &y : NULL, &d);
+    if (rc == 0)
+        *ret_object = object;
+    else
+        gnutls_x509_privkey_deinit(object);
+    return rc;
+}
+
 static enum status put_datum(gnutls_datum_t *d, struct buf *out)
 {
     put_bytes(out, span_of(d->data, d->size));
@@ -160,7 +178,7 @@ enum status key_write_pem(const struct key *key, bool with_private, struct buf *
         return ST_UNSUPPORTED;
     if (!with_private)
         return write_public(key, out);
-    int rc = gnutls_privkey_export_x509(key->private_object, &object);
+    int rc = key_to_x509(key, &object);
     if (rc != 0)
         return ST_NO_MEMORY;
     rc = gnutls_x509_privkey_export2_pkcs8(object, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN, &pem);

@@ -5,6 +5,7 @@
 #ifndef SYMBOLON_CRYPTO_SIGN_H
 #define SYMBOLON_CRYPTO_SIGN_H
 
+#include "crypto/hash.h"
 #include "crypto/key.h"
 
 enum sig_alg { SIG_HS256, SIG_EDDSA, SIG_ES256, SIG_RS256, SIG_PS256 };
@@ -23,6 +24,10 @@ enum sig_alg sig_for_key(const struct key *key); /* the one that fits; of two, t
 /* Writes sig_len(alg) bytes; ES256 as raw r || s. ST_UNSUPPORTED when alg does not fit or the key is public. */
 enum status sig_make(const struct key *key, enum sig_alg alg, struct span data,
                      uint8_t out[SIG_MAX]) MUST_CHECK;
+
+/* ES256 when somebody else hashed the data: TLS does. */
+enum status sig_make_of_digest(const struct key *key, const uint8_t digest[SHA256_LEN],
+                               uint8_t out[SIG_MAX]) MUST_CHECK;
 
 /* ST_OK or ST_BAD_CREDENTIAL (the caller may translate); ST_UNSUPPORTED when alg does not fit the key.
  * ES256: r and s in [1, n-1] (TK-59). Ed25519: S < L (TK-60). MACs are compared in constant time (TK-68). */

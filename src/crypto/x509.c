@@ -170,7 +170,7 @@ static enum status make(const struct request *req, gnutls_x509_crt_t ca, gnutls_
     enum status st = key_generate(KEY_P256, &key);
     if (st != ST_OK)
         return reject(why, st, "X.509", "no key could be made", 0);
-    int rc = gnutls_privkey_export_x509(key->private_object, &own);
+    int rc = key_to_x509(key, &own);
     if (rc == 0)
         rc = gnutls_x509_crt_init(&crt);
     if (rc == 0)

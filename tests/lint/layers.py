@@ -38,8 +38,9 @@ DOORS = {
     # header prefix    files that may include it
     'cyaml/': r'base/config_(yaml|doc_test)\.c',
     'gnutls/': r'(crypto|net)/.*',
-    'nettle/': r'crypto/.*',
-    'gmp.h': r'crypto/.*',
+    'nettle/': r'crypto/(keywrap|secret|edge_test)\.c',
+    'sodium.h': r'crypto/(ed25519|edge_test)\.c',
+    'openssl/': r'crypto/p256\.c',
     'jansson.h': r'codec/.*',
     'cbor.h': r'codec/.*',
     'uv.h': r'net/.*',
