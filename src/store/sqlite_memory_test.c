@@ -2,14 +2,14 @@
  * done is in the file, what they refused is not, and no answer is but half of one (sql.h). */
 #include "store/sql.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
+/* cmocka wants those above first */
+#include <cmocka.h>
 
 #define STORIES_MAX 5000
 
