@@ -38,25 +38,50 @@ static gnutls_datum_t datum(struct span s)
     return (gnutls_datum_t){ (unsigned char *)s.p, (unsigned)s.len };
 }
 
+#define CHAIN_MAX 16 /* certificates, ours first */
+
+static int read_chain(const struct tls_settings *settings, gnutls_pcert_st *chain, unsigned *count)
+{
+    gnutls_datum_t pem = datum(settings->cert_pem), file = { NULL, 0 };
+    int rc = settings->cert_file != NULL ? gnutls_load_file(settings->cert_file, &file) : 0;
+    if (rc == 0)
+        rc = gnutls_pcert_list_import_x509_raw(chain, count, settings->cert_file != NULL ? &file : &pem,
+                                               GNUTLS_X509_FMT_PEM, GNUTLS_X509_CRT_LIST_SORT);
+    gnutls_free(file.data);
+    return rc;
+}
+
+/* The credentials take what `shown` holds, and the key, or nothing. */
+static int serve_key(struct tls_config *config, const struct tls_settings *settings, gnutls_pcert_st *shown,
+                     unsigned count)
+{
+    gnutls_privkey_t key;
+    int rc = tls_key_read(settings, &key);
+    if (rc == 0) {
+        rc = gnutls_certificate_set_key(config->cred, NULL, 0, shown, (int)count, key);
+        if (rc == 0)
+            return 0;
+        gnutls_privkey_deinit(key);
+    }
+    for (unsigned i = 0; i < count; i++)
+        gnutls_pcert_deinit(&shown[i]);
+    return rc;
+}
+
 static enum status load_own_cert(struct tls_config *config, const struct tls_settings *settings,
                                  struct why *why)
 {
-    int rc = 0;
-    if (settings->cert_file != NULL) {
-        rc = gnutls_certificate_set_x509_key_file2(config->cred, settings->cert_file,
-                                                   settings->key_file != NULL ? settings->key_file
-                                                                              : settings->cert_file,
-                                                   GNUTLS_X509_FMT_PEM, NULL, 0);
-    } else if (settings->cert_pem.len > 0) {
-        gnutls_datum_t cert = datum(settings->cert_pem);
-        gnutls_datum_t key = datum(settings->key_pem);
-        rc = gnutls_certificate_set_x509_key_mem2(config->cred, &cert, &key, GNUTLS_X509_FMT_PEM, NULL, 0);
-    } else if (config->server) {
-        return reject(why, ST_NOT_FOUND, "tls.cert", "a TLS server needs a certificate and its key", 0);
-    }
-    if (rc < 0)
-        return reject(why, ST_MALFORMED, "tls.cert", gnutls_strerror(rc), 0);
-    return ST_OK;
+    gnutls_pcert_st chain[CHAIN_MAX];
+    unsigned count = CHAIN_MAX;
+
+    if (settings->cert_file == NULL && settings->cert_pem.len == 0)
+        return config->server
+                   ? reject(why, ST_NOT_FOUND, "tls.cert", "a TLS server needs a certificate and its key", 0)
+                   : ST_OK;
+    int rc = read_chain(settings, chain, &count);
+    if (rc == 0)
+        rc = serve_key(config, settings, chain, count);
+    return rc == 0 ? ST_OK : reject(why, ST_MALFORMED, "tls.cert", gnutls_strerror(rc), 0);
 }
 
 static enum status load_trust(struct tls_config *config, const struct tls_settings *settings, struct why *why)
@@ -109,29 +134,16 @@ static int public_half(gnutls_privkey_t key, gnutls_x509_crt_fmt_t format, gnutl
     return rc;
 }
 
-static int read_key(const struct tls_settings *settings, gnutls_datum_t *ret_pem)
-{
-    const char *file = settings->key_file != NULL ? settings->key_file : settings->cert_file;
-    if (settings->key_pem.len == 0)
-        return gnutls_load_file(file, ret_pem);
-    ret_pem->data = gnutls_malloc(settings->key_pem.len);
-    if (ret_pem->data == NULL)
-        return GNUTLS_E_MEMORY_ERROR;
-    memcpy(ret_pem->data, settings->key_pem.p, settings->key_pem.len);
-    ret_pem->size = (unsigned)settings->key_pem.len;
-    return 0;
-}
-
 /* The server's key, which its certificate has too, once more as a bare key. */
-static int serve_raw_key(struct tls_config *config, gnutls_privkey_t key, const gnutls_datum_t *pem)
+static int serve_raw_key(struct tls_config *config, const struct tls_settings *settings, gnutls_privkey_t key)
 {
     gnutls_datum_t spki = { NULL, 0 };
-    int rc = public_half(key, GNUTLS_X509_FMT_PEM, &spki);
+    gnutls_pcert_st shown;
+    int rc = public_half(key, GNUTLS_X509_FMT_DER, &spki);
     if (rc == 0)
-        rc = gnutls_certificate_set_rawpk_key_mem(config->cred, &spki, pem, GNUTLS_X509_FMT_PEM, NULL,
-                                                  GNUTLS_KEY_DIGITAL_SIGNATURE, NULL, 0, 0);
+        rc = gnutls_pcert_import_rawpk_raw(&shown, &spki, GNUTLS_X509_FMT_DER, GNUTLS_KEY_DIGITAL_SIGNATURE, 0);
     gnutls_free(spki.data);
-    return rc;
+    return rc == 0 ? serve_key(config, settings, &shown, 1) : rc;
 }
 
 /* GnuTLS's own choice finds no Ed25519 key for a TLS 1.2 CertificateRequest and goes on, silently, without one. */
@@ -171,13 +183,13 @@ static int load_raw_key(struct tls_config *config, const struct tls_settings *se
 {
     gnutls_datum_t pem = { NULL, 0 };
     gnutls_privkey_t key = NULL;
-    int rc = read_key(settings, &pem);
+    int rc = tls_key_pem(settings, &pem);
     if (rc == 0)
         rc = gnutls_privkey_init(&key);
     if (rc == 0)
         rc = gnutls_privkey_import_x509_raw(key, &pem, GNUTLS_X509_FMT_PEM, NULL, 0);
     if (rc == 0)
-        rc = config->server ? serve_raw_key(config, key, &pem) : have_raw_key(config, &key);
+        rc = config->server ? serve_raw_key(config, settings, key) : have_raw_key(config, &key);
     if (key != NULL)
         gnutls_privkey_deinit(key);
     if (pem.data != NULL) {
