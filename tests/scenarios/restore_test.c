@@ -610,6 +610,97 @@ static void what_belongs_to_nothing_is_removed_and_counted(void **state UNUSED)
     bench_free(s.b);
 }
 
+/* Records in order, with a right sum, and still of nobody: whoever wrote them was no broker. */
+static void numbers_that_nobody_has_counted_to_are_set_aside(void **state UNUSED)
+{
+    const uint64_t high = UINT64_C(1) << 62;
+    const struct record_message message = { .topic = SPAN("a/1"), .qos = 1 };
+    struct record_message retained = { .number = high, .topic = SPAN("a/1") },
+                          body = { .number = high, .topic = SPAN("a") };
+    struct story s = { bench_new(1), 2 };
+    struct restore_report report;
+    struct kv_batch b;
+
+    bench_disk(s.b);
+    client_subscribe(come(&s, "sub", false), "a/#", 1, 1);
+    bench_die(s.b);
+    kv_batch_init(&b, SIZE_MAX);
+    assert_int_equal(record_put_group(&b, &(struct record_group){ high, SPAN("$share/g/a") }), ST_OK);
+    assert_int_equal(record_put_group(&b, &(struct record_group){ 7, SPAN("$share/h/a/#") }), ST_OK);
+    assert_int_equal(record_put_item(&b, &(struct record_item){ 7, high, message }), ST_OK);
+    assert_int_equal(
+        record_put_session(
+            &b,
+            &(struct record_session){ .session = high, .client_id = SPAN("x"), .expiry_s = 9, .version = 5 }),
+        ST_OK);
+    assert_int_equal(record_put_message(&b, &body), ST_OK);
+    assert_int_equal(
+        record_put_delivery(&b, &(struct record_delivery){ .session = 1, .n = high, .body = 1, .qos = 1 }),
+        ST_OK);
+    assert_int_equal(record_put_retained(&b, &retained), ST_OK);
+    retained = (struct record_message){ .number = 1, .topic = SPAN("$SYS/broker/uptime") };
+    assert_int_equal(record_put_retained(&b, &retained), ST_OK);
+    assert_int_equal(record_put_out(&b, &(struct record_out){ 0, 0, high, message, false }), ST_OK);
+    assert_int_equal(record_put_out(&b, &(struct record_out){ 1, 0, 1, message, false }), ST_OK);
+    assert_int_equal(record_put_out(&b, &(struct record_out){ 0, 1, 1, message, false }), ST_OK);
+    disk_apply(s.b->disk, &b);
+    kv_batch_done(&b);
+    assert_int_equal(bench_start(s.b, s.after, &report), ST_OK);
+    bench_run(s.b);
+    assert_int_equal(report.kinds[RESTORE_GROUP].unreadable, 1);
+    assert_int_equal(report.kinds[RESTORE_ITEM].unreadable, 1);
+    assert_int_equal(report.kinds[RESTORE_SESSION].unreadable, 1);
+    assert_int_equal(report.kinds[RESTORE_MESSAGE].unreadable, 1);
+    assert_int_equal(report.kinds[RESTORE_DELIVERY].unreadable, 1);
+    assert_int_equal(report.kinds[RESTORE_RETAINED].unreadable, 2);
+    assert_int_equal(report.kinds[RESTORE_OUT].unreadable, 3);
+    assert_int_equal(disk_records(s.b, RECORD_ASIDE), 10);
+    (void)come_back(&s, "sub"); /* and who was there is there */
+    bench_free(s.b);
+}
+
+/* Without the record that says how many workers there were, all but what went between them is there. */
+static void a_store_whose_first_record_is_damaged_is_read_all_the_same(void **state UNUSED)
+{
+    static const uint8_t long_key[KV_KEY_MAX] = { RECORD_SESSION };
+    struct story s = { bench_new(2), 2 };
+    struct conn_io *sub, *pub;
+    struct restore_report report;
+    struct kv_batch b;
+    struct buf *v;
+
+    bench_disk(s.b);
+    sub = come(&s, "sub", false);
+    pub = come(&s, "pub", false);
+    client_subscribe(sub, "a/#", 1, 1);
+    client_drop(sub);
+    publish(pub, "a/1", "one", 1, 1);
+    bench_die(s.b);
+    kv_batch_init(&b, SIZE_MAX);
+    v = kv_batch_put_begin(&b, SPAN("v"));
+    put_bytes(v, SPAN("what is this"));
+    assert_int_equal(kv_batch_put_end(&b), ST_OK);
+    v = kv_batch_put_begin(&b, span_of(long_key, sizeof long_key)); /* too long to be kept under another name */
+    put_bytes(v, SPAN("and this"));
+    assert_int_equal(kv_batch_put_end(&b), ST_OK);
+    assert_int_equal(
+        record_put_out(&b, &(struct record_out){ 0, 1, 5, { .topic = SPAN("a/2"), .qos = 1 }, false }), ST_OK);
+    disk_apply(s.b->disk, &b);
+    kv_batch_done(&b);
+    log_forget(s.b);
+    assert_int_equal(bench_start(s.b, s.after, &report), ST_OK);
+    bench_run(s.b);
+    assert_true(log_has(s.b, "store_meta_lost", ""));
+    assert_int_equal(report.workers, 0);
+    assert_int_equal(report.kinds[RESTORE_SESSION].unreadable, 1);
+    assert_int_equal(report.kinds[RESTORE_OUT].unreadable, 1);
+    assert_non_null(disk_get(s.b->disk, span_of(long_key, sizeof long_key)).p);
+    sub = come_back(&s, "sub");
+    (void)take(sub, "a/1", "one", 1);
+    expect_nothing(sub);
+    bench_free(s.b);
+}
+
 static void a_record_that_changed_on_the_disk_is_set_aside_and_the_rest_is_there(void **state UNUSED)
 {
     struct story s = { bench_new(1), 2 };
@@ -843,6 +934,8 @@ int main(void)
         cmocka_unit_test(a_broker_that_dies_again_and_again_loses_nothing),
         cmocka_unit_test(limits_that_were_lowered_take_nothing_away),
         cmocka_unit_test(what_belongs_to_nothing_is_removed_and_counted),
+        cmocka_unit_test(numbers_that_nobody_has_counted_to_are_set_aside),
+        cmocka_unit_test(a_store_whose_first_record_is_damaged_is_read_all_the_same),
         cmocka_unit_test(a_record_that_changed_on_the_disk_is_set_aside_and_the_rest_is_there),
         cmocka_unit_test(a_disk_that_refuses_the_first_transaction_refuses_the_start_and_loses_nothing),
         cmocka_unit_test(a_store_of_another_format_is_not_touched),
