@@ -71,9 +71,9 @@ static enum exporter_result world_exporter(void *ctx UNUSED, struct conn_io *io 
     return EXPORTER_OK;
 }
 
-static void world_pause(void *ctx UNUSED, struct conn_io *io UNUSED, bool pause)
+static void world_pause(void *ctx UNUSED, struct conn_io *io, bool pause)
 {
-    lean_must(!pause, "a client is read on");
+    ((struct lean_conn *)io)->paused = pause;
 }
 
 static void world_post(void *ctx, unsigned to, struct shard_msg *msg)
@@ -319,7 +319,7 @@ void lean_input(struct lean_conn *c, struct span bytes)
 {
     struct lean *l = c->lean;
 
-    lean_must(!c->closed, "the connection is open");
+    lean_must(!c->closed && !c->paused, "the connection is open, and read from");
     for (unsigned before = c->at;; before = c->at) {
         if (c->conn == NULL)
             c->conn = shard_accept(l->shard[c->at], (struct conn_io *)c, SPAN("192.0.2.1:1000"), false, l->now);

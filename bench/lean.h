@@ -55,7 +55,7 @@ struct lean_conn {
     struct lean *lean;
     struct conn *conn; /* NULL: the broker does not know it yet, or is done with it */
     unsigned at;
-    bool closed;
+    bool closed, paused;
     struct span last; /* the last packet for it, until LEAN_OUT more bytes were sent */
 };
 

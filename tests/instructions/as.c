@@ -97,7 +97,7 @@ static struct server *server_new(void)
                                         .token_max_per_client = 1000000,
                                         .auth_failures_per_minute = 10,
                                         .auth_proof_max_age_s = 300,
-                                        .auth_replay_max = 1000 };
+                                        .auth_replay_max = 100000 };
     lean_must(sql_open(":memory:", SQL_GROUPED, &s->sql, NULL) == ST_OK && as_schema(s->sql, NULL) == ST_OK, "database");
     lean_must(key_new_ed25519_private(span_of(seed, sizeof seed), &s->signer.key, NULL) == ST_OK, "key");
     lean_must(key_new_secret(span_of(master, sizeof master), &parts.pop_master, NULL) == ST_OK, "master");
@@ -177,23 +177,34 @@ static void ask(void *state, unsigned i)
     post(s, buf_span(&s->body), NULL);
 }
 
+static void put_escaped(struct buf *out, struct span text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        put_fmt(out, "%%%02X", text.p[i]);
+}
+
 /* An assertion signed with the client's registered key in, a signed token for that key out. */
-static void write_assertion(struct server *s, const struct key *key, unsigned n, struct buf *out)
+static void write_assertion(struct server *s, const struct key *key, struct span jwk, unsigned n, struct buf *out)
 {
     char jti[64];
-    const struct assertion_claims claims = { .typ = ASSERTION_TYP_CLIENT,
+    struct assertion_claims claims = { .typ = ASSERTION_TYP_CLIENT,
                                              .iss = SPAN("device"),
                                              .sub = SPAN("device"),
                                              .aud = SPAN(ISSUER),
                                              .iat = s->now.wall,
-                                             .lifetime_s = 120,
-                                             .jti = span_of_str(jti) };
+                                             .lifetime_s = 120 };
 
     snprintf(jti, sizeof jti, "an-assertion-of-its-own-%05u", n);
+    claims.jti = span_of_str(jti);
     buf_init(out, AS_BODY_MAX);
     put_str(out, "client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&"
                  "grant_type=client_credentials&audience=broker&client_assertion=");
-    lean_must(assertion_sign(&claims, key, SPAN_NONE, out) == ST_OK && buf_ok(out), "an assertion");
+    lean_must(assertion_sign(&claims, key, SPAN_NONE, out) == ST_OK, "an assertion");
+    put_str(out, "&req_cnf=");
+    put_escaped(out, SPAN("{\"jwk\":"));
+    put_escaped(out, jwk);
+    put_escaped(out, SPAN("}"));
+    lean_must(buf_ok(out), "a request");
 }
 
 static void *by_key(unsigned calls)
@@ -202,23 +213,22 @@ static void *by_key(unsigned calls)
     struct server *s = server_new();
     struct key *own, *shown;
     struct js *jwk;
-    struct buf line;
+    struct buf line, text;
 
     lean_must(key_new_ed25519_private(span_of(seed, sizeof seed), &own, NULL) == ST_OK, "key");
     lean_must(key_public(own, &shown) == ST_OK && jwk_print(shown, SPAN_NONE, NULL, false, &jwk) == ST_OK, "JWK");
     js_unref(admin(s, "{\"cmd\":\"rs.add\",\"audience\":\"broker\"}"));
+    buf_init(&text, 4096);
     buf_init(&line, 4096);
-    put_str(&line, "{\"cmd\":\"client.add\",\"client_id\":\"device\",\"jwk\":");
-    lean_must(js_print(jwk, &line) == ST_OK, "JWK");
-    put_str(&line, "}");
+    lean_must(js_print(jwk, &text) == ST_OK, "JWK");
+    put_fmt(&line, "{\"cmd\":\"client.add\",\"client_id\":\"device\",\"jwk\":%.*s}", SPAN_FMT(buf_span(&text)));
     put_u8(&line, 0);
     js_unref(admin(s, (const char *)line.p));
-    buf_done(&line);
     allow(s);
     s->bodies = calloc(calls, sizeof *s->bodies);
     lean_must(s->bodies != NULL, "memory");
     for (unsigned i = 0; i < calls; i++)
-        write_assertion(s, own, i, &s->bodies[i]);
+        write_assertion(s, own, buf_span(&text), i, &s->bodies[i]);
     s->path = "/token";
     return s;
 }
@@ -237,7 +247,7 @@ static void *introspecting(unsigned calls)
     struct span token;
     struct buf body;
 
-    rs = admin(s, "{\"cmd\":\"rs.add\",\"audience\":\"opaque\",\"rs_id\":\"rs2\",\"token_format\":\"reference\"}");
+    rs = admin(s, "{\"cmd\":\"rs.add\",\"audience\":\"opaque\",\"rs_id\":\"rs2\",\"key\":\"generate\",\"token_format\":\"reference\"}");
     js_unref(admin(s, "{\"cmd\":\"policy.allow\",\"subject\":\"any\",\"audience\":\"opaque\","
                       "\"filter\":\"d/${client_id}/#\",\"permissions\":[\"pub\",\"sub\"]}"));
     buf_init(&body, AS_RESPONSE_MAX);
