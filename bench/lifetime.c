@@ -3,86 +3,20 @@
  * whose tokens are revoked at the authorization server, one after the other; the time from the command to the
  * DISCONNECT at the client. */
 #include "base/clock.h"
-#include "codec/base64.h"
-#include "codec/json.h"
 #include "crypto/random.h"
-#include "mqtt/packet.h"
-#include "token/claims.h"
+#include "mint.h"
+#include "revocation.h"
 #include "token_bench.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
-#include <unistd.h>
 
 #define TURN_NS     (SECOND_NS / 100)
 #define RENEWED_S   600 /* how long a renewed token lives */
 #define RENEW_EARLY 10  /* a client renews so many seconds before the end, at most */
 #define ON_TIME_NS  SECOND_NS
 #define GRACE_NS    (5 * SECOND_NS)
-#define TOKEN_MAX   8192
-
-/* ---- tokens of our own making ---- */
-
-static void read_key(const char *file, struct key **ret)
-{
-    char pem[KEY_PEM_MAX];
-    FILE *f = file == NULL ? NULL : fopen(file, "r");
-
-    if (f == NULL)
-        die("--key: no key of an issuer to sign tokens with");
-    size_t len = fread(pem, 1, sizeof pem, f);
-    fclose(f);
-    if (key_read_pem(span_of(pem, len), ret, NULL) != ST_OK)
-        die("%s: not a private key", file);
-}
-
-struct mint {
-    const struct options *options;
-    struct key *key;
-    struct scope *scope;
-    uint64_t serial;
-};
-
-/* A text of its own, to be freed. */
-static struct span mint_token(struct mint *mint, const struct key *cnf, size_t client, int64_t exp_s)
-{
-    struct buf text;
-    char jti[32], sub[32];
-
-    buf_init(&text, TOKEN_MAX);
-    snprintf(jti, sizeof jti, "t%llu", (unsigned long long)mint->serial++);
-    snprintf(sub, sizeof sub, "client-%zu", client);
-    struct token_claims claims = { .iss = span_of_str(mint->options->issuer),
-                                   .sub = span_of_str(sub),
-                                   .aud = span_of_str(mint->options->audience),
-                                   .jti = span_of_str(jti),
-                                   .has_exp = true,
-                                   .exp = { exp_s },
-                                   .scope = mint->scope,
-                                   .cnf = cnf };
-    if (token_issue_jws(&claims, mint->key, SPAN_NONE, &text, NULL) != ST_OK)
-        die("no token could be made");
-    return buf_span(&text); /* the buffer's block is ours now */
-}
-
-static void mint_init(struct mint *mint, const struct options *options)
-{
-    struct why why = { 0 };
-
-    *mint = (struct mint){ .options = options };
-    read_key(options->key_file, &mint->key);
-    if (scope_from_text(SPAN("[[\"bench/#\",[\"pub\",\"sub\"]]]"), &mint->scope, &why) != ST_OK)
-        die("scope: %s", why.text);
-}
-
-static void mint_done(struct mint *mint)
-{
-    key_unref(mint->key);
-    scope_unref(mint->scope);
-}
 
 /* ---- expiry ---- */
 
@@ -282,7 +216,7 @@ struct revocable {
 struct revoke {
     struct bench *bench;
     struct revocable *all;
-    int admin;
+    struct admin *admin;
     uint64_t cut;
     struct histogram latency, answer;
 };
@@ -302,56 +236,13 @@ static void revocable_cut(struct peer *peer, uint8_t code, struct span text)
     histogram_add(&r->revoke->latency, link_now() - r->asked_ns);
 }
 
-static int open_admin(const char *path)
-{
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    if (path == NULL || strlen(path) >= sizeof address.sun_path)
-        die("--admin: where is the admin socket?");
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
-        die("%s: cannot connect", path);
-    return fd;
-}
-
-/* The `jti` of a JWT, which the generator need not trust. */
-static void read_jti(struct span token, char *out, size_t cap)
-{
-    CLEANUP(buf_done)
-    struct buf text;
-    CLEANUP(js_unrefp)
-    struct js *js = NULL;
-    struct span jti;
-    size_t dot = span_find(token, '.', 0), end = span_find(token, '.', dot + 1);
-
-    buf_init(&text, TOKEN_MAX);
-    if (base64url_decode(span_cut(token, dot + 1, end - dot - 1), &text, NULL) != ST_OK ||
-        js_parse(buf_span(&text), TOKEN_MAX, &js, NULL) != ST_OK || !js_get_str(js, "jti", &jti))
-        die("a token without jti");
-    snprintf(out, cap, "%.*s", SPAN_FMT(jti));
-}
-
 /* One command, one line of answer; the loop stands still meanwhile, which counts against us. */
 static void revoke_one(struct revoke *v, struct revocable *r)
 {
-    char jti[128], line[256], answer[4096];
-    size_t len = 0;
-
-    read_jti(v->bench->login.identities[r->peer.number].token, jti, sizeof jti);
-    int n = snprintf(line, sizeof line, "{\"cmd\":\"token.revoke\",\"jti\":\"%s\"}\n", jti);
     r->asked_ns = link_now();
-    if (write(v->admin, line, (size_t)n) != n)
-        die("the admin socket takes nothing");
-    while (len == 0 || answer[len - 1] != '\n') {
-        ssize_t got = read(v->admin, answer + len, sizeof answer - 1 - len);
-        if (got <= 0)
-            die("the admin socket answers nothing");
-        len += (size_t)got;
-    }
-    answer[len] = '\0';
-    if (strstr(answer, "\"ok\":true") == NULL)
-        die("token.revoke: %s", answer);
+    admin_revoke(v->admin, v->bench->login.identities[r->peer.number].token);
+    while (!admin_revoked(v->admin, true))
+        ;
     histogram_add(&v->answer, link_now() - r->asked_ns);
 }
 
@@ -385,7 +276,7 @@ void scenario_revoke(struct bench *bench)
     if (v == NULL)
         die("out of memory");
     v->bench = bench;
-    v->admin = open_admin(o->admin_socket);
+    v->admin = admin_open(o->admin_socket);
     revoke_open(v);
     struct reading from = take_reading(bench);
     for (size_t i = 0; i < o->clients; i++) {
@@ -406,7 +297,7 @@ void scenario_revoke(struct bench *bench)
     printf("}\n");
     for (size_t i = 0; i < o->clients; i++)
         link_close(&v->all[i].peer.link, NULL);
-    close(v->admin);
+    admin_close(v->admin);
     free(v->all);
     free(v);
 }

@@ -1,5 +1,5 @@
 /* bench/token_bench - tokens under load: our authorization server giving them out, our broker when they end.
- *   token_bench grants|introspect|expiry|revoke --port=N --ca=FILE [--pid=PID] [...]
+ *   token_bench grants|introspect|expiry|revoke|expiry-storm|revoke-one --port=N --ca=FILE [--pid=PID] [...]
  * One thread, one scenario, one line of JSON. bench/run and bench/lifetimes start the daemons and call this; messages
  * and connections are measured with `symbolon bench`. */
 #include "token_bench.h"
@@ -8,11 +8,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #define SETUP_LIMIT_NS (30 * SECOND_NS)
 #define SETUP_EACH_NS  (SECOND_NS / 200)
 #define OPENING_MAX    32 /* handshakes at once */
 #define CONNECT_MS     5000
+#define PAYLOAD        64
+#define SPARE_FILES    128
 /* One cipher and one group, no resumption. */
 #define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-GCM:-GROUP-ALL:+GROUP-X25519:%NO_TICKETS"
 
@@ -22,7 +25,9 @@ static const struct {
 } scenarios[] = { { "grants", scenario_grants },
                   { "introspect", scenario_introspect },
                   { "expiry", scenario_expiry },
-                  { "revoke", scenario_revoke } };
+                  { "revoke", scenario_revoke },
+                  { "expiry-storm", scenario_expiry_storm },
+                  { "revoke-one", scenario_revoke_one } };
 
 /* clang-format off */
 static const struct option long_options[] = {
@@ -45,6 +50,7 @@ static const struct option long_options[] = {
     { "admin",    required_argument, NULL, 'd' },
     { "lead",     required_argument, NULL, 'l' },
     { "spread",   required_argument, NULL, 'm' },
+    { "traffic",  required_argument, NULL, 'T' },
     { NULL, 0, NULL, 0 },
 };
 /* clang-format on */
@@ -62,12 +68,15 @@ void die(const char *format, ...)
 
 static void usage(void)
 {
-    fputs("usage: token_bench grants|introspect|expiry|revoke --port=N --ca=FILE [--pid=PID] [--clients=N]\n"
+    fputs("usage: token_bench grants|introspect|expiry|revoke|expiry-storm|revoke-one --port=N --ca=FILE "
+          "[--pid=PID] [--clients=N]\n"
           "       grants: --accounts=FILE --body=JSON [--path=/token] [--out=FILE] [--key=PEM --issuer=URL]\n"
           "               [--warmup=S] [--seconds=S]\n"
           "       introspect: --accounts=FILE (of tokens) --body=JSON --path=/introspect\n"
           "       expiry: --key=PEM --issuer=URL --audience=NAME [--lead=S] [--spread=S]\n"
-          "       revoke: --tokens=FILE --admin=SOCKET [--rate=PER_S]\n",
+          "       revoke: --tokens=FILE --admin=SOCKET [--rate=PER_S]\n"
+          "       expiry-storm: --key=PEM --issuer=URL --audience=NAME [--lead=S] [--traffic=PER_S]\n"
+          "       revoke-one: --tokens=FILE (the first is revoked) --admin=SOCKET [--traffic=PER_S]\n",
           stderr);
     exit(2);
 }
@@ -104,6 +113,7 @@ static void take_option(struct options *o, int option, const char *value)
     case 'd': o->admin_socket = value; break;
     case 'l': o->lead_s = (int64_t)number(value, 5, 3600); break;
     case 'm': o->spread_s = (int64_t)number(value, 1, 3600); break;
+    case 'T': o->traffic = number(value, 1, 1e6); break;
     default: usage();
     }
     /* clang-format on */
@@ -151,7 +161,7 @@ void init_peer(struct bench *bench, struct peer *peer, size_t number)
 {
     char *id = NULL;
 
-    if (asprintf(&id, "bench-%zu", number) < 0)
+    if (asprintf(&id, "%s-%zu", bench->prefix, number) < 0)
         die("out of memory");
     peer_init(peer, &bench->world, number, id); /* the name lives as long as the process */
     peer->gone = gone_for_no_reason;
@@ -176,24 +186,50 @@ void open_peers(struct bench *bench, struct peer **peers, size_t count)
     }
 }
 
+void open_loop(struct bench *bench)
+{
+    const struct options *o = bench->options;
+    struct why why = { "", "", 0 };
+
+    if (link_loop_open(&bench->loop, o->host, (uint16_t)o->port, bench->tls, true, CONNECT_MS, &why) != ST_OK)
+        die("%s:%d: %s", o->host, o->port, why.text);
+    bench->world.loop = &bench->loop;
+    bench->world.login = &bench->login;
+    bench->world.troubles = &bench->troubles;
+}
+
 static void open_world(struct bench *bench)
 {
     const struct options *o = bench->options;
     struct tls_settings settings = { .ca_file = o->ca_file, .priorities = PRIORITY };
-    struct tls_config *tls = NULL;
     struct why why = { "", "", 0 };
 
     if (o->tokens_file != NULL && login_read_tokens(&bench->login, o->tokens_file, &why) != ST_OK)
         die("%s: %s", o->tokens_file, why.text);
-    if (tls_config_new_client(&settings, &tls, &why) != ST_OK ||
-        link_loop_open(&bench->loop, o->host, (uint16_t)o->port, tls, true, CONNECT_MS, &why) != ST_OK)
-        die("%s:%d: %s", o->host, o->port, why.text);
-    tls_config_unref(tls);
-    bench->world = (struct peer_world){ .loop = &bench->loop,
-                                        .login = &bench->login,
-                                        .troubles = &bench->troubles,
-                                        .version = MQTT_5,
-                                        .batch = 1 };
+    if (tls_config_new_client(&settings, &bench->tls, &why) != ST_OK)
+        die("%s: %s", o->ca_file, why.text);
+    bench->world = (struct peer_world){ .version = MQTT_5, .batch = 1, .spread = 1 };
+    buf_init(&bench->world.fill, PAYLOAD);
+    uint8_t *fill = buf_room(&bench->world.fill, PAYLOAD);
+    if (fill == NULL)
+        die("out of memory");
+    memset(fill, 'x', PAYLOAD);
+    buf_added(&bench->world.fill, PAYLOAD);
+    open_loop(bench);
+}
+
+/* Every connection is a descriptor. */
+static void need_files(size_t connections)
+{
+    struct rlimit limit;
+    rlim_t wanted = connections + SPARE_FILES;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return;
+    struct rlimit more = { wanted, limit.rlim_max > wanted ? limit.rlim_max : wanted };
+    if (setrlimit(RLIMIT_NOFILE, &more) != 0)
+        die("%zu connections need %llu open files, but this process may have %llu (ulimit -n)", connections,
+            (unsigned long long)wanted, (unsigned long long)limit.rlim_max);
 }
 
 int main(int argc, char **argv)
@@ -205,6 +241,7 @@ int main(int argc, char **argv)
                          .seconds = 3,
                          .path = "/token",
                          .audience = "bench-broker",
+                         .traffic = 2000,
                          .lead_s = 40,
                          .spread_s = 60 };
     struct bench *bench = calloc(1, sizeof *bench);
@@ -215,13 +252,17 @@ int main(int argc, char **argv)
     if (bench == NULL || optind != argc - 1 || o.port == 0 || o.ca_file == NULL)
         usage();
     bench->options = &o;
+    bench->prefix = "bench";
     for (size_t i = 0; i < COUNT_OF(scenarios); i++) {
         if (strcmp(scenarios[i].name, argv[optind]) != 0)
             continue;
+        need_files(o.clients);
         open_world(bench);
         scenarios[i].run(bench);
         link_loop_done(&bench->loop);
         login_done(&bench->login);
+        buf_done(&bench->world.fill);
+        tls_config_unref(bench->tls);
         free(bench);
         return 0;
     }

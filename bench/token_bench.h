@@ -34,21 +34,29 @@ struct options {
     const char *path, *body, *accounts_file, *out_file;
     const char *key_file, *issuer; /* for assertions, and for tokens of our own */
     const char *audience, *admin_socket;
+    double traffic;           /* storms: others' messages a second */
     int64_t lead_s, spread_s; /* expiry: the minute begins so long from now, and is so long */
 };
 
 struct bench {
+    const char *prefix; /* of client identifiers */
     const struct options *options;
     struct link_loop loop;
     struct login login;
     struct troubles troubles;
     struct peer_world world;
+    struct tls_config *tls;
 };
 
-void scenario_grants(struct bench *bench);     /* token requests over kept-alive HTTPS */
-void scenario_introspect(struct bench *bench); /* questions about tokens, likewise */
-void scenario_expiry(struct bench *bench);     /* many tokens ending in one minute */
-void scenario_revoke(struct bench *bench);     /* from the command to the cut */
+void scenario_grants(struct bench *bench);       /* token requests over kept-alive HTTPS */
+void scenario_introspect(struct bench *bench);   /* questions about tokens, likewise */
+void scenario_expiry(struct bench *bench);       /* many tokens ending in one minute */
+void scenario_revoke(struct bench *bench);       /* from the command to the cut */
+void scenario_expiry_storm(struct bench *bench); /* many tokens ending in one second */
+void scenario_revoke_one(struct bench *bench);   /* one token that many sessions hold */
+
+/* The loop to the broker, and the world on it: for another process once more. */
+void open_loop(struct bench *bench);
 
 /* Opens them a few at a time until all are ready. */
 void open_peers(struct bench *bench, struct peer **peers, size_t count);

@@ -108,6 +108,10 @@ static const struct option_row message_set[] = {
     { .name = "Messages:", .kind = OPTION_HEADING },
     { 't', "topic",    OPTION_TEXT,   AT(topic),    "TOPIC", "pattern: %i is the client's (the pair's) number, %c its client identifier (default: under bench/)" },
     { 'q', "qos",      OPTION_NUMBER, AT(qos),      "Q",     "0 (default), 1 or 2", 0, 2 },
+    { .kind = OPTION_END },
+};
+
+static const struct option_row count_set[] = {
     { 'n', "messages", OPTION_NUMBER, AT(messages), "N",     "so many in all, then end", 1, INT64_MAX },
     { .kind = OPTION_END },
 };
@@ -130,9 +134,9 @@ static const struct option_row token_set[] = {
 #define SETS_BEFORE { load_set, 0 }
 #define SETS_AFTER  { broker_set, 0 }, { token_set, 0 }, { ace_rows, offsetof(struct bench_options, connect) }
 static const struct option_set conn_sets[] = { SETS_BEFORE, { again_set, 0 }, SETS_AFTER };
-static const struct option_set sub_sets[] = { { message_set, 0 }, SETS_BEFORE, SETS_AFTER };
-static const struct option_set pub_sets[] = { { message_set, 0 }, { send_set, 0 }, SETS_BEFORE, SETS_AFTER };
-static const struct option_set fan_in_sets[] = { { message_set, 0 }, { send_set, 0 }, SETS_BEFORE, { fan_in_set, 0 }, SETS_AFTER };
+static const struct option_set sub_sets[] = { { message_set, 0 }, { count_set, 0 }, SETS_BEFORE, SETS_AFTER };
+static const struct option_set pub_sets[] = { { message_set, 0 }, { count_set, 0 }, { send_set, 0 }, SETS_BEFORE, SETS_AFTER };
+static const struct option_set fan_in_sets[] = { { message_set, 0 }, { count_set, 0 }, { send_set, 0 }, SETS_BEFORE, { fan_in_set, 0 }, SETS_AFTER };
 static const struct option_set wildcards_sets[] = { { message_set, 0 }, { send_set, 0 }, SETS_BEFORE, { sessions_set, 0 }, { subscriptions_set, 0 }, { filters_set, 0 }, SETS_AFTER };
 static const struct option_set retained_sets[] = { { retained_set, 0 }, SETS_BEFORE, { sessions_set, 0 }, { subscriptions_set, 0 }, SETS_AFTER };
 static const struct option_set beside_sets[] = { { message_set, 0 }, { send_set, 0 }, SETS_BEFORE, { sessions_set, 0 }, SETS_AFTER };
@@ -281,6 +285,11 @@ static int fill_in(const struct bench_options *o, enum load_mode mode, struct lo
     if (!decimal("duration", o->duration, &s->duration_s) || !decimal("warmup", o->warmup, &s->warmup_s) ||
         !decimal("drain", o->drain, &s->drain_s) || !patterns_valid(o, mode, connections))
         return EXIT_USAGE;
+    bool halves = mode == LOAD_WILDCARDS || mode == LOAD_CHURN || mode == LOAD_RENEW;
+    if (halves && s->duration_s <= 0) {
+        complain(COMMAND, "-D: each part has to end");
+        return EXIT_USAGE;
+    }
     return enough_files(connections) ? GO_ON : EXIT_FAILED;
 }
 

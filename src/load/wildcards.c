@@ -36,8 +36,9 @@ static void subscribe_more(struct run *run, struct client *client)
     }
     for (size_t i = 0; i < count; i++) {
         size_t from = i == 0 ? 0 : ends[i - 1];
-        subscriptions[i] = (struct mqtt_subscription){ .filter = { span_cut(buf_span(&names), from, ends[i]) },
-                                                       .qos = run->s->qos };
+        subscriptions[i] =
+            (struct mqtt_subscription){ .filter = { span_cut(buf_span(&names), from, ends[i] - from) },
+                                        .qos = run->s->qos };
     }
     peer_subscribe(&client->peer, subscriptions, count);
 }
