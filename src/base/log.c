@@ -213,6 +213,10 @@ void log_write(const struct log *log, enum log_level level, const char *event, c
     if (line.len == line.max)
         line.len--;
     put_u8(&line, '\n');
+    if (line.len == 0) { /* no memory at all */
+        buf_done(&line);
+        return;
+    }
     if (sink_fn != NULL) {
         sink_fn(sink_ctx, level, span_of(line.p, line.len - 1));
     } else {

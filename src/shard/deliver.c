@@ -209,6 +209,7 @@ static bool send_waiting(struct session *s, struct delivery *d)
     struct stats *stats = &s->shard->stats;
     struct outbox_limits limits = limits_of(s->shard);
     struct barrier barrier;
+    struct list *behind = d->link.next; /* what follows it, whatever is put in front meanwhile */
     bool again = d->dup, gated;
 
     if (!still_wanted(s, d)) {
@@ -237,7 +238,7 @@ static bool send_waiting(struct session *s, struct delivery *d)
         return true;
     case SEND_NO_ROOM: /* the connection is ending: whoever comes next gets it, or another member of the group */
         if (d->how.qos > 0)
-            outbox_unstart(&s->outbox, d, outbox_head(&s->outbox));
+            outbox_unstart(&s->outbox, d, behind); /* the gate has put back what it held, which is older */
         return false;
     }
     if (d->how.qos == 0)

@@ -295,6 +295,10 @@ void journal_seal(struct shard *shard)
     j->starved = false;
     if (!j->on || is_idle(j))
         return;
+    if (late_waits(shard)) { /* what it has become here and its record go together */
+        j->starved = true;
+        return;
+    }
     if (j->out != 0) {
         tell_peers(shard); /* of what changed nothing here */
         return;

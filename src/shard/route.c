@@ -1,6 +1,7 @@
 #include "shard/route.h"
 
 #include "shard/durable_post.h"
+#include "shard/late.h"
 #include "shard/share.h"
 #include "topic/topic_tree.h"
 
@@ -10,13 +11,37 @@ struct visit {
     const struct record_meta *before; /* only who was at home on shard `to` then; NULL: everybody here */
     unsigned to;
     enum status st; /* ST_NO_MEMORY: somebody is to have it, whatever happens, and does not */
+    uint32_t late;  /* number of a message that everybody gets once (late.h); 0: of another one */
+    bool again;     /* only who has missed it */
 };
+
+/* Whether it is the turn of who missed that message last. */
+static bool is_due(const struct visit *v, uint32_t missed)
+{
+    return v->late == 0 || (missed == v->late) == v->again;
+}
 
 static void deliver_one(struct visit *v, struct session *s)
 {
-    if (session_deliver(s, v->message, &s->match.how) == ST_NO_MEMORY && session_is_kept(s) &&
-        s->match.how.qos > 0)
+    if (!is_due(v, s->match.missed))
+        return;
+    if (session_deliver(s, v->message, &s->match.how) != ST_NO_MEMORY)
+        s->match.missed = 0;
+    else if (session_is_kept(s) && s->match.how.qos > 0 && !(s->match.copied && v->late != 0)) {
+        s->match.missed = v->late;
         v->st = ST_NO_MEMORY;
+    }
+}
+
+static void deliver_group(struct visit *v, struct share *group)
+{
+    if (!is_due(v, group->missed))
+        return;
+    group->missed = 0;
+    if (share_publish(group, v->message) == ST_OK)
+        return;
+    group->missed = v->late;
+    v->st = ST_NO_MEMORY;
 }
 
 static bool was_there(const struct visit *v, struct span name)
@@ -48,9 +73,11 @@ static void gather(void *ctx, struct topic_subscription *in_tree)
     if (s->match.active && sub->id != 0 && how->n_ids == DELIVERY_MAX_IDS) {
         deliver_one(v, s);
         how->n_ids = 0;
+        s->match.copied = true;
     }
     if (!s->match.active) {
         s->match.active = true;
+        s->match.copied = false;
         *how = (struct delivery_options){ 0 };
         list_append(&v->shard->matched, &s->match.link);
     }
@@ -65,12 +92,11 @@ static void gather(void *ctx, struct topic_subscription *in_tree)
 static uint64_t deliver_to(struct visit *v)
 {
     struct shard *shard = v->shard;
-    const struct message *m = v->message;
     uint64_t others;
     struct list *link;
 
     ASSERT(list_empty(&shard->matched) && list_empty(&shard->matched_groups));
-    others = topic_tree_match(shard->tree, (struct topic_name){ message_topic(m) }, gather, v);
+    others = topic_tree_match(shard->tree, (struct topic_name){ message_topic(v->message) }, gather, v);
     while ((link = list_shift(&shard->matched)) != NULL) {
         struct session *s = CONTAINER_OF(link, struct session, match.link);
 
@@ -78,9 +104,7 @@ static uint64_t deliver_to(struct visit *v)
         deliver_one(v, s);
     }
     while ((link = list_shift(&shard->matched_groups)) != NULL)
-        if (share_publish(CONTAINER_OF(CONTAINER_OF(link, struct subscription, link), struct share, group),
-                          m) != ST_OK)
-            v->st = ST_NO_MEMORY;
+        deliver_group(v, CONTAINER_OF(CONTAINER_OF(link, struct subscription, link), struct share, group));
     return others;
 }
 
@@ -140,16 +164,30 @@ bool route_needs_disk(struct shard *shard, const struct message *m)
            disk.needed;
 }
 
+/* Who sent it has forgotten it: all get it, each once, as soon as there is memory. */
+static void deliver_once(struct shard *shard, struct shard_msg *msg)
+{
+    struct visit v = { .shard = shard, .message = msg->message };
+
+    late_begin(shard, msg, &v.again);
+    v.late = shard->late.number;
+    (void)deliver_to(&v);
+    if (v.st == ST_OK)
+        durable_post_arrived(shard, msg);
+    else
+        late_again(shard, msg);
+}
+
 void route_on_deliver(struct shard *shard, struct shard_msg *msg)
 {
     struct visit v = { .shard = shard, .message = msg->message };
     uint64_t changes = shard->journal.changes;
 
-    (void)deliver_to(&v);
     if (msg->out != NULL) {
-        durable_post_arrived(shard, msg);
+        deliver_once(shard, msg);
         return;
     }
+    (void)deliver_to(&v);
     if (msg->durable != 0)
         journal_got(shard, msg->from, msg->durable, changes, v.st != ST_OK);
     shard_msg_free(msg);
@@ -161,7 +199,10 @@ void route_on_retain(struct shard *shard, struct shard_msg *msg)
     enum status st = retained_store(shard, msg->message);
 
     if (msg->out != NULL) {
-        durable_post_arrived(shard, msg);
+        if (st == ST_NO_MEMORY)
+            late_again(shard, msg);
+        else
+            durable_post_arrived(shard, msg);
         return;
     }
     if (msg->durable != 0)

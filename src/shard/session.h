@@ -74,6 +74,8 @@ struct session_journal {
 struct session_match {
     struct list link; /* in shard->matched */
     bool active;
+    bool copied;     /* a copy for more of its subscription identifiers has gone before */
+    uint32_t missed; /* number of the late message it has not got yet: late.h */
     struct delivery_options how;
 };
 

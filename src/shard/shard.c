@@ -120,6 +120,7 @@ enum status shard_new(unsigned index, unsigned shards, const struct shard_settin
     list_init(&shard->share_leaving);
     list_init(&shard->share_arriving);
     list_init(&shard->outs);
+    late_init(shard);
     buf_init(&shard->scratch, SCRATCH_MAX);
     buf_init(&shard->text, TEXT_MAX);
     st = take_pressure(shard);
@@ -176,6 +177,7 @@ void shard_free(struct shard *shard)
     subscribe_done(shard);
     share_done(shard);
     durable_post_done(shard);
+    late_done(shard);
     interest_done(shard);
     timer_stop(&shard->timers, &shard->purge);
     topic_tree_free(shard->tree);
@@ -304,9 +306,8 @@ void shard_output_drained(struct shard *shard, struct conn *conn, struct now now
     leave(shard);
 }
 
-void shard_message(struct shard *shard, struct shard_msg *msg, struct now now)
+void shard_take(struct shard *shard, struct shard_msg *msg)
 {
-    see_clock(shard, now);
     switch (msg->kind) {
     case MSG_DELIVER:
         route_on_deliver(shard, msg);
@@ -351,6 +352,13 @@ void shard_message(struct shard *shard, struct shard_msg *msg, struct now now)
         journal_on_durable(shard, msg);
         break;
     }
+}
+
+void shard_message(struct shard *shard, struct shard_msg *msg, struct now now)
+{
+    see_clock(shard, now);
+    if (!late_holds(shard, msg))
+        shard_take(shard, msg);
     leave(shard);
 }
 

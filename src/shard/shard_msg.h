@@ -58,6 +58,7 @@ struct shard_msg {
     struct subscribe_op *op;   /* cookie as well */
     uint32_t at;               /* which filter of the op */
     bool failed;               /* of an ack: it could not be done */
+    bool partly;               /* it has arrived, but not for everybody: late.h */
     uint64_t
         durable; /* number among those the sender waits for (journal.h); such a message must not be dropped; 0: none */
     struct share_note share;

@@ -7,6 +7,7 @@
 #include "base/timer.h"
 #include "shard/conn.h"
 #include "shard/journal.h"
+#include "shard/late.h"
 #include "shard/memory.h"
 #include "shard/message.h"
 #include "shard/pressure.h"
@@ -72,6 +73,7 @@ struct shard {
     bool share_stuck;              /* some of them wait for memory */
     struct share_item *share_held; /* the last one that a delivery has taken; perhaps gone since */
     struct list outs;              /* struct out_post that wait to be stored */
+    struct late late;              /* messages with a record that wait for memory */
     uint64_t next_out;
     uint64_t next_group; /* as next_member */
 
@@ -107,6 +109,9 @@ static inline void shard_count_retained(struct shard *shard)
                           retained_tree_bytes(shard->retained) + retained_count(shard->retained) * MALLOC_ADDS,
                           memory_order_relaxed);
 }
+
+/* What shard_message() does with a message that need not wait (late.h): takes it. */
+void shard_take(struct shard *shard, struct shard_msg *msg);
 
 /* Every size a single scratch buffer may reach: one packet. */
 #define SCRATCH_MAX ((size_t)MQTT_PACKET_SIZE_MAX)

@@ -75,6 +75,7 @@ struct share {
     bool lost; /* something, for want of memory: share_publish() */
     bool open; /* in the tree */
     bool kept; /* home: it is durable, and has a record or will have one */
+    uint32_t missed; /* as in struct session_match */
     uint64_t
         number; /* in its records. Home: 0 before it ever was durable. Elsewhere: of a durable group, as heard last */
     size_t text_len;

@@ -324,6 +324,87 @@ static void what_was_between_shards_is_not_lost_by_a_start_without_memory(void *
     assert_true(n > 10);
 }
 
+/* ---- memory that is short where something arrives once ---- */
+
+#define READERS 3
+
+struct arrival {
+    bool lasting; /* no memory at all from the n-th allocation on */
+    bool crash;   /* before there is any again */
+    bool retained;
+};
+
+/* The PUBREC of "1" and "2" says that they will be delivered; while they come to the other shard there is no memory. Returns how many
+ * allocations there were. */
+static long arrive_without_memory(const struct arrival *how, long n)
+{
+    static const char *const subs[READERS] = { "sub-a-", "sub-b-", "sub-c-" };
+    struct bench *b = with_disk(2);
+    struct conn_io *pub, *sub[READERS];
+    char pub_id[32], sub_id[READERS][32], topic[32];
+    long made;
+
+    name_of_shard(b, 0, "pub", pub_id);
+    name_of_shard(b, 1, "topic", topic); /* the retained one lives there as well */
+    for (int i = 0; i < READERS; i++) {
+        name_of_shard(b, 1, subs[i], sub_id[i]);
+        sub[i] = durable(b, sub_id[i]);
+        client_subscribe(sub[i], topic, 2, 2);
+    }
+    pub = durable(b, pub_id);
+    b->disk->manual = b->manual = true;
+    for (uint16_t id = 1; id <= 2; id++)
+        client_publish_with(pub, &(struct publish_wish){ .topic = topic,
+                                                         .payload = id == 1 ? "1" : "2",
+                                                         .qos = 2,
+                                                         .packet_id = id,
+                                                         .retain = how->retained });
+    bench_run(b); /* one turn, one batch */
+    b->manual = false;
+    (void)(how->lasting ? failing_memory_begin_lasting : failing_memory_begin)(n);
+    failing_memory_pause(true);
+    b->inside = on_inside;
+    assert_true(disk_commit_of(b, 0));
+    bench_run(b);
+    b->inside = NULL;
+    made = failing_memory_end();
+    (void)expect_ack(pub, MQTT_PUBREC, 1, MQTT_SUCCESS);
+    (void)expect_ack(pub, MQTT_PUBREC, 2, MQTT_SUCCESS);
+    if (how->crash)
+        bench_crash(b, 2);
+    b->disk->manual = false;
+    while (disk_commit(b)) /* what was sealed before */
+        bench_run(b);
+    bench_advance(b, 200);
+    for (int i = 0; i < READERS; i++) {
+        if (how->crash || sub[i]->closed) /* or there was no memory for its connection */
+            sub[i] = come_back(b, sub_id[i]);
+        (void)expect_publish(sub[i], topic, "1", 2);
+        (void)expect_publish(sub[i], topic, "2", 2);
+        expect_nothing(sub[i]);
+    }
+    assert_int_equal(disk_records(b, 'o'), 0);
+    if (how->retained) {
+        client_subscribe(durable(b, "late"), topic, 2, 2);
+        assert_int_equal(disk_records(b, 'r'), 1);
+    }
+    bench_free(b);
+    return made;
+}
+
+static void what_arrives_once_waits_for_memory(void **state) /* MQTT5 [MQTT-4.3.3-2], docs/decisions/0024 */
+{
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        const struct arrival how = { .lasting = (i & 1) != 0, .crash = (i & 2) != 0, .retained = (i & 4) != 0 };
+        long n = 1;
+
+        while (arrive_without_memory(&how, n) >= n)
+            n++;
+        assert_true(n > READERS);
+    }
+}
+
 /* ---- tokens ---- */
 
 static void wake(void *ctx)
@@ -447,6 +528,7 @@ int main(void)
         cmocka_unit_test(a_retained_message_is_older_than_what_came_meanwhile_after_a_crash_too),
         cmocka_unit_test(what_goes_with_much_else_does_not_pile_up),
         cmocka_unit_test(what_was_between_shards_is_not_lost_by_a_start_without_memory),
+        cmocka_unit_test(what_arrives_once_waits_for_memory),
         cmocka_unit_test(a_session_that_ended_is_not_denied_before_the_disk_knows),
         cmocka_unit_test(a_retained_message_beyond_the_limit_is_not_acknowledged_as_kept),
         cmocka_unit_test(a_token_that_begins_to_live_by_re_authentication_does_so_once),
