@@ -27,8 +27,8 @@ KINDS = [
     Kind("p256", "signed (EdDSA) for the client's P-256 key, private_key_jwt", "p256"),
     Kind("registered", "signed (EdDSA) for the client's registered Ed25519 key, client secret", "registered"),
     Kind("secret", "encrypted (A256KW, A256GCM) with a new secret, client secret", "secret"),
-    Kind("cwt", "CWT, signed (EdDSA) for the client's Ed25519 key, private_key_jwt", "key", "bench-cwt"),
-    Kind("reference", "a reference, for the client's Ed25519 key, private_key_jwt", "key", "bench-reference"),
+    Kind("cwt", "as CWT, signed (EdDSA) for the client's Ed25519 key, private_key_jwt", "key", "bench-cwt"),
+    Kind("reference", "as reference, for the client's Ed25519 key, private_key_jwt", "key", "bench-reference"),
 ]
 AUDIENCES = {AUDIENCE: "jwt", "bench-cwt": "cwt", "bench-reference": "reference"}
 
@@ -57,11 +57,7 @@ class AuthorizationServer:
             config.write("log_level: warning\ntoken:\n  max_per_client: 100000\n  max: 10000000\nauth:\n  replay_max: 10000000\n")
         self.daemon = Daemon([self.program, "--config", self.folder / "as.yaml"], self.folder / "log", bench.broker_cpu)
         self.daemon.wait_for_port(self.port)
-        try:
-            self.register()
-        except BaseException:
-            self.stop()
-            raise
+        self.register()
 
     def admin(self, *commands):
         """Answers to the commands; they go over one connection, in order."""

@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 
 from authorization import AuthorizationServer
-from daemons import BROKER_CPU, GENERATOR_CPU, Failed, make_certificates, pinned, program
+from daemons import BROKER_CPU, GENERATOR_CPU, Daemon, Failed, make_certificates, pinned, program
 from scenarios import TLS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -69,13 +69,15 @@ class Bench:
 
 @contextmanager
 def scratch_folder(keep, where=None):
-    """Gone at the end, whatever the end is; SIGTERM and SIGHUP are ends like any other."""
+    """Gone at the end, and with it every daemon, whatever the end is; SIGTERM and SIGHUP are ends like any other."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     folder = pathlib.Path(tempfile.mkdtemp(prefix="symbolon-bench-", dir=where))
     try:
         yield folder
     finally:
+        for daemon in list(Daemon.running):
+            daemon.stop()
         if keep:
             print(f"scratch folder: {folder}")
         else:

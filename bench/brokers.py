@@ -93,7 +93,7 @@ class Mosquitto(Broker):
         return shutil.which("mosquitto", path=search_path()) is not None
 
     def config(self):
-        return super().config() + self.keeping + "\n" + ("user root\n" if os.geteuid() == 0 else "")
+        return super().config() + self.keeping + "\n"
 
 
 class Symbolon:

@@ -66,11 +66,14 @@ def listener(port):
 class Daemon:
     """A process of ours and what it starts: one group, stopped by its number, killed if it does not listen to that."""
 
+    running = []  # so that none is left behind, whenever we are interrupted
+
     def __init__(self, args, log, cpu):
         self.log = log
         with open(log, "wb") as out:
             self.process = subprocess.Popen([str(a) for a in args], stdout=out, stderr=out, stdin=subprocess.DEVNULL,
                                             preexec_fn=pinned(cpu), start_new_session=True)
+        self.running.append(self)
 
     @property
     def pid(self):
@@ -78,16 +81,12 @@ class Daemon:
 
     def wait_for_port(self, port, seconds=10):
         until = time.monotonic() + seconds
-        try:
-            while time.monotonic() < until and self.process.poll() is None:
-                with socket.socket() as s:
-                    s.settimeout(1)
-                    if s.connect_ex(("127.0.0.1", port)) == 0:
-                        return
-                time.sleep(0.05)
-        except BaseException:
-            self.stop()
-            raise
+        while time.monotonic() < until and self.process.poll() is None:
+            with socket.socket() as s:
+                s.settimeout(1)
+                if s.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            time.sleep(0.02)
         self.stop()
         raise Failed(f"{self.process.args[0]} does not listen:\n{pathlib.Path(self.log).read_text(errors='replace')[-2000:]}")
 
@@ -99,10 +98,10 @@ class Daemon:
                 pass
             try:
                 self.process.wait(5)
-                if number == signal.SIGKILL:
-                    return
             except subprocess.TimeoutExpired:
                 pass
+        if self in self.running:
+            self.running.remove(self)
 
     def kill(self):
         self.stop(signal.SIGKILL)

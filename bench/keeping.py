@@ -81,7 +81,7 @@ def speed(bench, broker, words, seconds, warmup):
             "generator_cpu": round(told["generator_cpu_us"] / max(told["measured_us"], 1), 3)}
 
 
-def kept(bench, broker, words, count):
+def kept(bench, broker, words, count, wait_s=10):
     """Publishes so many; the last acknowledgement is followed by kill -9; starts it again and counts what is there."""
     broker.clear()
     broker.start()
@@ -90,7 +90,7 @@ def kept(bench, broker, words, count):
         told = publish(bench, broker, [*words, f"--messages={count}"])
         broker.daemon.kill()
         broker.start()
-        came = keeper(bench, broker, f"--count={count}", "--timeout=10", "-F", "%x", fine=(0, NOTHING_CAME)).split()
+        came = keeper(bench, broker, f"--count={count}", f"--timeout={wait_s}", "-F", "%x", fine=(0, NOTHING_CAME)).split()
     finally:
         broker.daemon.kill()
     return {"kept": len(set(came)), "twice": len(came) - len(set(came)), "per_s": told["sent_per_s"]}

@@ -130,10 +130,12 @@ def figure_table(results, catalogue, settings):
     """catalogue: {scenario: (title, kind)}, in order."""
     rows = []
     for name, (title, kind) in catalogue.items():
+        shown = f"{title}, {FIGURE[kind][1]}"
         for column in dict.fromkeys(c for (_, s, c) in results if s == name):
             both = [results.get((setting, name, column), []) for setting in settings]
-            rows.append([f"{title}, {FIGURE[kind][1]}", column, *(cell(kind, found) for found in both),
-                         "/".join(str(len(found)) or "–" for found in both)])
+            rows.append([shown, column, *(cell(kind, found) for found in both),
+                         "/".join(str(len(found) or "–") for found in both)])
+            shown = ""
     return table(["", "", *settings, "rounds"], rows)
 
 

@@ -1,0 +1,198 @@
+"""bench/run: its machinery at a tiny size, with a second mosquitto as "any other broker"; and its pure parts, which judge and cut."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from world import BUILD, ROOT
+
+sys.path.insert(0, os.path.join(ROOT, 'bench'))
+import report  # noqa: E402
+import schedule  # noqa: E402
+import targets  # noqa: E402
+
+RUN = [sys.executable, '-B', os.path.join(ROOT, 'bench', 'run'), '--build', BUILD, '--quick']
+LIMIT = 240  # a sanitized build on a busy machine
+
+
+def bench(out, *words, expect=0):
+    done = subprocess.run([*RUN, '--out', str(out), *words], capture_output=True, text=True, timeout=LIMIT)
+    assert done.returncode == expect, (done.stdout[-4000:], done.stderr)
+    return done.stdout, done.stderr
+
+
+# ---- the machinery ----
+
+def test_a_table_and_a_document_with_every_target(tmp_path):
+    """Ours, mosquitto and one more by a command line; messages, connects and durability"""
+    out, _ = bench(tmp_path, '--scenario', 'conn,p2p,durable-qos1,introspect', '--broker', 'other=mosquitto -c {config}',
+                   '--config', 'other=' + os.path.join(ROOT, 'bench', 'brokers', 'mosquitto.conf'))
+    told = json.loads((tmp_path / 'results.json').read_text())
+    assert told['faults'] == [] and told['rounds_missing'] == {} and len(told['targets']) == len(targets.TARGETS)
+    assert [v.split()[0] for v in told['versions']] == ['symbolon', 'mosquitto', 'other']
+    columns = {(f['scenario'], f['column']) for f in told['figures']}
+    assert {('p2p', c) for c in ('symbolon', 'mosquitto', 'other')} <= columns
+    assert {('conn', c) for c in ('symbolon', 'symbolon, secret', 'symbolon, seen', 'mosquitto', 'other')} <= columns
+    assert {('kept-qos1', 'symbolon, commit'), ('introspect', 'symbolon-as')} <= columns
+    for figure in told['figures']:
+        assert figure['medians'][figure['figure']] > 0 or figure['scenario'] == 'kept-qos1', figure
+        assert all(row.get(loss, 0) == 0 for row in figure['rounds'] for loss in ('lost', 'failed', 'unacknowledged'))
+    kept = {f['column']: f['medians']['kept'] for f in told['figures'] if f['scenario'] == 'kept-qos1'}
+    assert kept['symbolon, commit'] == 100
+    table = (tmp_path / 'table.md').read_text()
+    assert table in out and table.count('not measured') > 5 and '| p2p, QoS 0, 64 B, as fast as it goes, µs | ≤ 0.20 |' in table
+
+
+def test_a_broker_that_does_not_start(tmp_path):
+    for command, says in (('no-such-broker', 'no program no-such-broker'), ('mosquitto -c {config}', 'no template')):
+        _, err = bench(tmp_path, '--scenario', 'p2p', '--broker', 'x=' + command, expect=1)
+        assert says in err and not (tmp_path / 'table.md').exists()
+
+
+def children_of(pid):
+    with open('/proc/%d/task/%d/children' % (pid, pid), encoding='ascii') as f:
+        return [int(word) for word in f.read().split()]
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_stops_what_it_started(tmp_path, number):
+    process = subprocess.Popen([*RUN, '--out', str(tmp_path), '--scenario', 'p2p'], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True, env=dict(os.environ, TMPDIR=str(tmp_path)))
+    until, started = time.monotonic() + LIMIT, []
+    while len(started) < 3 and time.monotonic() < until:  # authorization server, broker, mosquitto
+        assert process.poll() is None, process.communicate()
+        started = children_of(process.pid)
+        time.sleep(0.05)
+    process.send_signal(number)
+    process.communicate(timeout=LIMIT)
+    assert process.returncode == 1
+    assert not any(os.path.exists('/proc/%d' % pid) for pid in started) and list(tmp_path.iterdir()) == []
+
+
+# ---- targets ----
+
+def rows(*values, key='us'):
+    return [{key: value} for value in values]
+
+
+def results(ours, theirs, setting='pinned'):
+    return {(setting, 'p2p', 'symbolon'): rows(*ours), (setting, 'p2p', 'mosquitto'): rows(*theirs)}
+
+
+RATIO = targets.beside_peer('p2p', 'p2p', 0.20)
+
+
+@pytest.mark.parametrize('ours, theirs, ratio, reached', [
+    ([1, 2, 9], [10, 10, 12], 0.2, True), ([2.01, 2.01, 0.1], [10, 10, 10], 0.201, False), ([1], [10], 0.1, True)])
+def test_a_ratio_is_that_of_the_medians(ours, theirs, ratio, reached):
+    judged = targets.judge(RATIO, results(ours, theirs), 'pinned')
+    assert judged.ratio == pytest.approx(ratio) and judged.reached is reached
+    assert (judged.rounds, judged.low, judged.high) == (len(ours), min(ours), max(ours))
+
+
+def test_nothing_is_reached_that_was_not_measured():
+    for measured in ({}, {('pinned', 'p2p', 'symbolon'): rows(1)}, {('pinned', 'p2p', 'mosquitto'): rows(1)},
+                     {('pinned', 'p2p', 'symbolon'): rows(1, key='other'), ('pinned', 'p2p', 'mosquitto'): rows(1)}):
+        (_, found), = targets.judge_all(measured, [RATIO])
+        assert found == {} and targets.reached(found) is None and report.words_of_reached(found) == 'not measured'
+    assert targets.judge(RATIO, results([1], [0]), 'pinned').reached is False
+
+
+def test_a_target_counts_pinned_and_not():
+    both = results([1], [10]) | results([3], [10], 'unpinned')
+    (_, found), = targets.judge_all(both, [RATIO])
+    assert targets.reached(found) is False and report.words_of_reached(found) == 'pinned only'
+    (_, found), = targets.judge_all(results([3], [10]) | results([3], [10], 'unpinned'), [RATIO])
+    assert report.words_of_reached(found) == '**no**'
+    (_, found), = targets.judge_all(results([1], [10], 'unpinned'), [RATIO])
+    assert targets.reached(found) is True and report.words_of_reached(found) == 'yes'
+
+
+@pytest.mark.parametrize('at_least, worst, values, value, reached', [
+    (True, False, (90, 100, 120), 100, True), (True, True, (90, 100, 120), 90, False),
+    (False, False, (90, 100, 120), 100, True), (False, True, (90, 100, 120), 120, False)])
+def test_limits_from_below_from_above_and_of_the_worst_round(at_least, worst, values, value, reached):
+    target = targets.Target('x', 'ms', targets.Figure('p2p'), 100, at_least=at_least, worst=worst)
+    judged = targets.judge(target, results(values, [1]), 'pinned')
+    assert (judged.value, judged.ratio, judged.reached) == (value, None, reached)
+
+
+def test_every_target_names_a_figure_that_is_taken():
+    import authorization
+    import scenarios
+    names = {s.name: s for s in scenarios.messages(scenarios.FULL) + scenarios.wildcards(scenarios.FULL)}
+    others = {'revoke-one', 'introspect', 'durable-qos1', 'kept-qos1'} | {'grants-' + kind.name for kind in authorization.KINDS}
+    for target in targets.TARGETS:
+        for figure in filter(None, (target.figure, target.against)):
+            assert figure.scenario in names or figure.scenario in others, figure
+            assert figure.column != 'symbolon, 2 workers' or names[figure.scenario].workers
+    assert {kind for _, _, _, kind, *_ in names.values()} <= set(scenarios.READERS) <= set(scenarios.FIGURE) == set(report.DETAILS)
+
+
+# ---- the table ----
+
+def test_the_table_says_what_was_measured_against_what():
+    judged = targets.judge_all(results([1.5, 2, 2.5], [20]), [RATIO])
+    line = report.target_table(judged, ['pinned', 'unpinned']).splitlines()[2]
+    assert line == '| p2p, µs | ≤ 0.20 | 2.00 (1.50–2.50) | 20.0 | 0.100 | – | – | – | 3/– | yes |'
+    document, = report.target_json(judged)
+    assert document['reached'] is True and document['measured'][0]['ratio'] == 0.1 and json.dumps(document)
+
+
+def test_details_that_were_not_measured_are_dashes():
+    assert report.details('rate', {'p50_us': 120.0, 'generator_cpu': 0.5}) == 'p50 120, p99 – µs; gen 50%'
+    assert report.cell('idle', [{'bytes': 13000.0}, {'bytes': 12000.0}]) == '12,500 (12,000–13,000)'
+    assert report.cell('idle', []) == '–'
+
+
+def test_losses_are_counted_in_all_rounds():
+    assert report.count_lost({('pinned', 'p2p', 'symbolon'): [{'lost': 2}, {'twice': 1, 'failed': 3}], ('x',): [{'us': 1}]}) == 6
+
+
+def test_the_table_goes_between_its_marks(tmp_path):
+    readme = tmp_path / 'README.md'
+    readme.write_text('a\n<!-- figures: by x -->\nold\n<!-- end of figures -->\nb\n')
+    for _ in range(2):
+        report.put_into(readme, 'figures', 'new\n')
+        assert readme.read_text() == 'a\n<!-- figures: by x -->\nnew\n<!-- end of figures -->\nb\n'
+
+
+# ---- rounds ----
+
+class Clock:
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+    def step(self, name, rounds, seconds, ran):
+        def run(number):
+            ran.append((name, number))
+            self.now += seconds
+        return schedule.Step(name, rounds, run)
+
+
+def scheduled(limit, *steps):
+    clock, ran = Clock(), []
+    made = schedule.Schedule([clock.step(*step, ran) for step in steps], limit, clock)
+    made.run()
+    return ran, made
+
+
+def test_rounds_go_one_of_each_at_a_time():
+    ran, made = scheduled(1000, ('a', 3, 10), ('b', 1, 50), ('c', 2, 5))
+    assert ran == [('a', 0), ('b', 0), ('c', 0), ('a', 1), ('c', 1), ('a', 2)] and made.missing() == {}
+
+
+def test_what_would_not_end_in_time_is_left_out_and_said():
+    ran, made = scheduled(100, ('a', 3, 30), ('b', 3, 5))
+    assert ran == [('a', 0), ('b', 0), ('a', 1), ('b', 1), ('b', 2)] and made.missing() == {'a': (2, 3)}
+
+
+def test_the_first_round_is_never_left_out():
+    ran, made = scheduled(10, ('a', 2, 30), ('b', 2, 30))
+    assert ran == [('a', 0), ('b', 0)] and made.missing() == {'a': (1, 2), 'b': (1, 2)}
