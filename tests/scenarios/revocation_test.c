@@ -403,6 +403,61 @@ static void an_answer_about_another_token_ends_the_session(void **state) /* TK-6
     bench_free(b);
 }
 
+/* What an issuer's introspection says of the holder's token, its key named by this confirmation alone. */
+static struct token *describe_by(struct bench *b, const struct holder *h, struct span iss, const char *cnf)
+{
+    struct token *token = NULL;
+    CLEANUP(buf_done)
+    struct buf body;
+
+    buf_init(&body, 4096);
+    put_fmt(&body,
+            "{\"active\":true,\"aud\":\"" BENCH_AUD "\",\"exp\":%lld,\"sub\":\"c\",\"scope\":" ALL
+            ",\"cnf\":%s}",
+            (long long)b->now.wall.s + 600, cnf);
+    assert_int_equal(token_from_introspection(buf_span(&body), buf_span(&h->token), iss, b->verifier,
+                                              b->now.wall, &token, NULL),
+                     ST_OK);
+    return token;
+}
+
+/* A key that has a kid may be called by it, by the server whose token named it so, and by nobody else. */
+static void an_answer_may_name_the_key_by_its_kid(void **state) /* TK-6, TK-65 */
+{
+    static const struct {
+        const char *cnf, *iss;
+        bool ends;
+    } answers[] = {
+        { "{\"kid\":\"pump\"}", BENCH_ISS, false },
+        { "{\"kid\":\"other\"}", BENCH_ISS, true },
+        { "{\"kid\":\"pump\"}", BENCH_ISS2, true },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(answers); i++) {
+        CLEANUP(token_unrefp)
+        struct token *news = NULL;
+        struct bench *b = bench_new(1);
+        struct holder h = holder_new(b, ALL);
+        struct conn_io *c;
+
+        buf_reset(&h.token);
+        token_make(b, &(struct token_wish){ .scope = ALL, .key = h.key, .kid = "pump" }, &h.token);
+        assert_int_equal(sha256(buf_span(&h.token), h.hash), ST_OK);
+        c = connect_holder(b, &h, (struct connect_wish){ .id = "c" });
+        news = describe_by(b, &h, span_of_str(answers[i].iss), answers[i].cnf);
+        tell_all(b, h.hash, news);
+        if (answers[i].ends) {
+            (void)expect_disconnect(c, MQTT_NOT_AUTHORIZED);
+            assert_true(log_has(b, "token_revoked", "TK-65"));
+        } else {
+            expect_alive(c);
+        }
+        holder_done(&h);
+        bench_free(b);
+    }
+}
+
 /* ---- what is on its way ---- */
 
 /* Between two shards lies an inbox: what was published before the news and arrives after it is judged by the grant in force
@@ -683,6 +738,7 @@ int main(void)
         cmocka_unit_test(a_narrowed_token_holds_for_a_session_without_its_client_too),
         cmocka_unit_test(an_answer_about_another_key_ends_the_session),
         cmocka_unit_test(an_answer_about_another_token_ends_the_session),
+        cmocka_unit_test(an_answer_may_name_the_key_by_its_kid),
         cmocka_unit_test(a_message_in_flight_is_judged_by_the_grant_when_it_is_delivered),
         cmocka_unit_test(a_message_waiting_for_room_is_judged_again),
         cmocka_unit_test(a_subscription_under_way_is_lost_like_any_other),
