@@ -1,6 +1,10 @@
 """What tests/instructions/run knows: reading callgrind's profiles, and holding counts against those that are stored."""
 import collections
+import os
 import re
+import subprocess
+import sys
+import tempfile
 
 LIMIT_PERCENT = 3
 FIGURES = ('instructions', 'allocations', 'crypto_calls')
@@ -10,6 +14,14 @@ CRYPTO = re.compile(r'/lib(gnutls|nettle|hogweed|gmp|p11-kit|tasn1|sodium|crypto
 # The scenarios themselves.
 DRIVER = re.compile(r'(^|/)(tests/instructions|bench)/[a-z_]+\.[ch]$')
 ALLOCATORS = {'malloc', 'calloc', 'realloc', 'reallocarray', 'aligned_alloc', 'posix_memalign'}
+
+
+# The same addresses (no randomization, an environment of a fixed size), and of each function of the C library the one that
+# every x86-64 processor can run.
+FIXED = ['setarch', '-R', 'env', '-i', 'PATH=/usr/bin:/bin', 'LD_BIND_NOW=1',
+         'GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX2,-AVX,-ERMS,-FSRM,-SSSE3,-SSE4_1,-SSE4_2,-AVX_Fast_Unaligned_Load']
+CALLGRIND = ['valgrind', '-q', '--tool=callgrind', '--instr-atstart=no', '--compress-strings=no', '--compress-pos=no']
+CACHES = ['--cache-sim=yes', '--I1=32768,8,64', '--D1=32768,8,64', '--LL=1048576,16,64']
 
 
 def read_profile(lines):
@@ -61,6 +73,21 @@ def per_operation(short, long, operations):
         counts['d1_misses'] = of(('counted', 'D1mr'), ('counted', 'D1mw'))
         counts['l2_misses'] = of(('counted', 'DLmr'), ('counted', 'DLmw'), ('counted', 'ILmr'))
     return counts
+
+
+def count(program, arguments, operations, extra=()):
+    """One run of `program` (scenario.h says what it does) under callgrind."""
+    with tempfile.TemporaryDirectory() as scratch:
+        out = os.path.join(scratch, 'profile')
+        done = subprocess.run([*FIXED, *CALLGRIND, *extra, '--callgrind-out-file=' + out, './' + os.path.basename(program), *arguments],
+                              cwd=os.path.dirname(program), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if done.returncode != 0:
+            sys.exit('%s: %s' % (' '.join(arguments), done.stdout))
+        profiles = []
+        for part in ('.1', '.2'):
+            with open(out + part, encoding='utf-8', errors='replace') as file:
+                profiles.append(read_profile(file))
+        return per_operation(*profiles, operations)
 
 
 def percent(was, now):
