@@ -1,5 +1,7 @@
 #include "load/link.h"
 
+#include "crypto/hash.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -156,10 +158,8 @@ void link_open(struct link *link)
     watch(link, EPOLL_CTL_ADD, EPOLLIN | EPOLLOUT);
 }
 
-void link_close(struct link *link, const char *reason)
+static void let_go(struct link *link)
 {
-    if (link->state == LINK_CLOSED)
-        return;
     link->state = LINK_CLOSED;
     if (link->fd >= 0)
         (void)close(link->fd);
@@ -171,6 +171,13 @@ void link_close(struct link *link, const char *reason)
     buf_done(&link->out);
     buf_done(&link->rest);
     link->loop->open--;
+}
+
+void link_close(struct link *link, const char *reason)
+{
+    if (link->state == LINK_CLOSED)
+        return;
+    let_go(link);
     link->events->closed(link, reason);
 }
 
@@ -275,6 +282,28 @@ static void is_open(struct link *link)
         mark_dirty(link);
 }
 
+static void remember_certificate(struct link *link)
+{
+    struct link_loop *loop = link->loop;
+    struct span cert = tls_peer_cert(link->tls);
+
+    if (loop->expect.pin == NULL && cert.len > 0 && sha256(cert, loop->pin) == ST_OK)
+        loop->expect.pin = loop->pin;
+}
+
+/* Another certificate than the one remembered: the broker may have two. Once more, and its chain is verified. */
+static bool try_again(struct link *link)
+{
+    struct link_loop *loop = link->loop;
+
+    if (!link->pinned || tls_failure(link->tls) != ST_DENIED)
+        return false;
+    loop->expect.pin = NULL;
+    let_go(link);
+    link_open(link);
+    return true;
+}
+
 /* True once the handshake is done. `cipher` loses what was used. */
 static bool handshake(struct link *link, struct span *cipher)
 {
@@ -287,9 +316,11 @@ static bool handshake(struct link *link, struct span *cipher)
     if (result == TLS_WANT_INPUT)
         return false;
     if (result != TLS_OK) {
-        link_close(link, why.text);
+        if (!try_again(link))
+            link_close(link, why.text);
         return false;
     }
+    remember_certificate(link);
     is_open(link);
     return link->state >= LINK_UPGRADE;
 }
@@ -402,6 +433,7 @@ static void connected(struct link *link)
     watch(link, EPOLL_CTL_MOD, EPOLLIN);
     if (link->state == LINK_CLOSED)
         return;
+    link->pinned = link->loop->expect.pin != NULL;
     if (link->loop->tls == NULL)
         is_open(link);
     else if (tls_session_new_client(link->loop->tls, &link->loop->expect, &link->tls, &why) != ST_OK)

@@ -29,6 +29,9 @@ struct link_loop {
     socklen_t address_len;
     struct tls_config *tls; /* NULL: plain TCP */
     struct tls_expect expect;
+    /* The certificate that verified, whose thumbprint alone decides from then on (expect.pin): clients of one broker have
+     * one chain to verify, not one each. */
+    uint8_t pin[TLS_PIN_LEN];
     struct ws_client_settings ws; /* .path NULL: no WebSocket */
     struct list dirty;            /* links with something to send */
     int64_t now_ns;               /* read once a turn */
@@ -55,6 +58,7 @@ struct link {
     struct buf rest;  /* plaintext the owner has not used yet */
     size_t packets;   /* in `plain` */
     size_t batch;     /* packets per record (and frame) at most */
+    bool pinned;      /* this handshake compares with the certificate remembered */
     bool epollout;
     bool close_when_flushed;
 };
