@@ -81,7 +81,7 @@ bool held_take(struct held *held, const struct http_request *request, struct as_
 
     if (a == NULL)
         return false;
-    a->later = http_later_new(request, on_gone, a);
+    a->later = http_soon_new(request, on_gone, a);
     if (a->later == NULL) {
         free(a);
         return false;

@@ -1,103 +1,111 @@
+/* Connections, what is in them, and their limits. A connection goes
+ *
+ *     HEAD -> BODY or CHUNKS -> (the handler) -> HEAD ...
+ *
+ * and WAITING from a handler that answers later to its answer. What comes in one piece is looked at where it lies; else
+ * head and body are gathered. */
 #include "net/http_server.h"
-#include "base/list.h"
-#include "net/file.h"
-#include "net/listener_priv.h"
-#include "net/loop_priv.h"
 
-#include <gnutls/gnutls.h>
-#include <gnutls/x509.h>
-#include <microhttpd.h>
+#include "base/arena.h"
+#include "base/list.h"
+#include "base/table.h"
+#include "crypto/random.h"
+#include "net/http_message.h"
+#include "net/loop_priv.h"
+#include "net/stream.h"
+
+#include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define MAX_BODY        (64u * 1024)
-#define MAX_DISCARD     (1024u * 1024) /* of a body that is too long */
 #define MAX_REPLY       (16u * 1024 * 1024)
-#define PEM_MAX         (256u * 1024)
+#define REPLY_HEAD_MAX  4096
 #define TIMEOUT_S       30u
 #define MAX_CONNECTIONS 1000u
-#define LAST_RUNS       8 /* of libmicrohttpd before it is stopped: a reply that waits is out after two */
-#define PATIENCE        2 /* timeouts that one request may take altogether, handshake and answer with it */
-#define CONNECTION_KEEP (16u * 1024) /* libmicrohttpd's own memory per connection: head and headers */
+#define PATIENCE        2             /* timeouts that one request may take altogether, its answer with it */
+#define UNREAD_MAX      (64u * 1024)  /* bytes of requests behind one that is being answered */
+#define HIGH_WATER      (256u * 1024) /* of answers that a peer does not fetch: then it is not read */
+#define QUERY_MAX       (4 * HTTP_HEAD_MAX)
 
-/* The same as for MQTT (tls_config.c), in libmicrohttpd's way of asking. */
-#define PRIORITIES                                                                                        \
-    "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-CIPHER-ALL:+AES-128-GCM:+CHACHA20-POLY1305:+AES-256-GCM" \
-    ":-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1"         \
-    ":%SERVER_PRECEDENCE"
+/* Everything that comes from one network address (source.h). Lives while something does. */
+struct address {
+    struct table_node node;
+    struct net_source source;
+    unsigned connections, waiting;
+};
 
 struct http_server {
     struct loop *loop;
-    struct MHD_Daemon *daemon;
-    uv_poll_t *poll;
-    struct timer timer;
-    struct chore chore; /* libmicrohttpd wants to run again at once */
+    struct listener *listener;
+    struct tls_config *tls; /* NULL: plain */
     http_handler_fn *handler;
     void *ctx;
-    uint16_t port;
     size_t max_body;
-    struct list visits; /* the one whose request has lasted longest first */
-    struct timer patience;
-    int64_t patience_ms;
-    struct list waiting; /* struct http_later, not answered yet */
-    unsigned waiting_count, waiting_max, waiting_per_address;
-    bool ending; /* the handler's world may be gone */
+    int64_t timeout_ms;
+    struct list connections;
+    unsigned count, max, per_address;
+    struct table addresses;
+    unsigned waiting, limited, limited_max,
+        limited_per_address; /* requests to be answered later; those that limits count */
+    int64_t dated_s;
+    char date[HTTP_DATE_BYTES];
 };
 
-/* libmicrohttpd closes connections on which nothing moves; one on which a byte moves now and then it would keep for ever.
- * So each is watched from its beginning, or the end of the last request, to the end of the next. */
-struct visit {
-    struct list link;
-    struct http_server *server;
-    int fd; /* libmicrohttpd's */
-    int64_t since_ms;
-};
-
-/* What one request gathers between its head and its end. */
-struct gathering {
-    struct buf body;
-    size_t seen; /* bytes that came, kept or not */
-    struct http_later *later;
-};
-
-/* A request whose connection is suspended: libmicrohttpd does not look at it, so we do, for its end only. Answered or
- * given up, the connection is resumed, and on_request() is called once more. */
 struct http_later {
-    struct list link; /* of server->waiting, while it waits */
-    struct http_server *server;
-    struct MHD_Connection *connection;
-    uv_poll_t *poll;
     http_gone_fn *gone;
     void *ctx;
-    struct net_peer peer;
-    bool given_up;
+    bool limited;
     struct http_reply reply;
+};
+
+enum place { PLACE_HEAD, PLACE_BODY, PLACE_CHUNKS, PLACE_WAITING, PLACE_CLOSING };
+
+struct connection {
+    struct list link;
+    struct http_server *server; /* NULL: it was freed */
+    struct stream *stream;
+    struct address *address;
+    struct net_peer peer;
+    enum place place;
+    bool in_handler, paused, is_head, keep_alive, old;
+    size_t head_seen; /* bytes of an unfinished head that were looked at */
+    struct buf head;  /* of a request whose body comes in pieces */
+    struct buf body;
+    uint64_t body_left;
+    struct http_chunks chunks;
+    struct http_later later;
+    struct timer timer;
+    int64_t active_ms, since_ms; /* a byte moved; the request began */
+    size_t backlog;              /* at the last look */
 };
 
 /* What a handler's request stands for. */
 struct exchange {
-    struct http_server *server;
-    struct MHD_Connection *connection;
-    struct gathering *gathering;
+    struct connection *connection;
+    const struct http_head *head;
+    struct span query;
+    struct arena arena;
 };
 
 struct span http_request_header(const struct http_request *request, const char *name)
 {
     const struct exchange *x = request->priv;
-    return span_of_str(MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name));
+    struct span value = SPAN_NONE;
+    (void)http_field(x->head, name, &value);
+    return value;
 }
 
 struct span http_request_query(const struct http_request *request, const char *name)
 {
-    const struct exchange *x = request->priv;
-    const char *value = NULL;
-    size_t len = 0;
-    if (MHD_lookup_connection_value_n(x->connection, MHD_GET_ARGUMENT_KIND, name, strlen(name), &value, &len) !=
-        MHD_YES)
-        return SPAN_NONE;
-    return value != NULL ? span_of(value, len) : SPAN(""); /* "?name", without "=" */
+    struct exchange *x = request->priv;
+    struct span value = SPAN_NONE;
+    struct buf text;
+    buf_init(&text, HTTP_HEAD_MAX);
+    if (http_query_value(x->query, name, &text) && buf_ok(&text))
+        value = text.len > 0 ? arena_copy(&x->arena, buf_span(&text)) : SPAN("");
+    buf_wipe(&text);
+    return value;
 }
 
 void http_reply_header(struct http_reply *reply, const char *static_name, const char *value)
@@ -111,37 +119,10 @@ void http_reply_header(struct http_reply *reply, const char *static_name, const 
     reply->header_count++;
 }
 
-/* -- one request ----------------------------------------------------------------------------------------- */
-
-static void look_at_cert(struct MHD_Connection *connection, struct http_request *request)
+static void reply_init(struct http_reply *reply)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-    if (info == NULL || info->tls_session == NULL)
-        return;
-    unsigned count = 0;
-    unsigned problems = 0;
-    const gnutls_datum_t *peers = gnutls_certificate_get_peers(info->tls_session, &count);
-    if (peers == NULL || count == 0)
-        return;
-    request->cert_der = span_of(peers[0].data, peers[0].size);
-    gnutls_typed_vdata_st purpose = { .type = GNUTLS_DT_KEY_PURPOSE_OID,
-                                      .data = (unsigned char *)GNUTLS_KP_TLS_WWW_CLIENT };
-    request->cert_verified =
-        gnutls_certificate_verify_peers(info->tls_session, &purpose, 1, &problems) == 0 && problems == 0;
-}
-
-static enum MHD_Result send_reply(struct MHD_Connection *connection, struct http_reply *reply)
-{
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(reply->body.len, reply->body.p, MHD_RESPMEM_MUST_COPY);
-    if (response == NULL)
-        return MHD_NO;
-    for (size_t i = 0; i < reply->header_count; i++)
-        (void)MHD_add_response_header(response, reply->headers[i].name, reply->headers[i].value);
-    enum MHD_Result queued = MHD_queue_response(connection, (unsigned)reply->code, response);
-    MHD_destroy_response(response);
-    return queued;
+    *reply = (struct http_reply){ .code = 200 };
+    buf_init(&reply->body, MAX_REPLY);
 }
 
 static void reply_done(struct http_reply *reply)
@@ -149,322 +130,327 @@ static void reply_done(struct http_reply *reply)
     buf_wipe(&reply->body); /* it may hold a token */
     for (size_t i = 0; i < reply->header_count; i++)
         free(reply->headers[i].value);
+    reply->header_count = 0;
 }
 
-static enum MHD_Result send_code(struct MHD_Connection *connection, int code)
+/* -- addresses ------------------------------------------------------------------------------------------- */
+
+static bool same_source(const struct table_node *node, const void *source)
 {
-    struct http_reply reply = { .code = code };
-    return send_reply(connection, &reply);
+    const struct address *a = CONTAINER_OF(node, const struct address, node);
+    return a->source.bits == ((const struct net_source *)source)->bits;
 }
 
-static void later_start(struct http_later *later);
-
-static enum MHD_Result answer(struct http_server *server, struct MHD_Connection *connection, const char *url,
-                              const char *method, struct gathering *gathering)
+static struct address *address_get(struct http_server *server, struct net_source source)
 {
-    if (server->ending)
-        return send_code(connection, MHD_HTTP_SERVICE_UNAVAILABLE);
-    struct exchange exchange = { server, connection, gathering };
-    struct http_request request = { .method = span_of_str(method),
-                                    .path = span_of_str(url),
-                                    .body = buf_span(&gathering->body),
-                                    .priv = &exchange };
-    struct http_reply reply = { .code = MHD_HTTP_OK };
-    buf_init(&reply.body, MAX_REPLY);
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    if (info != NULL && info->client_addr != NULL)
-        net_peer_of(info->client_addr, &request.peer);
-    look_at_cert(connection, &request);
-    server->handler(server->ctx, &request, &reply);
-    if (gathering->later != NULL) {
+    uint64_t hash = table_hash(&server->addresses, span_of(&source, sizeof source));
+    struct table_node *node = table_find(&server->addresses, hash, same_source, &source);
+    if (node != NULL)
+        return CONTAINER_OF(node, struct address, node);
+    struct address *a = calloc(1, sizeof *a);
+    if (a == NULL)
+        return NULL;
+    a->source = source;
+    table_insert(&server->addresses, &a->node, hash);
+    return a;
+}
+
+static void address_put(struct http_server *server, struct address *a)
+{
+    if (--a->connections > 0)
+        return;
+    table_remove(&server->addresses, &a->node);
+    free(a);
+}
+
+/* -- answering ------------------------------------------------------------------------------------------- */
+
+static const char *date_now(struct http_server *server)
+{
+    int64_t now = server->loop->now.wall.s;
+    if (server->dated_s != now)
+        http_date(now, server->date);
+    server->dated_s = now;
+    return server->date;
+}
+
+/* RFC 9110 8.6: none with 204 and 304; with HEAD it says what GET would have sent. */
+static bool print_head(struct connection *c, const struct http_reply *reply, struct buf *out)
+{
+    http_put_status_line(out, reply->code);
+    put_fmt(out, "Date: %s\r\n", date_now(c->server));
+    for (size_t i = 0; i < reply->header_count; i++) {
+        put_str(out, reply->headers[i].name);
+        put_str(out, ": ");
+        put_str(out, reply->headers[i].value);
+        put_str(out, "\r\n");
+    }
+    if (reply->code != 204 && reply->code != 304)
+        put_fmt(out, "Content-Length: %zu\r\n", reply->body.len);
+    if (!c->keep_alive)
+        put_str(out, "Connection: close\r\n");
+    else if (c->old)
+        put_str(out, "Connection: keep-alive\r\n");
+    put_str(out, "\r\n");
+    return buf_ok(out);
+}
+
+static void close_connection(struct connection *c)
+{
+    c->place = PLACE_CLOSING;
+    stream_close(c->stream);
+}
+
+/* The reply goes out, and the next request may come. */
+static void send_reply(struct connection *c, struct http_reply *reply)
+{
+    struct buf head;
+    if (!buf_ok(&reply->body)) {
+        reply_done(reply);
+        reply_init(reply);
+        reply->code = 500;
+    }
+    buf_init(&head, REPLY_HEAD_MAX);
+    bool printed = print_head(c, reply, &head);
+    size_t body_len = c->is_head || reply->code == 204 || reply->code == 304 ? 0 : reply->body.len;
+    uint8_t *room = printed ? stream_append(c->stream, head.len + body_len) : NULL;
+    if (room != NULL) {
+        memcpy(room, head.p, head.len);
+        if (body_len > 0)
+            memcpy(room + head.len, reply->body.p, body_len);
+    }
+    buf_wipe(&head);
+    reply_done(reply);
+    c->place = PLACE_HEAD;
+    c->since_ms = c->active_ms = c->server->loop->now.mono.ms;
+    if (room == NULL || !c->keep_alive)
+        close_connection(c);
+}
+
+static void refuse(struct connection *c, int code)
+{
+    struct http_reply reply;
+    reply_init(&reply);
+    reply.code = code;
+    c->keep_alive = false;
+    send_reply(c, &reply);
+}
+
+static void look_at_cert(const struct connection *c, struct http_request *request)
+{
+    const struct tls_session *tls = stream_tls(c->stream);
+    if (tls == NULL)
+        return;
+    request->cert_der = tls_peer_cert(tls);
+    request->cert_verified = request->cert_der.len > 0 && tls_peer_verified(tls);
+}
+
+static void handle(struct connection *c, const struct http_head *head, const struct http_framing *framing,
+                   struct span body)
+{
+    struct exchange exchange = { .connection = c, .head = head, .query = framing->query };
+    struct http_request request = {
+        .method = head->start[0], .path = framing->path, .body = body, .peer = c->peer, .priv = &exchange
+    };
+    struct http_reply reply;
+    reply_init(&reply);
+    arena_init(&exchange.arena, QUERY_MAX);
+    look_at_cert(c, &request);
+    c->is_head = framing->is_head;
+    c->keep_alive = framing->keep_alive;
+    c->old = framing->old;
+    c->in_handler = true;
+    c->server->handler(c->server->ctx, &request, &reply);
+    c->in_handler = false;
+    if (c->place == PLACE_WAITING)
         reply_done(&reply);
-        later_start(gathering->later);
-        return MHD_YES;
+    else
+        send_reply(c, &reply);
+    arena_done(&exchange.arena);
+}
+
+/* -- requests -------------------------------------------------------------------------------------------- */
+
+/* The body has come whole; the head was kept, and can be parsed, since it was before. */
+static void handle_kept(struct connection *c)
+{
+    struct http_head head;
+    struct http_framing framing;
+    int code = 400;
+    enum status st = http_request_parse(buf_span(&c->head), &head, NULL);
+    if (st == ST_OK)
+        st = http_framing_of(&head, &framing, &code, NULL);
+    if (st == ST_OK)
+        handle(c, &head, &framing, buf_span(&c->body));
+    else
+        refuse(c, code);
+    buf_wipe(&c->head);
+    buf_wipe(&c->body); /* it may hold a client's secret */
+}
+
+/* The rest of the body is to come. */
+static void begin_body(struct connection *c, struct span head, const struct http_framing *framing)
+{
+    buf_init(&c->head, HTTP_HEAD_MAX);
+    buf_init(&c->body, c->server->max_body);
+    put_bytes(&c->head, head);
+    c->body_left = framing->length;
+    c->chunks = (struct http_chunks){ 0 };
+    c->place = framing->chunked ? PLACE_CHUNKS : PLACE_BODY;
+    c->keep_alive = framing->keep_alive;
+    if (framing->expect_continue)
+        stream_send(c->stream, SPAN("HTTP/1.1 100 Continue\r\n\r\n"));
+    if (!buf_ok(&c->head))
+        stream_abort(c->stream, ST_NO_MEMORY, (struct why){ "memory", "out of memory", 0 });
+}
+
+/* One byte more than a head may have is enough to see that it is too long. */
+static size_t take_head(struct connection *c, struct span in)
+{
+    struct http_head head;
+    struct http_framing framing;
+    size_t skip = 0;
+    int code = 400;
+    while (skip + 1 < in.len && in.p[skip] == '\r' && in.p[skip + 1] == '\n')
+        skip += 2; /* RFC 9112 2.2 */
+    struct span text = span_cut(in, skip, HTTP_HEAD_MAX);
+    size_t len = http_head_end(text, skip > 0 ? 0 : c->head_seen);
+    if (len == 0) {
+        c->head_seen = text.len;
+        if (text.len == HTTP_HEAD_MAX)
+            refuse(c, 431);
+        return skip;
     }
-    if (!buf_ok(&reply.body)) {
-        buf_reset(&reply.body);
-        reply.code = MHD_HTTP_INTERNAL_SERVER_ERROR;
+    c->head_seen = 0;
+    text.len = len;
+    enum status st = http_request_parse(text, &head, NULL);
+    if (st != ST_OK) {
+        refuse(c, st == ST_TOO_LARGE ? 431 : 400);
+        return skip;
     }
-    enum MHD_Result queued = send_reply(connection, &reply);
-    reply_done(&reply);
-    return queued;
+    if (http_framing_of(&head, &framing, &code, NULL) != ST_OK || framing.length > c->server->max_body) {
+        c->is_head = framing.is_head;
+        refuse(c, framing.length > c->server->max_body ? 413 : code);
+        return skip;
+    }
+    struct span body = span_cut(in, skip + len, framing.length);
+    if (framing.chunked || body.len < framing.length) {
+        begin_body(c, text, &framing);
+        return skip + len;
+    }
+    handle(c, &head, &framing, body);
+    return skip + len + body.len;
 }
 
-/* A body somewhat too long is read and thrown away, so that the client is there to read the 413: closing with bytes
- * unread would reset the connection. Announced longer than that? Answered before any of it is read; libmicrohttpd then
- * closes. */
-static bool announced_too_large(const struct http_server *server, struct MHD_Connection *connection)
+static size_t take_body(struct connection *c, struct span in)
 {
-    const char *text = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
-    char *end = NULL;
-    return text != NULL && strtoull(text, &end, 10) > server->max_body + MAX_DISCARD;
+    size_t some = in.len < c->body_left ? in.len : (size_t)c->body_left;
+    put_bytes(&c->body, span_cut(in, 0, some));
+    c->body_left -= some;
+    if (!buf_ok(&c->body))
+        refuse(c, 500);
+    else if (c->body_left == 0)
+        handle_kept(c);
+    return some;
 }
 
-static void later_free(struct http_later *later)
+static size_t take_chunks(struct connection *c, struct span in)
 {
-    reply_done(&later->reply);
-    free(later);
+    struct span rest = in;
+    enum status st = http_chunks_read(&c->chunks, &rest, &c->body);
+    if (st != ST_OK)
+        refuse(c, st == ST_TOO_LARGE ? 413 : st == ST_NO_MEMORY ? 500 : 400);
+    else if (c->chunks.state == CHUNKS_DONE)
+        handle_kept(c);
+    return in.len - rest.len;
 }
 
-static const char *const once[] = { "Authorization", "Content-Type", "Content-Length", "Transfer-Encoding" };
-
-static enum MHD_Result count_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+/* Nothing is handled while something is being answered, or while nobody fetches the answers. */
+static bool may_go_on(const struct connection *c)
 {
-    unsigned *counts = cls;
-    (void)kind;
-    (void)value;
-    for (size_t i = 0; i < COUNT_OF(once); i++)
-        counts[i] += strcasecmp(name, once[i]) == 0;
-    return MHD_YES;
+    return c->server != NULL && c->place < PLACE_WAITING && !stream_congested(c->stream);
 }
 
-/* Fields of which a proxy in front might have believed another one than we would (RFC 9110 5.3, RFC 9112 6.1). */
-static bool ambiguous(struct MHD_Connection *connection)
+static size_t on_data(void *ctx, struct span data)
 {
-    unsigned counts[COUNT_OF(once)] = { 0 };
-    (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, count_header, counts);
-    for (size_t i = 0; i < COUNT_OF(once); i++)
-        if (counts[i] > 1)
-            return true;
-    return counts[2] > 0 && counts[3] > 0;
+    struct connection *c = ctx;
+    size_t used = 0, some = 1;
+    if (c->server == NULL)
+        return data.len;
+    c->active_ms = c->server->loop->now.mono.ms;
+    if (c->place == PLACE_HEAD && c->head_seen == 0)
+        c->since_ms = c->active_ms;
+    while (used < data.len && some > 0 && may_go_on(c)) {
+        struct span in = span_cut(data, used, data.len);
+        some = c->place == PLACE_HEAD   ? take_head(c, in)
+               : c->place == PLACE_BODY ? take_body(c, in)
+                                        : take_chunks(c, in);
+        used += some;
+    }
+    if (c->place == PLACE_CLOSING)
+        return data.len;
+    if (used < data.len && !may_go_on(c)) {
+        c->paused = true;
+        stream_pause(c->stream);
+    }
+    return used;
 }
 
-static enum MHD_Result on_head(struct http_server *server, struct MHD_Connection *connection, void **req_cls)
+static void go_on(struct connection *c)
 {
-    if (ambiguous(connection))
-        return send_code(connection, MHD_HTTP_BAD_REQUEST);
-    if (announced_too_large(server, connection))
-        return send_code(connection, MHD_HTTP_CONTENT_TOO_LARGE);
-    struct gathering *gathering = calloc(1, sizeof *gathering);
-    if (gathering == NULL)
-        return MHD_NO;
-    buf_init(&gathering->body, server->max_body);
-    *req_cls = gathering;
-    return MHD_YES;
-}
-
-/* The connection was resumed. */
-static enum MHD_Result send_later(struct MHD_Connection *connection, struct gathering *gathering)
-{
-    struct http_later *later = TAKE(gathering->later);
-    enum MHD_Result queued = MHD_NO;
-    if (!later->given_up && !buf_ok(&later->reply.body))
-        queued = send_code(connection, MHD_HTTP_INTERNAL_SERVER_ERROR);
-    else if (!later->given_up)
-        queued = send_reply(connection, &later->reply);
-    later_free(later);
-    return queued;
-}
-
-/* Called by libmicrohttpd for the head, for each piece of the body, and at the end (no piece). */
-static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
-                                  const char *method, const char *version, const char *upload,
-                                  size_t *upload_size, void **req_cls)
-{
-    struct http_server *server = cls;
-    struct gathering *gathering = *req_cls;
-    (void)version;
-    if (gathering == NULL)
-        return on_head(server, connection, req_cls);
-    if (gathering->later != NULL)
-        return send_later(connection, gathering);
-    if (*upload_size == 0)
-        return buf_ok(&gathering->body) ? answer(server, connection, url, method, gathering)
-                                        : send_code(connection, MHD_HTTP_CONTENT_TOO_LARGE);
-    put_bytes(&gathering->body, span_of(upload, *upload_size));
-    gathering->seen += *upload_size;
-    *upload_size = 0;
-    /* chunked without end: the connection is closed */
-    return gathering->seen <= server->max_body + MAX_DISCARD ? MHD_YES : MHD_NO;
-}
-
-/* -- patience -------------------------------------------------------------------------------------------- */
-
-static void visit_restart(struct visit *visit)
-{
-    struct http_server *server = visit->server;
-    list_remove(&visit->link);
-    list_append(&server->visits, &visit->link);
-    visit->since_ms = server->loop->now.mono.ms;
-    if (!timer_running(&server->patience))
-        timer_start(&server->loop->wheel, &server->patience,
-                    mono_plus_ms(server->loop->now.mono, server->patience_ms));
-}
-
-static void on_connection(void *cls, struct MHD_Connection *connection, void **socket_ctx,
-                          enum MHD_ConnectionNotificationCode what)
-{
-    struct visit *visit = *socket_ctx;
-    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
-        if (visit != NULL)
-            list_remove(&visit->link);
-        free(visit);
-        *socket_ctx = NULL;
+    if (!c->paused || !may_go_on(c))
         return;
-    }
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    visit = calloc(1, sizeof *visit);
-    if (visit == NULL || info == NULL) {
-        free(visit); /* served without a watch rather than not at all */
-        return;
-    }
-    visit->server = cls;
-    visit->fd = info->connect_fd;
-    list_init(&visit->link);
-    *socket_ctx = visit;
-    visit_restart(visit);
+    c->paused = false;
+    stream_resume(c->stream);
 }
 
-static void on_patience(struct timer *timer, struct now now)
+static void on_drained(void *ctx)
 {
-    struct http_server *server = CONTAINER_OF(timer, struct http_server, patience);
-    LIST_EACH_SAFE (link, &server->visits) {
-        struct visit *visit = CONTAINER_OF(link, struct visit, link);
-        if (now.mono.ms - visit->since_ms < server->patience_ms) {
-            timer_start(&server->loop->wheel, timer,
-                        mono_plus_ms((struct mono_time){ visit->since_ms }, server->patience_ms));
-            return;
-        }
-        (void)shutdown(visit->fd, SHUT_RDWR); /* libmicrohttpd sees it and closes */
-        list_remove(&visit->link);
-    }
-}
-
-static void on_request_over(void *cls, struct MHD_Connection *connection, void **req_cls,
-                            enum MHD_RequestTerminationCode how)
-{
-    struct gathering *gathering = *req_cls;
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    (void)cls;
-    if (info != NULL && info->socket_context != NULL && how == MHD_REQUEST_TERMINATED_COMPLETED_OK)
-        visit_restart(info->socket_context);
-    if (gathering == NULL)
-        return;
-    if (gathering->later != NULL) { /* the connection ended after it was resumed, before we were called again */
-        ASSERT(!list_linked(&gathering->later->link));
-        later_free(gathering->later);
-    }
-    buf_wipe(&gathering->body); /* it may hold a client's secret */
-    free(gathering);
-    *req_cls = NULL;
+    go_on(ctx);
 }
 
 /* -- answers that come later ----------------------------------------------------------------------------- */
 
-static struct visit *visit_of(struct MHD_Connection *connection)
+static void later_end(struct connection *c)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    return info != NULL ? info->socket_context : NULL;
+    struct http_server *server = c->server;
+    server->waiting--;
+    if (c->later.limited) {
+        server->limited--;
+        c->address->waiting--;
+    }
 }
 
-/* Without the port. */
-static struct span host_of(const struct net_peer *peer)
+static struct http_later *later_new(const struct http_request *request, bool limited, http_gone_fn *gone,
+                                    void *ctx)
 {
-    struct span s = span_of_str(peer->address);
-    while (s.len > 0 && s.p[s.len - 1] != ':')
-        s.len--;
-    return s;
-}
-
-static unsigned waiting_from(const struct http_server *server, const struct net_peer *peer)
-{
-    unsigned count = 0;
-    LIST_EACH (link, &server->waiting)
-        count += span_eq(host_of(&CONTAINER_OF(link, struct http_later, link)->peer), host_of(peer));
-    return count;
+    struct connection *c = ((const struct exchange *)request->priv)->connection;
+    struct http_server *server = c->server;
+    ASSERT(c->in_handler && c->place != PLACE_WAITING);
+    if (limited && (server->limited >= server->limited_max ||
+                    (server->limited_per_address != 0 && c->address->waiting >= server->limited_per_address)))
+        return NULL;
+    server->waiting++;
+    if (limited) {
+        server->limited++;
+        c->address->waiting++;
+    }
+    c->place = PLACE_WAITING;
+    c->later.gone = gone;
+    c->later.ctx = ctx;
+    c->later.limited = limited;
+    reply_init(&c->later.reply);
+    return &c->later;
 }
 
 struct http_later *http_later_new(const struct http_request *request, http_gone_fn *gone, void *ctx)
 {
-    const struct exchange *x = request->priv;
-    struct http_server *server = x->server;
-    ASSERT(x->gathering->later == NULL);
-    if (server->waiting_count >= server->waiting_max)
-        return NULL;
-    if (server->waiting_per_address != 0 && waiting_from(server, &request->peer) >= server->waiting_per_address)
-        return NULL;
-    struct http_later *later = calloc(1, sizeof *later);
-    if (later == NULL)
-        return NULL;
-    later->server = server;
-    later->connection = x->connection;
-    later->gone = gone;
-    later->ctx = ctx;
-    later->peer = request->peer;
-    later->reply.code = MHD_HTTP_OK;
-    buf_init(&later->reply.body, MAX_REPLY);
-    list_append(&server->waiting, &later->link);
-    server->waiting_count++;
-    x->gathering->later = later;
-    return later;
+    return later_new(request, true, gone, ctx);
 }
 
-static void poll_gone(uv_handle_t *handle)
+struct http_later *http_soon_new(const struct http_request *request, http_gone_fn *gone, void *ctx)
 {
-    free(handle);
-}
-
-/* Out of the waiting ones; libmicrohttpd calls us again for it. */
-static void later_end(struct http_later *later)
-{
-    struct http_server *server = later->server;
-    struct visit *visit = visit_of(later->connection);
-    if (later->poll != NULL) {
-        later->poll->data = NULL;
-        uv_poll_stop(later->poll);
-        uv_close((uv_handle_t *)TAKE(later->poll), poll_gone);
-    }
-    list_remove(&later->link);
-    server->waiting_count--;
-    if (visit != NULL)
-        visit_restart(visit);
-    MHD_resume_connection(later->connection);
-    loop_chore(server->loop, &server->chore);
-}
-
-static void later_give_up(struct http_later *later)
-{
-    later->given_up = true;
-    later_end(later);
-    later->gone(later->ctx);
-}
-
-static void on_hang_up(uv_poll_t *poll, int status, int events)
-{
-    (void)status;
-    (void)events;
-    loop_begin_turn(poll->loop->data);
-    if (poll->data != NULL)
-        later_give_up(poll->data);
-}
-
-/* Without memory to watch it, the end of such a connection is noticed when it is answered. */
-static void later_watch(struct http_later *later, int fd)
-{
-    uv_poll_t *poll = calloc(1, sizeof *poll);
-    if (poll == NULL || uv_poll_init(&later->server->loop->uv, poll, fd) != 0) {
-        free(poll);
-        return;
-    }
-    poll->data = later;
-    later->poll = poll;
-    uv_poll_start(poll, UV_DISCONNECT, on_hang_up);
-}
-
-static void later_start(struct http_later *later)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(later->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    struct visit *visit = visit_of(later->connection);
-    if (visit != NULL)
-        list_remove(&visit->link);
-    MHD_suspend_connection(later->connection);
-    if (info != NULL)
-        later_watch(later, info->connect_fd);
+    return later_new(request, false, gone, ctx);
 }
 
 struct http_reply *http_later_reply(struct http_later *later)
@@ -474,138 +460,174 @@ struct http_reply *http_later_reply(struct http_later *later)
 
 void http_later_send(struct http_later *later_take)
 {
-    later_end(later_take);
+    struct connection *c = CONTAINER_OF(later_take, struct connection, later);
+    ASSERT(c->place == PLACE_WAITING && !c->in_handler);
+    later_end(c);
+    send_reply(c, &c->later.reply);
+    go_on(c);
+}
+
+static void give_up(struct connection *c)
+{
+    if (c->place != PLACE_WAITING)
+        return;
+    c->place = PLACE_CLOSING;
+    later_end(c);
+    reply_done(&c->later.reply);
+    c->later.gone(c->later.ctx);
 }
 
 size_t http_server_waiting(const struct http_server *server)
 {
-    return server->waiting_count;
+    return server->waiting;
 }
 
-/* -- on the loop ----------------------------------------------------------------------------------------- */
+/* -- connections ----------------------------------------------------------------------------------------- */
 
-static void run(struct http_server *server)
+static void leave_server(struct connection *c)
 {
-    MHD_UNSIGNED_LONG_LONG wait_ms = 0;
-    (void)MHD_run(server->daemon);
-    bool wait = MHD_get_timeout(server->daemon, &wait_ms) == MHD_YES;
-    if (wait && wait_ms == 0)
-        loop_chore(server->loop, &server->chore);
-    else if (wait)
-        timer_start(&server->loop->wheel, &server->timer,
-                    mono_plus_ms(server->loop->now.mono, (int64_t)wait_ms));
-    else
-        timer_stop(&server->loop->wheel, &server->timer);
+    struct http_server *server = c->server;
+    if (server == NULL)
+        return;
+    give_up(c);
+    timer_stop(&server->loop->wheel, &c->timer);
+    list_remove(&c->link);
+    server->count--;
+    address_put(server, c->address);
+    c->server = NULL;
 }
 
-static void on_poll(uv_poll_t *poll, int status, int events)
+static void on_closed(void *ctx, enum status st, const struct why *why)
 {
-    (void)status;
-    (void)events;
-    loop_begin_turn(poll->loop->data);
-    if (poll->data != NULL)
-        run(poll->data);
+    struct connection *c = ctx;
+    (void)st;
+    (void)why;
+    leave_server(c);
+    buf_wipe(&c->head);
+    buf_wipe(&c->body);
+    free(c);
 }
 
-static void on_chore(struct chore *chore)
+static bool is_busy(const struct connection *c)
 {
-    run(CONTAINER_OF(chore, struct http_server, chore));
+    return c->place != PLACE_HEAD || c->head_seen > 0 || stream_backlog(c->stream) > 0;
 }
 
+/* Idle for too long, or at one request for too long however busily: RFC 9110 15.5.9 lets us close without a word. */
 static void on_timer(struct timer *timer, struct now now)
 {
-    (void)now;
-    run(CONTAINER_OF(timer, struct http_server, timer));
+    struct connection *c = CONTAINER_OF(timer, struct connection, timer);
+    int64_t timeout = c->server->timeout_ms, at;
+    if (c->place == PLACE_WAITING)
+        c->active_ms = c->since_ms = now.mono.ms;
+    if (stream_backlog(c->stream) < c->backlog)
+        c->active_ms = now.mono.ms;
+    c->backlog = stream_backlog(c->stream);
+    at = c->active_ms + timeout;
+    if (is_busy(c) && at > c->since_ms + PATIENCE * timeout)
+        at = c->since_ms + PATIENCE * timeout;
+    if (at > now.mono.ms)
+        timer_start(&c->server->loop->wheel, timer, (struct mono_time){ at });
+    else if (is_busy(c))
+        stream_abort(c->stream, ST_TIMEOUT, (struct why){ "https.timeout", "the request takes too long", 0 });
+    else
+        close_connection(c);
 }
 
-static void no_log(void *cls, const char *format, va_list args)
-{
-    (void)cls;
-    (void)format;
-    (void)args;
-}
+static const struct stream_events events = { .on_data = on_data,
+                                             .on_drained = on_drained,
+                                             .on_closed = on_closed };
 
-/* PEM with the NUL libmicrohttpd wants. */
-static enum status read_pem(const char *path, struct buf *out, struct why *why)
+static enum status open_stream(struct http_server *server, int fd, struct connection *c)
 {
-    if (path == NULL)
-        return ST_OK;
-    enum status st = file_read(path, out, why);
-    put_u8(out, 0);
-    if (st == ST_OK && !buf_ok(out))
-        st = reject(why, ST_TOO_LARGE, "file", "larger than a PEM file should be", 0);
-    return st;
-}
-
-static enum status daemon_start(struct http_server *server, const struct http_server_settings *settings, int fd,
-                                const struct buf *cert, const struct buf *key, const struct buf *ca,
-                                struct why *why)
-{
-    unsigned flags = MHD_USE_EPOLL | MHD_USE_PEDANTIC_CHECKS | MHD_ALLOW_SUSPEND_RESUME;
-    struct MHD_OptionItem tls[5];
-    size_t n = 0;
-    if (cert->len > 0) {
-        flags |= MHD_USE_TLS;
-        tls[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_CERT, 0, cert->p };
-        tls[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_KEY, 0, key->p };
-        tls[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)PRIORITIES };
-        if (ca->len > 0)
-            tls[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_TRUST, 0, ca->p };
+    struct stream_settings settings = {
+        .handshake_ms = server->timeout_ms,
+        .unread_max = UNREAD_MAX + HTTP_HEAD_MAX,
+        .high_water = HIGH_WATER,
+        .backlog_max = MAX_REPLY + HIGH_WATER + HTTP_HEAD_MAX,
+    };
+    enum status st = server->tls != NULL ? tls_session_new_server(server->tls, &settings.tls, NULL) : ST_OK;
+    if (st != ST_OK) {
+        close(fd);
+        return st;
     }
-    tls[n] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
-    server->daemon = MHD_start_daemon(
-        flags, 0, NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, no_log, NULL,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-        settings->max_connections != 0 ? settings->max_connections : MAX_CONNECTIONS,
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, settings->max_connections_per_address,
-        MHD_OPTION_CONNECTION_TIMEOUT, settings->timeout_s != 0 ? settings->timeout_s : TIMEOUT_S,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_KEEP, MHD_OPTION_NOTIFY_COMPLETED,
-        on_request_over, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_ARRAY, tls,
-        MHD_OPTION_END);
-    if (server->daemon == NULL)
-        return reject(why, ST_IO, "https", "the HTTPS server does not start: certificate or key unusable", 0);
+    return stream_new(server->loop, fd, &settings, &events, c, &c->stream, NULL);
+}
+
+static void on_accept(void *ctx, int fd, const struct net_peer *peer)
+{
+    struct http_server *server = ctx;
+    struct address *address = server->count < server->max ? address_get(server, peer->source) : NULL;
+    struct connection *c = calloc(1, sizeof *c);
+    if (address == NULL || c == NULL ||
+        (server->per_address != 0 && address->connections >= server->per_address)) {
+        if (address != NULL) { /* perhaps just made */
+            address->connections++;
+            address_put(server, address);
+        }
+        free(c);
+        close(fd);
+        return;
+    }
+    address->connections++;
+    if (open_stream(server, fd, c) != ST_OK) {
+        address_put(server, address);
+        free(c);
+        return;
+    }
+    c->server = server;
+    c->address = address;
+    c->peer = *peer;
+    c->active_ms = c->since_ms = server->loop->now.mono.ms;
+    server->count++;
+    list_append(&server->connections, &c->link);
+    timer_init(&c->timer, on_timer);
+    timer_start(&server->loop->wheel, &c->timer, mono_plus_ms(server->loop->now.mono, server->timeout_ms));
+}
+
+/* -- the server ------------------------------------------------------------------------------------------ */
+
+enum status http_server_set_tls(struct http_server *server, const char *cert_file, const char *key_file,
+                                const char *client_ca_file, struct why *why)
+{
+    const struct tls_settings settings = {
+        .cert_file = cert_file,
+        .key_file = key_file,
+        .ca_file = client_ca_file,
+        .client_cert = client_ca_file != NULL ? TLS_CLIENT_CERT_OPTIONAL : TLS_CLIENT_CERT_NONE,
+        .no_tickets = true,
+    };
+    struct tls_config *fresh = NULL;
+    enum status st = tls_config_new_server(&settings, &fresh, why);
+    if (st != ST_OK)
+        return st;
+    tls_config_unref(server->tls);
+    server->tls = fresh;
     return ST_OK;
 }
 
-static enum status watch(struct http_server *server, struct why *why)
+static void take_settings(struct http_server *server, const struct http_server_settings *s)
 {
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    server->poll = calloc(1, sizeof *server->poll);
-    if (server->poll == NULL || info == NULL ||
-        uv_poll_init(&server->loop->uv, server->poll, info->epoll_fd) != 0) {
-        free(TAKE(server->poll));
-        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
-    }
-    server->poll->data = server;
-    uv_poll_start(server->poll, UV_READABLE, on_poll);
-    return ST_OK;
+    server->max_body = s->max_body != 0 ? s->max_body : MAX_BODY;
+    server->timeout_ms = (s->timeout_s != 0 ? s->timeout_s : TIMEOUT_S) * (int64_t)MS_PER_S;
+    server->max = s->max_connections != 0 ? s->max_connections : MAX_CONNECTIONS;
+    server->per_address = s->max_connections_per_address;
+    server->limited_max = s->max_waiting != 0 ? s->max_waiting : server->max / 2;
+    server->limited_per_address = s->max_waiting_per_address;
 }
 
-static enum status server_start(struct http_server *server, const struct http_server_settings *settings,
-                                struct why *why)
+static enum status start(struct http_server *server, const struct http_server_settings *s, struct why *why)
 {
-    struct buf cert, key, ca;
-    int fd = -1;
-    buf_init(&cert, PEM_MAX);
-    buf_init(&key, PEM_MAX);
-    buf_init(&ca, PEM_MAX);
-    enum status st = read_pem(settings->cert_file, &cert, why);
+    const struct listener_settings where = { .address = s->address, .port = s->port };
+    struct hash_key key;
+    enum status st = random_bytes(&key, sizeof key);
     if (st == ST_OK)
-        st = read_pem(settings->key_file, &key, why);
-    if (st == ST_OK)
-        st = read_pem(settings->client_ca_file, &ca, why);
-    struct listener_settings where = { .address = settings->address, .port = settings->port };
-    if (st == ST_OK)
-        st = listener_socket(&where, &fd, &server->port, why);
-    if (st == ST_OK) {
-        st = daemon_start(server, settings, fd, &cert, &key, &ca, why);
-        if (st != ST_OK)
-            close(fd);
-    }
-    buf_done(&cert);
-    buf_wipe(&key);
-    buf_done(&ca);
-    return st == ST_OK ? watch(server, why) : st;
+        st = table_init(&server->addresses, key);
+    if (st != ST_OK)
+        return reject(why, st, "memory", "out of memory", 0);
+    if (s->cert_file != NULL)
+        st = http_server_set_tls(server, s->cert_file, s->key_file, s->client_ca_file, why);
+    return st == ST_OK ? listener_new(server->loop, &where, on_accept, server, &server->listener, why) : st;
 }
 
 enum status http_server_new(struct loop *loop, const struct http_server_settings *settings,
@@ -618,21 +640,9 @@ enum status http_server_new(struct loop *loop, const struct http_server_settings
     server->loop = loop;
     server->handler = handler;
     server->ctx = ctx;
-    server->max_body = settings->max_body != 0 ? settings->max_body : MAX_BODY;
-    timer_init(&server->timer, on_timer);
-    timer_init(&server->patience, on_patience);
-    list_init(&server->visits);
-    list_init(&server->waiting);
-    server->waiting_max =
-        settings->max_waiting != 0
-            ? settings->max_waiting
-            : (settings->max_connections != 0 ? settings->max_connections : MAX_CONNECTIONS) / 2;
-    server->waiting_per_address = settings->max_waiting_per_address;
-    server->patience_ms =
-        (settings->timeout_s != 0 ? settings->timeout_s : TIMEOUT_S) * (int64_t)MS_PER_S * PATIENCE;
-    list_init(&server->chore.link);
-    server->chore.run = on_chore;
-    enum status st = server_start(server, settings, why);
+    list_init(&server->connections);
+    take_settings(server, settings);
+    enum status st = start(server, settings, why);
     if (st != ST_OK) {
         http_server_free(server);
         return st;
@@ -641,36 +651,24 @@ enum status http_server_new(struct loop *loop, const struct http_server_settings
     return ST_OK;
 }
 
-/* libmicrohttpd must not be stopped while connections are suspended. */
-static void end_waiting(struct http_server *server)
-{
-    server->ending = true;
-    LIST_EACH_SAFE (link, &server->waiting)
-        later_give_up(CONTAINER_OF(link, struct http_later, link));
-    for (int i = 0; i < LAST_RUNS; i++)
-        (void)MHD_run(server->daemon);
-}
-
+/* Connections stay with their streams, which the loop owns, until those have closed. */
 void http_server_free(struct http_server *server)
 {
     if (server == NULL)
         return;
-    if (server->daemon != NULL)
-        end_waiting(server);
-    timer_stop(&server->loop->wheel, &server->timer);
-    list_remove(&server->chore.link);
-    if (server->poll != NULL) {
-        server->poll->data = NULL;
-        uv_poll_stop(server->poll);
-        uv_close((uv_handle_t *)server->poll, poll_gone);
+    listener_free(server->listener);
+    LIST_EACH_SAFE (link, &server->connections) {
+        struct connection *c = CONTAINER_OF(link, struct connection, link);
+        leave_server(c);
+        stream_close(c->stream);
     }
-    if (server->daemon != NULL)
-        MHD_stop_daemon(server->daemon); /* closes the listening socket and each visit */
-    timer_stop(&server->loop->wheel, &server->patience);
+    streams_flush(server->loop);
+    tls_config_unref(server->tls);
+    table_done(&server->addresses);
     free(server);
 }
 
 uint16_t http_server_port(const struct http_server *server)
 {
-    return server->port;
+    return listener_port(server->listener);
 }

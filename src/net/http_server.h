@@ -1,8 +1,9 @@
-/* net/http_server.h - HTTPS on our loop (libmicrohttpd, external epoll): whole requests in, whole replies out.
+/* net/http_server.h - HTTPS/1.1 (RFC 9112) on our loop and streams: whole requests in, whole replies out, each of them
+ * one record and one write where it fits.
  * The handler runs on the loop's thread when the body is complete, and fills the reply before it returns, or takes a
- * handle and answers later.
+ * handle and answers later. Requests that a client sends without waiting for answers are answered in their order.
  * A request that is not over after twice `timeout_s`, however busily its bytes trickle, is cut off.
- * A body announced longer than max_body is answered 413; one that grows beyond it unannounced is cut off. */
+ * A body longer than max_body is answered 413, a head longer than 16 KiB 431; then the connection is closed. */
 #ifndef SYMBOLON_NET_HTTP_SERVER_H
 #define SYMBOLON_NET_HTTP_SERVER_H
 
@@ -54,11 +55,13 @@ void http_reply_header(struct http_reply *reply, const char *static_name, const 
 typedef void http_handler_fn(void *ctx, const struct http_request *request, struct http_reply *reply);
 
 /* A request that is answered later. Taken inside the handler, whose reply is then not sent. NULL: as many as may are
- * waiting, or out of memory; the handler answers now. The handle ends with http_later_send(), or with gone(), called
- * when the peer hangs up or the server is freed; not for both. The time limits of requests do not run meanwhile. */
+ * waiting; the handler answers now. The handle ends with http_later_send(), or with gone(), called when the peer hangs up
+ * or the server is freed; not for both. The time limits of requests do not run meanwhile. */
 struct http_later;
 typedef void http_gone_fn(void *ctx);
 struct http_later *http_later_new(const struct http_request *request, http_gone_fn *gone, void *ctx);
+/* The same for an answer that comes at the end of this turn or the next: no limit counts it. */
+struct http_later *http_soon_new(const struct http_request *request, http_gone_fn *gone, void *ctx);
 struct http_reply *http_later_reply(struct http_later *later); /* to be filled in as in a handler */
 void http_later_send(struct http_later *later_take);
 
@@ -69,6 +72,9 @@ enum status http_server_new(struct loop *loop, const struct http_server_settings
 /* Stops at once; connections are closed, after a try to write what was sent with http_later_send(). The handler is not
  * called any more. NULL is fine. */
 void http_server_free(struct http_server *server);
+/* Another certificate and key, and whom to trust, for connections from now on; on failure it goes on with the old ones. */
+enum status http_server_set_tls(struct http_server *server, const char *cert_file, const char *key_file,
+                                const char *client_ca_file, struct why *why) MUST_CHECK;
 size_t http_server_waiting(const struct http_server *server);
 uint16_t http_server_port(const struct http_server *server);
 

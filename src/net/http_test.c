@@ -339,6 +339,149 @@ static void fields_that_could_mean_two_things_are_refused(void **state)
     world_done(&w);
 }
 
+/* Requests on one plain connection, up to its end: the last of them asks for it. */
+static void requests_that_are_not_awaited_are_answered_in_their_order(void **state) /* RFC 9112 9.3.2 */
+{
+    static const char three[] = "\r\nGET /missing HTTP/1.1\r\nHost: x\r\n\r\n"
+                                "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab"
+                                "HEAD /b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    char answer[2048];
+    struct world w;
+    (void)state;
+    world_init(&w, false);
+    raw_exchange(&w, three, answer, sizeof answer);
+    const char *first = strstr(answer, "HTTP/1.1 404 Not Found\r\n");
+    assert_true(first == answer);
+    const char *second = strstr(first + 1, "HTTP/1.1 200 OK\r\n");
+    assert_non_null(second);
+    assert_non_null(strstr(first, "Content-Length: 5\r\n\r\nhelloHTTP/1.1 200"));
+    const char *third = strstr(second + 1, "HTTP/1.1 200 OK\r\n");
+    assert_non_null(third);
+    assert_non_null(strstr(third, "Date: "));
+    assert_non_null(strstr(third, "Content-Length: 5\r\nConnection: close\r\n\r\n"));
+    assert_string_equal(strstr(third, "\r\n\r\n"), "\r\n\r\n"); /* HEAD: nothing behind it, RFC 9110 9.3.2 */
+    assert_int_equal(w.seen.requests, 3);
+    raw_exchange(&w, "GET / HTTP/1.0\r\n\r\n", answer, sizeof answer);
+    assert_non_null(strstr(answer, "hello"));
+    world_done(&w);
+}
+
+static void a_body_may_come_in_pieces_or_chunks(void **state) /* RFC 9112 6, 7.1; RFC 9110 10.1.1 */
+{
+    static const char *const pieces[][4] = {
+        { "POST /a HTT", "P/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 7\r", "\n\r\nabc", "defg" },
+        { "POST /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n", "3\r\na",
+          "bc\r\n4\r\ndefg\r", "\n0\r\n\r\n" },
+    };
+    struct world w;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(pieces); i++) {
+        char answer[1024] = "";
+        ssize_t n = -1;
+        world_init(&w, false);
+        int fd = raw_connect(&w);
+        for (size_t k = 0; k < COUNT_OF(pieces[i]); k++) {
+            assert_int_equal(send(fd, pieces[i][k], strlen(pieces[i][k]), 0), strlen(pieces[i][k]));
+            for (int turns = 0; turns < 5; turns++)
+                loop_turn(w.loop);
+        }
+        while (n <= 0) {
+            loop_turn(w.loop);
+            n = recv(fd, answer, sizeof answer - 1, MSG_DONTWAIT);
+        }
+        assert_non_null(strstr(answer, "HTTP/1.1 200 OK\r\n"));
+        assert_int_equal(w.seen.body_len, 7);
+        close(fd);
+        world_done(&w);
+    }
+    char answer[1024];
+    world_init(&w, false);
+    raw_exchange(&w,
+                 "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: "
+                 "close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+                 answer, sizeof answer);
+    assert_true(strstr(answer, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n") == answer);
+    world_done(&w);
+}
+
+static void what_is_too_long_or_no_http_is_refused_and_closed(void **state)
+{
+    static char head[20000] = "GET / HTTP/1.1\r\nHost: x\r\nA: ";
+    char answer[1024], chunks[4096] = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n";
+    struct world w;
+    (void)state;
+    world_init(&w, false);
+    memset(head + strlen(head), 'a', sizeof head - strlen(head) - 1);
+    raw_exchange(&w, head, answer, sizeof answer);
+    assert_non_null(strstr(answer, "HTTP/1.1 431 ")); /* RFC 6585 5 */
+    memset(chunks + strlen(chunks), 'a', 1100);
+    raw_exchange(&w, chunks, answer, sizeof answer);
+    assert_non_null(strstr(answer, "HTTP/1.1 413 "));
+    raw_exchange(&w, "\x16\x03\x01 hello\r\n\r\n", answer, sizeof answer);
+    assert_non_null(strstr(answer, "HTTP/1.1 400 "));
+    raw_exchange(&w, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", answer,
+                 sizeof answer);
+    assert_non_null(strstr(answer, "HTTP/1.1 400 "));
+    assert_int_equal(w.seen.requests, 0);
+    world_done(&w);
+}
+
+static void one_address_has_so_many_connections(void **state)
+{
+    struct http_server_settings settings = { .address = "127.0.0.1",
+                                             .max_connections_per_address = 2,
+                                             .max_connections = 3 };
+    struct world w = { 0 };
+    char byte;
+    int fds[3];
+    (void)state;
+    assert_int_equal(loop_new(&w.loop, NULL), ST_OK);
+    assert_int_equal(http_server_new(w.loop, &settings, handler, &w, &w.server, NULL), ST_OK);
+    for (int i = 0; i < 3; i++)
+        fds[i] = raw_connect(&w);
+    for (int i = 0; i < 5; i++)
+        loop_turn(w.loop);
+    assert_int_equal(recv(fds[2], &byte, 1, MSG_DONTWAIT), 0); /* closed */
+    assert_int_equal(recv(fds[1], &byte, 1, MSG_DONTWAIT), -1);
+    close(fds[1]);
+    for (int i = 0; i < 5; i++)
+        loop_turn(w.loop);
+    close(fds[2]);
+    fds[2] = raw_connect(&w); /* there is room again */
+    for (int i = 0; i < 5; i++)
+        loop_turn(w.loop);
+    assert_int_equal(recv(fds[2], &byte, 1, MSG_DONTWAIT), -1);
+    close(fds[0]);
+    close(fds[2]);
+    http_server_free(w.server);
+    loop_free(w.loop);
+}
+
+static void a_new_certificate_counts_for_new_connections(void **state)
+{
+    struct world w;
+    char url[URL_MAX];
+    struct why why = { 0 };
+    (void)state;
+    world_init(&w, true);
+    url_of(url, &w, "localhost", "/");
+    struct http_call call = { .url = url, .ca_file = files.ca };
+    perform(&w, &call);
+    assert_int_equal(w.answer.code, 200);
+    assert_int_not_equal(http_server_set_tls(w.server, "/nonexistent", files.key, NULL, &why), ST_OK);
+    perform(&w, &call); /* goes on with what it has */
+    assert_int_equal(w.answer.code, 200);
+    assert_int_equal(http_server_set_tls(w.server, files.stranger_cert, files.stranger_key, files.ca, &why),
+                     ST_OK);
+    perform(&w, &call); /* the connection that is open is as it was */
+    assert_int_equal(w.answer.code, 200);
+    http_client_free(w.client);
+    assert_int_equal(http_client_new(w.loop, &w.client, NULL), ST_OK);
+    perform(&w, &call);
+    assert_int_equal(w.answer.st, ST_DENIED);
+    world_done(&w);
+}
+
 struct trickle {
     struct loop *loop;
     struct timer timer;
@@ -621,6 +764,11 @@ int main(void)
         cmocka_unit_test(plain_http_needs_to_be_allowed),
         cmocka_unit_test(a_server_that_never_answers_is_a_timeout),
         cmocka_unit_test(fields_that_could_mean_two_things_are_refused),
+        cmocka_unit_test(requests_that_are_not_awaited_are_answered_in_their_order),
+        cmocka_unit_test(a_body_may_come_in_pieces_or_chunks),
+        cmocka_unit_test(what_is_too_long_or_no_http_is_refused_and_closed),
+        cmocka_unit_test(one_address_has_so_many_connections),
+        cmocka_unit_test(a_new_certificate_counts_for_new_connections),
         cmocka_unit_test(a_request_that_trickles_is_cut_off_in_the_end),
         cmocka_unit_test(many_calls_run_side_by_side_and_one_can_be_cancelled),
         cmocka_unit_test(an_answer_may_come_later_while_others_are_served),

@@ -45,7 +45,6 @@ DOORS = {
     'cbor.h': r'codec/.*',
     'uv.h': r'net/.*',
     'wslay/': r'net/.*',
-    'microhttpd.h': r'net/.*',
     'curl/': r'net/.*',
     'arpa/inet.h': r'net/.*|crypto/x509\.c|.*_test\.c',  # crypto/x509.c: addresses in certificates
     'sqlite3.h': r'store/.*',
