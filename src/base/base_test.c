@@ -298,10 +298,25 @@ static void keep_line(void *ctx UNUSED, enum log_level level UNUSED, struct span
     logged[line.len] = '\0';
 }
 
+static void of_worker(const struct log *log UNUSED, struct log_field own[LOG_OWN_FIELDS])
+{
+    own[0] = F_I64("worker", 1);
+}
+
+static void of_conn(const struct log *log UNUSED, struct log_field own[LOG_OWN_FIELDS])
+{
+    own[0] = F_I64("conn", 7);
+}
+
+static void of_session(const struct log *log UNUSED, struct log_field own[LOG_OWN_FIELDS])
+{
+    own[1] = F_STR("client_id", "a b\n\"");
+}
+
 static void log_lines_carry_fields_and_no_control_bytes(void **state UNUSED)
 {
-    const struct log conn = { .own = { F_I64("conn", 7) } };
-    const struct log session = { .parent = &conn, .own = { F_STR("client_id", "a b\n\"") } };
+    const struct log conn = { .own_fields = of_conn };
+    const struct log session = { .parent = &conn, .own_fields = of_session };
     char long_value[6000];
 
     log_set_sink(keep_line, NULL);
@@ -361,8 +376,8 @@ static void one_source_does_not_hide_what_others_do(void **state UNUSED)
 static void what_a_limit_left_out_is_told(void **state UNUSED)
 {
     struct log_limit limit = { .per_s = 1 };
-    const struct log worker = { .limit = &limit, .own = { F_I64("worker", 1) } };
-    const struct log conn = { .parent = &worker, .own = { F_I64("conn", 7) } };
+    const struct log worker = { .limit = &limit, .own_fields = of_worker };
+    const struct log conn = { .parent = &worker, .own_fields = of_conn };
     uint64_t first = 0;
 
     log_set_level(LOG_INFO);

@@ -83,8 +83,12 @@ static void put_inherited(struct buf *b, const struct log *log)
     if (log == NULL)
         return;
     put_inherited(b, log->parent); /* depth is ours: worker, connection, session */
+    if (log->own_fields == NULL)
+        return;
+    struct log_field own[LOG_OWN_FIELDS] = { 0 };
+    log->own_fields(log, own);
     for (size_t i = 0; i < LOG_OWN_FIELDS; i++)
-        put_field(b, &log->own[i]);
+        put_field(b, &own[i]);
 }
 
 /* -- limits ---------------------------------------------------------------------------------------------- */

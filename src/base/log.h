@@ -1,6 +1,6 @@
 /* base/log.h - a log line is an event with fields.
  *   log_event(conn->log, LOG_NOTICE, "token_rejected", F_STR("clause", why.clause), F_I64("exp", exp));
- * A `struct log` carries fields of its own (connection number, client id) and inherits its parent's. Event
+ * A `struct log` tells fields of its own (connection number, client id) and inherits its parent's. Event
  * names are stable. Never a token, key, password or payload: name a token by jti or thumbprint. Lines are
  *   2026-01-02T03:04:05.678Z notice token_rejected conn=7 client_id=sensor-1 clause="MT-65" exp=1767323045
  * Values with anything but [A-Za-z0-9_.:/@+-] are quoted as JSON strings; control bytes never reach the output.
@@ -59,11 +59,16 @@ bool log_limit_pass(struct log_limit *limit, const char *event, struct span sour
 
 #define LOG_OWN_FIELDS 3
 
+struct log;
+/* Fills in the fields of whatever `log` is a part of, as they are now; all are FIELD_NONE before. There is a log for each
+ * connection, and a line seldom: nothing is kept for it. */
+typedef void log_own_fields(const struct log *log, struct log_field own[LOG_OWN_FIELDS]);
+
 struct log {
     const struct log *parent;
-    struct log_limit *limit;              /* NULL: the parent's */
-    struct span source;                   /* whose doing it is: an address; empty: the parent's */
-    struct log_field own[LOG_OWN_FIELDS]; /* spans must outlive the log; unused ones are FIELD_NONE */
+    struct log_limit *limit;    /* NULL: the parent's */
+    struct span source;         /* whose doing it is: an address; empty: the parent's */
+    log_own_fields *own_fields; /* NULL: it has none */
 };
 
 void log_set_level(enum log_level level);

@@ -326,13 +326,18 @@ static enum status make_rules(struct bridge *b, struct why *why)
     return rules_scope(b->rules, SIDE_LOCAL, state, &b->scope, why);
 }
 
+static void log_fields(const struct log *log, struct log_field own[LOG_OWN_FIELDS])
+{
+    own[0] = F_STR("bridge", CONTAINER_OF(log, struct bridge, log)->config->name);
+}
+
 enum status bridge_init(struct bridge *b, const struct bridge_config *config, const struct bridge_world *world,
                         struct symbolon_loop *loop, struct why *why)
 {
     struct relay_side side = { side_publish, side_ack, side_connected, side_waiting, NULL, NULL, false };
 
     *b = (struct bridge){ .config = config, .world = world, .loop = loop };
-    b->log.own[0] = F_STR("bridge", config->name);
+    b->log.own_fields = log_fields;
     buf_init(&b->client_id, UINT16_MAX);
     buf_init(&b->state_topic, TOPIC_LEN_MAX);
     put_fmt(&b->client_id, BRIDGE_CLIENT_ID "%s", config->name);

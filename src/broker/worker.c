@@ -438,6 +438,11 @@ void worker_stop(struct worker *w)
 
 /* -- life ------------------------------------------------------------------------------------------------ */
 
+static void log_fields(const struct log *log, struct log_field own[LOG_OWN_FIELDS])
+{
+    own[0] = F_I64("worker", CONTAINER_OF(log, struct worker, log)->index);
+}
+
 enum status worker_new(struct worker_common *common, unsigned index, struct verifier *verifier, struct why *why)
 {
     struct worker *w = aligned_alloc(64, (sizeof *w + 63) / 64 * 64);
@@ -446,7 +451,7 @@ enum status worker_new(struct worker_common *common, unsigned index, struct veri
     memset(w, 0, sizeof *w);
     w->common = common;
     w->index = index;
-    w->log.own[0] = F_I64("worker", index);
+    w->log.own_fields = log_fields;
     w->limit.per_s = common->log_per_s;
     w->limit.key = common->settings->home_key; /* random, and told to nobody */
     w->log.limit = &w->limit;

@@ -22,7 +22,7 @@
 
 static struct log log_of(const struct conn_io *io)
 {
-    return (struct log){ .parent = &io->worker->log, .source = peer_source(span_of_str(io->peer.address)) };
+    return (struct log){ .parent = &io->worker->log, .source = peer_source(span_of_str(io->address)) };
 }
 
 /* In the line of those who are not authorized yet, the oldest first. */
@@ -49,7 +49,7 @@ static void conn_welcome(void *ctx, struct conn_io *io)
     (void)ctx;
     leave_line(io);
     if (!io->arrived)
-        source_arrived(io->worker->common->sources, io->peer.source);
+        source_arrived(io->worker->common->sources, io->source);
     io->arrived = true;
 }
 
@@ -57,13 +57,13 @@ static void conn_welcome(void *ctx, struct conn_io *io)
 static void blame(struct conn_io *io)
 {
     struct worker *w = io->worker;
-    int64_t ms = source_fault(w->common->sources, io->peer.source, loop_now(w->loop).mono);
+    int64_t ms = source_fault(w->common->sources, io->source, loop_now(w->loop).mono);
     char address[NET_SOURCE_TEXT];
 
     if (ms == 0)
         return;
     atomic_fetch_add_explicit(&w->refused.bans, 1, memory_order_relaxed);
-    net_source_format(io->peer.source, address);
+    net_source_format(io->source, address);
     log_event(&w->log, LOG_WARNING, "address_banned", F_STR("address", address), F_I64("ms", ms));
 }
 
@@ -84,7 +84,7 @@ static void introduce(struct conn_io *io, bool moved)
 {
     struct worker *w = io->worker;
     if (!w->stopping)
-        io->conn = shard_accept(w->shard, io, span_of_str(io->peer.address), moved, now_of(io));
+        io->conn = shard_accept(w->shard, io, span_of_str(io->address), moved, now_of(io));
     if (io->conn == NULL)
         stream_close(io->stream); /* shard_accept() has logged why */
 }
@@ -156,12 +156,12 @@ static void on_closed(void *ctx, enum status st, const struct why *why)
     if (io->conn != NULL) {
         shard_closed(io->worker->shard, TAKE(io->conn), why->text, now_of(io));
     } else if (st != ST_OK && tls != NULL && !tls_established(tls)) {
-        log_event(&log, LOG_INFO, "tls_refused", F_STR("peer", io->peer.address), F_WHY(st, *why));
+        log_event(&log, LOG_INFO, "tls_refused", F_STR("peer", io->address), F_WHY(st, *why));
         /* Who does not trust our certificate says so with an alert: that is no attack. */
         if (st == ST_PROTOCOL && !tls_alerted(tls) && !io->excused)
             blame(io);
     } else if (st != ST_OK && ws != NULL && !ws_upgraded(ws)) {
-        log_event(&log, LOG_INFO, "websocket_refused", F_STR("peer", io->peer.address),
+        log_event(&log, LOG_INFO, "websocket_refused", F_STR("peer", io->address),
                   F_SPAN("origin", ws_refused_origin(ws)), F_WHY(st, *why));
         if (st == ST_PROTOCOL || st == ST_MALFORMED)
             blame(io);
@@ -169,8 +169,8 @@ static void on_closed(void *ctx, enum status st, const struct why *why)
     if (io->move_to == NULL)
         leave_worker(io);
     else
-        log_event(&io->worker->log, LOG_DEBUG, "lost_while_moving", F_STR("peer", io->peer.address));
-    source_left(io->worker->common->sources, io->peer.source, io->arrived);
+        log_event(&io->worker->log, LOG_DEBUG, "lost_while_moving", F_STR("peer", io->address));
+    source_left(io->worker->common->sources, io->source, io->arrived);
     leave_line(io);
     give_place(io->worker->common);
     token_unref(io->built_in);
@@ -185,8 +185,7 @@ bool worker_psk_find(void *conn_io, struct span identity, struct buf *key)
 {
     struct conn_io *io = conn_io;
     bool fault = false;
-    bool found =
-        shard_psk_key(io->worker->shard, identity, span_of_str(io->peer.address), now_of(io), key, &fault);
+    bool found = shard_psk_key(io->worker->shard, identity, span_of_str(io->address), now_of(io), key, &fault);
     io->excused = !found && !fault; /* its token has ended, say: that the handshake fails now is no attack */
     return found;
 }
@@ -304,13 +303,14 @@ static void take_fd(struct worker_listener *l, int fd, const struct net_peer *pe
         refuse_fd(w, fd, peer, built_in);
         return;
     }
-    if ((io = calloc(1, sizeof *io)) == NULL) {
+    if ((io = calloc(1, sizeof *io + strlen(peer->address) + 1)) == NULL) {
         give_place(w->common);
         refuse_fd(w, fd, peer, built_in);
         return;
     }
     io->bytes = l->tls != NULL ? TLS_BYTES : PLAIN_BYTES;
-    io->peer = *peer;
+    io->source = peer->source;
+    memcpy(io->address, peer->address, strlen(peer->address) + 1);
     io->built_in = built_in;
     join_worker(io, w);
     if (built_in == NULL)

@@ -90,15 +90,16 @@ struct conn_io {
     struct worker *worker; /* where it is, or was until it arrives */
     struct worker *move_to;
     struct stream *stream;
-    struct conn *conn; /* NULL: the shard does not know it yet, or any more */
-    struct net_peer peer;
-    struct list line; /* in worker->line */
+    struct conn *conn;        /* NULL: the shard does not know it yet, or any more */
+    struct net_source source; /* it comes from */
+    struct list line;         /* in worker->line */
     bool in_line;
     bool was_in_line;       /* before it was sent to another worker */
     bool arrived;           /* authorized */
     bool excused;           /* if its TLS handshake fails now */
     uint32_t bytes;         /* of memory, with all that the libraries take for it */
     struct token *built_in; /* worker_adopt(): what it may do; NULL: a client from outside */
+    char address[];         /* the same with its port, as net_peer has it */
 };
 
 /* worker_conn.c */

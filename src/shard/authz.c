@@ -7,8 +7,9 @@ void authz_cache_clear(struct authz_cache *cache)
     *cache = (struct authz_cache){ 0 };
 }
 
-static bool cache_has(const struct authz_cache *cache, struct span topic)
+static bool cache_has(struct authz_cache *cache, struct span topic)
 {
+    cache->asked = true;
     for (int i = 0; i < AUTHZ_CACHED; i++)
         if (cache->allowed[i].len == topic.len && memcmp(cache->allowed[i].topic, topic.p, topic.len) == 0)
             return true;

@@ -22,6 +22,7 @@ struct authz {
 #define AUTHZ_CACHE_LEN 63
 struct authz_cache {
     uint8_t next;
+    bool asked; /* for the caller to clear, and to see whether it is still needed */
     struct {
         uint8_t len; /* 0: unused */
         uint8_t topic[AUTHZ_CACHE_LEN];

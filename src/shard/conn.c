@@ -53,6 +53,17 @@ static uint64_t conn_bytes(const struct conn *c)
     return memory_block(sizeof *c + strlen(c->peer) + 1);
 }
 
+static void log_fields(const struct log *log, struct log_field own[LOG_OWN_FIELDS])
+{
+    const struct conn *c = CONTAINER_OF(log, struct conn, log);
+    struct span client_id = c->session != NULL ? session_client_id(c->session) : c->claimed_id;
+
+    own[0] = F_I64("conn", c->number);
+    own[1] = F_STR("peer", c->peer);
+    if (client_id.p != NULL)
+        own[2] = F_SPAN("client_id", client_id);
+}
+
 struct conn *conn_new(struct shard *shard, struct conn_io *io, struct span peer, bool moved)
 {
     struct conn *c = calloc(1, sizeof *c + peer.len + 1);
@@ -67,7 +78,7 @@ struct conn *conn_new(struct shard *shard, struct conn_io *io, struct span peer,
     c->number = shard->next_conn++ * shard->count + shard->index;
     c->log = (struct log){ .parent = shard->log,
                            .source = peer_source(span_of(c->peer, peer.len)),
-                           .own = { F_I64("conn", c->number), F_SPAN("peer", span_of(c->peer, peer.len)) } };
+                           .own_fields = log_fields };
     c->problem_info = true;
     c->version = MQTT_5;
     c->max_packet_bytes = MQTT_PACKET_SIZE_MAX;
@@ -86,6 +97,35 @@ struct conn *conn_new(struct shard *shard, struct conn_io *io, struct span peer,
     return c;
 }
 
+struct authz_cache *conn_authz_cache(struct conn *c)
+{
+    if (c->allowed == NULL) {
+        c->allowed = calloc(1, sizeof *c->allowed);
+        if (c->allowed != NULL)
+            STATS_ADD(&c->shard->stats, memory_connections, memory_block(sizeof *c->allowed));
+    }
+    return c->allowed;
+}
+
+static void drop_authz_cache(struct conn *c)
+{
+    if (c->allowed == NULL)
+        return;
+    STATS_ADD(&c->shard->stats, memory_connections, 0 - memory_block(sizeof *c->allowed));
+    free(TAKE(c->allowed));
+}
+
+/* Of what makes publishing cheaper: what was not needed since the last time. */
+static void drop_idle(struct conn *c)
+{
+    if (c->aliases_out != NULL && alias_out_idle(c->aliases_out)) /* told anew, should messages come again */
+        alias_out_free(TAKE(c->aliases_out));
+    if (c->allowed != NULL && !c->allowed->asked)
+        drop_authz_cache(c);
+    else if (c->allowed != NULL)
+        c->allowed->asked = false;
+}
+
 static void conn_free(struct conn *c)
 {
     STATS_ADD(&c->shard->stats, memory_connections, 0 - conn_bytes(c));
@@ -94,6 +134,7 @@ static void conn_free(struct conn *c)
             free((void *)c->aliases[i].p);
     free(c->aliases);
     alias_out_free(c->aliases_out);
+    drop_authz_cache(c);
     if (c->connect != NULL)
         STATS_ADD(&c->shard->stats, memory_reading, 0 - (uint64_t)c->connect_len);
     free(c->connect);
@@ -513,10 +554,7 @@ void on_pingreq(struct conn *c, const struct mqtt_frame *frame)
         send_pingresp(c);
         count_ping(c);
     }
-    if (c->aliases_out != NULL && alias_out_idle(c->aliases_out)) { /* told anew, should messages come again */
-        alias_out_free(c->aliases_out);
-        c->aliases_out = NULL;
-    }
+    drop_idle(c);
 }
 
 void on_disconnect(struct conn *c, const struct mqtt_frame *frame)

@@ -38,7 +38,7 @@ struct conn {
     struct ace ace;
     struct gate *gate;           /* packets that wait for the disk; NULL: none */
     struct authz_upload *upload; /* a token on its way to authz-info; NULL: none */
-    struct authz_cache allowed;
+    struct authz_cache *allowed; /* NULL: it has not published, or not for a while */
     struct timer timer;
     struct throttle throttle;
     int64_t last_packet_ms;
@@ -48,6 +48,8 @@ struct conn {
     int64_t part_since_ms; /* when the packet of which only a part has come began; TIME_NEVER: there is none */
 
     /* from CONNECT */
+    struct span
+        claimed_id;   /* while it is looked at: the Client Identifier, for the log. Then the session has it */
     uint8_t *connect; /* the packet, while AUTHENTICATING */
     size_t connect_len;
     uint32_t max_packet_bytes; /* what the client takes */
@@ -73,6 +75,9 @@ struct conn {
 };
 
 struct conn *conn_new(struct shard *shard, struct conn_io *io, struct span peer, bool moved);
+
+/* For its next publication; NULL: no memory. */
+struct authz_cache *conn_authz_cache(struct conn *c);
 
 /* The world's input; see shard_input(). */
 size_t conn_input(struct conn *c, struct span input);

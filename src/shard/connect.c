@@ -58,7 +58,6 @@ static void take_over(struct session *s)
                 reject(&why, ST_EXISTS, "MT-76", "a newer connection uses this client identifier", 0), &why,
                 "session_taken_over");
     old->session = NULL;
-    old->log.own[2] = (struct log_field){ 0 };
     session_detach(s, true);
 }
 
@@ -290,7 +289,6 @@ static enum status open_session(struct conn *c, const struct mqtt_connect *conne
     session_start_grant_timer(s);
     set_keep_alive(c, connect->keep_alive_s);
     c->received_before = s->received.count;
-    c->log.own[2] = F_SPAN("client_id", session_client_id(s));
     if (!connack_accept(c, connect, present, connack_barrier(s, changes))) {
         forget(c, present);
         return reject(why, ST_TOO_LARGE, "MQTT5 [MQTT-3.1.2-24]",
@@ -487,7 +485,7 @@ void on_connect(struct conn *c, const struct mqtt_frame *frame, struct span behi
     }
     STATS_INC(&c->shard->stats, connects_in);
     keep_wishes(c, &connect);
-    c->log.own[2] = F_SPAN("client_id", connect.client_id);
+    c->claimed_id = connect.client_id;
     st = authenticate(c, &connect, behind, &why);
     if (st == ST_PENDING)
         st = wait_for_proof(c, frame, &why);
@@ -499,9 +497,9 @@ void on_connect(struct conn *c, const struct mqtt_frame *frame, struct span behi
         conn_refuse(c, refusal_code(c, st), st, &why, "connect_refused");
     }
     if (c->state == CONN_AUTHENTICATING) /* the packet is going away, its copy stays */
-        c->log.own[2].bytes.p = c->connect + frame->head_len + (connect.client_id.p - frame->body.p);
-    else if (c->state != CONN_OPEN)
-        c->log.own[2] = (struct log_field){ 0 };
+        c->claimed_id.p = c->connect + frame->head_len + (connect.client_id.p - frame->body.p);
+    else
+        c->claimed_id = SPAN_NONE;
 }
 
 void connect_proved(struct conn *c)
@@ -518,6 +516,7 @@ void connect_proved(struct conn *c)
     ASSERT(st == ST_OK);
     open_or_refuse(c, &connect);
     STATS_ADD(&c->shard->stats, memory_reading, 0 - (uint64_t)c->connect_len);
+    c->claimed_id = SPAN_NONE;
     free(c->connect);
     c->connect = NULL;
     if (c->state == CONN_OPEN) /* what was sent behind the CONNECT has its turn now */

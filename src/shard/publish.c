@@ -228,7 +228,7 @@ void on_publish(struct conn *c, const struct mqtt_frame *frame)
     if (topic_too_deep(p.topic.s, c->shard->settings->max_topic_levels))
         st = reject(&why, ST_BAD_TOPIC, "limits.topic_levels", "the topic has too many levels", 0);
     else
-        st = authz_publish(&az, p.topic, &c->allowed, &why);
+        st = authz_publish(&az, p.topic, conn_authz_cache(c), &why);
     if (st == ST_OK && pressure_is_high(c->shard->pressure)) {
         st = throttle_publish(c->shard, &p, &why);
         if (st != ST_OK && p.qos == 0)

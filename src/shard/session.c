@@ -82,8 +82,8 @@ static void on_grant_end(struct timer *timer, struct now now)
         conn_grant_over(s->conn);
 }
 
-#define GRANT_BYTES 256  /* with the table of packet identifiers */
-#define TOKEN_BYTES 1400 /* what it rests on, measured with a scope of one entry: a rich one takes more */
+#define GRANT_BYTES 256 /* with the table of packet identifiers */
+#define TOKEN_BYTES 750 /* what it rests on, measured with a scope of one entry: a rich one takes more */
 
 void session_weigh(struct session *s)
 {
@@ -249,7 +249,8 @@ enum status session_renew_grant(struct session *s, struct grant *grant, uint32_t
     if (s->conn == NULL)
         return ST_OK;
     session_start_grant_timer(s);
-    authz_cache_clear(&s->conn->allowed);
+    if (s->conn->allowed != NULL)
+        authz_cache_clear(s->conn->allowed);
     if (*ret_lost > 0 && s->shard->settings->reauth_lost_disconnects)
         return reject(why, ST_NOT_IN_SCOPE, "MT-107", "the new token does not cover a subscription", 0);
     return ST_OK;
