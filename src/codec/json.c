@@ -17,9 +17,11 @@ static _Thread_local bool short_of_memory;
  * then reads beyond what it has, or aborts. So there is a reserve for that. A token's room is doubled from 16 bytes on, a power
  * of two; whatever else is refused ends the parsing. Of what happens to be a power of two as well, such as a text of 31 bytes in
  * an array, there is so much in so many bytes that RESERVE_FACTOR times the text is enough for all of it. */
-#define RESERVE_FACTOR 8
-#define RESERVE_LEAST  1024
-#define TOKEN_LEAST    32
+#define RESERVE_FACTOR  8
+#define RESERVE_LEAST   1024
+#define TOKEN_LEAST     32
+
+#define BUILT_DEPTH_MAX (JS_DEPTH_MAX + 32) /* what was parsed, inside of what we build */
 
 static _Thread_local struct {
     uint8_t *begin, *at, *end;
@@ -347,29 +349,129 @@ enum status js_append_str(struct js *arr, struct span text)
     return text_ok(text) ? js_append_take(arr, js_new_str(text)) : ST_MALFORMED;
 }
 
+/* ---- printing ----
+ * jansson looks for loops in what it prints, with a table and a printed address for each container, and hands out each
+ * quote by itself. What is built here are trees, so this is all it takes; numbers with a fraction are left to it. */
+
+static void print_escaped(uint8_t c, struct buf *to)
+{
+    static const char letters[] = "btn\0fr"; /* from U+0008 on */
+
+    put_u8(to, '\\');
+    if (c == '"' || c == '\\')
+        put_u8(to, c);
+    else if (c >= '\b' && c <= '\r' && c != '\v')
+        put_u8(to, (uint8_t)letters[c - '\b']);
+    else
+        put_fmt(to, "u%04X", c);
+}
+
+static void print_text(const char *text, size_t len, struct buf *to)
+{
+    size_t done = 0;
+
+    put_u8(to, '"');
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = (uint8_t)text[i];
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        put_bytes(to, span_of(text + done, i - done));
+        print_escaped(c, to);
+        done = i + 1;
+    }
+    put_bytes(to, span_of(text + done, len - done));
+    put_u8(to, '"');
+}
+
 static int print_piece(const char *piece, size_t len, void *buf)
 {
     put_bytes(buf, span_of(piece, len));
     return buf_ok(buf) ? 0 : -1;
 }
 
-static enum status print_as(const struct js *js, size_t flags, struct buf *to)
+static void print_integer(json_int_t v, struct buf *to)
 {
-    if (js == NULL)
-        return ST_NO_MEMORY;
-    if (json_dump_callback(in(js), print_piece, to, flags | JSON_ENCODE_ANY) == 0)
-        return ST_OK;
-    return buf_ok(to) ? ST_NO_MEMORY : buf_status(to); /* jansson could not, or the buffer */
+    char digits[24];
+    size_t at = sizeof digits;
+    uint64_t rest = v < 0 ? -(uint64_t)v : (uint64_t)v;
+
+    do {
+        digits[--at] = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    if (v < 0)
+        digits[--at] = '-';
+    put_bytes(to, span_of(digits + at, sizeof digits - at));
+}
+
+static enum status print_value(json_t *json, unsigned depth, struct buf *to);
+
+static enum status print_object(json_t *json, unsigned depth, struct buf *to)
+{
+    enum status st = ST_OK;
+
+    put_u8(to, '{');
+    for (void *it = json_object_iter(json); st == ST_OK && it != NULL;) {
+        print_text(json_object_iter_key(it), json_object_iter_key_len(it), to);
+        put_u8(to, ':');
+        st = print_value(json_object_iter_value(it), depth, to);
+        it = json_object_iter_next(json, it);
+        if (it != NULL)
+            put_u8(to, ',');
+    }
+    put_u8(to, '}');
+    return st;
+}
+
+static enum status print_array(json_t *json, unsigned depth, struct buf *to)
+{
+    enum status st = ST_OK;
+
+    put_u8(to, '[');
+    for (size_t i = 0; st == ST_OK && i < json_array_size(json); i++) {
+        if (i > 0)
+            put_u8(to, ',');
+        st = print_value(json_array_get(json, i), depth, to);
+    }
+    put_u8(to, ']');
+    return st;
+}
+
+static enum status print_value(json_t *json, unsigned depth, struct buf *to)
+{
+    ASSERT(depth <= BUILT_DEPTH_MAX);
+    if (!buf_ok(to))
+        return buf_status(to);
+    /* clang-format off */
+    switch (json_typeof(json)) {
+    case JSON_OBJECT:  return print_object(json, depth + 1, to);
+    case JSON_ARRAY:   return print_array(json, depth + 1, to);
+    case JSON_STRING:  print_text(json_string_value(json), json_string_length(json), to); break;
+    case JSON_INTEGER: print_integer(json_integer_value(json), to); break;
+    case JSON_TRUE:    put_str(to, "true"); break;
+    case JSON_FALSE:   put_str(to, "false"); break;
+    case JSON_NULL:    put_str(to, "null"); break;
+    case JSON_REAL:
+        if (json_dump_callback(json, print_piece, to, JSON_ENCODE_ANY) != 0 && buf_ok(to))
+            return ST_NO_MEMORY;
+        break;
+    }
+    /* clang-format on */
+    return buf_status(to);
 }
 
 enum status js_print(const struct js *js, struct buf *to)
 {
-    return print_as(js, JSON_COMPACT, to);
+    return js == NULL ? ST_NO_MEMORY : print_value(in(js), 0, to);
 }
 
 enum status js_print_pretty(const struct js *js, struct buf *to)
 {
-    return print_as(js, JSON_INDENT(2), to);
+    if (js == NULL)
+        return ST_NO_MEMORY;
+    if (json_dump_callback(in(js), print_piece, to, JSON_INDENT(2) | JSON_ENCODE_ANY) == 0)
+        return ST_OK;
+    return buf_ok(to) ? ST_NO_MEMORY : buf_status(to); /* jansson could not, or the buffer */
 }
 
 bool js_same(const struct js *a, const struct js *b)

@@ -1,6 +1,7 @@
 /* Strict JSON: what is refused and by which rule, look-ups that answer "no", and building. */
 #include "codec/json.h"
 
+#include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -225,6 +226,33 @@ static void text_that_is_not_utf8_is_not_built(void **state UNUSED)
     assert_int_equal(js_size(js), 0);
 }
 
+/* Our printer against jansson's. */
+static void what_is_printed_is_what_the_library_would_print(void **state UNUSED)
+{
+    static const char *const rows[] = {
+        "{}",
+        "[]",
+        "[[],{},[{}]]",
+        "\"\"",
+        "[0,-1,9223372036854775807,-9223372036854775808,1.5,-0.0,1e300,1]",
+        "[true,false,null]",
+        "{\"a\":{\"b\":[1,{\"c\":\"d\"}]},\"\\\"\\n\":\"x\"}",
+        "\"\\u0001\\b\\t\\n\\u000b\\f\\r\\u001f \\\" \\\\ / \\u007f \\u00e9 \\ud83d\\ude00\"",
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        CLEANUP(js_unrefp)
+        struct js *js = parse(rows[i]);
+        struct buf out;
+        buf_init(&out, 4096);
+        assert_int_equal(js_print(js, &out), ST_OK);
+        char *theirs = json_dumps((json_t *)js, JSON_COMPACT | JSON_ENCODE_ANY);
+        put_u8(&out, 0);
+        assert_string_equal((char *)out.p, theirs);
+        free(theirs);
+        buf_done(&out);
+    }
+}
+
 static void printing_stops_at_the_limit(void **state UNUSED)
 {
     CLEANUP(js_unrefp)
@@ -249,6 +277,7 @@ int main(void)
         cmocka_unit_test(what_is_built_prints_in_order_and_compact),
         cmocka_unit_test(building_passes_missing_memory_on),
         cmocka_unit_test(text_that_is_not_utf8_is_not_built),
+        cmocka_unit_test(what_is_printed_is_what_the_library_would_print),
         cmocka_unit_test(printing_stops_at_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
