@@ -10,8 +10,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define QUIET_NS   (3 * SECOND_NS) /* before the storm, at least */
-#define AFTER_NS   SECOND_NS       /* behind the last cut: what it still delays */
+#define AFTER_NS   SECOND_NS /* behind the last cut: what it still delays */
 #define GIVE_UP_NS (30 * SECOND_NS)
 #define TURN_NS    (SECOND_NS / 100)
 #define OTHERS_S   3600 /* how long the others' tokens live */
@@ -70,6 +69,12 @@ static void storm_open(struct storm *s, bool one)
     free(peers);
     if (s->cut > 0)
         die("%llu sessions ended before their time", (unsigned long long)s->cut);
+}
+
+/* Before the storm, at least. */
+static int64_t quiet_ns(const struct storm *s)
+{
+    return (int64_t)(s->bench->options->quiet_s * 1e9);
 }
 
 static double process_cpu_s(const struct bench *bench)
@@ -185,7 +190,7 @@ void scenario_expiry_storm(struct bench *bench)
     s->traffic = traffic_start(bench, o->traffic, o->clients);
     s->quiet_ns = link_now();
     s->end_ns = end_s * SECOND_NS - wall_minus_mono_ns();
-    if (s->end_ns - s->quiet_ns < QUIET_NS)
+    if (s->end_ns - s->quiet_ns < quiet_ns(s))
         die("connecting took too long: give more --lead");
     struct reading from = take_reading(bench);
     turn_until(s, s->end_ns - SECOND_NS / 10);
@@ -213,7 +218,7 @@ void scenario_revoke_one(struct bench *bench)
     bench->login = all;
     struct reading from = take_reading(bench);
     s->quiet_ns = link_now();
-    turn_until(s, s->quiet_ns + QUIET_NS);
+    turn_until(s, s->quiet_ns + quiet_ns(s));
     s->cpu_before_s = process_cpu_s(bench);
     s->end_ns = link_now();
     admin_revoke(admin, all.identities[0].token);

@@ -51,6 +51,7 @@ static const struct option long_options[] = {
     { "lead",     required_argument, NULL, 'l' },
     { "spread",   required_argument, NULL, 'm' },
     { "traffic",  required_argument, NULL, 'T' },
+    { "quiet",    required_argument, NULL, 'q' },
     { NULL, 0, NULL, 0 },
 };
 /* clang-format on */
@@ -68,16 +69,18 @@ void die(const char *format, ...)
 
 static void usage(void)
 {
-    fputs("usage: token_bench grants|introspect|expiry|revoke|expiry-storm|revoke-one --port=N --ca=FILE "
-          "[--pid=PID] [--clients=N]\n"
-          "       grants: --accounts=FILE --body=JSON [--path=/token] [--out=FILE] [--key=PEM --issuer=URL]\n"
-          "               [--warmup=S] [--seconds=S]\n"
-          "       introspect: --accounts=FILE (of tokens) --body=JSON --path=/introspect\n"
-          "       expiry: --key=PEM --issuer=URL --audience=NAME [--lead=S] [--spread=S]\n"
-          "       revoke: --tokens=FILE --admin=SOCKET [--rate=PER_S]\n"
-          "       expiry-storm: --key=PEM --issuer=URL --audience=NAME [--lead=S] [--traffic=PER_S]\n"
-          "       revoke-one: --tokens=FILE (the first is revoked) --admin=SOCKET [--traffic=PER_S]\n",
-          stderr);
+    fputs(
+        "usage: token_bench grants|introspect|expiry|revoke|expiry-storm|revoke-one --port=N --ca=FILE "
+        "[--pid=PID] [--clients=N]\n"
+        "       grants: --accounts=FILE --body=JSON [--path=/token] [--out=FILE] [--key=PEM --issuer=URL]\n"
+        "               [--warmup=S] [--seconds=S]\n"
+        "       introspect: --accounts=FILE (of tokens) --body=JSON --path=/introspect\n"
+        "       expiry: --key=PEM --issuer=URL --audience=NAME [--lead=S] [--spread=S]\n"
+        "       revoke: --tokens=FILE --admin=SOCKET [--rate=PER_S]\n"
+        "       expiry-storm: --key=PEM --issuer=URL --audience=NAME [--lead=S] [--traffic=PER_S] [--quiet=S]\n"
+        "       revoke-one: --tokens=FILE (the first is revoked) --admin=SOCKET [--traffic=PER_S] "
+        "[--quiet=S]\n",
+        stderr);
     exit(2);
 }
 
@@ -111,9 +114,10 @@ static void take_option(struct options *o, int option, const char *value)
     case 'U': o->issuer = value; break;
     case 'a': o->audience = value; break;
     case 'd': o->admin_socket = value; break;
-    case 'l': o->lead_s = (int64_t)number(value, 5, 3600); break;
+    case 'l': o->lead_s = (int64_t)number(value, 1, 3600); break;
     case 'm': o->spread_s = (int64_t)number(value, 1, 3600); break;
     case 'T': o->traffic = number(value, 1, 1e6); break;
+    case 'q': o->quiet_s = number(value, 0.1, 3600); break;
     default: usage();
     }
     /* clang-format on */
@@ -242,6 +246,7 @@ int main(int argc, char **argv)
                          .path = "/token",
                          .audience = "bench-broker",
                          .traffic = 2000,
+                         .quiet_s = 3,
                          .lead_s = 40,
                          .spread_s = 60 };
     struct bench *bench = calloc(1, sizeof *bench);

@@ -34,7 +34,7 @@ struct options {
     const char *path, *body, *accounts_file, *out_file;
     const char *key_file, *issuer; /* for assertions, and for tokens of our own */
     const char *audience, *admin_socket;
-    double traffic;           /* storms: others' messages a second */
+    double traffic, quiet_s;  /* storms: others' messages a second, and so long before */
     int64_t lead_s, spread_s; /* expiry: the minute begins so long from now, and is so long */
 };
 

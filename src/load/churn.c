@@ -54,6 +54,16 @@ static void guest_gone(struct peer *peer, const char *reason)
     client->not_before_ns = link_now() + AFTER_FAILURE_NS;
 }
 
+/* It has its message, and the answer to its own; or has waited long enough for it. */
+static bool may_leave(const struct client *guest, int64_t now)
+{
+    const struct peer *peer = &guest->peer;
+    int64_t patience = (int64_t)(guest->run->s->drain_s * 1e9);
+
+    return client_ready(guest) && !peer->leaving &&
+           ((guest->busy && peer->inflight == 0) || now - peer->opened_ns > patience);
+}
+
 /* What is due: returns how long until the next is. */
 static int64_t come(struct flow *flow)
 {
@@ -64,7 +74,7 @@ static int64_t come(struct flow *flow)
     for (size_t k = 0; k < run->sides; k++) {
         size_t i = (churn->next + k) % run->sides;
         struct client *guest = run_side(run, i);
-        if (client_ready(guest) && guest->busy && guest->peer.inflight == 0 && !guest->peer.leaving)
+        if (may_leave(guest, now))
             peer_disconnect(&guest->peer);
         if (churn->over || !guest->wants_open || now < guest->not_before_ns)
             continue;

@@ -323,6 +323,9 @@ void flow_part(struct flow *flow, const char *name, double seconds)
     if (all_sent(flow))
         flow_drain(flow); /* a number of messages is over when they have arrived */
     run_part_end(run);
+    struct load_part *part = &run->report->parts[run->report->part_count - 1];
+    if (flow->beside == NULL)
+        part->operations = run->subs > 0 ? part->received : part->sent;
     double late_s = (double)flow->worst_late_ns / 1e9;
     if (late_s > run->report->late_s)
         run->report->late_s = late_s;

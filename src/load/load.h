@@ -92,7 +92,7 @@ struct load_part {
     const char *name;
     double seconds;
     uint64_t sent, received; /* messages of publishers and subscribers, without those of `sessions` */
-    uint64_t operations;     /* what the part is about; else messages received */
+    uint64_t operations;     /* what the part is about; else messages received (LOAD_PUB: sent) */
     uint64_t reads;          /* system calls it took to receive what came */
     double own_cpu_s;
     struct usage from, to; /* of the process */

@@ -134,7 +134,7 @@ static double share(double cpu_s, double seconds)
 
 static void put_part(struct buf *out, const struct load_report *r, const struct load_part *part)
 {
-    uint64_t count = part->operations > 0 ? part->operations : part->received > 0 ? part->received : part->sent;
+    uint64_t count = part->operations;
 
     if (r->part_count > 1)
         put_fmt(out, "part %s\n", part->name);

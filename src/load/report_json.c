@@ -70,12 +70,9 @@ static struct js *process_js(const struct load_settings *s, const struct load_re
 static struct js *part_js(const struct load_report *r, const struct load_part *part)
 {
     const struct member always[] = {
-        { "measured_us", us_of(part->seconds) },
-        { "sent", (int64_t)part->sent },
-        { "received", (int64_t)part->received },
-        { "operations", (int64_t)(part->operations > 0 ? part->operations : part->received) },
-        { "generator_cpu_us", us_of(part->own_cpu_s) },
-        { "reads", (int64_t)part->reads },
+        { "measured_us", us_of(part->seconds) },        { "sent", (int64_t)part->sent },
+        { "received", (int64_t)part->received },        { "operations", (int64_t)part->operations },
+        { "generator_cpu_us", us_of(part->own_cpu_s) }, { "reads", (int64_t)part->reads },
     };
     const struct member of_process[] = {
         { "cpu_us", us_of(part->to.cpu_s - part->from.cpu_s) },
