@@ -12,6 +12,7 @@ void timer_wheel_init(struct timer_wheel *w, struct mono_time now)
 {
     w->tick = tick_of(now);
     w->count = 0;
+    w->soon = 0;
     for (int level = 0; level < TIMER_LEVELS; level++) {
         w->count_at[level] = 0;
         for (int slot = 0; slot < TIMER_SLOTS; slot++)
@@ -43,7 +44,15 @@ static void place(struct timer_wheel *w, struct timer *t)
         due = w->tick + ((int64_t)1 << (SLOT_BITS * TIMER_LEVELS)) - 1;
     t->level = level;
     w->count_at[level]++;
+    if (level == 0)
+        w->soon |= UINT64_C(1) << (due & SLOT_MASK);
     list_append(&w->slots[level][due >> (SLOT_BITS * level) & SLOT_MASK], &t->link);
+}
+
+static void note_empty(struct timer_wheel *w, int64_t tick)
+{
+    if (list_empty(&w->slots[0][tick & SLOT_MASK]))
+        w->soon &= ~(UINT64_C(1) << (tick & SLOT_MASK));
 }
 
 void timer_start(struct timer_wheel *w, struct timer *t, struct mono_time due)
@@ -63,6 +72,8 @@ void timer_stop(struct timer_wheel *w, struct timer *t)
     list_remove(&t->link);
     w->count_at[t->level]--;
     w->count--;
+    if (t->level == 0)
+        note_empty(w, t->due_tick);
 }
 
 /* Moves the slot's timers one level down, nearer to their time. */
@@ -93,6 +104,7 @@ static void fire_slot(struct timer_wheel *w, struct now now)
         w->count--;
         t->fire(t, now);
     }
+    note_empty(w, w->tick);
 }
 
 /* The last tick before something can happen: nothing on the lowest levels means whole rounds of them are
@@ -124,16 +136,23 @@ void timer_wheel_advance(struct timer_wheel *w, struct now now)
     }
 }
 
+/* Ticks until the next slot of the lowest level that holds something; more than TIMER_SLOTS: none does. */
+static int64_t ticks_ahead(const struct timer_wheel *w)
+{
+    unsigned first = (unsigned)((w->tick + 1) & SLOT_MASK);
+    uint64_t from_first = first == 0 ? w->soon : w->soon >> first | w->soon << (TIMER_SLOTS - first);
+
+    return from_first == 0 ? INT64_MAX : 1 + __builtin_ctzll(from_first);
+}
+
 int64_t timer_wheel_wait_ms(const struct timer_wheel *w, struct mono_time now)
 {
+    int64_t ahead, round;
+
     if (w->count == 0)
         return -1;
-    for (int64_t ahead = 1; ahead <= TIMER_SLOTS; ahead++) {
-        int64_t tick = w->tick + ahead;
-        if (!list_empty(&w->slots[0][tick & SLOT_MASK]) || (tick & SLOT_MASK) == 0) {
-            int64_t wait = tick * TIMER_TICK_MS - now.ms;
-            return wait < 0 ? 0 : wait;
-        }
-    }
-    return TIMER_SLOTS * TIMER_TICK_MS;
+    ahead = ticks_ahead(w);
+    round = TIMER_SLOTS - (w->tick & SLOT_MASK); /* where the level above comes down */
+    int64_t wait = (w->tick + (ahead < round ? ahead : round)) * TIMER_TICK_MS - now.ms;
+    return wait < 0 ? 0 : wait;
 }

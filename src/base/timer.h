@@ -9,7 +9,7 @@
 
 #define TIMER_TICK_MS 8
 #define TIMER_LEVELS  5
-#define TIMER_SLOTS   64 /* a power of two; 64^5 ticks of 8 ms: 99 days before a re-cascade */
+#define TIMER_SLOTS   64 /* as many as `soon` has bits; 64^5 ticks of 8 ms: 99 days before a re-cascade */
 
 struct timer;
 typedef void timer_fn(struct timer *timer, struct now now);
@@ -25,6 +25,7 @@ struct timer_wheel {
     int64_t tick; /* everything due before or at this tick has fired */
     size_t count;
     size_t count_at[TIMER_LEVELS];
+    uint64_t soon; /* bit i: slots[0][i] holds a timer */
     struct list slots[TIMER_LEVELS][TIMER_SLOTS];
 };
 

@@ -455,11 +455,15 @@ static enum tls_result read_records(struct tls_session *session, uint8_t *room, 
         ssize_t rc = gnutls_record_recv(session->gnutls, room + got, cap - got);
         if (rc > 0) {
             got += (size_t)rc;
+            session->drained = session->io->in.len == 0 && gnutls_record_check_pending(session->gnutls) == 0;
+            if (session->drained)
+                break;
         } else if (rc == 0) {
             if (got > 0)
                 break; /* hand out the data first; the close is seen again by the next call */
             return TLS_CLOSED;
         } else if (rc == GNUTLS_E_AGAIN && session->io->in.len == before) {
+            session->drained = before == 0;
             break; /* nothing used: a KeyUpdate or a ticket would have been, and must not end the loop */
         } else if (gnutls_error_is_fatal((int)rc) || rc == GNUTLS_E_REHANDSHAKE) {
             enum tls_result failed = fail_gnutls(session, (int)rc, why);
@@ -478,6 +482,10 @@ enum tls_result tls_read(struct tls_session *session, struct tls_io *io, uint8_t
     if (session->failure != ST_OK)
         return failed_before(session, why);
     *ret_len = 0;
+    /* GnuTLS would look for a header, and takes a block of the largest record's size to do so. */
+    if (session->drained && io->in.len == 0)
+        return TLS_WANT_INPUT;
+    session->drained = false;
     session->io = io;
     enum tls_result result = read_records(session, room, cap, ret_len, why);
     session->io = NULL;

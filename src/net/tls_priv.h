@@ -70,7 +70,12 @@ struct tls_session {
     bool peer_verified;
     bool peer_refused;
     bool alerted; /* by the peer */
+    bool drained; /* GnuTLS holds no plaintext, nor input that would give some without more */
 };
+
+/* tls_key.c */
+int tls_key_pem(const struct tls_settings *settings, gnutls_datum_t *ret_pem); /* gnutls_free() it */
+int tls_key_read(const struct tls_settings *settings, gnutls_privkey_t *ret_key);
 
 /* tls_psk.c, the server's side of raw keys and pre-shared keys, and the client's key */
 int tls_known_init(struct tls_config *config);    /* credentials that a server with psk_find needs */
