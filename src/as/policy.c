@@ -160,13 +160,36 @@ struct entry {
     unsigned permissions;
 };
 
+/* In an arena; few for most, so they grow. */
+struct entries {
+    struct entry *at;
+    size_t count, room;
+};
+
+#define ENTRIES_LEAST 8
+
 struct grant {
     struct span client_id;
     struct arena *arena;
-    struct entry *allow, *deny, *result;
-    size_t allow_count, deny_count, result_count;
+    struct entries allow, deny, result;
     struct why *why;
 };
+
+static enum status add_entry(struct grant *g, struct entries *to, struct entry e)
+{
+    if (to->count == to->room) {
+        size_t room = to->room == 0 ? ENTRIES_LEAST : 2 * to->room;
+        struct entry *at = arena_alloc(g->arena, room * sizeof *at);
+        if (at == NULL)
+            return reject(g->why, ST_NO_MEMORY, "as policy", "out of memory", 0);
+        if (to->count > 0)
+            memcpy(at, to->at, to->count * sizeof *at);
+        to->at = at;
+        to->room = room;
+    }
+    to->at[to->count++] = e;
+    return ST_OK;
+}
 
 static enum status take_rule(void *ctx, const struct policy_rule *rule)
 {
@@ -176,27 +199,23 @@ static enum status take_rule(void *ctx, const struct policy_rule *rule)
 
     if (st != ST_OK)
         return st;
-    if (g->allow_count + g->deny_count >= POLICY_RULES_MAX)
+    if (g->allow.count + g->deny.count >= POLICY_RULES_MAX)
         return reject(g->why, ST_QUOTA, "as policy", "too many rules for one client", 0);
-    if (rule->allow)
-        g->allow[g->allow_count++] = e;
-    else
-        g->deny[g->deny_count++] = e;
-    return ST_OK;
+    return add_entry(g, rule->allow ? &g->allow : &g->deny, e);
 }
 
 /* The rule that forbids some topic of `filter`, or 0. */
 static int64_t denied_by(const struct grant *g, struct topic_filter filter, unsigned permission)
 {
-    for (size_t i = 0; i < g->deny_count; i++) {
+    for (size_t i = 0; i < g->deny.count; i++) {
         struct buf both;
-        if ((g->deny[i].permissions & permission) == 0)
+        if ((g->deny.at[i].permissions & permission) == 0)
             continue;
         buf_init(&both, TOPIC_LEN_MAX);
-        bool touches = topic_filter_intersect(filter, g->deny[i].filter, &both) || !buf_ok(&both);
+        bool touches = topic_filter_intersect(filter, g->deny.at[i].filter, &both) || !buf_ok(&both);
         buf_done(&both);
         if (touches)
-            return g->deny[i].rule;
+            return g->deny.at[i].rule;
     }
     return 0;
 }
@@ -204,25 +223,24 @@ static int64_t denied_by(const struct grant *g, struct topic_filter filter, unsi
 /* Leaves out what lies inside an entry that is there, and takes out what lies inside the new one. */
 static enum status add_result(struct grant *g, struct topic_filter filter, unsigned permission)
 {
-    for (size_t i = 0; i < g->result_count; i++)
-        if ((g->result[i].permissions & permission) != 0 && topic_filter_covers(g->result[i].filter, filter))
+    for (size_t i = 0; i < g->result.count; i++)
+        if ((g->result.at[i].permissions & permission) != 0 &&
+            topic_filter_covers(g->result.at[i].filter, filter))
             return ST_OK;
-    for (size_t i = 0; i < g->result_count; i++)
-        if (topic_filter_covers(filter, g->result[i].filter))
-            g->result[i].permissions &= ~permission;
+    for (size_t i = 0; i < g->result.count; i++)
+        if (topic_filter_covers(filter, g->result.at[i].filter))
+            g->result.at[i].permissions &= ~permission;
     struct entry *place = NULL;
-    for (size_t i = 0; i < g->result_count && place == NULL; i++)
-        if (span_eq(g->result[i].filter.s, filter.s))
-            place = &g->result[i];
-    for (size_t i = 0; i < g->result_count && place == NULL; i++)
-        if (g->result[i].permissions == 0)
-            place = &g->result[i];
-    if (place == NULL) {
-        if (g->result_count >= SCOPE_MAX_PAIRS)
-            return reject(g->why, ST_QUOTA, "as policy", "the granted scope has too many entries", 0);
-        place = &g->result[g->result_count++];
-        *place = (struct entry){ 0 };
-    }
+    for (size_t i = 0; i < g->result.count && place == NULL; i++)
+        if (span_eq(g->result.at[i].filter.s, filter.s))
+            place = &g->result.at[i];
+    for (size_t i = 0; i < g->result.count && place == NULL; i++)
+        if (g->result.at[i].permissions == 0)
+            place = &g->result.at[i];
+    if (place == NULL && g->result.count >= SCOPE_MAX_PAIRS)
+        return reject(g->why, ST_QUOTA, "as policy", "the granted scope has too many entries", 0);
+    if (place == NULL)
+        return add_entry(g, &g->result, (struct entry){ .filter = filter, .permissions = permission });
     place->filter = filter;
     place->permissions |= permission;
     return ST_OK;
@@ -232,15 +250,15 @@ static enum status add_result(struct grant *g, struct topic_filter filter, unsig
 static enum status grant_filter(struct grant *g, struct topic_filter wanted, unsigned permission, bool *ret_any,
                                 int64_t *ret_deny)
 {
-    for (size_t i = 0; i < g->allow_count; i++) {
+    for (size_t i = 0; i < g->allow.count; i++) {
         struct topic_filter both;
         struct buf b;
         enum status st = ST_OK;
 
-        if ((g->allow[i].permissions & permission) == 0)
+        if ((g->allow.at[i].permissions & permission) == 0)
             continue;
         buf_init(&b, TOPIC_LEN_MAX);
-        bool overlaps = topic_filter_intersect(wanted, g->allow[i].filter, &b);
+        bool overlaps = topic_filter_intersect(wanted, g->allow.at[i].filter, &b);
         both.s = overlaps && buf_ok(&b) ? arena_copy(g->arena, buf_span(&b)) : SPAN_NONE;
         if (!buf_ok(&b) || (overlaps && both.s.p == NULL))
             st = reject(g->why, ST_NO_MEMORY, "as policy", "out of memory", 0);
@@ -282,9 +300,9 @@ static enum status build(struct grant *g, struct scope **ret_granted)
     struct scope_entry entries[SCOPE_MAX_PAIRS];
     size_t count = 0;
 
-    for (size_t i = 0; i < g->result_count; i++)
-        if (g->result[i].permissions != 0)
-            entries[count++] = (struct scope_entry){ g->result[i].filter, g->result[i].permissions };
+    for (size_t i = 0; i < g->result.count; i++)
+        if (g->result.at[i].permissions != 0)
+            entries[count++] = (struct scope_entry){ g->result.at[i].filter, g->result.at[i].permissions };
     return scope_build(entries, count, ret_granted, g->why);
 }
 
@@ -292,21 +310,12 @@ enum status policy_grant(struct sql *sql, struct span client_id, struct span aud
                          const struct scope *requested, struct arena *arena, struct scope **ret_granted,
                          policy_refused_fn *refused, void *ctx, struct why *why)
 {
-    struct grant g = {
-        .client_id = client_id,
-        .arena = arena,
-        .allow = arena_alloc(arena, POLICY_RULES_MAX * sizeof(struct entry)),
-        .deny = arena_alloc(arena, POLICY_RULES_MAX * sizeof(struct entry)),
-        .result = arena_alloc(arena, SCOPE_MAX_PAIRS * sizeof(struct entry)),
-        .why = why,
-    };
-    if (g.allow == NULL || g.deny == NULL || g.result == NULL)
-        return reject(why, ST_NO_MEMORY, "as policy", "out of memory", 0);
+    struct grant g = { .client_id = client_id, .arena = arena, .why = why };
     enum status st = policy_each_for(sql, client_id, audience, take_rule, &g, why);
-    size_t wanted = requested == NULL ? g.allow_count : scope_size(requested);
+    size_t wanted = requested == NULL ? g.allow.count : scope_size(requested);
     for (size_t i = 0; st == ST_OK && i < wanted; i++) {
         if (requested == NULL) {
-            st = grant_entry(&g, g.allow[i].filter, g.allow[i].permissions, refused, ctx);
+            st = grant_entry(&g, g.allow.at[i].filter, g.allow.at[i].permissions, refused, ctx);
         } else {
             struct scope_entry e = scope_at(requested, i);
             st = grant_entry(&g, e.filter, e.permissions, refused, ctx);
