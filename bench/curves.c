@@ -275,11 +275,14 @@ static void batch(struct point *p)
 }
 
 static const struct curve curves[] = {
-    { "subscriptions", "0 10 100 1000 10000 100000 1000000", "message to one subscriber", subscriptions, publish },
+    { "subscriptions", "0 10 100 1000 10000 100000 1000000", "message to one subscriber", subscriptions,
+      publish },
     { "sessions", "20 100 1000 10000 100000 300000", "message to one subscriber", sessions, publish },
     { "retained", "0 10 100 1000 10000 100000 1000000", "message to one subscriber", retained, publish },
-    { "retained_replaced", "10 100 1000 10000 100000 1000000", "retained message replaced", retained_replaced, publish },
-    { "retained_found", "10 100 1000 10000 100000 1000000", "SUBSCRIBE that finds 10, and UNSUBSCRIBE", retained_found, publish },
+    { "retained_replaced", "10 100 1000 10000 100000 1000000", "retained message replaced", retained_replaced,
+      publish },
+    { "retained_found", "10 100 1000 10000 100000 1000000", "SUBSCRIBE that finds 10, and UNSUBSCRIBE",
+      retained_found, publish },
     { "depth", "1 2 4 8 16 32 64 100", "message to one subscriber", depth, publish },
     { "permissions", "1 2 4 8 16 32 64 128", "message to one subscriber", permissions, publish },
     { "fan_out", "1 2 5 10 20 50 100 200 500 1000 5000", "delivery", fan_out, publish },

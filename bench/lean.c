@@ -35,7 +35,8 @@ static uint8_t *world_append(void *ctx, struct conn_io *io, size_t len)
     struct lean *l = ctx;
     struct lean_conn *c = (struct lean_conn *)io;
 
-    if (l->out_at + len > LEAN_OUT)
+    lean_must(len <= LEAN_OUT, "a packet that is not longer than that");
+    if (l->out_at + len > LEAN_OUT_USED)
         l->out_at = 0;
     c->last = span_of(l->out + l->out_at, len);
     l->out_at += len;
@@ -274,7 +275,9 @@ void lean_token(struct lean *l, const struct lean_client *client, uint64_t seria
 
 void lean_connect_packet(struct lean *l, const struct lean_client *client, struct span token, struct buf *out)
 {
-    struct mqtt_connect connect = { .version = MQTT_5, .clean_start = true, .client_id = span_of_str(client->id) };
+    struct mqtt_connect connect = { .version = MQTT_5,
+                                    .clean_start = true,
+                                    .client_id = span_of_str(client->id) };
     uint8_t exporter[ACE_EXPORTER_LEN];
     CLEANUP(buf_done)
     struct buf pop, data;
@@ -405,6 +408,8 @@ void lean_turn(struct lean *l)
                 busy = true;
             if (l->on_disk && store(l, i))
                 busy = true;
+            if (shard_wait_ms(l->shard[i], l->now) == 0)
+                busy = true;
         }
     }
 }
@@ -433,12 +438,15 @@ void lean_subscribe(struct lean_conn *c, const char *filter, uint8_t qos)
         lean_must(c->last.p[c->last.len - 1] <= 2, "SUBACK");
 }
 
-void lean_publish_packet(struct buf *out, const char *topic, uint8_t qos, uint16_t packet_id, bool retain, size_t payload)
+void lean_publish_packet(struct buf *out, const char *topic, uint8_t qos, uint16_t packet_id, bool retain,
+                         size_t payload)
 {
     uint8_t *bytes = malloc(payload + 1);
-    struct mqtt_publish_out p = {
-        .qos = qos, .retain = retain, .packet_id = packet_id, .topic = span_of_str(topic), .payload = span_of(bytes, payload)
-    };
+    struct mqtt_publish_out p = { .qos = qos,
+                                  .retain = retain,
+                                  .packet_id = packet_id,
+                                  .topic = span_of_str(topic),
+                                  .payload = span_of(bytes, payload) };
 
     lean_must(bytes != NULL, "memory");
     memset(bytes, 'p', payload + 1);

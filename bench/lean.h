@@ -24,7 +24,8 @@
 #define LEAN_SHARDS_MAX 4
 #define LEAN_WALL       1800000000 /* the calendar when it begins */
 #define LEAN_ALL        "[[\"#\",[\"pub\",\"sub\"]]]"
-#define LEAN_OUT        (1u << 20)
+#define LEAN_OUT        (1u << 17) /* longest packet */
+#define LEAN_OUT_USED   (1u << 13) /* usually: an output buffer is warm, and so should this be */
 
 struct lean {
     unsigned count;
@@ -46,7 +47,7 @@ struct lean {
     struct shard_msg *acks[LEAN_SHARDS_MAX], **acks_end[LEAN_SHARDS_MAX];
     unsigned sealing;
     uint64_t sealed[LEAN_SHARDS_MAX]; /* batch on its way; 0: none */
-    uint8_t *out;                     /* LEAN_OUT bytes, used round and round */
+    uint8_t *out;                     /* LEAN_OUT bytes, of which LEAN_OUT_USED are used round and round */
     size_t out_at;
     uint64_t packets, bytes, batches, batch_bytes; /* sent; stored */
 };
@@ -56,7 +57,7 @@ struct lean_conn {
     struct conn *conn; /* NULL: the broker does not know it yet, or is done with it */
     unsigned at;
     bool closed, paused;
-    struct span last; /* the last packet for it, until LEAN_OUT more bytes were sent */
+    struct span last; /* the last packet for it, until LEAN_OUT_USED more bytes were sent */
 };
 
 struct lean_client {
@@ -87,7 +88,8 @@ void lean_turn(struct lean *l);
 void lean_pass(struct lean *l, int64_t ms); /* both clocks, and a turn */
 
 void lean_subscribe(struct lean_conn *c, const char *filter, uint8_t qos);
-void lean_publish_packet(struct buf *out, const char *topic, uint8_t qos, uint16_t packet_id, bool retain, size_t payload);
+void lean_publish_packet(struct buf *out, const char *topic, uint8_t qos, uint16_t packet_id, bool retain,
+                         size_t payload);
 
 void lean_must(bool ok, const char *what);
 

@@ -2,10 +2,10 @@
 #include "as/as.h"
 #include "as/schema.h"
 #include "base/log.h"
-#include "lean.h"
 #include "codec/base64.h"
 #include "codec/json.h"
 #include "jose/jwk.h"
+#include "lean.h"
 #include "scenario.h"
 #include "token/assertion.h"
 
@@ -33,10 +33,11 @@ struct server {
     const char *path;
 };
 
-static enum status issue(struct signer *signer, const struct token_claims *claims, const struct signer_wrap *wrap,
-                         struct buf *out, struct why *why)
+static enum status issue(struct signer *signer, const struct token_claims *claims,
+                         const struct signer_wrap *wrap, struct buf *out, struct why *why)
 {
-    return signer_issue_with(CONTAINER_OF(signer, struct one_key, base)->key, SPAN("k"), claims, wrap, out, why);
+    return signer_issue_with(CONTAINER_OF(signer, struct one_key, base)->key, SPAN("k"), claims, wrap, out,
+                             why);
 }
 
 static bool owns(struct signer *signer, const struct key *key)
@@ -75,7 +76,8 @@ static struct js *admin(struct server *s, const char *line)
 
     buf_init(&out, AS_ADMIN_REPLY_MAX);
     as_admin(s->as, span_of_str(line), SPAN("uid:0"), s->now, &out);
-    lean_must(js_parse(buf_span(&out), AS_ADMIN_REPLY_MAX, &answer, NULL) == ST_OK && js_get_bool(answer, "ok", &ok) && ok,
+    lean_must(js_parse(buf_span(&out), AS_ADMIN_REPLY_MAX, &answer, NULL) == ST_OK &&
+                  js_get_bool(answer, "ok", &ok) && ok,
               line);
     buf_done(&out);
     return answer;
@@ -98,7 +100,8 @@ static struct server *server_new(void)
                                         .auth_failures_per_minute = 10,
                                         .auth_proof_max_age_s = 300,
                                         .auth_replay_max = 100000 };
-    lean_must(sql_open(":memory:", SQL_GROUPED, &s->sql, NULL) == ST_OK && as_schema(s->sql, NULL) == ST_OK, "database");
+    lean_must(sql_open(":memory:", SQL_GROUPED, &s->sql, NULL) == ST_OK && as_schema(s->sql, NULL) == ST_OK,
+              "database");
     lean_must(key_new_ed25519_private(span_of(seed, sizeof seed), &s->signer.key, NULL) == ST_OK, "key");
     lean_must(key_new_secret(span_of(master, sizeof master), &parts.pop_master, NULL) == ST_OK, "master");
     s->signer.base.ops = &ops;
@@ -184,15 +187,16 @@ static void put_escaped(struct buf *out, struct span text)
 }
 
 /* An assertion signed with the client's registered key in, a signed token for that key out. */
-static void write_assertion(struct server *s, const struct key *key, struct span jwk, unsigned n, struct buf *out)
+static void write_assertion(struct server *s, const struct key *key, struct span jwk, unsigned n,
+                            struct buf *out)
 {
     char jti[64];
     struct assertion_claims claims = { .typ = ASSERTION_TYP_CLIENT,
-                                             .iss = SPAN("device"),
-                                             .sub = SPAN("device"),
-                                             .aud = SPAN(ISSUER),
-                                             .iat = s->now.wall,
-                                             .lifetime_s = 120 };
+                                       .iss = SPAN("device"),
+                                       .sub = SPAN("device"),
+                                       .aud = SPAN(ISSUER),
+                                       .iat = s->now.wall,
+                                       .lifetime_s = 120 };
 
     snprintf(jti, sizeof jti, "an-assertion-of-its-own-%05u", n);
     claims.jti = span_of_str(jti);
@@ -216,7 +220,8 @@ static void *by_key(unsigned calls)
     struct buf line, text;
 
     lean_must(key_new_ed25519_private(span_of(seed, sizeof seed), &own, NULL) == ST_OK, "key");
-    lean_must(key_public(own, &shown) == ST_OK && jwk_print(shown, SPAN_NONE, NULL, false, &jwk) == ST_OK, "JWK");
+    lean_must(key_public(own, &shown) == ST_OK && jwk_print(shown, SPAN_NONE, NULL, false, &jwk) == ST_OK,
+              "JWK");
     js_unref(admin(s, "{\"cmd\":\"rs.add\",\"audience\":\"broker\"}"));
     buf_init(&text, 4096);
     buf_init(&line, 4096);
@@ -247,12 +252,14 @@ static void *introspecting(unsigned calls)
     struct span token;
     struct buf body;
 
-    rs = admin(s, "{\"cmd\":\"rs.add\",\"audience\":\"opaque\",\"rs_id\":\"rs2\",\"key\":\"generate\",\"token_format\":\"reference\"}");
+    rs = admin(s, "{\"cmd\":\"rs.add\",\"audience\":\"opaque\",\"rs_id\":\"rs2\",\"key\":\"generate\",\"token_"
+                  "format\":\"reference\"}");
     js_unref(admin(s, "{\"cmd\":\"policy.allow\",\"subject\":\"any\",\"audience\":\"opaque\","
                       "\"filter\":\"d/${client_id}/#\",\"permissions\":[\"pub\",\"sub\"]}"));
     buf_init(&body, AS_RESPONSE_MAX);
     post(s, SPAN("grant_type=client_credentials&audience=opaque"), &body);
-    lean_must(js_parse(buf_span(&body), AS_RESPONSE_MAX, &answer, NULL) == ST_OK && js_get_str(answer, "access_token", &token),
+    lean_must(js_parse(buf_span(&body), AS_RESPONSE_MAX, &answer, NULL) == ST_OK &&
+                  js_get_str(answer, "access_token", &token),
               "a token");
     buf_reset(&s->body);
     put_fmt(&s->body, "token=%.*s", SPAN_FMT(token));

@@ -13,9 +13,9 @@
 #include <time.h>
 #include <valgrind/callgrind.h>
 
-static const struct scenario *const all[] = { message_scenarios, tree_scenarios, session_scenarios, token_scenarios,
-                                              as_scenarios };
-#define EACH_SCENARIO(s)                                        \
+static const struct scenario *const all[] = { message_scenarios, tree_scenarios, session_scenarios,
+                                              token_scenarios, as_scenarios };
+#define EACH_SCENARIO(s)                                       \
     for (size_t i_ = 0; i_ < sizeof all / sizeof all[0]; i_++) \
         for (const struct scenario *s = all[i_]; s->name != NULL; s++)
 
@@ -44,8 +44,8 @@ int clock_gettime(clockid_t clock, struct timespec *out)
 
 static void list(void)
 {
-    EACH_SCENARIO (s)
-        printf("%s\t%u\t%s\n", s->name, s->operations, s->per);
+    EACH_SCENARIO(s)
+    printf("%s\t%u\t%s\n", s->name, s->operations, s->per);
 }
 
 static unsigned operate(const struct scenario *s, void *state, unsigned from, unsigned calls)
@@ -76,7 +76,8 @@ int main(int argc, char **argv)
         return 0;
     }
     json_object_seed(1);
-    EACH_SCENARIO (s) {
+    EACH_SCENARIO(s)
+    {
         if (strcmp(s->name, argv[1]) != 0)
             continue;
         if (argc == 2) {

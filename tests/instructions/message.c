@@ -255,14 +255,16 @@ static void publish_durable(void *state, unsigned i)
 }
 
 const struct scenario message_scenarios[] = {
-    { "p2p_qos0", "message", 400, 1, p2p_qos0, publish },
-    { "p2p_qos0_x16", "message, 16 in a read", 1600, 16, p2p_batch, publish_batch },
-    { "p2p_qos0_1k", "message of 1 KB", 400, 1, p2p_1k, publish },
-    { "p2p_qos0_public", "message, topics public", 400, 1, p2p_public, publish },
-    { "p2p_qos0_two_shards", "message, 16 in a read, half of the pairs in two shards", 1920, 16, p2p_shards, publish_batch },
-    { "p2p_qos1", "message and its acknowledgements", 400, 1, p2p_qos1, publish_qos1 },
-    { "p2p_qos2", "message and its acknowledgements", 200, 1, p2p_qos2, publish_qos2 },
-    { "fan_out", "delivery, 1 to 500", 5000, FAN_OUT, fan_out, publish_to_many },
-    { "durable_qos1", "message for a client that is away, 16 in a batch", 1600, 16, offline, publish_durable },
+    { "p2p_qos0", "message of QoS 0", 400, 1, p2p_qos0, publish },
+    { "p2p_qos0_x16", "message of QoS 0, 16 in a read", 1600, 16, p2p_batch, publish_batch },
+    { "p2p_qos0_1k", "message of QoS 0 of 1 KB", 400, 1, p2p_1k, publish },
+    { "p2p_qos0_public", "message of QoS 0, topics public", 400, 1, p2p_public, publish },
+    { "p2p_qos0_two_shards", "message of QoS 0, 16 in a read, half of the pairs in two shards", 1920, 16,
+      p2p_shards, publish_batch },
+    { "p2p_qos1", "message of QoS 1 and its acknowledgements", 400, 1, p2p_qos1, publish_qos1 },
+    { "p2p_qos2", "message of QoS 2 and its acknowledgements", 200, 1, p2p_qos2, publish_qos2 },
+    { "fan_out", "delivery of QoS 0, 1 to 500", 5000, FAN_OUT, fan_out, publish_to_many },
+    { "durable_qos1", "message of QoS 1 for a client that is away, on disk, 16 in a batch", 1600, 16, offline,
+      publish_durable },
     { 0 },
 };

@@ -147,7 +147,8 @@ static void renew(void *state, unsigned i)
     lean_must(r->c->last.p[0] == 0xf0 && r->c->last.p[2] == MQTT_CONTINUE_AUTHENTICATION, "a challenge");
     lean_input(r->c, buf_span(&r->answer));
     lean_turn(r->l);
-    lean_must(r->c->last.p[0] == 0xf0 && (r->c->last.p[1] == 0 || r->c->last.p[2] == MQTT_SUCCESS), "AUTH 0x00");
+    lean_must(r->c->last.p[0] == 0xf0 && (r->c->last.p[1] == 0 || r->c->last.p[2] == MQTT_SUCCESS),
+              "AUTH 0x00");
 }
 
 /* ---- the end of tokens ---- */
@@ -194,7 +195,8 @@ static void *crowds(unsigned calls)
 
         buf_reset(&text);
         lean_token(k->l, &client, 0, &text);
-        lean_must(token_verify(buf_span(&text), k->l->verifier, k->l->now.wall, &token, NULL) == ST_OK, "a token");
+        lean_must(token_verify(buf_span(&text), k->l->verifier, k->l->now.wall, &token, NULL) == ST_OK,
+                  "a token");
         memcpy(k->hashes[i], token->hash, TOKEN_HASH_LEN);
         token_unref(token);
         for (unsigned n = i * CROWD; n < (i + 1) * CROWD; n++) {
@@ -236,7 +238,8 @@ static void revoke(void *state, unsigned i)
 
 const struct scenario session_scenarios[] = {
     { "connect_new_token", "CONNECT with a token never seen, and DISCONNECT", 20, 1, token_never_seen, visit },
-    { "connect_seen_token", "CONNECT with a token seen before, and DISCONNECT", 20, 1, token_seen_before, visit },
+    { "connect_seen_token", "CONNECT with a token seen before, and DISCONNECT", 20, 1, token_seen_before,
+      visit },
     { "renew", "re-authentication with a new token", 20, 1, renewals, renew },
     { "expire", "session cut off when its token ends, 1,000 at once", CROWD, CROWD, crowds, expire },
     { "revoke", "session cut off with a revoked token, which 1,000 hold", CROWD, CROWD, crowds, revoke },

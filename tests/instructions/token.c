@@ -38,7 +38,9 @@ static void *packets(unsigned calls)
 {
     struct packets *k = calloc(1, sizeof *k);
     struct lean *l = lean_new(1, false);
-    struct lean_client client = { .id = "client-with-a-name", .scope = SCOPE, .expiry_s = 60, .key = l->client_key };
+    struct lean_client client = {
+        .id = "client-with-a-name", .scope = SCOPE, .expiry_s = 60, .key = l->client_key
+    };
     struct mqtt_subscription wants[] = { { .filter = { SPAN("site1/+/temperature") }, .qos = 1 },
                                          { .filter = { SPAN("site1/device7/#") }, .qos = 2 } };
     struct mqtt_ack ack = { .type = MQTT_PUBACK, .packet_id = 7 };
@@ -102,7 +104,8 @@ static void read_packets(void *state, unsigned i)
     while (rest.len > 0) {
         struct mqtt_frame frame;
 
-        lean_must(mqtt_frame_next(rest, MQTT_FROM_CLIENT, 65536, &frame, &st, &why) == MQTT_FRAME_READY, "a frame");
+        lean_must(mqtt_frame_next(rest, MQTT_FROM_CLIENT, 65536, &frame, &st, &why) == MQTT_FRAME_READY,
+                  "a frame");
         lean_must(read_one(&frame) == ST_OK, "a packet");
         rest = span_cut(rest, frame.total_len, SIZE_MAX);
     }
@@ -151,8 +154,8 @@ static void verify(void *state, unsigned i)
 }
 
 const struct scenario token_scenarios[] = {
-    { "read_packets", "CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE, PUBACK, PINGREQ, DISCONNECT, read", 100, 1, packets,
-      read_packets },
+    { "read_packets", "CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE, PUBACK, PINGREQ, DISCONNECT, read", 100, 1,
+      packets, read_packets },
     { "jwt_verify", "JWT signed with EdDSA, verified", 20, 1, signed_token, verify },
     { "jwe_verify", "JWT encrypted with A256KW and A256GCM, verified", 20, 1, encrypted_token, verify },
     { 0 },

@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FILTERS     100000
-#define PER_CLIENT  1000 /* filters of each client */
-#define RETAINED    20000
-#define FOUND       10 /* retained messages that a filter finds */
-#define PAYLOAD     64
-#define PUBLISHERS  20
+#define FILTERS    100000
+#define PER_CLIENT 1000 /* filters of each client */
+#define RETAINED   20000
+#define FOUND      10 /* retained messages that a filter finds */
+#define PAYLOAD    64
+#define PUBLISHERS 20
 
 struct forest {
     struct lean *l;
@@ -188,7 +188,8 @@ static void subscribe_and_find(void *state, unsigned i)
 }
 
 const struct scenario tree_scenarios[] = {
-    { "wildcards_100k", "message, beside 100,000 wildcard subscriptions", 400, 1, wildcards, publish_one },
+    { "wildcards_100k", "message of QoS 0, beside 100,000 wildcard subscriptions", 400, 1, wildcards,
+      publish_one },
     { "subscribe", "SUBSCRIBE and UNSUBSCRIBE, beside 100,000 subscriptions", 200, 1, subscribing, subscribe },
     { "retained_set", "retained message replaced, one of 20,000", 400, 1, retaining, publish_retained },
     { "retained_match", "SUBSCRIBE that finds 10 of 20,000 retained, and UNSUBSCRIBE", 100, 1, finding,
