@@ -40,20 +40,23 @@ void base64_encode(struct span data, struct buf *out)
     encode(standard_alphabet, true, data, out);
 }
 
-/* 0..63, or 64 for what is not in the alphabet; `c62` and `c63` are the two that differ. */
-static uint32_t value_of(uint8_t c, uint8_t c62, uint8_t c63)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26u;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52u;
-    return c == c62 ? 62 : c == c63 ? 63 : 64;
-}
+/* clang-format off */
+/* One more than the value of each character that both alphabets have, and of the two that only one has; 0: not in it. */
+#define COMMON \
+    ['A'] = 1,  ['B'] = 2,  ['C'] = 3,  ['D'] = 4,  ['E'] = 5,  ['F'] = 6,  ['G'] = 7,  ['H'] = 8,  ['I'] = 9,  \
+    ['J'] = 10, ['K'] = 11, ['L'] = 12, ['M'] = 13, ['N'] = 14, ['O'] = 15, ['P'] = 16, ['Q'] = 17, ['R'] = 18, \
+    ['S'] = 19, ['T'] = 20, ['U'] = 21, ['V'] = 22, ['W'] = 23, ['X'] = 24, ['Y'] = 25, ['Z'] = 26,             \
+    ['a'] = 27, ['b'] = 28, ['c'] = 29, ['d'] = 30, ['e'] = 31, ['f'] = 32, ['g'] = 33, ['h'] = 34, ['i'] = 35, \
+    ['j'] = 36, ['k'] = 37, ['l'] = 38, ['m'] = 39, ['n'] = 40, ['o'] = 41, ['p'] = 42, ['q'] = 43, ['r'] = 44, \
+    ['s'] = 45, ['t'] = 46, ['u'] = 47, ['v'] = 48, ['w'] = 49, ['x'] = 50, ['y'] = 51, ['z'] = 52,             \
+    ['0'] = 53, ['1'] = 54, ['2'] = 55, ['3'] = 56, ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60, ['8'] = 61, \
+    ['9'] = 62
+static const uint8_t url_values[256]      = { COMMON, ['-'] = 63, ['_'] = 64 };
+static const uint8_t standard_values[256] = { COMMON, ['+'] = 63, ['/'] = 64 };
+/* clang-format on */
 
 /* `text` without padding. */
-static enum status decode(struct span text, uint8_t c62, uint8_t c63, struct buf *out, struct why *why)
+static enum status decode(struct span text, const uint8_t values[256], struct buf *out, struct why *why)
 {
     size_t rest = text.len % 4; /* characters of the last, short group: 2 carry one byte, 3 carry two */
     size_t len = text.len / 4 * 3 + (rest == 0 ? 0 : rest - 1);
@@ -66,10 +69,10 @@ static enum status decode(struct span text, uint8_t c62, uint8_t c63, struct buf
     if (to == NULL && len > 0)
         return buf_refuse(out, "decodes to more than allowed", why);
     for (size_t i = 0; i < text.len; i++) {
-        uint32_t six = value_of(text.p[i], c62, c63);
-        if (six == 64)
+        uint32_t six = values[text.p[i]];
+        if (six == 0)
             return reject(why, ST_MALFORMED, "TK-51", "a character outside the Base64 alphabet", i);
-        v = v << 6 | six;
+        v = v << 6 | (six - 1);
         if (i % 4 == 3) {
             to[at++] = (uint8_t)(v >> 16);
             to[at++] = (uint8_t)(v >> 8);
@@ -92,7 +95,7 @@ static enum status decode(struct span text, uint8_t c62, uint8_t c63, struct buf
 
 enum status base64url_decode(struct span text, struct buf *out, struct why *why)
 {
-    return decode(text, '-', '_', out, why);
+    return decode(text, url_values, out, why);
 }
 
 enum status base64_decode(struct span text, struct buf *out, struct why *why)
@@ -101,7 +104,7 @@ enum status base64_decode(struct span text, struct buf *out, struct why *why)
         return reject(why, ST_MALFORMED, "RFC 4648 4", "padding missing", text.len);
     if (text.len > 0 && text.p[text.len - 1] == '=')
         text.len -= text.p[text.len - 2] == '=' ? 2 : 1;
-    return decode(text, '+', '/', out, why);
+    return decode(text, standard_values, out, why);
 }
 
 bool base64url_decode_exactly(struct span text, uint8_t *out, size_t len)
