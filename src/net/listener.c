@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "net/listener_priv.h"
 #include "net/loop_priv.h"
+#include "net/stream_priv.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -71,6 +72,7 @@ static enum status open_tcp(const struct listener_settings *settings, int *ret_f
     if (fd < 0)
         return reject(why, ST_IO, "listener", "cannot open a socket", 0);
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    stream_socket_options(fd);
     if (settings->share)
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     if (address.any.sa_family == AF_INET6 && settings->address[0] == ':' && settings->address[1] == ':' &&

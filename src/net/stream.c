@@ -334,7 +334,7 @@ void stream_secured(struct stream *s)
 
 /* A peer that went without a word - power, cable, a router that forgot - is found out, even where MQTT has no Keep
  * Alive. All of it fails on a unix socket, where there is nothing to switch. */
-static void set_socket_options(int fd)
+void stream_socket_options(int fd)
 {
     int on = 1, idle_s = PROBE_AFTER_S, interval_s = PROBE_EVERY_S, count = PROBES;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -344,11 +344,20 @@ static void set_socket_options(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
 }
 
+/* A connection that a listener of ours accepted has them from its listener. */
+static bool has_socket_options(int fd)
+{
+    int on = 0;
+    socklen_t len = sizeof on;
+    return getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &len) == 0 && on != 0;
+}
+
 void stream_connected(struct stream *s, int fd)
 {
     s->fd = fd;
     s->cancel_dial = NULL;
-    set_socket_options(fd);
+    if (!has_socket_options(fd))
+        stream_socket_options(fd);
     if (!poll_make(s)) {
         stream_die(s, ST_NO_MEMORY, stream_why("memory", "out of memory"));
         return;

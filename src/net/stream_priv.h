@@ -82,6 +82,7 @@ void stream_die(struct stream *stream, enum status st, struct why why);
 /* To FLUSHING: output leaves first, then the reason given is reported. */
 void stream_begin_close(struct stream *stream, enum status st, struct why why);
 /* After every change of what we wait for; costs a system call only if that did change. */
+void stream_socket_options(int fd); /* also for a listening socket: Linux hands them on */
 void stream_poll_update(struct stream *stream);
 bool stream_wants_input(const struct stream *stream);
 

@@ -6,6 +6,8 @@
 #include "net/test_certs.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -539,13 +541,25 @@ struct server {
     struct world *w;
     struct net_peer peer;
     int accepted;
+    int no_delay, keep_alive, idle_s; /* of the accepted socket, before the stream has it */
 };
+
+static int option(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t len = sizeof value;
+    (void)getsockopt(fd, level, name, &value, &len);
+    return value;
+}
 
 static void on_accept(void *ctx, int fd, const struct net_peer *peer)
 {
     struct server *s = ctx;
     s->peer = *peer;
     s->accepted++;
+    s->no_delay = option(fd, IPPROTO_TCP, TCP_NODELAY);
+    s->keep_alive = option(fd, SOL_SOCKET, SO_KEEPALIVE);
+    s->idle_s = option(fd, IPPROTO_TCP, TCP_KEEPIDLE);
     assert_int_equal(tls_session_new_server(s->w->server_tls, &s->w->b_settings.tls, NULL), ST_OK);
     assert_int_equal(stream_new(s->w->loop, fd, &s->w->b_settings, &events, &s->w->b, &s->w->b.stream, NULL),
                      ST_OK);
@@ -566,6 +580,9 @@ static void dialing_a_listener_gives_a_stream(void **state)
     WAIT_FOR(w.loop, w.b.got.len == 5);
     assert_true(w.a.ready);
     assert_int_equal(server.accepted, 1);
+    assert_int_equal(server.no_delay, 1); /* from the listener: no call for each connection */
+    assert_int_equal(server.keep_alive, 1);
+    assert_int_equal(server.idle_s, 180);
     assert_true(server.peer.is_loopback);
     assert_memory_equal(server.peer.address, "127.0.0.1:", 10);
     stream_close(w.a.stream);
