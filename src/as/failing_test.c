@@ -1,12 +1,18 @@
 /* Every statement of every admin command and endpoint fails, once alone and once with all that follow; and the database is
  * full. What is refused has not happened, not even a part of it: every row is as it was. The next try works. */
 #include "as/schema.h"
+#include "as/signer.h"
 #include "as/site_test.h"
 #include "crypto/hash.h"
+#include "crypto/random.h"
 #include "support/failing_memory.h"
+#include "token/assertion.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 /* cmocka wants those above first */
 #include <cmocka.h>
 
@@ -23,23 +29,16 @@ static enum status put_row(void *ctx, const struct sql_row *row)
     return buf_status(ctx);
 }
 
-/* All there is. */
-static void rows_of(struct world *w, uint8_t *ret_hash)
+/* All there is. Assertions that were seen stay seen, whatever became of the request: nobody uses one twice. */
+static void rows_but_replay(struct world *w, uint8_t *ret_hash)
 {
     static const char *const texts[] = {
-        "SELECT * FROM principal ORDER BY 1",
-        "SELECT * FROM client_group ORDER BY 1, 2",
-        "SELECT * FROM resource_server ORDER BY 1",
-        "SELECT * FROM policy ORDER BY 1",
-        "SELECT * FROM token ORDER BY 1",
-        "SELECT * FROM replay ORDER BY 1",
-        "SELECT * FROM signing_key ORDER BY 1",
-        "SELECT * FROM enrollment ORDER BY 1",
-        "SELECT * FROM audit ORDER BY 1",
-        "SELECT * FROM refresh ORDER BY 1",
-        "SELECT * FROM status_update",
-        "SELECT * FROM status_reader ORDER BY 1",
-        "SELECT * FROM status_change ORDER BY 1, 2, 3, 4",
+        "SELECT * FROM principal ORDER BY 1",       "SELECT * FROM client_group ORDER BY 1, 2",
+        "SELECT * FROM resource_server ORDER BY 1", "SELECT * FROM policy ORDER BY 1",
+        "SELECT * FROM token ORDER BY 1",           "SELECT * FROM signing_key ORDER BY 1",
+        "SELECT * FROM enrollment ORDER BY 1",      "SELECT * FROM audit ORDER BY 1",
+        "SELECT * FROM refresh ORDER BY 1",         "SELECT * FROM status_update",
+        "SELECT * FROM status_reader ORDER BY 1",   "SELECT * FROM status_change ORDER BY 1, 2, 3, 4",
         "SELECT * FROM status_work ORDER BY 1",
     };
     struct buf all;
@@ -51,10 +50,25 @@ static void rows_of(struct world *w, uint8_t *ret_hash)
     buf_done(&all);
 }
 
+/* All there is. */
+static void rows_of(struct world *w, uint8_t *ret_hash)
+{
+    struct buf all;
+
+    buf_init(&all, ROWS_MAX);
+    assert_int_equal(sql_query(w->sql, "SELECT * FROM replay ORDER BY 1", put_row, &all, NULL), ST_OK);
+    rows_but_replay(w, ret_hash);
+    put_bytes(&all, span_of(ret_hash, SHA256_LEN));
+    assert_int_equal(sha256(buf_span(&all), ret_hash), ST_OK);
+    buf_done(&all);
+}
+
 /* What a try may be made of. */
 struct place {
     struct site site;
     const char *token, *refresh, *family, *code;
+    struct key *key; /* of the client c3, and what is enrolled */
+    int assertions;
     int64_t rule;
 };
 
@@ -72,9 +86,18 @@ static void open_place(struct place *p)
     const struct js *list = js_get(world_admin(w, "{\"cmd\":\"refresh.list\"}"), "families");
     p->family = world_str(w, js_at(list, 0), "family");
     p->code = world_str(w, world_admin(w, "{\"cmd\":\"enroll.create\",\"client_id\":\"new\"}"), "code");
+    assert_int_equal(key_generate(KEY_ED25519, &p->key), ST_OK);
+    world_admin(
+        w, world_text(w, "{\"cmd\":\"client.add\",\"client_id\":\"c3\",\"jwk\":%s}", world_jwk(w, p->key)));
     p->rule = p->site.rule_shared;
     site_token(&p->site, C2, TWO);
     site_revoke(&p->site, site_token(&p->site, C2, ONE), C2);
+}
+
+static void close_place(struct place *p)
+{
+    key_unref(p->key);
+    site_close(&p->site);
 }
 
 typedef bool try_fn(struct place *p, const char *what);
@@ -129,6 +152,32 @@ static bool try_refresh(struct place *p, const char *what UNUSED)
     return try_post(p, "/token",
                     world_text(p->site.w, "{%s,\"grant_type\":\"refresh_token\",\"refresh_token\":\"%s\"}",
                                credentials(p), p->refresh));
+}
+
+static const char *assertion_of(struct place *p, const char *typ, const char *client_id, const char *aud)
+{
+    struct world *w = p->site.w;
+
+    return world_assertion(w, p->key, typ, client_id, aud, world_text(w, "j%d", p->assertions++));
+}
+
+/* private_key_jwt (RFC 7523), and a proof of the key asked for beside it. */
+static bool try_assertion(struct place *p, const char *audience)
+{
+    return try_post(
+        p, "/token",
+        world_text(p->site.w,
+                   "{\"client_assertion_type\":\"urn:ietf:params:oauth:client-assertion-type:jwt-bearer\","
+                   "\"client_assertion\":\"%s\",\"audience\":\"%s\"}",
+                   assertion_of(p, ASSERTION_TYP_CLIENT, "c3", WORLD_ISSUER), audience));
+}
+
+static bool try_enroll(struct place *p, const char *client_id)
+{
+    return try_post(p, "/enroll",
+                    world_text(p->site.w, "{\"code\":\"%s\",\"client_id\":\"%s\",\"jwk\":%s,\"proof\":\"%s\"}",
+                               p->code, client_id, world_jwk(p->site.w, p->key),
+                               assertion_of(p, ASSERTION_TYP_REQ_CNF, client_id, WORLD_ISSUER "/enroll")));
 }
 
 static bool try_revoke(struct place *p, const char *what)
@@ -192,6 +241,8 @@ static const struct {
     { try_token, "one" },
     { try_token, "encrypted" },
     { try_refresh, "" },
+    { try_assertion, "one" },
+    { try_enroll, "new" },
     { try_revoke, "token" },
     { try_revoke, "refresh" },
     { try_introspect, "" },
@@ -208,18 +259,20 @@ static unsigned fail_each(size_t i, bool once)
 
     open_place(&p);
     struct world *w = p.site.w;
+    const bool asserts = tries[i].run == try_assertion || tries[i].run == try_enroll;
+    void (*rows)(struct world * w, uint8_t * ret_hash) = asserts ? rows_but_replay : rows_of;
     if (tries[i].run == try_token && span_eq_str(span_of_str(tries[i].what), "encrypted"))
         world_admin(w,
                     "{\"cmd\":\"policy.allow\",\"subject\":\"any\",\"audience\":\"encrypted\",\"filter\":\"a\","
                     "\"permissions\":[\"pub\"]}");
     for (;; n++) {
-        rows_of(w, before);
+        rows(w, before);
         (once ? sql_fail_once : sql_fail_at)(w->sql, n);
         bool ok = tries[i].run(&p, tries[i].what);
         sql_fail_at(w->sql, 0);
         if (ok)
             break;
-        rows_of(w, after);
+        rows(w, after);
         assert_memory_equal(before, after, sizeof before);
         assert_true(as_store_failing(w->as));
         w->now.mono.ms += AS_TRY_MS;
@@ -228,7 +281,7 @@ static unsigned fail_each(size_t i, bool once)
         assert_true(n < 200);
     }
     world_admin(w, "{\"cmd\":\"audit.verify\"}");
-    site_close(&p.site);
+    close_place(&p);
     return n;
 }
 
@@ -241,6 +294,127 @@ static void whatever_statement_fails_nothing_of_it_has_happened(void **state UNU
     print_message("%u statements of %zu requests failed\n", failed, COUNT_OF(tries));
     assert_true(failed > 300);
 }
+
+/* ---- a rotation, with keys in files ---- */
+
+struct rotation {
+    char folder[32];
+    struct world *w;
+    struct signer *signer;
+    struct as *as;
+};
+
+static enum status take_kid(void *ctx, const struct signer_key *key)
+{
+    struct buf *kids = ctx;
+
+    put_fmt(kids, "%s%s ", key->kid, key->current ? "*" : "");
+    return ST_OK;
+}
+
+/* As the signer has them, or the database. */
+static void kids_of(struct rotation *r, struct buf *out)
+{
+    buf_init(out, 4096);
+    assert_int_equal(r->signer->ops->each(r->signer, take_kid, out), ST_OK);
+    put_u8(out, 0);
+}
+
+static enum status take_kid_row(void *ctx, const struct sql_row *row)
+{
+    put_bytes(ctx, sql_bytes(row, 0));
+    put_str(ctx, sql_is_null(row, 1) ? "* " : " ");
+    return ST_OK;
+}
+
+static void assert_signer_is_as_written(struct rotation *r)
+{
+    struct buf here, there;
+
+    kids_of(r, &here);
+    buf_init(&there, 4096);
+    assert_int_equal(
+        sql_query(r->w->sql,
+                  "SELECT kid, keep_until FROM signing_key ORDER BY CASE WHEN keep_until IS NULL THEN 0"
+                  " ELSE 1 END, created_at DESC",
+                  take_kid_row, &there, NULL),
+        ST_OK);
+    put_u8(&there, 0);
+    assert_string_equal((char *)here.p, (char *)there.p);
+    buf_done(&here);
+    buf_done(&there);
+}
+
+static void open_rotation(struct rotation *r, struct site *s)
+{
+    *r = (struct rotation){ .folder = "/tmp/symbolon-keys-XXXXXX", .w = s->w };
+    assert_non_null(mkdtemp(r->folder));
+    assert_int_equal(signer_local_new(r->folder, s->w->sql, s->w->now.wall, &r->signer, NULL), ST_OK);
+    const struct as_parts parts = { .sql = s->w->sql,
+                                    .signer = r->signer,
+                                    .settings = &s->w->settings,
+                                    .issuer = WORLD_ISSUER,
+                                    .pop_master = s->w->pop_master,
+                                    .env = { .random = random_for_env } };
+    assert_int_equal(as_new(&parts, s->w->now, &r->as, NULL), ST_OK);
+    as_purge(r->as, s->w->now); /* that it begins with */
+    assert_int_equal(as_settle(r->as), ST_OK);
+}
+
+static void close_rotation(struct rotation *r)
+{
+    char command[64];
+
+    as_free(r->as);
+    signer_free(r->signer);
+    (void)snprintf(command, sizeof command, "rm -r %s", r->folder);
+    assert_int_equal(system(command), 0);
+}
+
+static bool rotate(struct rotation *r)
+{
+    struct buf out;
+
+    buf_init(&out, AS_ADMIN_REPLY_MAX);
+    as_admin(r->as, SPAN("{\"cmd\":\"keys.rotate\"}"), SPAN("uid:0"), r->w->now, &out);
+    bool ok = span_starts_with(buf_span(&out), SPAN("{\"ok\":true"));
+    buf_done(&out);
+    r->w->now.wall.s++;
+    return ok;
+}
+
+static void a_rotation_that_fails_leaves_the_key_there_was(void **state UNUSED)
+{
+    for (int once = 0; once < 2; once++) {
+        SITE(s);
+        struct rotation r;
+        struct buf before, after;
+        unsigned n = 1;
+
+        open_rotation(&r, &s);
+        for (bool ok = false; !ok; n++) {
+            kids_of(&r, &before);
+            (once ? sql_fail_once : sql_fail_at)(s.w->sql, n);
+            ok = rotate(&r);
+            sql_fail_at(s.w->sql, 0);
+            s.w->now.mono.ms += AS_TRY_MS;
+            as_purge(r.as, s.w->now);
+            kids_of(&r, &after);
+            assert_int_equal(strcmp((char *)before.p, (char *)after.p) == 0, !ok);
+            assert_signer_is_as_written(&r);
+            buf_done(&before);
+            buf_done(&after);
+        }
+        assert_true(n > 5);
+        sql_fail_sync(s.w->sql, true); /* nobody knows; but what signs is what the database names */
+        assert_false(rotate(&r));
+        sql_fail_sync(s.w->sql, false);
+        assert_signer_is_as_written(&r);
+        close_rotation(&r);
+    }
+}
+
+/* ---- no room ---- */
 
 static enum status take_i64(void *ctx, const struct sql_row *row)
 {
@@ -292,7 +466,7 @@ static void a_full_database_refuses_and_goes_on_when_there_is_room(void **state 
             assert_true(try_token(&p, "one"));
         }
         world_admin(w, "{\"cmd\":\"audit.verify\"}");
-        site_close(&p.site);
+        close_place(&p);
     }
 }
 
@@ -342,7 +516,7 @@ static long starve(const char *path, const char *(*text)(struct place *p))
     open_place(&p);
     for (bool ok = false;; n++) {
         if (ok) { /* it did without: from the beginning */
-            site_close(&p.site);
+            close_place(&p);
             open_place(&p);
         }
         if (path != NULL && strcmp(path, "/introspect") == 0)
@@ -359,7 +533,7 @@ static long starve(const char *path, const char *(*text)(struct place *p))
             ok = true;
         }
     }
-    site_close(&p.site);
+    close_place(&p);
     return n - 1;
 }
 
@@ -413,6 +587,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whatever_statement_fails_nothing_of_it_has_happened),
+        cmocka_unit_test(a_rotation_that_fails_leaves_the_key_there_was),
         cmocka_unit_test(whatever_allocation_fails_it_is_our_fault_and_nothing_is_half_done),
         cmocka_unit_test(a_full_database_refuses_and_goes_on_when_there_is_room),
     };

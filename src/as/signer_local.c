@@ -198,18 +198,19 @@ static enum status local_rotate(struct signer *signer, struct wall_time now, str
 static enum status local_purge(struct signer *signer, struct wall_time now, struct why *why)
 {
     struct local *l = local_of(signer);
+    enum status st = l->stale ? local_reload(signer, now, why) : ST_OK;
 
-    for (size_t i = l->count; i-- > 1;) {
+    for (size_t i = l->count; st == ST_OK && i-- > 1;) {
         if (l->keys[i].about.keep_until > now.s)
             continue;
-        enum status st = sql_run(l->sql, "DELETE FROM signing_key WHERE kid = $1", NULL, why,
+        st = sql_run(l->sql, "DELETE FROM signing_key WHERE kid = $1", NULL, why,
                                  SQL_TEXT(span_of_str(l->keys[i].about.kid)));
         if (st != ST_OK)
             return st;
         log_event(NULL, LOG_NOTICE, "signing_key_forgotten", F_STR("kid", l->keys[i].about.kid));
         forget_key(l, i);
     }
-    return ST_OK;
+    return st;
 }
 
 static void local_free(struct signer *signer)

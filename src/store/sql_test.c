@@ -232,6 +232,92 @@ static void grouped_commits_are_unsynced_until_somebody_syncs(void **state UNUSE
     }
 }
 
+/* Two connections: what one has gathered the other sees at once, after sql_sync(). */
+static void a_group_happens_together(void **state UNUSED)
+{
+    CLEANUP(sql_closep)
+    struct sql *sql = NULL;
+    CLEANUP(sql_closep)
+    struct sql *other = NULL;
+    char folder[] = "/tmp/symbolon_sql_XXXXXX", path[64];
+
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/a.db", folder);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(sql_open(path, SQL_GROUPED | (i == 0 ? SQL_DURABLE : 0), &sql, NULL), ST_OK);
+        assert_int_equal(sql_migrate(sql, steps, COUNT_OF(steps), NULL), ST_OK);
+        assert_int_equal(sql_run(sql, "DELETE FROM thing", NULL, NULL), ST_OK);
+        assert_int_equal(sql_sync(sql, NULL), ST_OK);
+        assert_int_equal(sql_open(path, 0, &other, NULL), ST_OK);
+        assert_int_equal(things(sql),
+                         0); /* reads, and is to write all the same when another one wrote meanwhile */
+        assert_int_equal(sql_run(other, "INSERT INTO thing (name) VALUES ('x')", NULL, NULL), ST_OK);
+        assert_int_equal(sql_run(sql, "INSERT INTO thing (name) VALUES ('a')", NULL, NULL), ST_OK);
+        assert_int_equal(sql_begin(sql, NULL), ST_OK);
+        assert_int_equal(sql_run(sql, "INSERT INTO thing (name) VALUES ('b')", NULL, NULL), ST_OK);
+        assert_int_equal(sql_commit(sql, NULL), ST_OK);
+        assert_int_equal(sql_begin(sql, NULL), ST_OK);
+        assert_int_equal(sql_run(sql, "INSERT INTO thing (name) VALUES ('c')", NULL, NULL), ST_OK);
+        sql_rollback(sql); /* this part alone */
+        sql_rollback(sql); /* harmless */
+        assert_int_equal(sql_run(sql, "INSERT INTO thing (name) VALUES ('a')", NULL, NULL), ST_EXISTS);
+        assert_int_equal(things(sql), 3);
+        assert_int_equal(things(other), 1);
+        assert_true(sql_unsynced(sql));
+        assert_int_equal(sql_sync(sql, NULL), ST_OK);
+        assert_false(sql_unsynced(sql));
+        assert_int_equal(things(other), 3);
+        sql_close(TAKE(other));
+        sql_close(TAKE(sql));
+    }
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+/* SQLite rolls all of it back by itself when the database is full. */
+static void a_group_given_up_in_its_midst_has_not_happened(void **state UNUSED)
+{
+    CLEANUP(sql_closep)
+    struct sql *sql = NULL;
+    static uint8_t big[100000];
+    char folder[] = "/tmp/symbolon_sql_XXXXXX", path[64];
+    struct why why = { 0 };
+
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/a.db", folder);
+    memset(big, 'x', sizeof big);
+    for (int inner = 0; inner < 2; inner++) {
+        assert_int_equal(sql_open(path, SQL_GROUPED | SQL_DURABLE | SQL_QUIET, &sql, NULL), ST_OK);
+        assert_int_equal(sql_migrate(sql, steps, COUNT_OF(steps), NULL), ST_OK);
+        assert_int_equal(sql_run(sql, "DELETE FROM thing", NULL, NULL), ST_OK);
+        assert_int_equal(sql_sync(sql, NULL), ST_OK);
+        assert_int_equal(sql_run(sql, "PRAGMA max_page_count = 12", NULL, NULL), ST_OK);
+        assert_int_equal(sql_run(sql, "INSERT INTO thing (name) VALUES ('a')", NULL, NULL), ST_OK);
+        if (inner)
+            assert_int_equal(sql_begin(sql, NULL), ST_OK);
+        assert_int_equal(sql_run(sql, "INSERT INTO thing (name) VALUES ($1)", NULL, &why,
+                                 SQL_TEXT(span_of(big, sizeof big))),
+                         ST_IO);
+        assert_string_equal(why.text, "the disk is full");
+        if (inner) {
+            assert_int_equal(sql_commit(sql, NULL), ST_IO);
+            sql_rollback(sql);
+        }
+        assert_true(sql_unsynced(sql));
+        assert_int_equal(sql_run(sql, "INSERT INTO thing (name) VALUES ('b')", NULL, NULL), ST_OK);
+        assert_int_equal(sql_sync(sql, NULL), ST_IO); /* 'a' was promised to nobody, and neither is 'b' */
+        assert_int_equal(things(sql), 0);
+        assert_false(sql_unsynced(sql));
+        assert_int_equal(sql_run(sql, "INSERT INTO thing (name) VALUES ('c')", NULL, NULL), ST_OK);
+        assert_int_equal(sql_sync(sql, NULL), ST_OK);
+        assert_int_equal(things(sql), 1);
+        assert_int_equal(sql_sync(sql, NULL), ST_OK); /* of what only read */
+        sql_close(TAKE(sql));
+    }
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +330,8 @@ int main(void)
         cmocka_unit_test(a_broken_migration_changes_nothing),
         cmocka_unit_test(the_file_is_private_and_survives_reopening),
         cmocka_unit_test(grouped_commits_are_unsynced_until_somebody_syncs),
+        cmocka_unit_test(a_group_happens_together),
+        cmocka_unit_test(a_group_given_up_in_its_midst_has_not_happened),
         cmocka_unit_test(the_failing_front_fails_from_the_nth_statement_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
