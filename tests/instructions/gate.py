@@ -38,6 +38,8 @@ def read_profile(lines):
             if not skip:
                 for event, number in zip(events, line.split()[1:]):
                     sums[kind, event] += int(number)
+                if kind == 'counted':
+                    sums['function', function] += int(line.split()[1])
             skip = False
         elif not equals:
             continue
@@ -76,19 +78,29 @@ def per_operation(short, long, operations):
     return counts
 
 
-def count(program, arguments, operations, extra=()):
-    """One run of `program` (scenario.h says what it does) under callgrind."""
+def profiles(program, arguments, extra=()):
+    """One run of `program` (scenario.h says what it does) under callgrind: what was counted of n operations, and of 2n."""
     with tempfile.TemporaryDirectory() as scratch:
         out = os.path.join(scratch, 'profile')
         done = subprocess.run([*FIXED, *CALLGRIND, *extra, '--callgrind-out-file=' + out, './' + os.path.basename(program), *arguments],
                               cwd=os.path.dirname(program), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if done.returncode != 0:
             sys.exit('%s: %s' % (' '.join(arguments), done.stdout))
-        profiles = []
+        both = []
         for part in ('.1', '.2'):
             with open(out + part, encoding='utf-8', errors='replace') as file:
-                profiles.append(read_profile(file))
-        return per_operation(*profiles, operations)
+                both.append(read_profile(file))
+        return both
+
+
+def count(program, arguments, operations, extra=()):
+    return per_operation(*profiles(program, arguments, extra), operations)
+
+
+def functions(short, long, operations):
+    """[(instructions of an operation in this function by itself, its name)], the dearest first."""
+    found = [((long[key] - short[key]) / operations, key[1]) for key in long if key[0] == 'function']
+    return sorted((f for f in found if f[0] > 0), reverse=True)
 
 
 def percent(was, now):
