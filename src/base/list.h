@@ -51,6 +51,18 @@ static inline struct list *list_shift(struct list *head)
     return first;
 }
 
+/* All of `from`, in its order, to the end of `to`; `from` is empty then. */
+static inline void list_splice(struct list *to, struct list *from)
+{
+    if (list_empty(from))
+        return;
+    from->next->prev = to->prev;
+    to->prev->next = from->next;
+    from->prev->next = to;
+    to->prev = from->prev;
+    list_init(from);
+}
+
 #define LIST_EACH(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 /* `it` may be removed (and freed) inside. */
 #define LIST_EACH_SAFE(it, head)                                              \

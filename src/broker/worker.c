@@ -133,13 +133,15 @@ static void turn_begin(struct loop_hook *hook, struct now now)
     shard_advance(w->shard, now);
 }
 
-static void set_shard_timer(struct worker *w, struct now now)
+/* True: it has more to do at once. */
+static bool set_shard_timer(struct worker *w, struct now now)
 {
     int64_t wait_ms = shard_wait_ms(w->shard, now);
-    if (wait_ms < 0)
+    if (wait_ms <= 0) /* a timer would wait for the next tick */
         timer_stop(loop_timers(w->loop), &w->shard_timer);
     else
         timer_start(loop_timers(w->loop), &w->shard_timer, mono_plus_ms(now.mono, wait_ms));
+    return wait_ms == 0;
 }
 
 /* As far as the time of one turn reaches; the rest keeps its place in front of what comes. */
@@ -211,10 +213,10 @@ static bool turn_end(struct loop_hook *hook, struct now now)
         wake_others(w);
     }
     w->posted_to = 0;
-    set_shard_timer(w, now);
+    bool again = set_shard_timer(w, now);
     if (w->limit.suppressed && !timer_running(&w->limit_timer))
         timer_start(loop_timers(w->loop), &w->limit_timer, mono_plus_ms(now.mono, MS_PER_S));
-    return w->taken != NULL; /* what came after take_inbox() brings its own wake-up */
+    return again || w->taken != NULL; /* what came after take_inbox() brings its own wake-up */
 }
 
 static void tell_suppressed(struct timer *timer, struct now now)

@@ -79,7 +79,7 @@ static void on_grant_end(struct timer *timer, struct now now)
         return;
     }
     if (conn_is_open(s->conn))
-        conn_grant_over(s->conn);
+        token_status_over(s);
 }
 
 #define GRANT_BYTES 256 /* with the table of packet identifiers */
@@ -116,7 +116,7 @@ enum status session_new(struct shard *shard, struct span client_id, struct sessi
     list_init(&s->subscriptions);
     list_init(&s->operations);
     list_init(&s->match.link);
-    list_init(&s->status_link);
+    list_init(&s->token_link);
     outbox_init(&s->outbox, &shard->stats);
     s->client_id_len = client_id.len;
     if (client_id.len > 0)

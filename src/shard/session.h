@@ -88,9 +88,9 @@ struct session {
     uint32_t grant_serial;
     uint32_t weighed; /* what of its memory is in memory_sessions */
     bool in_tokens, in_twins;
-    struct table_node token_node; /* in shard->tokens, by the hash of the grant's token */
-    struct table_node twin_node;  /* in shard->twins, by the other name of one that has two */
-    struct list status_link;      /* while news of that token is acted on (token_status.c) */
+    struct table_node token_node; /* of the first with its token: in shard->tokens, by the hash of that */
+    struct table_node twin_node;  /* the same: in shard->twins, by the other name of one that has two */
+    struct list token_link;       /* a ring of those with the same token, or in a struct status_job */
     uint32_t expiry_s;            /* UINT32_MAX: never (MQTT5 3.1.2.11.2) */
     struct timer expiry_timer;
     struct timer grant_timer; /* runs while connected */

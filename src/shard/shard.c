@@ -121,6 +121,7 @@ enum status shard_new(unsigned index, unsigned shards, const struct shard_settin
     list_init(&shard->share_arriving);
     list_init(&shard->outs);
     late_init(shard);
+    token_status_init(shard);
     buf_init(&shard->scratch, SCRATCH_MAX);
     buf_init(&shard->text, TEXT_MAX);
     st = take_pressure(shard);
@@ -174,6 +175,7 @@ void shard_free(struct shard *shard)
         s->will = NULL;
         session_end(s);
     }
+    token_status_done(shard);
     subscribe_done(shard);
     share_done(shard);
     durable_post_done(shard);
@@ -432,6 +434,7 @@ struct token *shard_find_token(const struct shard *shard, const uint8_t hash[32]
 void shard_advance(struct shard *shard, struct now now)
 {
     see_clock(shard, now);
+    token_status_turn(shard);
     timer_wheel_advance(&shard->timers, now);
     conn_yielded(shard);
     throttle_feed(shard);
@@ -443,7 +446,7 @@ int64_t shard_wait_ms(const struct shard *shard, struct now now)
 {
     int64_t wait_ms = timer_wheel_wait_ms(&shard->timers, now.mono);
 
-    if (!list_empty(&shard->yielding))
+    if (!list_empty(&shard->yielding) || token_status_waits(shard))
         return 0;
     if (shard->journal.starved && (wait_ms < 0 || wait_ms > STARVED_MS))
         return STARVED_MS; /* for the next shard_seal() */

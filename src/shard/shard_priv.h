@@ -14,6 +14,7 @@
 #include "shard/retained.h"
 #include "shard/session.h"
 #include "shard/shard.h"
+#include "shard/token_status.h"
 #include "token/verifier.h"
 
 struct shard {
@@ -47,6 +48,7 @@ struct shard {
     struct table subscriptions;       /* by session and place in the tree */
     struct table inquiries;           /* struct inquiry by request number */
     struct table tokens, twins;       /* sessions by the names of the token they rest on: token_status.c */
+    struct token_work status;         /* what is to be done to them */
     struct table interests;           /* filters the other shards are being told of */
     struct table shares;              /* struct share, by text */
     struct table share_members;       /* of the groups at home here, by number */

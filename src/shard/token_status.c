@@ -3,6 +3,8 @@
 #include "shard/shard_priv.h"
 #include "shard/token_store.h"
 
+#include <stdlib.h>
+
 static bool is_called(const struct table_node *node, const void *hash)
 {
     const struct session *s = CONTAINER_OF(node, struct session, token_node);
@@ -17,32 +19,69 @@ static bool is_also_called(const struct table_node *node, const void *hash)
     return memcmp(s->grant->token->twin, hash, TOKEN_HASH_LEN) == 0;
 }
 
+static struct session *session_of(struct list *token_link)
+{
+    return CONTAINER_OF(token_link, struct session, token_link);
+}
+
+static struct session *find_token(const struct shard *shard, const uint8_t *hash)
+{
+    struct table_node *node =
+        table_find(&shard->tokens, table_hash(&shard->tokens, span_of(hash, TOKEN_HASH_LEN)), is_called, hash);
+
+    return node == NULL ? NULL : CONTAINER_OF(node, struct session, token_node);
+}
+
+/* The first of its ring. */
 static struct session *find(const struct shard *shard, const uint8_t *hash)
 {
-    struct span name = span_of(hash, TOKEN_HASH_LEN);
-    struct table_node *node = table_find(&shard->tokens, table_hash(&shard->tokens, name), is_called, hash);
+    struct session *s = find_token(shard, hash);
+    struct table_node *node;
 
-    if (node != NULL)
-        return CONTAINER_OF(node, struct session, token_node);
-    node = table_find(&shard->twins, table_hash(&shard->twins, name), is_also_called, hash);
+    if (s != NULL)
+        return s;
+    node = table_find(&shard->twins, table_hash(&shard->twins, span_of(hash, TOKEN_HASH_LEN)), is_also_called,
+                      hash);
     return node == NULL ? NULL : CONTAINER_OF(node, struct session, twin_node);
+}
+
+static void put_in_tables(struct session *s, const struct token *token)
+{
+    struct table *tokens = &s->shard->tokens, *twins = &s->shard->twins;
+
+    s->in_tokens = true;
+    s->in_twins = token->has_twin;
+    table_insert(tokens, &s->token_node, table_hash(tokens, span_of(token->hash, TOKEN_HASH_LEN)));
+    if (s->in_twins)
+        table_insert(twins, &s->twin_node, table_hash(twins, span_of(token->twin, TOKEN_HASH_LEN)));
+}
+
+static void take_out_of_tables(struct session *s)
+{
+    if (s->in_tokens)
+        table_remove(&s->shard->tokens, &s->token_node);
+    if (s->in_twins)
+        table_remove(&s->shard->twins, &s->twin_node);
+    s->in_tokens = s->in_twins = false;
 }
 
 void token_status_index(struct session *s, const struct grant *grant)
 {
-    struct table *tokens = &s->shard->tokens, *twins = &s->shard->twins;
     const struct token *token = grant == NULL ? NULL : grant->token;
+    struct list *next = s->token_link.next;
+    struct session *first;
 
-    if (s->in_tokens)
-        table_remove(tokens, &s->token_node);
-    if (s->in_twins)
-        table_remove(twins, &s->twin_node);
-    s->in_tokens = token != NULL;
-    s->in_twins = token != NULL && token->has_twin;
-    if (s->in_tokens)
-        table_insert(tokens, &s->token_node, table_hash(tokens, span_of(token->hash, TOKEN_HASH_LEN)));
-    if (s->in_twins)
-        table_insert(twins, &s->twin_node, table_hash(twins, span_of(token->twin, TOKEN_HASH_LEN)));
+    if (s->in_tokens && list_linked(&s->token_link)) /* the next one stands for the ring */
+        put_in_tables(session_of(next), session_of(next)->grant->token);
+    take_out_of_tables(s);
+    list_remove(&s->token_link);
+    if (token == NULL)
+        return;
+    first = find_token(s->shard, token->hash);
+    if (first != NULL)
+        list_append(&first->token_link, &s->token_link);
+    else
+        put_in_tables(s, token);
 }
 
 /* The grant is over from now on, whatever its token says: for a session waiting for its client as well. */
@@ -125,37 +164,147 @@ static void swap_grant(struct session *s, struct token *token)
         session_pump(s);
 }
 
-/* Taken out of the tables first: a swapped session is found under the same hash again. */
-static void take_sessions(struct shard *shard, const uint8_t *hash, struct list *found)
-{
-    struct session *s;
+/* ---- a few in each turn ---- */
 
-    while ((s = find(shard, hash)) != NULL) {
-        token_status_index(s, NULL);
-        list_append(found, &s->status_link);
+/* One piece of news, and the sessions it is still to reach. */
+struct status_job {
+    struct list link;
+    struct list sessions;
+    struct token *token; /* what theirs has become; NULL: they are cut */
+    struct why why;
+    const char *event;
+};
+
+static void act(const struct status_job *job, struct session *s)
+{
+    token_status_index(s, s->grant);
+    if (job->token != NULL)
+        swap_grant(s, job->token);
+    else
+        end_grant(s, &job->why, job->event);
+}
+
+static void job_free(struct status_job *job)
+{
+    struct list *link;
+
+    list_remove(&job->link);
+    while ((link = list_shift(&job->sessions)) != NULL)
+        token_status_index(session_of(link), session_of(link)->grant);
+    token_unref(job->token);
+    free(job);
+}
+
+/* Nothing here ends a session: conn_reap() does, afterwards. */
+static void go_on(struct shard *shard)
+{
+    struct token_work *work = &shard->status;
+    struct list *link;
+
+    while (work->left > 0 && (link = list_shift(&work->expired)) != NULL) {
+        struct session *s = session_of(link);
+
+        token_status_index(s, s->grant);
+        if (!conn_is_open(s->conn))
+            continue;
+        if (!grant_expired(s->grant, shard->now)) {
+            session_start_grant_timer(s);
+            continue;
+        }
+        work->left--;
+        conn_grant_over(s->conn);
     }
+    while (work->left > 0 && !list_empty(&work->jobs)) {
+        struct status_job *job = CONTAINER_OF(work->jobs.next, struct status_job, link);
+
+        if ((link = list_shift(&job->sessions)) == NULL) {
+            job_free(job);
+            continue;
+        }
+        work->left--;
+        act(job, session_of(link));
+    }
+}
+
+/* All of a ring: out of the tables, behind `sessions`. */
+static void take_ring(struct session *first, struct list *sessions)
+{
+    struct list ring;
+
+    take_out_of_tables(first);
+    list_append(&first->token_link, &ring); /* a head for the ring: in front of the first */
+    list_splice(sessions, &ring);
+}
+
+static void begin(struct shard *shard, const struct status_job *news, struct list *sessions)
+{
+    struct status_job *job;
+    struct list *link;
+
+    if (list_empty(sessions))
+        return;
+    job = calloc(1, sizeof *job);
+    if (job == NULL) { /* all at once, then */
+        while ((link = list_shift(sessions)) != NULL)
+            act(news, session_of(link));
+        return;
+    }
+    *job = *news;
+    if (job->token != NULL)
+        job->token = token_ref(job->token);
+    list_init(&job->sessions);
+    list_splice(&job->sessions, sessions);
+    list_append(&shard->status.jobs, &job->link);
+    go_on(shard);
+}
+
+void token_status_init(struct shard *shard)
+{
+    list_init(&shard->status.jobs);
+    list_init(&shard->status.expired);
+    shard->status.left = STATUS_PER_TURN;
+}
+
+/* The sessions have gone before. */
+void token_status_done(struct shard *shard)
+{
+    while (!list_empty(&shard->status.jobs))
+        job_free(CONTAINER_OF(shard->status.jobs.next, struct status_job, link));
+}
+
+void token_status_turn(struct shard *shard)
+{
+    shard->status.left = STATUS_PER_TURN;
+    go_on(shard);
+}
+
+bool token_status_waits(const struct shard *shard)
+{
+    return !list_empty(&shard->status.jobs) || !list_empty(&shard->status.expired);
+}
+
+void token_status_over(struct session *s)
+{
+    token_status_index(s, NULL);
+    list_append(&s->shard->status.expired, &s->token_link);
+    go_on(s->shard);
 }
 
 void token_status_news(struct shard *shard, const uint8_t *hash, struct token *token, const struct why *why)
 {
-    struct list found, *link;
+    const struct status_job news = { .token = token, .why = *why, .event = "token_revoked" };
+    struct list sessions;
+    struct session *first;
 
-    list_init(&found);
+    list_init(&sessions);
     if (token == NULL) /* what was published on it is not served any more (MT-111) */
         (void)retained_revoke(shard->retained, token_tag_of(hash));
-    take_sessions(shard, hash, &found);
-    while ((link = list_shift(&found)) !=
-           NULL) { /* nothing here ends a session: conn_reap() does, afterwards */
-        struct session *s = CONTAINER_OF(link, struct session, status_link);
-
-        token_status_index(s, s->grant);
-        if (token == NULL && s->grant->token->has_twin)
-            (void)retained_revoke(shard->retained, grant_tag(s->grant)); /* `hash` may be its other name */
-        if (token == NULL)
-            end_grant(s, why, "token_revoked");
-        else
-            swap_grant(s, token);
+    while ((first = find(shard, hash)) != NULL) {
+        if (token == NULL && first->grant->token->has_twin)
+            (void)retained_revoke(shard->retained, grant_tag(first->grant)); /* `hash` may be its other name */
+        take_ring(first, &sessions);
     }
+    begin(shard, &news, &sessions);
 }
 
 struct token *token_status_find(const struct shard *shard, const uint8_t *hash)
@@ -167,10 +316,17 @@ struct token *token_status_find(const struct shard *shard, const uint8_t *hash)
 
 void token_status_silence(struct shard *shard, struct span iss, const struct why *why)
 {
-    TABLE_EACH (node, &shard->tokens) {
+    const struct status_job news = { .why = *why, .event = "issuer_silent" };
+    struct table_node *node, *next;
+    struct list sessions;
+
+    list_init(&sessions);
+    for (node = table_next(&shard->tokens, NULL); node != NULL; node = next) {
         struct session *s = CONTAINER_OF(node, struct session, token_node);
 
-        if (span_eq(s->grant->token->iss, iss) && !grant_expired(s->grant, shard->now))
-            end_grant(s, why, "issuer_silent");
+        next = table_next(&shard->tokens, node); /* before it is taken out */
+        if (span_eq(s->grant->token->iss, iss))
+            take_ring(s, &sessions);
     }
+    begin(shard, &news, &sessions);
 }

@@ -4,6 +4,7 @@
 
 #include "codec/json.h"
 #include "crypto/hash.h"
+#include "shard/token_status.h"
 #include "shard/token_store.h"
 
 #include <stdio.h>
@@ -723,6 +724,113 @@ static void a_changed_token_is_introspected_when_it_comes_back(void **state) /* 
     token_store_free(store);
 }
 
+/* ---- many at once (docs/decisions/0031) ---- */
+
+#define MANY 50
+
+static unsigned count_closed(struct conn_io *const *all, unsigned count)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        n += all[i]->closed;
+    return n;
+}
+
+/* Turn by turn; in each, no more than a few are cut, and what others send goes through. */
+static void watch_them_go(struct bench *b, struct conn_io *const *all, struct conn_io *other, unsigned before)
+{
+    unsigned turns = 0;
+
+    while (before < MANY) {
+        unsigned now;
+
+        client_publish(other, "a/x", "goes on", 0, 0);
+        (void)bench_turn(b, 0);
+        (void)expect_publish(other, "a/x", "goes on", 0);
+        now = count_closed(all, MANY);
+        assert_true(now > before && now - before <= STATUS_PER_TURN);
+        before = now;
+        turns++;
+    }
+    assert_true(turns >= MANY / STATUS_PER_TURN - 1);
+    assert_int_equal(shard_wait_ms(b->shard[0], b->now) == 0, false);
+}
+
+static void many_sessions_of_one_token_are_cut_a_few_in_each_turn(void **state) /* MT-98 */
+{
+    struct bench *b = bench_new(1);
+    struct holder h = holder_new(b, ALL);
+    struct conn_io *other = client_connected(b, "o", ALL), *all[MANY];
+
+    (void)state;
+    client_subscribe(other, "a/x", 0, MQTT_SUCCESS);
+    for (unsigned i = 0; i < MANY; i++) {
+        char id[32];
+
+        (void)snprintf(id, sizeof id, "c%u", i);
+        all[i] = connect_holder(b, &h, (struct connect_wish){ .id = id });
+    }
+    b->manual = true;
+    revoke(b, &h);
+    assert_int_equal(count_closed(all, MANY), STATUS_PER_TURN);
+    client_drop(all[MANY / 2]); /* one goes by itself meanwhile */
+    all[MANY / 2]->closed = true;
+    watch_them_go(b, all, other, STATUS_PER_TURN + 1);
+    assert_int_equal(log_count(b, "token_revoked"), MANY - 1);
+    holder_done(&h);
+    bench_free(b);
+}
+
+static void many_tokens_that_end_in_one_second_are_cut_a_few_in_each_turn(void **state) /* MT-98 */
+{
+    struct bench *b = bench_new(1);
+    struct conn_io *other = client_connected(b, "o", ALL), *all[MANY];
+
+    (void)state;
+    client_subscribe(other, "a/x", 0, MQTT_SUCCESS);
+    for (unsigned i = 0; i < MANY; i++) {
+        char id[32];
+
+        (void)snprintf(id, sizeof id, "c%u", i);
+        all[i] = client_connected_with(b, &(struct connect_wish){ .id = id, .scope = ALL, .life_s = 10 });
+    }
+    b->manual = true;
+    b->now.mono.ms += 11000;
+    b->now.wall.s += 11;
+    watch_them_go(b, all, other, 0);
+    assert_int_equal(log_count(b, "token_expired"), MANY);
+    bench_free(b);
+}
+
+/* Whoever stands for the others in the table may be the one that leaves. */
+static void sessions_of_one_token_come_and_go_and_the_rest_is_found(void **state) /* MT-98 */
+{
+    struct bench *b = bench_new(1);
+    struct holder h = holder_new(b, ALL);
+    struct conn_io *c[5];
+
+    (void)state;
+    for (unsigned leaves = 0; leaves < 5; leaves++) {
+        for (unsigned i = 0; i < 5; i++) {
+            char id[32];
+
+            (void)snprintf(id, sizeof id, "%u-%u", leaves, i);
+            c[i] = connect_holder(b, &h, (struct connect_wish){ .id = id });
+        }
+        for (unsigned i = 0; i < 5; i++)
+            if (i >= leaves)
+                client_drop(c[(i + leaves) % 5]);
+    }
+    assert_int_equal(STAT(b, sessions), 10);
+    revoke(b, &h);
+    bench_advance(b, 50);
+    assert_int_equal(STAT(b, tokens_revoked), 10);
+    assert_int_equal(STAT(b, sessions), 0);
+    holder_done(&h);
+    bench_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -747,6 +855,9 @@ int main(void)
         cmocka_unit_test(a_token_changed_while_it_is_being_proved_is_refused_and_asked_about),
         cmocka_unit_test(a_revoked_token_does_not_come_back),
         cmocka_unit_test(a_changed_token_is_introspected_when_it_comes_back),
+        cmocka_unit_test(many_sessions_of_one_token_are_cut_a_few_in_each_turn),
+        cmocka_unit_test(many_tokens_that_end_in_one_second_are_cut_a_few_in_each_turn),
+        cmocka_unit_test(sessions_of_one_token_come_and_go_and_the_rest_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
