@@ -32,13 +32,20 @@ static void on_stop_signal(void *ctx, int signum)
     loop_stop(ctx);
 }
 
-/* What is CONFIG_LIVE: the level of the log. The rest, certificates too, is read at the start only. */
+struct reload {
+    const char *config;
+    struct as_server *server;
+};
+
+/* What is CONFIG_LIVE: the level of the log and the certificate. The rest is read at the start only. */
 static void on_reload_signal(void *ctx, int signum UNUSED)
 {
+    const struct reload *reload = ctx;
     CLEANUP(buf_done)
     struct buf problem = { .max = CONFIG_PROBLEM_MAX };
     struct as_settings settings;
-    enum status st = config_load(&as_config, ctx, &settings, &problem);
+    struct why why = { 0 };
+    enum status st = config_load(&as_config, reload->config, &settings, &problem);
 
     if (st != ST_OK) {
         log_event(NULL, LOG_ERROR, "settings_not_reloaded", F_STR("status", status_name(st)),
@@ -47,6 +54,10 @@ static void on_reload_signal(void *ctx, int signum UNUSED)
     }
     log_set_level((enum log_level)settings.log_level);
     log_event(NULL, LOG_NOTICE, "settings_reloaded", F_I64("log_level", settings.log_level));
+    st = reload->server != NULL ? as_server_reload(reload->server, &settings, &why) : ST_OK;
+    if (st != ST_OK)
+        log_event(NULL, LOG_ERROR, "certificate_not_reloaded", F_STR("certificate", settings.https_certificate),
+                  F_WHY(st, why));
     config_done(&as_config, &settings);
 }
 
@@ -76,7 +87,7 @@ static enum status serve(const struct as_settings *settings, const char *config,
                          struct why *why)
 {
     struct loop *loop = NULL;
-    struct as_server *server = NULL;
+    struct reload reload = { .config = config };
     enum status st = loop_new(&loop, why);
 
     if (st != ST_OK)
@@ -85,14 +96,14 @@ static enum status serve(const struct as_settings *settings, const char *config,
     if (st == ST_OK)
         st = loop_on_signal(loop, SIGINT, on_stop_signal, loop, why);
     if (st == ST_OK)
-        st = loop_on_signal(loop, SIGHUP, on_reload_signal, (void *)config, why);
+        st = loop_on_signal(loop, SIGHUP, on_reload_signal, &reload, why);
     if (st == ST_OK)
-        st = as_server_new(loop, settings, &server, why);
+        st = as_server_new(loop, settings, &reload.server, why);
     if (st == ST_OK)
-        st = write_ports(ports_file, as_server_port(server), why);
+        st = write_ports(ports_file, as_server_port(reload.server), why);
     if (st == ST_OK)
         loop_run(loop);
-    as_server_free(server);
+    as_server_free(TAKE(reload.server));
     loop_free(loop);
     return st;
 }

@@ -296,6 +296,12 @@ enum status as_server_new(struct loop *loop, const struct as_settings *settings,
     return ST_OK;
 }
 
+enum status as_server_reload(struct as_server *server, const struct as_settings *settings, struct why *why)
+{
+    return http_server_set_tls(server->http, settings->https_certificate, settings->https_key,
+                               settings->https_client_ca, why);
+}
+
 void as_server_free(struct as_server *server)
 {
     if (server == NULL)

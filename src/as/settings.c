@@ -33,11 +33,11 @@ static const struct config_setting rows[] = {
     { "https.address", CONFIG_STRING, S(https_address), .dflt = "127.0.0.1", .help = "Address to listen on." },
     { "https.port", CONFIG_INT, S(https_port), .dflt = "8443", .min = 0, .max = 65535,
       .help = "Port to listen on; 0 takes any free one." },
-    { "https.certificate", CONFIG_PATH, S(https_certificate), .flags = CONFIG_REQUIRED,
+    { "https.certificate", CONFIG_PATH, S(https_certificate), .flags = CONFIG_REQUIRED | CONFIG_LIVE,
       .help = "PEM file with the server's certificate chain." },
-    { "https.key", CONFIG_PATH, S(https_key), .flags = CONFIG_REQUIRED,
+    { "https.key", CONFIG_PATH, S(https_key), .flags = CONFIG_REQUIRED | CONFIG_LIVE,
       .help = "PEM file with its private key." },
-    { "https.client_ca", CONFIG_PATH, S(https_client_ca),
+    { "https.client_ca", CONFIG_PATH, S(https_client_ca), .flags = CONFIG_LIVE,
       .help = "PEM file of the authority named to clients when asking for a certificate; without it none is "
               "asked for. "
               "Who a certificate stands for is decided by its registered thumbprint alone." },

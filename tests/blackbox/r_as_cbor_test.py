@@ -1,8 +1,10 @@
 """curl with bodies of CBOR, made and read by another program's CBOR library: the token endpoint, introspection and
 errors as RFC 9200 has them, CWTs, and refresh tokens (AF-5, AF-7, AF-27, AF-51, AF-80)."""
 import base64
+import http.client
 import json
 import signal
+import ssl
 import subprocess
 
 import cbor2
@@ -239,3 +241,35 @@ def test_a_broker_takes_the_cwt_that_came_in_cbor(site, make_broker):
     with Client(broker.port, broker.ca) as client:
         connack = client.open_ace('sensor', got[ACCESS_TOKEN], SecretKey(got[CNF][1][-1]))
         assert connack.kind == CONNACK and connack.reason == 0
+
+
+def served(site):
+    return ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(('localhost', site.port)))
+
+
+def get(connection):
+    connection.request('GET', '/jwks.json')
+    return json.loads(connection.getresponse().read())['keys']
+
+
+def test_sighup_takes_a_new_certificate_and_open_connections_go_on(site, tmp_path):
+    before = served(site)
+    context = ssl.create_default_context(cafile=site.ca)
+    old = http.client.HTTPSConnection('localhost', site.port, context=context, timeout=10)
+    keys = get(old)
+    certificate, key = site.certificate(str(tmp_path / 'fresh'), 'localhost')
+    site.set(**{'https.certificate': certificate, 'https.key': key})
+    reloads = len(site.daemon.find('settings_reloaded'))
+    site.daemon.process.send_signal(signal.SIGHUP)
+    site.daemon.event('settings_reloaded', count=reloads + 1)
+    assert served(site) == ssl.PEM_cert_to_DER_cert(open(certificate, encoding='ascii').read()) != before
+    assert get(old) == keys
+    fresh = http.client.HTTPSConnection('localhost', site.port, context=context, timeout=10)
+    assert get(fresh) == keys
+    with open(certificate, 'w', encoding='ascii') as f:  # half of it, as when it is being written
+        f.write('-----BEGIN CERTIFICATE-----\nMIIB\n')
+    now = fresh.sock.getpeercert(True)
+    site.daemon.process.send_signal(signal.SIGHUP)
+    assert site.daemon.event('certificate_not_reloaded').fields['certificate'] == certificate
+    assert served(site) == now
+    assert get(old) == get(fresh) == keys
