@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 
 from authorization import AuthorizationServer
-from daemons import BROKER_CPU, GENERATOR_CPU, Daemon, Failed, make_certificates, pinned, program
+from daemons import BROKER_CPU, GENERATOR_CPU, Daemon, Failed, OutOfTime, make_certificates, pinned, program
 from scenarios import TLS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -44,14 +44,15 @@ class Bench:
 
     def run(self, args, fine=(0,), limit=RUN_LIMIT_S):
         """A generator, to its end; what it prints. Interrupted or out of time it is killed."""
-        if self.deadline is not None:
-            limit = min(limit, self.deadline - time.monotonic())
-        if limit <= 0:
-            raise Failed("out of time")
+        left = limit if self.deadline is None else self.deadline - time.monotonic()
+        if left <= 0:
+            raise OutOfTime(f"before {args[1]}")
         try:
-            done = subprocess.run([str(a) for a in args], capture_output=True, text=True, timeout=limit,
+            done = subprocess.run([str(a) for a in args], capture_output=True, text=True, timeout=min(limit, left),
                                   preexec_fn=pinned(self.generator_cpu))
         except subprocess.TimeoutExpired:
+            if left < limit:
+                raise OutOfTime(f"in {args[1]}") from None
             raise Failed(f"{args[1]} did not end within {limit:.0f} s") from None
         if done.returncode not in fine:
             raise Failed(f"{args[1]}: {done.stderr.strip()[-500:] or done.returncode}")
@@ -89,5 +90,7 @@ def end_with(main):
         main()
     except Failed as failed:
         sys.exit(f"bench: {failed}")
+    except OutOfTime as where:
+        sys.exit(f"bench: out of time, {where}")
     except KeyboardInterrupt:
         sys.exit("bench: interrupted")

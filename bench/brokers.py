@@ -96,11 +96,19 @@ class Mosquitto(Broker):
         return super().config() + self.keeping + "\n"
 
 
+# A million retained messages are more than the limits it has by itself.
+ROOM = """retained:
+  max_messages: 10000000
+  max_bytes: 4g
+session:
+  max_retained_backlog: 10000000"""
+
+
 class Symbolon:
     """Ours: tokens of our authorization server, a proof of their key over the TLS exporter for every connection, and every
     publication, subscription and delivery looked up in the token's scope. One that `follows` also hears of revocations."""
 
-    def __init__(self, bench, name="symbolon", workers=1, settings="durability: none", follows=False):
+    def __init__(self, bench, name="symbolon", workers=1, settings=f"durability: none\n{ROOM}", follows=False):
         self.bench, self.name, self.workers, self.settings, self.follows = bench, name, workers, settings, follows
         self.folder = bench.scratch / name.replace(", ", "-")
         self.folder.mkdir(parents=True)
@@ -154,7 +162,8 @@ log_level: warning
         everything else signed ones. Two workers differ from one in the messages only."""
         tokens, ca = self.bench.tokens, f"--cafile={self.bench.certificates}/ca.pem"
         if scenario.tokens == "each":
-            return [Login(self.name, [f"--tokens={tokens['key']}", ca]), Login(f"{self.name}, secret", [f"--tokens={tokens['secret']}", ca]),
+            return [Login(self.name, [f"--tokens={tokens['key']}", ca]),
+                    Login(f"{self.name}, secret", [f"--tokens={tokens['secret']}", ca]),
                     Login(f"{self.name}, seen", [f"--tokens={tokens['standing']}", "--keep-token", ca])]
         return [Login(self.name, [f"--tokens={tokens[scenario.tokens]}", ca])]
 

@@ -16,6 +16,10 @@ class Failed(Exception):
     pass
 
 
+class OutOfTime(Exception):
+    """Not a failure of what is measured: nothing more can be."""
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

@@ -31,7 +31,7 @@ def machine():
     return {"cpu": model.group(1) if model else platform.machine(), "cores": os.cpu_count(),
             "memory_gib": round(memory / 2**20), "system": system.group(1) if system else "Linux",
             "kernel": ".".join(re.split(r"[.-]", platform.release())[:2]), "gnutls": gnutls.stdout.strip(),
-            "load_before": round(os.getloadavg()[0], 2)}
+            "load": round(os.getloadavg()[0], 2)}
 
 
 def medians(rows):
@@ -41,6 +41,16 @@ def medians(rows):
 
 def count_lost(results):
     return sum(row.get(key, 0) for rows in results.values() for row in rows for key in LOSSES)
+
+
+def heavier_generators(results):
+    """Where the generator took more than what it measured: there it may have been the generator that was measured."""
+    found = []
+    for (setting, scenario, column), rows in results.items():
+        m = medians(rows)
+        if m.get("generator_cpu", 0) > m.get("broker_cpu", 1):
+            found.append(f"{scenario} ({column}, {setting}: {m['generator_cpu']:.0%} against {m['broker_cpu']:.0%})")
+    return found
 
 
 def short(value):

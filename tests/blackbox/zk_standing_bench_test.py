@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.join(ROOT, 'bench'))
 import report  # noqa: E402
 import schedule  # noqa: E402
 import targets  # noqa: E402
+from daemons import OutOfTime  # noqa: E402
 
 RUN = [sys.executable, '-B', os.path.join(ROOT, 'bench', 'run'), '--build', BUILD, '--quick']
 LIMIT = 240  # a sanitized build on a busy machine
@@ -160,6 +161,12 @@ def test_the_table_goes_between_its_marks(tmp_path):
         assert readme.read_text() == 'a\n<!-- figures: by x -->\nnew\n<!-- end of figures -->\nb\n'
 
 
+def test_a_generator_that_takes_more_than_the_broker_is_named():
+    measured = {('pinned', 'p2p', 'a'): [{'broker_cpu': 0.5, 'generator_cpu': 0.6}], ('pinned', 'p2p', 'b'): [{'us': 1}],
+                ('pinned', 'p2p', 'c'): [{'broker_cpu': 0.9, 'generator_cpu': 0.6}]}
+    assert report.heavier_generators(measured) == ['p2p (a, pinned: 60% against 50%)']
+
+
 # ---- rounds ----
 
 class Clock:
@@ -174,6 +181,22 @@ class Clock:
             ran.append((name, number))
             self.now += seconds
         return schedule.Step(name, rounds, run)
+
+
+@pytest.mark.parametrize('rounds_before', [0, 1])
+def test_when_time_is_up_the_first_round_is_what_counts(rounds_before):
+    """The prediction was wrong: with a figure for everything there is a table, else there is none"""
+    def run(number):
+        if number == rounds_before:
+            raise OutOfTime('in p2p')
+
+    made = schedule.Schedule([schedule.Step('a', 5, lambda number: None), schedule.Step('b', 5, run)], 1000)
+    if rounds_before == 0:
+        with pytest.raises(OutOfTime):
+            made.run()
+    else:
+        made.run()
+        assert made.missing() == {'a': (2, 5), 'b': (1, 5)}
 
 
 def scheduled(limit, *steps):
