@@ -95,6 +95,8 @@ static void run_child(struct bench *bench, struct shared *shared, double per_s, 
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (pairs == NULL)
         die("out of memory");
+    /* The sessions are the parent's alone: what it closes would stay open here, and in its epoll. */
+    (void)close_range(STDERR_FILENO + 1, ~0U, 0);
     bench->prefix = "others";
     open_loop(bench); /* its own: an epoll is shared after a fork */
     open_pairs(bench, pairs, shared, identity);
