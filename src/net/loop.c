@@ -1,5 +1,7 @@
 #include "net/loop_priv.h"
 
+#include "base/record_blocks.h"
+
 #include <stdlib.h>
 
 struct loop_signal {
@@ -230,7 +232,9 @@ void loop_free(struct loop *loop)
 
 void loop_run(struct loop *loop)
 {
+    record_blocks_keep();
     uv_run(&loop->uv, UV_RUN_DEFAULT);
+    record_blocks_give_back();
     atomic_store(&loop->stop, false);
 }
 
@@ -280,8 +284,15 @@ void loop_post(struct loop *loop, struct loop_task *task)
 void loop_wake(struct loop *loop)
 {
     atomic_store(&loop->kicked, true);
-    if (atomic_load(&loop->asleep) && atomic_exchange(&loop->asleep, false))
+    if (atomic_load(&loop->asleep) && atomic_exchange(&loop->asleep, false)) {
+        atomic_fetch_add_explicit(&loop->wakes, 1, memory_order_relaxed);
         uv_async_send(&loop->async);
+    }
+}
+
+uint64_t loop_wakes(const struct loop *loop)
+{
+    return atomic_load_explicit(&loop->wakes, memory_order_relaxed);
 }
 
 void loop_hook_add(struct loop *loop, struct loop_hook *hook)
