@@ -34,8 +34,9 @@ def logged():
     texts = list(sources())
     functions = {'log_event'}.union(*(LOGS.findall(text) for text in texts))
     calls = re.compile(r'\b(?:%s)(?=\()' % '|'.join(functions))
+    kept = re.compile(r'\.event = "(\w+)"')  # said later, by who holds it
     return {name for text in texts for call in calls.finditer(text)
-            for name in NAME.findall(arguments(text, call.end()))}
+            for name in NAME.findall(arguments(text, call.end()))}.union(*(kept.findall(text) for text in texts))
 
 
 def rows(text):
