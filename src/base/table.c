@@ -1,8 +1,6 @@
 #include "base/table.h"
 
 #include <endian.h>
-#include <stdlib.h>
-
 #define TABLE_FIRST_BUCKETS 16u
 
 static inline uint64_t rotl(uint64_t x, unsigned n)
@@ -56,15 +54,24 @@ uint64_t siphash(struct hash_key key, struct span data)
 
 enum status table_init(struct table *t, struct hash_key key)
 {
-    *t = (struct table){ .key = key, .mask = TABLE_FIRST_BUCKETS - 1 };
-    t->buckets = calloc(TABLE_FIRST_BUCKETS, sizeof(struct table_node *));
-    return t->buckets == NULL ? ST_NO_MEMORY : ST_OK;
+    *t = (struct table){ .key = key };
+    return buckets_init(&t->buckets, TABLE_FIRST_BUCKETS);
 }
 
 void table_done(struct table *t)
 {
-    free(t->buckets);
+    buckets_done(&t->buckets);
     *t = (struct table){ .key = t->key };
+}
+
+static struct table_node *node_in(struct bucket_node *node)
+{
+    return node == NULL ? NULL : CONTAINER_OF(node, struct table_node, in_bucket);
+}
+
+static uint64_t hash_of(const struct bucket_node *node)
+{
+    return CONTAINER_OF(node, struct table_node, in_bucket)->hash;
 }
 
 uint64_t table_hash(const struct table *t, struct span key)
@@ -75,70 +82,35 @@ uint64_t table_hash(const struct table *t, struct span key)
 struct table_node *table_find(const struct table *t, uint64_t hash,
                               bool (*eq)(const struct table_node *node, const void *key), const void *key)
 {
-    if (t->buckets == NULL)
+    if (t->buckets.heads == NULL)
         return NULL;
-    for (struct table_node *n = t->buckets[hash & t->mask]; n != NULL; n = n->next)
-        if (n->hash == hash && eq(n, key))
-            return n;
+    for (struct bucket_node *n = *bucket_of(&t->buckets, hash); n != NULL; n = n->next)
+        if (hash_of(n) == hash && eq(node_in(n), key))
+            return node_in(n);
     return NULL;
-}
-
-static void table_grow(struct table *t)
-{
-    size_t mask = t->mask * 2 + 1;
-    struct table_node **buckets = calloc(mask + 1, sizeof(struct table_node *));
-
-    if (buckets == NULL)
-        return;
-    for (size_t i = 0; i <= t->mask; i++) {
-        for (struct table_node *n = t->buckets[i], *next; n != NULL; n = next) {
-            next = n->next;
-            n->next = buckets[n->hash & mask];
-            buckets[n->hash & mask] = n;
-        }
-    }
-    free(t->buckets);
-    t->buckets = buckets;
-    t->mask = mask;
 }
 
 void table_insert(struct table *t, struct table_node *node, uint64_t hash)
 {
-    if (t->count > t->mask)
-        table_grow(t);
+    buckets_grow(&t->buckets, t->count, hash_of);
+    struct bucket_node **bucket = bucket_of(&t->buckets, hash);
+
     node->hash = hash;
-    node->next = t->buckets[hash & t->mask];
-    t->buckets[hash & t->mask] = node;
+    node->in_bucket.next = *bucket;
+    *bucket = &node->in_bucket;
     t->count++;
 }
 
 void table_remove(struct table *t, struct table_node *node)
 {
-    struct table_node **link = &t->buckets[node->hash & t->mask];
-
-    while (*link != NULL && *link != node)
-        link = &(*link)->next;
-    ASSERT(*link == node);
-    *link = node->next;
-    node->next = NULL;
+    bucket_remove(&t->buckets, &node->in_bucket, node->hash);
     t->count--;
 }
 
 struct table_node *table_next(const struct table *t, const struct table_node *node)
 {
-    size_t bucket = 0;
-
-    if (t->buckets == NULL)
-        return NULL;
-    if (node != NULL) {
-        if (node->next != NULL)
-            return node->next;
-        bucket = (node->hash & t->mask) + 1;
-    }
-    for (; bucket <= t->mask; bucket++)
-        if (t->buckets[bucket] != NULL)
-            return t->buckets[bucket];
-    return NULL;
+    return node == NULL ? node_in(bucket_next(&t->buckets, NULL, 0))
+                        : node_in(bucket_next(&t->buckets, &node->in_bucket, node->hash));
 }
 
 struct table_node *table_take_any(struct table *t)

@@ -1,9 +1,11 @@
 /* base/table.h - intrusive hash table keyed by SipHash under a random key, so that peers who choose the keys
- * (client identifiers, topic levels) cannot choose the collisions. Grows by itself; nodes belong to the caller.
+ * (client identifiers, topic levels) cannot choose the collisions. Grows by itself, a bucket at a time (buckets.h); nodes
+ * belong to the caller.
  */
 #ifndef SYMBOLON_BASE_TABLE_H
 #define SYMBOLON_BASE_TABLE_H
 
+#include "base/buckets.h"
 #include "base/span.h"
 #include "base/status.h"
 
@@ -14,13 +16,12 @@ struct hash_key {
 uint64_t siphash(struct hash_key key, struct span data); /* SipHash-2-4 */
 
 struct table_node {
-    struct table_node *next;
+    struct bucket_node in_bucket;
     uint64_t hash;
 };
 
 struct table {
-    struct table_node **buckets;
-    size_t mask;
+    struct buckets buckets;
     size_t count;
     struct hash_key key;
 };

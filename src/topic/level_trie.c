@@ -4,30 +4,45 @@
 
 #define FIRST_BUCKETS 64u
 
+static struct trie_node *node_in(struct bucket_node *node)
+{
+    return node == NULL ? NULL : CONTAINER_OF(node, struct trie_node, in_bucket);
+}
+
+static uint64_t hash_of(const struct bucket_node *node)
+{
+    return CONTAINER_OF(node, struct trie_node, in_bucket)->hash;
+}
+
+static void count_buckets(struct level_trie *t, size_t before)
+{
+    t->bytes += (t->buckets.room - before) * sizeof(struct bucket_node *);
+}
+
 enum status trie_init(struct level_trie *t, struct hash_key key, size_t node_size)
 {
-    *t = (struct level_trie){ .key = key, .node_size = node_size, .mask = FIRST_BUCKETS - 1 };
+    *t = (struct level_trie){ .key = key, .node_size = node_size };
     t->root = calloc(1, node_size);
-    t->buckets = calloc(FIRST_BUCKETS, sizeof(struct trie_node *));
-    if (t->root == NULL || t->buckets == NULL) {
+    if (t->root == NULL || buckets_init(&t->buckets, FIRST_BUCKETS) != ST_OK) {
         trie_done(t);
         return ST_NO_MEMORY;
     }
     t->plus_hash = trie_level_hash(t, SPAN("+"));
     t->hash_hash = trie_level_hash(t, SPAN("#"));
-    t->bytes = node_size + FIRST_BUCKETS * sizeof(struct trie_node *);
+    t->bytes = node_size;
+    count_buckets(t, 0);
     return ST_OK;
 }
 
 void trie_done(struct level_trie *t)
 {
-    for (size_t i = 0; t->buckets != NULL && i <= t->mask; i++) {
-        for (struct trie_node *n = t->buckets[i], *next; n != NULL; n = next) {
+    for (size_t i = 0; t->buckets.heads != NULL && i < buckets_count(&t->buckets); i++) {
+        for (struct bucket_node *n = t->buckets.heads[i], *next; n != NULL; n = next) {
             next = n->next;
-            free(n);
+            free(node_in(n));
         }
     }
-    free(t->buckets);
+    buckets_done(&t->buckets);
     free(t->root);
     *t = (struct level_trie){ 0 };
 }
@@ -57,9 +72,11 @@ struct trie_node *trie_child(const struct level_trie *t, const struct trie_node 
     if (parent->children == 0)
         return NULL;
     uint32_t hash = mix(level_hash, parent);
-    for (struct trie_node *n = t->buckets[hash & t->mask]; n != NULL; n = n->next)
+    for (struct bucket_node *b = *bucket_of(&t->buckets, hash); b != NULL; b = b->next) {
+        struct trie_node *n = node_in(b);
         if (n->hash == hash && n->parent == parent && begins_with_level(trie_label(n, t->node_size), level))
             return n;
+    }
     return NULL;
 }
 
@@ -73,26 +90,6 @@ struct trie_node *trie_hash(const struct level_trie *t, const struct trie_node *
     return (parent->has & TRIE_HAS_HASH) == 0 ? NULL : trie_child(t, parent, SPAN("#"), t->hash_hash);
 }
 
-/* Longer chains are the worst that comes of it when there is no memory for this. */
-static void resize(struct level_trie *t, size_t mask)
-{
-    struct trie_node **buckets = calloc(mask + 1, sizeof(struct trie_node *));
-
-    if (buckets == NULL)
-        return;
-    for (size_t i = 0; i <= t->mask; i++) {
-        for (struct trie_node *n = t->buckets[i], *next; n != NULL; n = next) {
-            next = n->next;
-            n->next = buckets[n->hash & mask];
-            buckets[n->hash & mask] = n;
-        }
-    }
-    free(t->buckets);
-    t->bytes = t->bytes - (t->mask + 1) * sizeof *buckets + (mask + 1) * sizeof *buckets;
-    t->buckets = buckets;
-    t->mask = mask;
-}
-
 static uint8_t wildcard_bit(struct span label)
 {
     if (begins_with_level(label, SPAN("+")))
@@ -102,18 +99,10 @@ static uint8_t wildcard_bit(struct span label)
 
 static void link_node(struct level_trie *t, struct trie_node *node)
 {
-    node->next = t->buckets[node->hash & t->mask];
-    t->buckets[node->hash & t->mask] = node;
-}
+    struct bucket_node **bucket = bucket_of(&t->buckets, node->hash);
 
-static void unlink_node(struct level_trie *t, struct trie_node *node)
-{
-    struct trie_node **link = &t->buckets[node->hash & t->mask];
-
-    while (*link != NULL && *link != node)
-        link = &(*link)->next;
-    ASSERT(*link == node);
-    *link = node->next;
+    node->in_bucket.next = *bucket;
+    *bucket = &node->in_bucket;
 }
 
 static struct trie_node *node_new(struct level_trie *t, struct span label)
@@ -123,8 +112,9 @@ static struct trie_node *node_new(struct level_trie *t, struct span label)
 
     if (node == NULL)
         return NULL;
-    if (t->count > t->mask)
-        resize(t, t->mask * 2 + 1);
+    size_t room = t->buckets.room;
+    buckets_grow(&t->buckets, t->count, hash_of);
+    count_buckets(t, room);
     if (label.len > 0)
         memcpy((char *)node + t->node_size, label.p, label.len);
     node->label_len = (uint16_t)label.len;
@@ -156,7 +146,7 @@ struct trie_node *trie_split(struct level_trie *t, struct trie_node *node, size_
     struct trie_node *above = node_new(t, span_cut(label, 0, keep));
     if (above == NULL)
         return NULL;
-    unlink_node(t, node);
+    bucket_remove(&t->buckets, &node->in_bucket, node->hash);
     above->parent = node->parent; /* where it has the first level that `node` had */
     above->hash = node->hash;
     link_node(t, above);
@@ -179,22 +169,19 @@ void trie_drop(struct level_trie *t, struct trie_node *node)
     struct span label = trie_label(node, t->node_size);
 
     ASSERT(node->children == 0 && node->parent != NULL);
-    unlink_node(t, node);
+    bucket_remove(&t->buckets, &node->in_bucket, node->hash);
     node->parent->children--;
     node->parent->has &= (uint8_t)~wildcard_bit(label);
     t->count--;
     t->bytes -= t->node_size + label.len;
     free(node);
-    if (t->mask >= FIRST_BUCKETS && t->count < t->mask / 8) /* the memory of a crowd goes with it */
-        resize(t, t->mask / 2);
+    size_t room = t->buckets.room;
+    buckets_shrink(&t->buckets, t->count, FIRST_BUCKETS); /* the memory of a crowd goes with it */
+    count_buckets(t, room);
 }
 
 struct trie_node *trie_next(const struct level_trie *t, const struct trie_node *node)
 {
-    if (node != NULL && node->next != NULL)
-        return node->next;
-    for (size_t i = node == NULL ? 0 : (node->hash & t->mask) + 1; i <= t->mask; i++)
-        if (t->buckets[i] != NULL)
-            return t->buckets[i];
-    return NULL;
+    return node == NULL ? node_in(bucket_next(&t->buckets, NULL, 0))
+                        : node_in(bucket_next(&t->buckets, &node->in_bucket, node->hash));
 }

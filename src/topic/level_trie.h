@@ -12,12 +12,13 @@
 #ifndef SYMBOLON_TOPIC_LEVEL_TRIE_H
 #define SYMBOLON_TOPIC_LEVEL_TRIE_H
 
+#include "base/buckets.h"
 #include "base/table.h"
 
 enum trie_has { TRIE_HAS_PLUS = 1, TRIE_HAS_HASH = 2 };
 
 struct trie_node {
-    struct trie_node *next;   /* in the bucket */
+    struct bucket_node in_bucket;
     struct trie_node *parent; /* NULL: the root */
     uint32_t hash;
     uint32_t children;
@@ -27,8 +28,7 @@ struct trie_node {
 
 struct level_trie {
     struct trie_node *root;
-    struct trie_node **buckets;
-    size_t mask;
+    struct buckets buckets;
     size_t count; /* nodes without the root */
     size_t bytes; /* of nodes and buckets, without what malloc adds */
     size_t node_size;
