@@ -400,6 +400,8 @@ static enum exporter_result conn_exporter(void *ctx, struct conn_io *io, uint8_t
         return EXPORTER_NONE;
     if (tls_resumed(tls))
         return EXPORTER_RESUMED;
+    if (out == NULL)
+        return EXPORTER_OK;
     enum status st = tls_exporter(tls, SPAN(ACE_EXPORTER_LABEL), out, ACE_EXPORTER_LEN, &why);
     if (st == ST_OK)
         return EXPORTER_OK;

@@ -44,11 +44,9 @@ void ace_done(struct conn *c)
 static enum status challenge(struct conn *c, struct why *why)
 {
     struct ace *ace = &c->ace;
-    uint8_t unused[ACE_EXPORTER_LEN];
 
-    if (c->shard->world.conn_exporter(c->shard->world.ctx, c->io, unused) == EXPORTER_NONE)
+    if (c->shard->world.conn_exporter(c->shard->world.ctx, c->io, NULL) == EXPORTER_NONE)
         return reject(why, ST_BAD_PROOF, "MT-2", "tokens are taken over TLS only", 0);
-    explicit_bzero(unused, sizeof unused);
     if (c->shard->world.random(c->shard->world.ctx, ace->rs_nonce, sizeof ace->rs_nonce) != ST_OK)
         return reject(why, ST_INTERNAL, "MT-62", "no randomness for a challenge", 0);
     ace->phase = ACE_CHALLENGED;

@@ -86,7 +86,7 @@ struct shard_world {
     /* Hand the connection, with every byte from the beginning of the CONNECT on still unread, to shard `home`,
      * which will get shard_accept(moved = true). The shard has forgotten the connection when this returns. */
     void (*conn_move)(void *ctx, struct conn_io *io, unsigned home);
-    /* RFC 5705 exporter, label ACE_EXPORTER_LABEL, zero-length context. */
+    /* RFC 5705 exporter, label ACE_EXPORTER_LABEL, zero-length context. `out` NULL: only whether there is one. */
     enum exporter_result (*conn_exporter)(void *ctx, struct conn_io *io, uint8_t out[32]);
     /* Who the peer is by TLS. NULL function: nobody is known that way. A raw key or a certificate may come out of a
      * resumed session, a PSK never does (net/tls.h says why): whether a token still goes with it is to be asked
