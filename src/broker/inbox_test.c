@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <unistd.h>
 /* cmocka wants the three above first */
 #include <cmocka.h>
 
@@ -56,6 +57,80 @@ static void post(struct pair *p, const struct message *m)
     from->shard->world.post(from, 1, msg);
 }
 
+static size_t in_inbox(const struct pair *p)
+{
+    size_t n = 0;
+    for (const struct shard_msg *msg = atomic_load(&p->common.workers[1]->inbox); msg != NULL; msg = msg->next)
+        n++;
+    return n;
+}
+
+static void post_other(struct pair *p, enum shard_msg_kind kind)
+{
+    struct worker *from = p->common.workers[0];
+    struct shard_msg *msg = shard_msg_new(kind, 0, SPAN("a/b"));
+    assert_non_null(msg);
+    from->shard->world.post(from, 1, msg);
+}
+
+static void publications_travel_in_chains_and_nothing_overtakes_them(void **state) /* docs/decisions/0031 */
+{
+    struct pair p;
+    struct message *m = message_of(1);
+    (void)state;
+    pair_init(&p);
+    for (int i = 0; i < POST_CHAIN - 1; i++)
+        post(&p, m);
+    assert_int_equal(in_inbox(&p), 0);
+    post(&p, m);
+    assert_int_equal(in_inbox(&p), POST_CHAIN);
+    post(&p, m);
+    post(&p, m);
+    post_other(&p, MSG_INTEREST_REMOVE);
+    assert_int_equal(in_inbox(&p), POST_CHAIN + 3);
+    const struct shard_msg *newest = atomic_load(&p.common.workers[1]->inbox);
+    assert_int_equal(newest->kind, MSG_INTEREST_REMOVE);
+    assert_int_equal(newest->next->kind, MSG_DELIVER);
+    post(&p, m);
+    loop_turn(p.common.workers[0]->loop); /* its end takes along what is left */
+    assert_int_equal(in_inbox(&p), POST_CHAIN + 4);
+    message_unref(m);
+    pair_free(&p);
+}
+
+static void *sleep_once(void *loop)
+{
+    loop_turn_wait(loop);
+    return NULL;
+}
+
+static void a_worker_is_woken_once_for_a_turn_and_only_when_it_sleeps(void **state)
+{
+    struct pair p;
+    struct message *m = message_of(1);
+    (void)state;
+    pair_init(&p);
+    struct loop *to = p.common.workers[1]->loop, *from = p.common.workers[0]->loop;
+    uint64_t before = loop_wakes(to);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, sleep_once, to), 0);
+    usleep(50000);
+    for (int i = 0; i < 10 * POST_CHAIN; i++)
+        post(&p, m);
+    assert_int_equal(loop_wakes(to), before);
+    loop_turn(from);
+    assert_int_equal(loop_wakes(to), before + 1);
+    pthread_join(thread, NULL);
+    for (int i = 0; i < 10 * POST_CHAIN; i++)
+        post(&p, m);
+    loop_turn(from); /* it has been woken, and has not slept since */
+    assert_int_equal(loop_wakes(to), before + 1);
+    while (atomic_load(&p.common.workers[1]->inbox_bytes) > 0)
+        loop_turn(to);
+    message_unref(m);
+    pair_free(&p);
+}
+
 static void a_flood_drops_messages_instead_of_filling_the_memory(void **state)
 {
     enum { MESSAGES = 1000 };
@@ -72,7 +147,8 @@ static void a_flood_drops_messages_instead_of_filling_the_memory(void **state)
     for (int i = 0; i < MESSAGES && atomic_load(&p.common.workers[1]->inbox_bytes) > 0; i++)
         loop_turn(p.common.workers[1]->loop);
     assert_int_equal(atomic_load(&p.common.workers[1]->inbox_bytes), 0);
-    post(&p, m); /* there is room again */
+    for (int i = 0; i < POST_CHAIN; i++)
+        post(&p, m); /* there is room again */
     assert_true(atomic_load(&p.common.workers[1]->inbox_bytes) > 0);
     message_unref(m);
     pair_free(&p);
@@ -164,6 +240,8 @@ static void what_is_left_in_an_inbox_is_freed_with_the_worker(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(publications_travel_in_chains_and_nothing_overtakes_them),
+        cmocka_unit_test(a_worker_is_woken_once_for_a_turn_and_only_when_it_sleeps),
         cmocka_unit_test(a_flood_drops_messages_instead_of_filling_the_memory),
         cmocka_unit_test(what_a_member_has_room_for_is_not_dropped),
         cmocka_unit_test(a_full_inbox_takes_many_turns_and_sockets_theirs_between_them),

@@ -35,14 +35,50 @@ static size_t weight(const struct shard_msg *msg)
     return sizeof *msg + msg->filter_len + (msg->message != NULL ? message_size(msg->message) : 0);
 }
 
-static void push(struct worker *to, struct shard_msg *msg)
+/* From `newest` back to `oldest`, linked already. */
+static void push_chain(struct worker *to, struct shard_msg *newest, struct shard_msg *oldest, size_t bytes)
 {
-    atomic_fetch_add_explicit(&to->inbox_bytes, weight(msg), memory_order_relaxed);
+    atomic_fetch_add_explicit(&to->inbox_bytes, bytes, memory_order_relaxed);
     struct shard_msg *head = atomic_load_explicit(&to->inbox, memory_order_relaxed);
     do {
-        msg->next = head;
-    } while (!atomic_compare_exchange_weak_explicit(&to->inbox, &head, msg, memory_order_release,
+        oldest->next = head;
+    } while (!atomic_compare_exchange_weak_explicit(&to->inbox, &head, newest, memory_order_release,
                                                     memory_order_relaxed));
+}
+
+static void push(struct worker *to, struct shard_msg *msg)
+{
+    push_chain(to, msg, msg, weight(msg));
+}
+
+static void send_chain(struct worker *w, unsigned to)
+{
+    struct post_chain *chain = &w->chains[to];
+    if (chain->count == 0)
+        return;
+    push_chain(w->common->workers[to], chain->newest, chain->oldest, chain->bytes);
+    *chain = (struct post_chain){ 0 };
+    w->chained &= ~(UINT64_C(1) << to);
+}
+
+static void send_chains(struct worker *w)
+{
+    for (unsigned to = 0; w->chained >> to != 0; to++)
+        if ((w->chained >> to & 1) != 0)
+            send_chain(w, to);
+}
+
+static void chain(struct worker *w, unsigned to, struct shard_msg *msg)
+{
+    struct post_chain *chain = &w->chains[to];
+    msg->next = chain->newest;
+    if (chain->count == 0)
+        chain->oldest = msg;
+    chain->newest = msg;
+    chain->bytes += weight(msg);
+    w->chained |= UINT64_C(1) << to;
+    if (++chain->count == POST_CHAIN)
+        send_chain(w, to);
 }
 
 static uint64_t inbox_limit(const struct worker *to)
@@ -79,7 +115,10 @@ static void world_post(void *ctx, unsigned to, struct shard_msg *msg)
         shard_msg_free(msg);
         return;
     }
-    if (msg->class == SHARD_DATA) {
+    if (msg->kind == MSG_DELIVER) {
+        chain(w, to, msg);
+    } else if (msg->class == SHARD_DATA) {
+        send_chains(w); /* all of them: what a retained message replaces must not come behind it anywhere */
         push(w->common->workers[to], msg);
     } else {
         struct ack_queue *q = &w->acks[to];
@@ -89,8 +128,10 @@ static void world_post(void *ctx, unsigned to, struct shard_msg *msg)
     }
 }
 
-static void push_acks(struct worker *w)
+/* All that was posted and is not in its inbox yet. */
+static void push_rest(struct worker *w)
 {
+    send_chains(w);
     for (unsigned to = 0; to < w->common->count; to++) {
         struct ack_queue *q = &w->acks[to];
         struct shard_msg *msg = TAKE(q->first);
@@ -163,7 +204,7 @@ static void handle_inbox(struct worker *w, struct now now)
     }
     if (bytes > 0)
         atomic_fetch_sub_explicit(&w->inbox_bytes, bytes, memory_order_relaxed);
-    push_acks(w);
+    push_rest(w);
     wake_others(w);
 }
 
@@ -209,7 +250,7 @@ static bool turn_end(struct loop_hook *hook, struct now now)
     w->posted_to = 0;
     worker_seal(w, now); /* after all that came from others, before what it lets out */
     if (w->posted_to != 0) {
-        push_acks(w);
+        push_rest(w);
         wake_others(w);
     }
     w->posted_to = 0;
@@ -584,7 +625,7 @@ void worker_free(struct worker *w)
     worker_store_done(w);
     shard_free(w->shard);
     log_tell_suppressed(&w->log);
-    push_acks(w);
+    push_rest(w);
     free_messages(w->taken);
     free_messages(take_inbox(w));
     for (unsigned i = 0; i < w->listener_count; i++)

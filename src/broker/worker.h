@@ -1,8 +1,9 @@
 /* broker/worker.h - one thread, one loop, one shard: the world of shard/shard.h made real.
  * Workers accept connections on sockets of their own (SO_REUSEPORT), hand each to its home worker once, and post
- * messages into each other's inboxes. A message is in its inbox when post() returns (class SHARD_DATA) or when
- * the turn ends (SHARD_ACK, after all data of the turn), before output of that turn reaches a socket; a worker is
- * woken at most once per turn of another.
+ * messages into each other's inboxes. A publication (MSG_DELIVER) is there when a chain of them is full, or
+ * something else is posted, to whomever, or the turn ends; other messages of class SHARD_DATA when post() returns; SHARD_ACK when the
+ * turn ends, after all data of the turn; all before output of that turn reaches a socket (docs/decisions/0031). A worker is woken at
+ * most once per turn of another, and only when it sleeps.
  * Life:    worker_new() for all, worker_listen(), worker_start() for all … worker_stop() for all, worker_join() for
  *          all, worker_free() for all.
  * Threads: before worker_start() and after worker_join() from the main thread; in between only the functions that

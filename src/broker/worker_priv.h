@@ -23,6 +23,14 @@ struct ack_queue {
     struct shard_msg **end;
 };
 
+/* Publications for one worker that are not in its inbox yet, the newest first. */
+#define POST_CHAIN 32
+struct post_chain {
+    struct shard_msg *newest, *oldest;
+    unsigned count;
+    size_t bytes;
+};
+
 /* What the committer has to say, until the loop gets to it. */
 struct store_news {
     bool stored;
@@ -70,6 +78,8 @@ struct worker {
     struct mono_time stop_by; /* whatever is not stored by then is not waited for */
     struct worker_store store;
     struct ack_queue acks[TOPIC_TREE_MAX_SHARDS];
+    struct post_chain chains[TOPIC_TREE_MAX_SHARDS];
+    uint64_t chained;         /* bit per worker that has one */
     struct shard_msg *taken;  /* out of the inbox and not handled yet, oldest first */
     uint64_t posted_to;       /* bit per worker that got something this turn */
     _Atomic uint64_t dropped; /* publications not posted because an inbox was full */

@@ -37,6 +37,8 @@ struct loop_task {
 void loop_post(struct loop *loop, struct loop_task *task);
 /* Makes a sleeping loop run its turn hooks; for inboxes that live elsewhere. Any thread, cheap when awake. */
 void loop_wake(struct loop *loop);
+/* How often it was woken out of its sleep by another thread. Any thread. */
+uint64_t loop_wakes(const struct loop *loop);
 
 /* turn_begin (may be NULL): first thing in a turn, the clocks just read, before any event is handled.
  * turn_end: after posted tasks and timers, before the flush; true if it wants another turn at once. */

@@ -38,6 +38,7 @@ struct loop {
     atomic_bool asleep;
     atomic_bool kicked; /* since this turn's end began: look again before sleeping */
     atomic_bool stop;
+    _Atomic uint64_t wakes;
 
     /* One set for all streams: nothing in them outlives a callback. */
     uint8_t *read_bytes;  /* LOOP_READ_BYTES, as received */

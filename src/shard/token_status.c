@@ -214,15 +214,17 @@ static void go_on(struct shard *shard)
         work->left--;
         conn_grant_over(s->conn);
     }
-    while (work->left > 0 && !list_empty(&work->jobs)) {
+    while (!list_empty(&work->jobs)) {
         struct status_job *job = CONTAINER_OF(work->jobs.next, struct status_job, link);
 
-        if ((link = list_shift(&job->sessions)) == NULL) {
+        if (list_empty(&job->sessions)) {
             job_free(job);
             continue;
         }
+        if (work->left == 0)
+            return;
         work->left--;
-        act(job, session_of(link));
+        act(job, session_of(list_shift(&job->sessions)));
     }
 }
 

@@ -531,6 +531,7 @@ bool bench_turn(struct bench *b, unsigned shard)
     }
     bench_seal(b, shard);
     bench_flush(b);
+    busy = busy || shard_wait_ms(b->shard[shard], b->now) == 0; /* as a worker: another turn at once */
     return busy;
 }
 

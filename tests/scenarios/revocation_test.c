@@ -753,8 +753,8 @@ static void watch_them_go(struct bench *b, struct conn_io *const *all, struct co
         before = now;
         turns++;
     }
-    assert_true(turns >= MANY / STATUS_PER_TURN - 1);
-    assert_int_equal(shard_wait_ms(b->shard[0], b->now) == 0, false);
+    assert_true(turns + 2 >= MANY / STATUS_PER_TURN);
+    assert_true(shard_wait_ms(b->shard[0], b->now) != 0);
 }
 
 static void many_sessions_of_one_token_are_cut_a_few_in_each_turn(void **state) /* MT-98 */
