@@ -10,7 +10,7 @@ from daemons import Daemon, Failed, free_port, run
 
 AUDIENCE = "bench-broker"
 TOPICS = "bench/#"
-CLIENTS = 500  # of each kind
+CLIENTS = 100  # of each kind
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 

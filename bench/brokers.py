@@ -113,6 +113,7 @@ class Symbolon:
         self.folder = bench.scratch / name.replace(", ", "-")
         self.folder.mkdir(parents=True)
         self.program = bench.program("symbolon-broker")
+        self.log_level = "warning"
 
     @property
     def pid(self):
@@ -151,7 +152,7 @@ public_topics:
     publish: true
     subscribe: true
 workers: {self.workers}
-log_level: warning
+log_level: {self.log_level}
 {self.settings}
 """)
         self.daemon = Daemon([self.program, "--config", config], self.folder / "log", self.bench.broker_cpu)

@@ -33,6 +33,7 @@ def count_events(broker, event):
 
 
 def measured(bench, broker, words, limit):
+    broker.log_level = "info"  # the default: the log explains every end
     broker.start()
     try:
         return bench.ask([*words, f"--ca={bench.certificates}/ca.pem"], broker.port, broker.pid, limit=limit)

@@ -53,6 +53,30 @@ def test_a_broker_that_does_not_start(tmp_path):
         assert says in err and not (tmp_path / 'table.md').exists()
 
 
+def test_names_of_brokers_are_their_own(tmp_path):
+    for words, says in ((['--broker', 'mosquitto=x'], 'name of its own'), (['--broker', 'x'], 'NAME=VALUE'), (['--config', 'y=z'], 'no --broker')):
+        _, err = bench(tmp_path, *words, expect=2)
+        assert says in err
+
+
+def script(name, *words):
+    done = subprocess.run([sys.executable, '-B', os.path.join(ROOT, 'bench', name), '--build', BUILD, *words], capture_output=True,
+                          text=True, timeout=LIMIT)
+    assert done.returncode == 0, (done.stdout[-4000:], done.stderr)
+    return done.stdout
+
+
+def test_what_durability_costs_and_keeps(tmp_path):
+    script('durability', '--rounds', '1', '--seconds', '0.2', '--only', 'symbolon-commit', '--out', str(tmp_path))
+    row, = json.loads((tmp_path / 'durability.json').read_text())['rounds']['symbolon, `durability: commit`']
+    assert row['kept1']['kept'] == row['kept2']['kept'] == 10000 and row['kept2']['twice'] == 0 < row['qos1']['us']
+
+
+def test_tokens_that_are_revoked_one_after_the_other():
+    told = json.loads(script('lifetimes', 'revoke', '--revocations', '10'))
+    assert told['cut'] == told['log_cut'] == 10 and told['left'] == 0
+
+
 def children_of(pid):
     with open('/proc/%d/task/%d/children' % (pid, pid), encoding='ascii') as f:
         return [int(word) for word in f.read().split()]
