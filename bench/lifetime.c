@@ -198,7 +198,7 @@ void scenario_expiry(struct bench *bench)
     print_latency(&x->offset);
     printf("}\n");
     for (size_t i = 0; i < o->clients; i++)
-        link_close(&x->mortals[i].peer.link, NULL);
+        done_peer(&x->mortals[i].peer);
     mint_done(&x->mint);
     free(x->mortals);
     free(x);
@@ -296,7 +296,7 @@ void scenario_revoke(struct bench *bench)
     print_latency(&v->latency);
     printf("}\n");
     for (size_t i = 0; i < o->clients; i++)
-        link_close(&v->all[i].peer.link, NULL);
+        done_peer(&v->all[i].peer);
     admin_close(v->admin);
     free(v->all);
     free(v);

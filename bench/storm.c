@@ -142,7 +142,7 @@ static struct storm *storm_new(struct bench *bench)
 static void storm_free(struct storm *s)
 {
     for (size_t i = 0; i < s->bench->options->clients; i++)
-        link_close(&s->all[i].peer.link, NULL);
+        done_peer(&s->all[i].peer);
     traffic_free(s->traffic);
     free(s->all);
     free(s);

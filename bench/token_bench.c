@@ -167,8 +167,14 @@ void init_peer(struct bench *bench, struct peer *peer, size_t number)
 
     if (asprintf(&id, "%s-%zu", bench->prefix, number) < 0)
         die("out of memory");
-    peer_init(peer, &bench->world, number, id); /* the name lives as long as the process */
+    peer_init(peer, &bench->world, number, id);
     peer->gone = gone_for_no_reason;
+}
+
+void done_peer(struct peer *peer)
+{
+    peer_done(peer);
+    free(peer->client_id);
 }
 
 void open_peers(struct bench *bench, struct peer **peers, size_t count)

@@ -62,6 +62,7 @@ void open_loop(struct bench *bench);
 void open_peers(struct bench *bench, struct peer **peers, size_t count);
 /* One client of the world, named by its number. */
 void init_peer(struct bench *bench, struct peer *peer, size_t number);
+void done_peer(struct peer *peer);
 
 /* Two readings and what lies between them. */
 struct reading {
