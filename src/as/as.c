@@ -189,6 +189,7 @@ enum status as_settle(struct as *as)
 
     if (st == ST_OK) /* which says nothing of the disk: there may have been nothing to write */
         return ST_OK;
+    as->failed_groups++;
     as_store_was(as, st, &why);
     if (load_counts(as, &why) != ST_OK) /* then the limits come a little early or late */
         log_event(NULL, LOG_WARNING, "store_error", F_STR("text", why.text));
@@ -202,7 +203,7 @@ static void try_store(struct as *as)
     enum status st = sql_run(as->sql, "UPDATE status_update SET no = no", NULL, &why);
 
     if (st == ST_OK)
-        st = sql_sync(as->sql, &why);
+        st = as_settle(as);
     as_store_was(as, st, &why);
 }
 

@@ -83,6 +83,7 @@ struct as_response {
     int64_t waited_s;       /* Preference-Applied: wait=N (RFC 7240); 0: none */
     struct as_wait wait; /* wait.wait_s > 0: not answered yet; the caller may keep it, or answer it at once */
     bool unsettled;      /* not to be sent before as_settle(): it tells of what is not on disk yet */
+    uint64_t failed_groups; /* ... of as_answer()'s time */
     struct buf body;
 };
 
@@ -92,7 +93,7 @@ void as_response_done(struct as_response *out);
 
 /* What was answered is on disk, or nothing is said to be: one sync for the answers of many requests. Then
  * as_response_settled() with what it returned, and they may go: on failure as 503 and temporarily_unavailable, and nobody
- * knows whether what they asked for will have happened. Cheap when nothing changed. */
+ * knows whether what they asked for will have happened; also when it was somebody else's call that failed meanwhile. Cheap when nothing changed. */
 enum status as_settle(struct as *as) MUST_CHECK;
 void as_response_settled(struct as *as, enum status st, struct as_response *out);
 

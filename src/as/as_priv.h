@@ -35,7 +35,8 @@ struct as {
     size_t trl_max; /* bytes of an answer of /trl: AS_TRL_MAX */
     struct wall_time started;
     bool store_failing;
-    int64_t next_purge_ms; /* monotonic: a clock that jumps must not put it off */
+    uint64_t failed_groups; /* of requests whose commit failed: none of their answers may go */
+    int64_t next_purge_ms;  /* monotonic: a clock that jumps must not put it off */
     struct throttle throttle;
     struct throttle remembered; /* assertions by client: nobody fills the memory for all */
 };

@@ -470,6 +470,37 @@ static void a_full_database_refuses_and_goes_on_when_there_is_room(void **state 
     }
 }
 
+/* A request is answered, and before its answer may go, something else in the same turn finds that nothing of the turn can
+ * be kept: the answer must not go as if it had. */
+static void an_answer_does_not_go_when_another_call_failed_to_keep_it(void **state UNUSED)
+{
+    struct place p;
+    struct as_response out;
+
+    open_place(&p);
+    struct world *w = p.site.w;
+    const char *body = world_text(w, "{%s,\"token\":\"%s\"}", credentials(&p), p.token);
+    const struct as_request request = { .method = SPAN("POST"),
+                                        .path = SPAN("/revoke"),
+                                        .content_type = SPAN("application/ace+json"),
+                                        .body = span_of_str(body),
+                                        .peer = SPAN("192.0.2.1") };
+    as_answer(w->as, &request, w->now, &out);
+    assert_int_equal(out.code, 200);
+    assert_true(out.unsettled);
+    sql_fail_sync(w->sql, true);
+    assert_false(try_admin(&p, "{\"cmd\":\"client.list\"}"));
+    sql_fail_sync(w->sql, false);
+    as_response_settled(w->as, as_settle(w->as), &out);
+    assert_int_equal(out.code, 503);
+    as_response_done(&out);
+    as_answer(w->as, &request, w->now, &out); /* again, and alone */
+    as_response_settled(w->as, as_settle(w->as), &out);
+    assert_int_equal(out.code, 200);
+    as_response_done(&out);
+    close_place(&p);
+}
+
 /* ---- memory ---- */
 
 /* As the loop would give it; only what the server allocates counts. True if it was done. */
@@ -588,6 +619,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whatever_statement_fails_nothing_of_it_has_happened),
         cmocka_unit_test(a_rotation_that_fails_leaves_the_key_there_was),
+        cmocka_unit_test(an_answer_does_not_go_when_another_call_failed_to_keep_it),
         cmocka_unit_test(whatever_allocation_fails_it_is_our_fault_and_nothing_is_half_done),
         cmocka_unit_test(a_full_database_refuses_and_goes_on_when_there_is_room),
     };

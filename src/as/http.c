@@ -214,12 +214,14 @@ void as_answer(struct as *as, const struct as_request *request, struct now now, 
     buf_init(&out->body, AS_RESPONSE_MAX);
     arena_init(&call.arena, CALL_ARENA_MAX);
     as_purge(as, now);
+    const uint64_t failed_groups = as->failed_groups;
     const struct route *route = find_route(as, request->path);
     if (route == NULL)
         not_allowed(&call, 404, "RFC 9110 15.5.5", "no such endpoint");
     else
         answer_route(&call, route);
     out->unsettled = sql_unsynced(as->sql);
+    out->failed_groups = failed_groups;
     arena_done(&call.arena);
 }
 
@@ -238,7 +240,7 @@ void as_response_settled(struct as *as, enum status st, struct as_response *out)
     struct call call = { .as = as, .request = &request, .out = out, .media = media_of(out) };
 
     out->unsettled = false;
-    if (st == ST_OK)
+    if (st == ST_OK && out->failed_groups == as->failed_groups)
         return;
     out->wait = (struct as_wait){ 0 };
     out->etag[0] = '\0';

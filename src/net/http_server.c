@@ -542,6 +542,7 @@ static enum status open_stream(struct http_server *server, int fd, struct connec
 {
     struct stream_settings settings = {
         .handshake_ms = server->timeout_ms,
+        .secret = true, /* tokens, keys */
         .unread_max = UNREAD_MAX + HTTP_HEAD_MAX,
         .high_water = HIGH_WATER,
         .backlog_max = MAX_REPLY + HIGH_WATER + HTTP_HEAD_MAX,

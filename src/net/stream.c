@@ -300,6 +300,7 @@ enum status stream_new_connecting(struct loop *loop, const struct stream_setting
     s->flush_at = or_default(settings->flush_at, FLUSH_AT);
     s->backlog_max = or_default(settings->backlog_max, BACKLOG_MAX);
     s->handshake_ms = settings->handshake_ms != 0 ? settings->handshake_ms : HANDSHAKE_MS;
+    s->secret = settings->secret;
     s->linger_ms = settings->linger_ms != 0 ? settings->linger_ms : LINGER_MS;
     buf_init(&s->gather, SIZE_MAX / 2);
     buf_init(&s->pending, SIZE_MAX / 2); /* both bounded by backlog_max */

@@ -39,6 +39,7 @@ struct stream_settings {
     size_t high_water;       /* backlog at which stream_congested() turns true; 0: 256 KiB */
     size_t flush_at;         /* gathered bytes that leave before the turn ends; 0: 128 KiB; SIZE_MAX: never */
     size_t backlog_max;      /* a send beyond this aborts the stream with ST_QUOTA; 0: 16 MiB */
+    bool secret;             /* nothing that was sent stays in memory once it left */
     int64_t linger_ms;       /* after stream_close(): time to flush and for the peer to hang up; 0: 2 s */
 };
 

@@ -43,6 +43,7 @@ struct stream {
     bool due_unread; /* chore: hand in what was left over */
     bool ended;      /* the peer sends no more data: eof, or Close of a WebSocket */
     bool eof;        /* peer's end seen */
+    bool secret;     /* what left is wiped */
     bool broken;     /* writing failed: output is thrown away, what the peer sent before is still read */
     struct tls_session *tls;
     struct ws *ws;

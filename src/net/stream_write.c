@@ -117,6 +117,8 @@ static void write_gather(struct stream *s)
         write_framed(s, buf_span(&s->gather));
     else
         write_plain(s, buf_span(&s->gather));
+    if (s->secret)
+        explicit_bzero(s->gather.p, s->gather.len);
     loop_give_spare(s->loop, &s->gather);
 }
 
