@@ -391,6 +391,25 @@ static void a_long_topic_needs_no_stack(void **state UNUSED)
     free(slashes);
 }
 
+/* MQTT5 [MQTT-1.5.4-1], [MQTT-4.7.3-2], [MQTT-3.3.2-2]: wherever in the words that are looked at it stands. */
+static void a_byte_that_no_name_may_have_is_found_at_every_place(void **state)
+{
+    uint8_t text[27];
+    struct topic_name name;
+
+    (void)state;
+    for (size_t len = 1; len <= sizeof text; len++)
+        for (size_t at = 0; at < len; at++)
+            for (unsigned byte = 0; byte < 256; byte++) {
+                bool good = byte != 0 && byte < 0x80 && byte != '+' && byte != '#';
+
+                memset(text, 'a', sizeof text);
+                text[at] = (uint8_t)byte;
+                assert_int_equal(topic_name_parse(span_of(text, len), &name, NULL),
+                                 good ? ST_OK : ST_MALFORMED);
+            }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -407,6 +426,7 @@ int main(void)
         cmocka_unit_test(covering_agrees_with_counting_topics),
         cmocka_unit_test(intersecting_agrees_with_counting_topics),
         cmocka_unit_test(a_long_topic_needs_no_stack),
+        cmocka_unit_test(a_byte_that_no_name_may_have_is_found_at_every_place),
     };
     load(&names, &filters);
     return cmocka_run_group_tests(tests, NULL, NULL);
