@@ -22,7 +22,8 @@ static const uint8_t p256_n[KEY_PART_LEN] = {
 };
 
 /* The curve as the library wants to be told of it. Made by whoever needs it first, and only read from then on: making it
- * takes a third as long as a verification. */
+ * takes a third as long as a verification. Made once or never: a process without the memory for it at its first key does
+ * without P-256. */
 static struct {
     CRYPTO_ONCE once;
     OSSL_LIB_CTX *lib;
@@ -65,6 +66,16 @@ static enum status failed(enum status st)
 {
     ERR_clear_error();
     return st;
+}
+
+/* What the library says no to: a peer's bytes, for which it has errors like any other, or want of memory. */
+static enum status refused(enum status st)
+{
+    bool poor = false;
+
+    for (unsigned long e = ERR_get_error(); e != 0; e = ERR_get_error())
+        poor = poor || ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE;
+    return poor ? ST_NO_MEMORY : st;
 }
 
 static EVP_PKEY *key_from(OSSL_LIB_CTX *lib, int selection, OSSL_PARAM *params)
@@ -171,7 +182,7 @@ static enum status read_point(const uint8_t x[KEY_PART_LEN], const uint8_t y[KEY
 
     spell_point(x, y, bytes);
     return EC_POINT_oct2point(curve.group, point, bytes, sizeof bytes, room) == 1 ? ST_OK
-                                                                                  : failed(ST_MALFORMED);
+                                                                                  : refused(ST_MALFORMED);
 }
 
 enum status p256_on_curve(const uint8_t x[KEY_PART_LEN], const uint8_t y[KEY_PART_LEN])
@@ -264,8 +275,9 @@ enum status p256_check(const uint8_t x[KEY_PART_LEN], const uint8_t y[KEY_PART_L
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(curve.lib, key, NULL);
     if (ctx == NULL || EVP_PKEY_verify_init(ctx) != 1)
         return failed(ST_NO_MEMORY);
-    int rc = EVP_PKEY_verify(ctx, der, (size_t)len, digest, KEY_PART_LEN);
-    return rc == 1 ? ST_OK : failed(ST_BAD_CREDENTIAL);
+    if (EVP_PKEY_verify(ctx, der, (size_t)len, digest, KEY_PART_LEN) == 1)
+        return ST_OK;
+    return refused(ST_BAD_CREDENTIAL);
 }
 
 /* -- numbers ------------------------------------------------------------------------------------------------------- */
