@@ -64,9 +64,9 @@ struct tls_session {
     struct tls_found *found;   /* server: the last one; stays if it was used. NULL: none */
     void *psk_ctx;             /* server: for config->psk_find */
     struct why failure_why;
-    enum status failure; /* ST_OK while all is well; the reason stays for later calls */
+    enum status failure;   /* ST_OK while all is well; the reason stays for later calls */
     uint32_t record_bytes; /* pulled since a record was complete: base/record_blocks.h */
-    uint8_t alpn;        /* 1 + which of the config's was chosen; 0: none, or not yet */
+    uint8_t alpn;          /* 1 + which of the config's was chosen; 0: none, or not yet */
     bool established;
     bool peer_verified;
     bool peer_refused;
