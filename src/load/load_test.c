@@ -1,6 +1,7 @@
 /* Counting and measuring, against the exact answer. */
 #include "load/histogram.h"
 #include "load/login.h"
+#include "load/pace.h"
 #include "load/report.h"
 #include "load/template.h"
 #include "load/track.h"
@@ -369,6 +370,71 @@ static void the_document_says_what_was_counted(void **state UNUSED)
     free(r);
 }
 
+static void the_parts_of_a_run_are_told_apart(void **state UNUSED)
+{
+    struct login login = { 0 };
+    struct load_settings s = {
+        .mode = LOAD_WILDCARDS, .host = "h", .port = 1, .version = MQTT_5, .login = &login, .pid = 7
+    };
+    struct load_report *r = good_report();
+    struct js *js = NULL;
+    struct span text;
+    int64_t v = 0;
+
+    r->has_process = true;
+    r->parts[0].name = "empty";
+    r->parts[1] = (struct load_part){ .name = "subscribe", .seconds = 1, .operations = 500 };
+    r->parts[1].from = (struct usage){ .cpu_s = 1, .rss_kib = 1000 };
+    r->parts[1].to = (struct usage){ .cpu_s = 1.5, .rss_kib = 1200 };
+    histogram_add(&r->parts[1].times, 2000000);
+    r->part_count = 2;
+    assert_int_equal(report_json(&s, r, &js), ST_OK);
+    const struct js *parts = js_get(js, "parts");
+    assert_int_equal(js_size(parts), 2);
+    assert_true(js_get_str(js_at(parts, 1), "part", &text) && span_eq_str(text, "subscribe"));
+    assert_true(js_get_i64(js_at(parts, 1), "operations", &v) && v == 500);
+    assert_true(js_get_i64(js_at(parts, 1), "cpu_us", &v) && v == 500000);
+    assert_true(js_get_i64(js_at(parts, 1), "rss_from_kib", &v) && v == 1000);
+    assert_true(js_get_i64(js_get(js_at(parts, 1), "times"), "max_us", &v) && v == 2000);
+    assert_true(js_get_i64(js_get(js_at(parts, 0), "latency"), "count", &v) && v == 1000);
+    assert_true(js_get_i64(js, "received_measured", &v) && v == 0); /* the last part's */
+    assert_true(js_get_i64(js_get(js, "process"), "cpu_us", &v) && v == 500000);
+    js_unref(js);
+    free(r);
+}
+
+static void a_run_without_a_part_is_told_too(void **state UNUSED)
+{
+    struct login login = { 0 };
+    struct load_settings s = { .mode = LOAD_RETAINED, .host = "h", .version = MQTT_5, .login = &login };
+    struct load_report *r = calloc(1, sizeof *r);
+    struct js *js = NULL;
+    struct buf text;
+
+    buf_init(&text, 4096);
+    assert_int_equal(report_json(&s, r, &js), ST_OK);
+    assert_int_equal(js_size(js_get(js, "parts")), 0);
+    report_text(&s, r, &text);
+    assert_true(buf_ok(&text) && text.len > 0);
+    assert_false(verdict_of(&s, r, "no client was ready"));
+    buf_done(&text);
+    js_unref(js);
+    free(r);
+}
+
+/* Whenever it is asked, however late: the n-th is due n intervals after the start, and rounding does not add up. */
+static void a_schedule_waits_for_nobody(void **state UNUSED)
+{
+    struct pace pace = pace_from(1000, 3);
+
+    assert_int_equal(pace_due(&pace), 1000);
+    pace.count = 3000000;
+    assert_int_equal(pace_due(&pace), 1000 + INT64_C(1000000) * 1000000000);
+    pace = pace_from(0, 1e9);
+    pace.count = 12345;
+    assert_int_equal(pace_due(&pace), 12345);
+}
+
 static void the_live_line_fits_its_heading(void **state UNUSED)
 {
     struct histogram *h = calloc(1, sizeof *h);
@@ -407,6 +473,9 @@ int main(void)
         cmocka_unit_test(files_that_hold_no_tokens_are_refused),
         cmocka_unit_test(the_verdict_names_what_is_wrong),
         cmocka_unit_test(the_document_says_what_was_counted),
+        cmocka_unit_test(the_parts_of_a_run_are_told_apart),
+        cmocka_unit_test(a_run_without_a_part_is_told_too),
+        cmocka_unit_test(a_schedule_waits_for_nobody),
         cmocka_unit_test(the_live_line_fits_its_heading),
     };
 

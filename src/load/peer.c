@@ -1,3 +1,4 @@
+#include "load/packets.h"
 #include "load/peer_priv.h"
 
 #include "token/auth_data.h"
@@ -314,8 +315,10 @@ static void got_disconnect(struct peer *peer, const struct mqtt_frame *frame)
                   d.properties.reason_string.len > 0 ? ": " : "", SPAN_FMT(d.properties.reason_string));
 }
 
-static void got_packet(struct peer *peer, const struct mqtt_frame *frame)
+static void got_packet(struct link *link, const struct mqtt_frame *frame)
 {
+    struct peer *peer = CONTAINER_OF(link, struct peer, link);
+
     switch (frame->type) {
     case MQTT_PUBLISH:
         got_publish(peer, frame);
@@ -346,25 +349,16 @@ static void got_packet(struct peer *peer, const struct mqtt_frame *frame)
     }
 }
 
+static void link_not_mqtt(struct link *link, const char *why)
+{
+    peer_fail(CONTAINER_OF(link, struct peer, link), "not MQTT: %s", why);
+}
+
 static size_t link_data(struct link *link, struct span in)
 {
-    struct peer *peer = CONTAINER_OF(link, struct peer, link);
-    size_t used = 0;
+    static const struct packet_events events = { got_packet, link_not_mqtt };
 
-    while (used < in.len && link->state == LINK_OPEN) {
-        struct mqtt_frame frame;
-        enum status st = ST_OK;
-        struct why why = { "", "", 0 };
-        enum mqtt_frame_result result =
-            mqtt_frame_next(span_cut(in, used, in.len), MQTT_FROM_SERVER, PACKET_MAX, &frame, &st, &why);
-        if (result == MQTT_FRAME_BAD)
-            peer_fail(peer, "not MQTT: %s", why.text);
-        if (result != MQTT_FRAME_READY)
-            break;
-        used += frame.total_len;
-        got_packet(peer, &frame);
-    }
-    return used;
+    return packets_each(link, in, PACKET_MAX, &events);
 }
 
 static void link_gone(struct link *link, const char *reason)

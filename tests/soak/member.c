@@ -1,5 +1,7 @@
 /* One session: it comes, with a token, subscribes, goes, comes back. */
 #include "soak.h"
+
+#include "load/packets.h"
 #include "token/auth_data.h"
 
 #include <stdarg.h>
@@ -287,8 +289,10 @@ static void got_disconnect(struct member *m, const struct mqtt_frame *frame)
 
 /* ---- between ---- */
 
-static void got_packet(struct member *m, const struct mqtt_frame *frame)
+static void got_packet(struct link *link, const struct mqtt_frame *frame)
 {
+    struct member *m = CONTAINER_OF(link, struct member, link);
+
     switch (frame->type) {
     case MQTT_PUBLISH:
         member_got_publish(m, frame);
@@ -318,27 +322,18 @@ static void got_packet(struct member *m, const struct mqtt_frame *frame)
     }
 }
 
+static void link_not_mqtt(struct link *link, const char *why)
+{
+    member_fail(CONTAINER_OF(link, struct member, link), "not MQTT: %s", why);
+}
+
 static size_t link_data(struct link *link, struct span in)
 {
-    struct member *m = CONTAINER_OF(link, struct member, link);
-    size_t used = 0;
+    static const struct packet_events events = { got_packet, link_not_mqtt };
 
-    if (m->by_us) /* what comes behind our DISCONNECT comes again */
+    if (CONTAINER_OF(link, struct member, link)->by_us) /* what comes behind our DISCONNECT comes again */
         return in.len;
-    while (used < in.len && link->state == LINK_OPEN) {
-        struct mqtt_frame frame;
-        enum status st = ST_OK;
-        struct why why = { "", "", 0 };
-        enum mqtt_frame_result result =
-            mqtt_frame_next(span_cut(in, used, in.len), MQTT_FROM_SERVER, PACKET_MAX, &frame, &st, &why);
-        if (result == MQTT_FRAME_BAD)
-            member_fail(m, "not MQTT: %s", why.text);
-        if (result != MQTT_FRAME_READY)
-            break;
-        used += frame.total_len;
-        got_packet(m, &frame);
-    }
-    return used;
+    return packets_each(link, in, PACKET_MAX, &events);
 }
 
 static const struct link_events link_events = { link_opened, link_data, link_gone };
