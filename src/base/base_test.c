@@ -276,6 +276,30 @@ static void words_from_elsewhere_are_tamed(void **state UNUSED)
     tamed("", "");
 }
 
+/* Eight bytes are looked at together: wherever the odd one lies. */
+static void utf8_finds_the_odd_byte_at_every_place(void **state UNUSED)
+{
+    uint8_t text[40];
+
+    for (size_t len = 1; len <= sizeof text; len++) {
+        for (size_t at = 0; at < len; at++) {
+            memset(text, 'a', sizeof text);
+            assert_true(utf8_valid_mqtt(span_of(text, len)));
+            text[at] = 0;
+            assert_false(utf8_valid_mqtt(span_of(text, len)));
+            assert_true(utf8_valid(span_of(text, len)));
+            text[at] = 0x80;
+            assert_false(utf8_valid(span_of(text, len)));
+            text[at] = 0x01;
+            assert_true(utf8_valid_mqtt(span_of(text, len)));
+            text[at] = 0xc3;
+            if (at + 1 < len)
+                text[at + 1] = 0xa4;
+            assert_int_equal(utf8_valid_mqtt(span_of(text, len)), at + 1 < len);
+        }
+    }
+}
+
 static void utf8_accepts_what_the_rfc_accepts(void **state UNUSED)
 {
     assert_true(utf8_valid_mqtt(SPAN("plain, \xc3\xa4, \xe2\x82\xac, \xf0\x9f\x94\x91, \xf4\x8f\xbf\xbf")));
@@ -466,6 +490,7 @@ int main(void)
         cmocka_unit_test(timers_fire_in_time_and_never_early),
         cmocka_unit_test(timer_may_restart_itself_and_be_stopped),
         cmocka_unit_test(timer_beyond_the_wheel_still_fires_on_time),
+        cmocka_unit_test(utf8_finds_the_odd_byte_at_every_place),
         cmocka_unit_test(utf8_accepts_what_the_rfc_accepts),
         cmocka_unit_test(words_from_elsewhere_are_tamed),
         cmocka_unit_test(log_lines_carry_fields_and_no_control_bytes),

@@ -32,9 +32,25 @@ static size_t sequence(const uint8_t *p, size_t left)
     return len;
 }
 
+#define EACH_BYTE(b) (0x0101010101010101u * (b))
+
+/* Eight bytes of ASCII, which nearly all text is; without a NUL unless that is allowed. */
+static bool plain_word(const uint8_t *p, bool nul_allowed)
+{
+    uint64_t word;
+
+    memcpy(&word, p, sizeof word);
+    return (word & EACH_BYTE(0x80u)) == 0 &&
+           (nul_allowed || ((word - EACH_BYTE(0x01u)) & ~word & EACH_BYTE(0x80u)) == 0);
+}
+
 static bool valid(struct span s, bool nul_allowed)
 {
     for (size_t i = 0; i < s.len;) {
+        if (s.len - i >= sizeof(uint64_t) && plain_word(s.p + i, nul_allowed)) {
+            i += sizeof(uint64_t);
+            continue;
+        }
         if (s.p[i] == 0 && !nul_allowed)
             return false;
         size_t len = sequence(s.p + i, s.len - i);

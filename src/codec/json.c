@@ -292,11 +292,14 @@ static bool text_ok(struct span text)
     return utf8_valid_mqtt(text);
 }
 
+static struct js *new_str(struct span checked)
+{
+    return out(json_stringn_nocheck(checked.len == 0 ? "" : (const char *)checked.p, checked.len));
+}
+
 struct js *js_new_str(struct span text)
 {
-    if (!text_ok(text))
-        return NULL;
-    return out(json_stringn_nocheck(text.len == 0 ? "" : (const char *)text.p, text.len));
+    return text_ok(text) ? new_str(text) : NULL;
 }
 
 struct js *js_new_i64(int64_t v)
@@ -316,7 +319,7 @@ enum status js_set_take(struct js *obj, const char *name, struct js *child)
 
 enum status js_set_str(struct js *obj, const char *name, struct span text)
 {
-    return text_ok(text) ? js_set_take(obj, name, js_new_str(text)) : ST_MALFORMED;
+    return text_ok(text) ? js_set_take(obj, name, new_str(text)) : ST_MALFORMED;
 }
 
 enum status js_set_i64(struct js *obj, const char *name, int64_t v)
@@ -346,7 +349,7 @@ enum status js_append_take(struct js *arr, struct js *child)
 
 enum status js_append_str(struct js *arr, struct span text)
 {
-    return text_ok(text) ? js_append_take(arr, js_new_str(text)) : ST_MALFORMED;
+    return text_ok(text) ? js_append_take(arr, new_str(text)) : ST_MALFORMED;
 }
 
 /* ---- printing ----
