@@ -72,9 +72,9 @@ struct share {
     uint64_t max_queued, max_queued_bytes;
     uint64_t first_seq; /* what came before is no business of this group: it was another one of the same text */
     bool handing_out;
-    bool lost; /* something, for want of memory: share_publish() */
-    bool open; /* in the tree */
-    bool kept; /* home: it is durable, and has a record or will have one */
+    bool lost;       /* something, for want of memory: share_publish() */
+    bool open;       /* in the tree */
+    bool kept;       /* home: it is durable, and has a record or will have one */
     uint32_t missed; /* as in struct session_match */
     uint64_t
         number; /* in its records. Home: 0 before it ever was durable. Elsewhere: of a durable group, as heard last */
