@@ -119,7 +119,7 @@ static const struct option_row count_set[] = {
 static const struct option_row send_set[] = {
     { 's', "size",   OPTION_NUMBER, AT(size),   "BYTES", "of a payload (default 64; the first 28 carry number and time)", STAMP_LEN, PAYLOAD_MAX},
     { 'r', "rate",   OPTION_NUMBER, AT(rate),   "N",     "messages a second in all, on a schedule (default: as fast as --window lets it; churn and renew: 2000)", 1, 100000000 },
-    { 'w', "window", OPTION_NUMBER, AT(window), "N",     "without --rate: messages of one publisher under way at most (default 256; fan-out: 16)", 1, 65535 },
+    { 'w', "window", OPTION_NUMBER, AT(window), "N",     "without --rate: messages of one publisher under way at most (default 256; fan-in, fan-out: 16)", 1, 65535 },
     { 0,   "batch",  OPTION_NUMBER, AT(batch),  "N",     "packets per TLS record at most (default 1)", 1, 1000 },
     { .kind = OPTION_END },
 };
