@@ -9,6 +9,7 @@ import subprocess
 import targets
 from scenarios import FIGURE
 
+IDLE = 0.05  # of a core: who takes less is in nobody's way
 LOSSES = ("lost", "twice", "unacknowledged", "failed")
 # Behind the figure, what else there is to say of a scenario of that kind: a pattern over the medians of its rows.
 DETAILS = {"message": "{per_s}/s; gen {generator_cpu:%}", "rate": "p50 {p50_us}, p99 {p99_us} µs; gen {generator_cpu:%}",
@@ -48,7 +49,7 @@ def heavier_generators(results):
     found = []
     for (setting, scenario, column), rows in results.items():
         m = medians(rows)
-        if m.get("generator_cpu", 0) > m.get("broker_cpu", 1):
+        if m.get("generator_cpu", 0) > max(m.get("broker_cpu", 1), IDLE):
             found.append(f"{scenario} ({column}, {setting}: {m['generator_cpu']:.0%} against {m['broker_cpu']:.0%})")
     return found
 

@@ -2,6 +2,7 @@
 from typing import NamedTuple
 
 from brokers import PUBLIC
+from daemons import Failed
 
 # One cipher, one group, no resumption: every broker does the same.
 TLS = "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-GCM:-GROUP-ALL:+GROUP-X25519:%NO_TICKETS"
@@ -27,7 +28,7 @@ class Sizes(NamedTuple):
 
 
 FULL = Sizes()
-QUICK = Sizes(seconds=0.2, warmup=0.05, pairs=2, fan=5, idle=20, idle_s=0.2, subscriptions=200, sessions=4, retained=200, single=20,
+QUICK = Sizes(seconds=0.4, warmup=0.1, pairs=2, fan=5, idle=20, idle_s=0.2, subscriptions=200, sessions=4, retained=200, single=20,
               holders=20, renewing=3, kept=100, kept_s=3, rates=(500, 1000, 500))
 
 
@@ -98,11 +99,13 @@ def retained(sizes):
 # ---- figures ----
 
 def per(total_us, count):
-    return round(total_us / max(count, 1), 3)
+    if count == 0:
+        raise Failed("nothing came through while it was measured")
+    return round(total_us / count, 3)
 
 
 def grown(part, count):
-    return round((part["rss_to_kib"] - part["rss_from_kib"]) * 1024 / max(count, 1), 1)
+    return round((part["rss_to_kib"] - part["rss_from_kib"]) * 1024 / count, 1)
 
 
 def read_message(told, parts):

@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(ROOT, 'bench'))
 import report  # noqa: E402
 import schedule  # noqa: E402
 import targets  # noqa: E402
-from daemons import OutOfTime  # noqa: E402
+from daemons import Failed, OutOfTime  # noqa: E402
 
 RUN = [sys.executable, '-B', os.path.join(ROOT, 'bench', 'run'), '--build', BUILD, '--quick']
 LIMIT = 240  # a sanitized build on a busy machine
@@ -173,6 +173,13 @@ def test_details_that_were_not_measured_are_dashes():
     assert report.cell('idle', []) == '–'
 
 
+def test_a_run_in_which_nothing_came_is_no_figure():
+    import scenarios
+    with pytest.raises(Failed, match='nothing came'):
+        scenarios.per(120, 0)
+    assert scenarios.per(120, 100) == 1.2
+
+
 def test_losses_are_counted_in_all_rounds():
     assert report.count_lost({('pinned', 'p2p', 'symbolon'): [{'lost': 2}, {'twice': 1, 'failed': 3}], ('x',): [{'us': 1}]}) == 6
 
@@ -187,7 +194,8 @@ def test_the_table_goes_between_its_marks(tmp_path):
 
 def test_a_generator_that_takes_more_than_the_broker_is_named():
     measured = {('pinned', 'p2p', 'a'): [{'broker_cpu': 0.5, 'generator_cpu': 0.6}], ('pinned', 'p2p', 'b'): [{'us': 1}],
-                ('pinned', 'p2p', 'c'): [{'broker_cpu': 0.9, 'generator_cpu': 0.6}]}
+                ('pinned', 'p2p', 'c'): [{'broker_cpu': 0.9, 'generator_cpu': 0.6}],
+                ('pinned', 'idle', 'a'): [{'broker_cpu': 0.001, 'generator_cpu': 0.002}]}
     assert report.heavier_generators(measured) == ['p2p (a, pinned: 60% against 50%)']
 
 
