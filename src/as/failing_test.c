@@ -8,6 +8,7 @@
 #include "support/failing_memory.h"
 #include "token/assertion.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -363,12 +364,18 @@ static void open_rotation(struct rotation *r, struct site *s)
 
 static void close_rotation(struct rotation *r)
 {
-    char command[64];
+    DIR *folder = opendir(r->folder);
+    char path[512];
 
     as_free(r->as);
     signer_free(r->signer);
-    (void)snprintf(command, sizeof command, "rm -r %s", r->folder);
-    assert_int_equal(system(command), 0);
+    assert_non_null(folder);
+    for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
+        (void)snprintf(path, sizeof path, "%s/%s", r->folder, entry->d_name);
+        unlink(path); /* of "." and ".." nothing comes */
+    }
+    closedir(folder);
+    assert_int_equal(rmdir(r->folder), 0);
 }
 
 static bool rotate(struct rotation *r)

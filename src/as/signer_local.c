@@ -204,7 +204,7 @@ static enum status local_purge(struct signer *signer, struct wall_time now, stru
         if (l->keys[i].about.keep_until > now.s)
             continue;
         st = sql_run(l->sql, "DELETE FROM signing_key WHERE kid = $1", NULL, why,
-                                 SQL_TEXT(span_of_str(l->keys[i].about.kid)));
+                     SQL_TEXT(span_of_str(l->keys[i].about.kid)));
         if (st != ST_OK)
             return st;
         log_event(NULL, LOG_NOTICE, "signing_key_forgotten", F_STR("kid", l->keys[i].about.kid));
