@@ -18,8 +18,8 @@ struct session;
 struct shard;
 struct token;
 
-/* So many sessions of the shard in one turn: a cut takes 30 to 50 µs, and a turn without anything else two or three. */
-#define STATUS_PER_TURN 1
+/* So many sessions of the shard in one turn: about a tenth of a millisecond of cuts. */
+#define STATUS_PER_TURN 4
 
 /* In shard->status. */
 struct token_work {
