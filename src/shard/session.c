@@ -20,11 +20,8 @@ struct session *session_find(const struct shard *shard, struct span client_id)
     return node == NULL ? NULL : CONTAINER_OF(node, struct session, node);
 }
 
-static void on_expiry(struct timer *timer, struct now now)
+static void on_expiry(struct session *s)
 {
-    struct session *s = CONTAINER_OF(timer, struct session, expiry_timer);
-
-    (void)now;
     STATS_INC(&s->shard->stats, sessions_expired);
     log_event(s->shard->log, LOG_INFO, "session_expired", F_SPAN("client_id", session_client_id(s)));
     session_end(s);
@@ -70,16 +67,24 @@ static void on_will_delay(struct timer *timer, struct now now)
     publish_will(CONTAINER_OF(timer, struct session, will_timer));
 }
 
-static void on_grant_end(struct timer *timer, struct now now)
+static void on_grant_end(struct session *s, struct now now)
 {
-    struct session *s = CONTAINER_OF(timer, struct session, grant_timer);
-
     if (!grant_expired(s->grant, now)) { /* the calendar was set back, or the timer's reach was shorter */
         session_start_grant_timer(s);
         return;
     }
     if (conn_is_open(s->conn))
         token_status_over(s);
+}
+
+static void on_end(struct timer *timer, struct now now)
+{
+    struct session *s = CONTAINER_OF(timer, struct session, end_timer);
+
+    if (s->conn == NULL)
+        on_expiry(s);
+    else
+        on_grant_end(s, now);
 }
 
 #define GRANT_BYTES 256 /* with the table of packet identifiers */
@@ -110,8 +115,7 @@ enum status session_new(struct shard *shard, struct span client_id, struct sessi
     }
     s->shard = shard;
     s->number = shard->next_session++ * shard->count + shard->index;
-    timer_init(&s->expiry_timer, on_expiry);
-    timer_init(&s->grant_timer, on_grant_end);
+    timer_init(&s->end_timer, on_end);
     timer_init(&s->will_timer, on_will_delay);
     list_init(&s->subscriptions);
     list_init(&s->operations);
@@ -144,8 +148,7 @@ void session_end(struct session *s)
     subscribe_forget_session(s);
     outbox_done(&s->outbox);
     id_set_done(&s->received);
-    timer_stop(&shard->timers, &s->expiry_timer);
-    timer_stop(&shard->timers, &s->grant_timer);
+    timer_stop(&shard->timers, &s->end_timer);
     timer_stop(&shard->timers, &s->will_timer);
     token_status_index(s, NULL);
     STATS_ADD(&shard->stats, memory_sessions, 0 - (uint64_t)s->weighed);
@@ -162,8 +165,10 @@ void session_start_grant_timer(struct session *s)
     struct shard *shard = s->shard;
     int64_t due_ms = g->until_ms;
 
+    if (s->conn == NULL)
+        return; /* the timer is that of its own end */
     if (g->until_s == TIME_NEVER && g->until_ms == TIME_NEVER) {
-        timer_stop(&shard->timers, &s->grant_timer);
+        timer_stop(&shard->timers, &s->end_timer);
         return;
     }
     if (g->until_s - shard->now.wall.s < (int64_t)1 << 40) { /* the calendar's view, after a jump forward */
@@ -172,7 +177,7 @@ void session_start_grant_timer(struct session *s)
         if (wall_ms < due_ms)
             due_ms = wall_ms;
     }
-    timer_start(&shard->timers, &s->grant_timer, (struct mono_time){ due_ms });
+    timer_start(&shard->timers, &s->end_timer, (struct mono_time){ due_ms });
 }
 
 /* A Will was allowed once, at CONNECT (MT-84); a token that takes the permission away takes the Will with it. */
@@ -261,7 +266,7 @@ void session_detach(struct session *s, bool with_will)
     struct shard *shard = s->shard;
 
     s->conn = NULL;
-    timer_stop(&shard->timers, &s->grant_timer);
+    timer_stop(&shard->timers, &s->end_timer);
     if (!with_will && s->will != NULL) /* MQTT5 [MQTT-3.14.4-3] */
         session_set_will(s, NULL);
     subscribe_forget_conn(s);
@@ -285,12 +290,12 @@ void session_start_waiting(struct session *s, struct mono_time since)
                     mono_plus_ms(since, (int64_t)will_delay_s(s->will) * MS_PER_S));
     /* else with the end of the session: MQTT5 [MQTT-3.1.3-9] */
     if (s->expiry_s != UINT32_MAX)
-        timer_start(&shard->timers, &s->expiry_timer, mono_plus_ms(since, (int64_t)s->expiry_s * MS_PER_S));
+        timer_start(&shard->timers, &s->end_timer, mono_plus_ms(since, (int64_t)s->expiry_s * MS_PER_S));
 }
 
 void session_attach(struct session *s, struct conn *conn)
 {
-    timer_stop(&s->shard->timers, &s->expiry_timer);
+    timer_stop(&s->shard->timers, &s->end_timer);
     timer_stop(&s->shard->timers, &s->will_timer);
     if (s->will != NULL)
         session_set_will(s, NULL); /* it was still waiting: the client is back in time (MQTT5 3.1.3.2.2) */

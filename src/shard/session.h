@@ -92,9 +92,8 @@ struct session {
     struct table_node twin_node;  /* the same: in shard->twins, by the other name of one that has two */
     struct list token_link;       /* a ring of those with the same token, or in a struct status_job */
     uint32_t expiry_s;            /* UINT32_MAX: never (MQTT5 3.1.2.11.2) */
-    struct timer expiry_timer;
-    struct timer grant_timer; /* runs while connected */
-    struct timer will_timer;  /* runs while not */
+    struct timer end_timer;       /* connected: of its grant; else of itself */
+    struct timer will_timer;      /* runs while not connected */
     struct will *will;
     struct list subscriptions;
     uint32_t subscription_count;
