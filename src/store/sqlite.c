@@ -390,8 +390,9 @@ enum status sql_open(const char *path, unsigned flags, struct sql **ret_sql, str
         &s->base,
         "PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
         "PRAGMA secure_delete = ON;"
-        /* KiB it may take, if the database is that large: SQLite's own 2 MiB make every statement read. */
-        "PRAGMA cache_size = -65536;",
+        /* KiB it may take, if the database is that large: SQLite's own 2 MiB make every statement read. What does not
+         * fit comes from the system's cache, a call for a page. */
+        "PRAGMA cache_size = -8192;",
         why);
     if (st == ST_OK)
         st = sqlite_script(
