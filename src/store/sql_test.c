@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 /* cmocka wants those above first */
 #include <cmocka.h>
@@ -318,6 +319,51 @@ static void a_group_given_up_in_its_midst_has_not_happened(void **state UNUSED)
     assert_int_equal(rmdir(folder), 0);
 }
 
+static int64_t tried_for_ms(struct sql *sql)
+{
+    struct timespec a, b;
+    struct why why = { 0 };
+
+    clock_gettime(CLOCK_MONOTONIC, &a);
+    assert_int_equal(sql_run(sql, "INSERT INTO thing (name) VALUES ('a')", NULL, &why), ST_IO);
+    clock_gettime(CLOCK_MONOTONIC, &b);
+    assert_string_equal(why.text, "the database is locked by another process");
+    return (b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000;
+}
+
+/* A server waits for the lock with everybody waiting for the server: once, not for each who wants to write. */
+static void a_lock_of_another_process_is_waited_for_once(void **state UNUSED)
+{
+    CLEANUP(sql_closep)
+    struct sql *sql = NULL;
+    CLEANUP(sql_closep)
+    struct sql *other = NULL;
+    char folder[] = "/tmp/symbolon_sql_XXXXXX", path[64];
+
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/a.db", folder);
+    assert_int_equal(sql_open(path, SQL_GROUPED | SQL_QUIET, &sql, NULL), ST_OK);
+    assert_int_equal(sql_migrate(sql, steps, COUNT_OF(steps), NULL), ST_OK);
+    assert_int_equal(sql_sync(sql, NULL), ST_OK);
+    assert_int_equal(sql_open(path, 0, &other, NULL), ST_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(sql_begin(other, NULL), ST_OK);
+        assert_in_range(tried_for_ms(sql), 500, 4000);
+        assert_in_range(tried_for_ms(sql), 0, 400);
+        assert_int_equal(things(sql), i);
+        assert_int_equal(sql_sync(sql, NULL), ST_OK);
+        assert_in_range(tried_for_ms(sql), 0, 400); /* in the next group neither */
+        sql_rollback(other);
+        assert_int_equal(sql_run(sql, "INSERT INTO thing (name, n) VALUES ($1, $1)", NULL, NULL, SQL_I64(i)),
+                         ST_OK);
+        assert_int_equal(sql_sync(sql, NULL), ST_OK); /* and with that there is patience again */
+    }
+    sql_close(TAKE(other));
+    sql_close(TAKE(sql));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +378,7 @@ int main(void)
         cmocka_unit_test(grouped_commits_are_unsynced_until_somebody_syncs),
         cmocka_unit_test(a_group_happens_together),
         cmocka_unit_test(a_group_given_up_in_its_midst_has_not_happened),
+        cmocka_unit_test(a_lock_of_another_process_is_waited_for_once),
         cmocka_unit_test(the_failing_front_fails_from_the_nth_statement_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #define COLUMNS_MAX    24
 #define WAL_PAGES      1000 /* then they go into the database: as SQLite itself would */
 #define BUSY_MS        5000 /* another process holds the write lock: an operator with a shell, a backup */
+#define GROUP_BUSY_MS  1000 /* ... and everybody waits with us */
 
 struct statement {
     const char *text;
@@ -26,6 +27,7 @@ struct sqlite {
     bool grouped;
     bool writing;   /* the group may: it has the lock */
     bool inner;     /* a transaction of the caller's is open in the group */
+    bool shut_out;  /* the lock was waited for in vain: until it is had, it is asked for without waiting */
     bool lost;      /* SQLite gave the group up in its midst: nothing of it will have happened */
     int64_t synced; /* sqlite3_total_changes64() at the last sync */
     int wal_pages;
@@ -181,6 +183,19 @@ static bool in_transaction(const struct sqlite *s)
     return sqlite3_get_autocommit(s->db) == 0;
 }
 
+/* One who waits for the lock keeps all others waiting: once, then whoever wants to write is refused at once. */
+static enum status begin_to_write(struct sqlite *s, struct why *why)
+{
+    enum status st = plain(s, "BEGIN IMMEDIATE", why);
+    const bool busy = st != ST_OK && (sqlite3_errcode(s->db) & 0xff) == SQLITE_BUSY;
+
+    if (st == ST_OK ? s->shut_out : busy && !s->shut_out) {
+        s->shut_out = busy;
+        sqlite3_busy_timeout(s->db, busy ? 0 : GROUP_BUSY_MS);
+    }
+    return st;
+}
+
 /* A reader that wants to write ends first: its place in the log may be an old one by now, if another process wrote. */
 static enum status join_group(struct sqlite *s, bool writes, struct why *why)
 {
@@ -191,7 +206,7 @@ static enum status join_group(struct sqlite *s, bool writes, struct why *why)
     if (in_transaction(s))
         st = plain(s, "COMMIT", why);
     if (st == ST_OK)
-        st = plain(s, writes ? "BEGIN IMMEDIATE" : "BEGIN", why);
+        st = writes ? begin_to_write(s, why) : plain(s, "BEGIN", why);
     s->writing = st == ST_OK && writes;
     return st;
 }
@@ -400,6 +415,7 @@ enum status sql_open(const char *path, unsigned flags, struct sql **ret_sql, str
             why);
     if (st == ST_OK && (flags & SQL_GROUPED) != 0) {
         s->grouped = true;
+        sqlite3_busy_timeout(s->db, GROUP_BUSY_MS);
         sqlite3_wal_hook(s->db, on_commit, s); /* instead of SQLite's own, which checkpoints */
     }
     if (st != ST_OK) {
