@@ -29,16 +29,20 @@ static enum status read_version(struct span version, struct http_framing *out, i
 /* "/path?query", or the same behind a scheme and an authority (RFC 9112 3.2.2), or "*". */
 static enum status read_target(struct span target, struct http_framing *out, int *ret_code, struct why *why)
 {
-    if (span_starts_with(target, SPAN("http://")) || span_starts_with(target, SPAN("https://"))) {
-        size_t authority = span_find(target, '/', 0) + 2;
-        size_t path = span_find(target, '/', authority);
-        target = path < target.len ? span_cut(target, path, target.len) : SPAN("/");
+    size_t colon = span_find(target, ':', 0), authority = colon + 3;
+    struct span scheme = span_cut(target, 0, colon), tail = SPAN_NONE;
+
+    if ((http_same(scheme, "http") || http_same(scheme, "https")) &&
+        span_starts_with(span_cut(target, colon, target.len), SPAN("://"))) {
+        size_t path = span_find(target, '/', authority), mark = span_find(target, '?', authority);
+        tail = mark < path ? span_cut(target, mark + 1, target.len) : SPAN_NONE;
+        target = mark < path || path == target.len ? SPAN("/") : span_cut(target, path, target.len);
     }
     if (target.p[0] != '/' && !span_eq_str(target, "*"))
         return refuse(400, "RFC 9112 3.2", "not a request target", ret_code, why);
     size_t mark = span_find(target, '?', 0);
     out->path = span_cut(target, 0, mark);
-    out->query = mark < target.len ? span_cut(target, mark + 1, target.len) : SPAN_NONE;
+    out->query = mark < target.len ? span_cut(target, mark + 1, target.len) : tail;
     return ST_OK;
 }
 
@@ -192,7 +196,7 @@ static enum status size_byte(struct http_chunks *c, uint8_t byte)
         c->state = c->left > 0 ? CHUNK_DATA : CHUNK_TRAILER;
         st = c->digits > 0 ? ST_OK : ST_MALFORMED;
         c->line = c->digits = 0;
-        c->in_extension = false;
+        c->in_extension = c->in_blanks = false;
         return st;
     }
     if (byte == '\r')
@@ -204,6 +208,10 @@ static enum status size_byte(struct http_chunks *c, uint8_t byte)
     }
     if (!c->in_extension && (c->digits == 0 || (byte != ';' && byte != ' ' && byte != '\t')))
         return ST_MALFORMED;
+    const bool blank = byte == ' ' || byte == '\t';
+    if (c->in_blanks && !blank && byte != ';') /* "5 5": nothing that everybody reads alike */
+        return ST_MALFORMED;
+    c->in_blanks = blank && (c->in_blanks || !c->in_extension);
     c->in_extension = true; /* ignored, as RFC 9112 7.1.1 wants */
     return ++c->overhead > OVERHEAD_MAX ? ST_MALFORMED : ST_OK;
 }

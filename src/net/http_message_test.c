@@ -43,6 +43,11 @@ static void the_target_may_be_absolute(void **state) /* RFC 9112 3.2.2 */
     assert_true(span_eq_str(f.path, "/token") && span_eq_str(f.query, "x"));
     assert_int_equal(code_of("GET http://as.example HTTP/1.1\r\nHost: y\r\n\r\n", &f), 0);
     assert_true(span_eq_str(f.path, "/"));
+    /* RFC 3986 3.2: what begins the query ends the authority, whatever comes behind it */
+    assert_int_equal(code_of("GET https://as.example?x/token HTTP/1.1\r\nHost: y\r\n\r\n", &f), 0);
+    assert_true(span_eq_str(f.path, "/") && span_eq_str(f.query, "x/token"));
+    assert_int_equal(code_of("GET HTTPS://as.example/a HTTP/1.1\r\nHost: y\r\n\r\n", &f), 0);
+    assert_true(span_eq_str(f.path, "/a"));
     assert_int_equal(code_of("OPTIONS * HTTP/1.1\r\nHost: y\r\n\r\n", &f), 0);
     assert_true(span_eq_str(f.path, "*"));
 }
@@ -119,6 +124,8 @@ static void chunks_of_another_shape_are_refused(void **state)
                                        "-1\r\n",
                                        "0\r\nX: y\n\r\n",
                                        " 5\r\nhello",
+                                       "5 5\r\nhello",
+                                       "5 \t a\r\nhello",
                                        "0x5\r\nhello" };
     struct buf body;
     size_t left;
