@@ -450,7 +450,10 @@ struct http_later *http_later_new(const struct http_request *request, http_gone_
 
 struct http_later *http_soon_new(const struct http_request *request, http_gone_fn *gone, void *ctx)
 {
-    return later_new(request, false, gone, ctx);
+    struct http_later *later = later_new(request, false, gone, ctx);
+    if (later != NULL)
+        stream_hold_end(CONTAINER_OF(later, struct connection, later)->stream, true);
+    return later;
 }
 
 struct http_reply *http_later_reply(struct http_later *later)
@@ -464,6 +467,7 @@ void http_later_send(struct http_later *later_take)
     ASSERT(c->place == PLACE_WAITING && !c->in_handler);
     later_end(c);
     send_reply(c, &c->later.reply);
+    stream_hold_end(c->stream, false);
     go_on(c);
 }
 

@@ -69,8 +69,9 @@ static void handler(void *ctx, const struct http_request *request, struct http_r
     s->has_cert = request->cert_der.len > 0;
     s->verified = request->cert_verified;
     s->loopback = request->peer.is_loopback;
-    if (span_eq_str(request->path, "/later")) {
-        struct http_later *later = http_later_new(request, on_gone, w);
+    bool soon = span_eq_str(request->path, "/soon");
+    if (soon || span_eq_str(request->path, "/later")) {
+        struct http_later *later = (soon ? http_soon_new : http_later_new)(request, on_gone, w);
         w->refused = later == NULL;
         reply->code = 503;
         if (later != NULL)
@@ -702,6 +703,39 @@ static void a_request_behind_one_that_waited_is_not_handled_at_the_end(void **st
     world_done(&w);
 }
 
+/* RFC 9112 9.6 leaves half of a connection open for the answers; a program at the end of a pipe closes the other at once. */
+static void who_asked_and_says_no_more_is_answered(void **state)
+{
+    static const char two[] = "GET /soon HTTP/1.1\r\nHost: x\r\n\r\nGET /soon HTTP/1.1\r\nHost: x\r\n\r\n";
+    char answer[2048] = { 0 };
+    size_t len = 0;
+    struct world w;
+    (void)state;
+    world_init(&w, false);
+    int fd = raw_connect(&w);
+    assert_int_equal(send(fd, two, sizeof two - 1, 0), sizeof two - 1);
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    for (int i = 0; i < 2; i++) {
+        turns_until(&w, &w.later_count, i + 1);
+        for (int turn = 0; turn < 20; turn++)
+            loop_turn(w.loop);
+        assert_int_equal(w.gone, 0);
+        send_later(&w, i, i == 0 ? "<one>" : "<two>");
+    }
+    struct mono_time until = mono_plus_ms(now_read().mono, PATIENCE_MS);
+    for (ssize_t n = -1; n != 0 && now_read().mono.ms < until.ms;) {
+        loop_turn(w.loop);
+        n = recv(fd, answer + len, sizeof answer - 1 - len, MSG_DONTWAIT);
+        len += n > 0 ? (size_t)n : 0;
+    }
+    assert_true(now_read().mono.ms < until.ms); /* and then it is closed */
+    const char *one = strstr(answer, "<one>");
+    assert_non_null(one);
+    assert_non_null(strstr(one, "<two>"));
+    close(fd);
+    world_done(&w);
+}
+
 struct patient {
     struct timer timer;
     struct world *w;
@@ -776,6 +810,7 @@ int main(void)
         cmocka_unit_test(so_many_wait_and_no_more),
         cmocka_unit_test(what_was_answered_before_the_server_ends_arrives),
         cmocka_unit_test(a_request_behind_one_that_waited_is_not_handled_at_the_end),
+        cmocka_unit_test(who_asked_and_says_no_more_is_answered),
         cmocka_unit_test(waiting_is_not_a_request_that_takes_too_long),
     };
     return cmocka_run_group_tests(tests, make_certs, drop_certs);

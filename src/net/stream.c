@@ -203,6 +203,15 @@ void stream_resume(struct stream *s)
     stream_poll_update(s);
 }
 
+void stream_hold_end(struct stream *s, bool holds)
+{
+    s->holds_end = holds;
+    if (holds || !s->ended || s->state != STREAM_OPEN)
+        return;
+    s->due_unread = true;
+    loop_chore(s->loop, &s->chore);
+}
+
 /* -- moving ---------------------------------------------------------------------------------------------- */
 
 static void arrive(struct loop_task *task)

@@ -59,6 +59,8 @@ bool stream_congested(const struct stream *stream);
 
 void stream_pause(struct stream *stream);  /* no more on_data(), no more reading */
 void stream_resume(struct stream *stream); /* bytes left over are handed in again at the end of this turn */
+/* While it holds, the peer's saying that it sends no more does not end the stream: an answer is still to come. */
+void stream_hold_end(struct stream *stream, bool holds);
 
 /* Flushes, says goodbye (Close, close_notify, FIN), waits for the peer's end within linger_ms, then on_closed(). */
 void stream_close(struct stream *stream);

@@ -37,6 +37,7 @@ struct stream {
     int fd;
     enum stream_state state;
     bool paused;
+    bool holds_end; /* the peer's end counts when this is over */
     bool congested;
     bool moving;
     bool due_ready;  /* chore: on_ready() */

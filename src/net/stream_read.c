@@ -55,7 +55,7 @@ void stream_deliver_unread(struct stream *s)
         buf_done(&s->unread);
     else if (s->state == STREAM_OPEN && !s->paused && !s->moving && s->unread.len > s->unread_max)
         stream_die(s, ST_TOO_LARGE, stream_why("unread_max", "more unread bytes than allowed"));
-    if (s->ended && may_deliver(s))
+    if (s->ended && !s->holds_end && may_deliver(s))
         act_on_end(s);
 }
 
@@ -94,7 +94,7 @@ static void peer_ended(struct stream *s, enum status st, struct why why)
     } else if (s->state == STREAM_OPEN) {
         s->end_st = st;
         s->end_why = why;
-        if (!s->moving && !(s->paused && s->unread.len > 0))
+        if (!s->moving && !s->holds_end && !(s->paused && s->unread.len > 0))
             act_on_end(s);
     } else if (s->state == STREAM_HANDSHAKING || s->state == STREAM_UPGRADING) {
         stream_die(s, ST_IO, why);
