@@ -349,11 +349,6 @@ void kv_close(struct kv *kv)
     free(kv);
 }
 
-void kv_closep(struct kv **kv)
-{
-    kv_close(*kv);
-}
-
 /* ---- writing ---- */
 
 /* After a failure of the disk, for LMDB will not even read then. Waits for those who walk. */

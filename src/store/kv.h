@@ -35,7 +35,6 @@ struct kv_settings {
 enum status kv_open(const char *path, const struct kv_settings *settings, struct kv **ret_kv,
                     struct why *why) MUST_CHECK;
 void kv_close(struct kv *kv);
-void kv_closep(struct kv **kv);
 
 /* All changes of all batches, in that order, as one transaction; on ST_OK they are on disk. */
 enum status kv_apply(struct kv *kv, const struct kv_batch *const *batches, size_t count,
