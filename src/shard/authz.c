@@ -31,6 +31,8 @@ enum status authz_alive(const struct authz *az, struct why *why)
         return ST_OK;
     if (az->grant->token == NULL)
         return reject(why, ST_DENIED, "MT-40", "without a token one may stay for a short time only", 0);
+    if (az->grant->revoked)
+        return reject(why, ST_BAD_TOKEN, "MT-107", "the token is not valid any more", 0);
     return reject(why, ST_TOKEN_EXPIRED, "MT-100", "token expired", 0);
 }
 

@@ -370,13 +370,20 @@ static void on_timer(struct timer *timer, struct now now)
 void conn_grant_over(struct conn *c)
 {
     struct authz az = conn_authz(c);
+    struct grant *grant = c->session->grant;
     struct why why;
     enum status st = authz_alive(&az, &why);
 
     ASSERT(st != ST_OK);
-    if (az.grant->token != NULL)
+    if (grant->revoked) { /* and its turn to be cut (token_status.h) had not come */
+        STATS_INC(&c->shard->stats, tokens_revoked);
+        grant->told = true;
+        conn_refuse(c, status_mqtt5_code(st), st, &why, "token_revoked");
+        return;
+    }
+    if (grant->token != NULL)
         STATS_INC(&c->shard->stats, tokens_expired);
-    conn_refuse(c, status_mqtt5_code(st), st, &why, az.grant->token != NULL ? "token_expired" : "visit_over");
+    conn_refuse(c, status_mqtt5_code(st), st, &why, grant->token != NULL ? "token_expired" : "visit_over");
 }
 
 /* MT-100: the second line behind the timer. DISCONNECT needs no permission, and AUTH may bring a new token. */

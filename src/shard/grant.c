@@ -76,6 +76,7 @@ void grant_end(struct grant *grant, struct now now)
 {
     grant->until_s = now.wall.s < grant->until_s ? now.wall.s : grant->until_s;
     grant->until_ms = now.mono.ms < grant->until_ms ? now.mono.ms : grant->until_ms;
+    grant->revoked = true;
 }
 
 void grant_limit(struct grant *grant, struct now now, uint32_t ms)

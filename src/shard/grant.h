@@ -1,7 +1,8 @@
 /* shard/grant.h - what a connection may do, and until when: a verified token whose key was proved, or nothing
  * but the public topics. Ends by two clocks, whichever comes first: the calendar (a jump forward ends it at
  * once) and the monotonic one (a jump backward does not prolong it).
- * Ownership: immutable; one owner, the session it was made for; grant_free(NULL) does nothing.
+ * Ownership: one owner, the session it was made for; only its end changes it (grant_end(), `told`). grant_free(NULL) does
+ * nothing.
  * Threads:   as a shard. */
 #ifndef SYMBOLON_SHARD_GRANT_H
 #define SYMBOLON_SHARD_GRANT_H
@@ -20,7 +21,9 @@ struct grant {
     int64_t until_s;     /* wall: first second without permission; TIME_NEVER */
     int64_t until_ms;    /* mono */
     uint64_t
-        receipt; /* 0, or the change of the token store without which a restart does not know when it began */
+        receipt;  /* 0, or the change of the token store without which a restart does not know when it began */
+    bool revoked; /* its issuer took it back, or is not heard any more */
+    bool told;    /* and that was logged and counted */
 };
 
 /* `token` may be NULL, else one reference more is taken. How long it lasts is said by `tokens` (NULL: nothing is
@@ -32,7 +35,7 @@ enum status grant_new(struct token *token, struct token_store *tokens, struct no
 enum status grant_shadow(const struct record_owner *owner, struct scope *nothing,
                          struct grant **ret_grant) MUST_CHECK;
 void grant_free(struct grant *grant);
-/* Over from now on, whatever the token says: its issuer took it back. The one change a grant ever sees. */
+/* Over from now on, whatever the token says: its issuer took it back. */
 void grant_end(struct grant *grant, struct now now);
 /* Made to end no later than so many ms from now: before it is given to a session. */
 void grant_limit(struct grant *grant, struct now now, uint32_t ms);

@@ -322,5 +322,5 @@ enum status route_publish(struct shard *shard, const struct message *m, enum rou
     }
     if (v.st != ST_OK)
         st = v.st;
-    return shard->journal.waits ? st : ST_OK;
+    return st;
 }

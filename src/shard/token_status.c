@@ -84,15 +84,21 @@ void token_status_index(struct session *s, const struct grant *grant)
         put_in_tables(s, token);
 }
 
+static bool nobody_waits(const struct session *s)
+{
+    return !conn_is_open(s->conn) && grant_expired(s->grant, s->shard->now);
+}
+
 /* The grant is over from now on, whatever its token says: for a session waiting for its client as well. */
 static void end_grant(struct session *s, const struct why *why, const char *event)
 {
     struct conn *c = s->conn;
     enum status st = ST_BAD_TOKEN;
 
-    if (!conn_is_open(c) && grant_expired(s->grant, s->shard->now))
-        return; /* nobody was waiting for this */
+    if (s->grant->told || (!s->grant->revoked && nobody_waits(s)))
+        return;
     grant_end(s->grant, s->shard->now);
+    s->grant->told = true;
     STATS_INC(&s->shard->stats, tokens_revoked);
     if (conn_is_open(c))
         conn_refuse(c, status_mqtt5_code(st), st, why, event);
@@ -238,6 +244,14 @@ static void take_ring(struct session *first, struct list *sessions)
     list_splice(sessions, &ring);
 }
 
+/* Permission ends at once for all of them (MT-107); only to cut them takes its time. */
+static void end_all(struct shard *shard, struct list *sessions)
+{
+    LIST_EACH (link, sessions)
+        if (!nobody_waits(session_of(link)))
+            grant_end(session_of(link)->grant, shard->now);
+}
+
 static void begin(struct shard *shard, const struct status_job *news, struct list *sessions)
 {
     struct status_job *job;
@@ -245,6 +259,8 @@ static void begin(struct shard *shard, const struct status_job *news, struct lis
 
     if (list_empty(sessions))
         return;
+    if (news->token == NULL)
+        end_all(shard, sessions);
     job = calloc(1, sizeof *job);
     if (job == NULL) { /* all at once, then */
         while ((link = list_shift(sessions)) != NULL)

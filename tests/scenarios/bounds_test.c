@@ -175,6 +175,31 @@ static void retained_messages_are_counted_over_all_shards(void **state)
     assert_true(STAT(b, retained_bytes) <= b->settings.max_retained_bytes);
 }
 
+/* Without a disk nothing comes back from another shard; what is known at home is said. */
+static void a_retained_message_that_is_not_kept_is_not_acknowledged_as_kept(void **state) /* MQTT5 3.4.2.1 */
+{
+    struct bench *b = *state;
+    struct conn_io *c = client_connected(b, "c", ALL);
+
+    b->settings.max_retained_messages = 1;
+    for (uint16_t i = 1; i <= 3; i++) {
+        char topic[16];
+
+        snprintf(topic, sizeof topic, "a/%u", i);
+        client_publish_with(
+            c,
+            &(struct publish_wish){
+                .topic = topic, .payload = "x", .qos = (uint8_t)(1 + i % 2), .packet_id = i, .retain = true });
+        (void)expect_ack(c, i % 2 == 0 ? MQTT_PUBACK : MQTT_PUBREC, i,
+                         i == 1 ? MQTT_SUCCESS : MQTT_QUOTA_EXCEEDED);
+    }
+    assert_int_equal(STAT(b, retained_messages), 1);
+    client_publish_with(c,
+                        &(struct publish_wish){ .topic = "a/4", .payload = "x", .retain = true }); /* QoS 0 */
+    client_publish(c, "a/5", "not to be kept", 1, 5);
+    (void)expect_ack(c, MQTT_PUBACK, 5, MQTT_SUCCESS);
+}
+
 /* ---- full queues ---- */
 
 struct absent {
@@ -618,6 +643,7 @@ int main(void)
         TEST_OF(3, connections_beyond_the_limit_are_told_that_the_broker_is_busy),
         TEST_OF(3, subscriptions_are_counted_over_all_clients),
         TEST_OF(3, retained_messages_are_counted_over_all_shards),
+        TEST_OF(1, a_retained_message_that_is_not_kept_is_not_acknowledged_as_kept),
         TEST_OF(3, the_newest_is_dropped_by_default),
         TEST_OF(3, or_the_oldest_makes_room),
         TEST_OF(1, the_oldest_make_room_by_their_bytes_as_well),

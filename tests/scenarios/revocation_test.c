@@ -782,6 +782,41 @@ static void many_sessions_of_one_token_are_cut_a_few_in_each_turn(void **state) 
     bench_free(b);
 }
 
+/* What is over is over at once; only the cut takes its turn. */
+static void who_waits_for_its_cut_has_no_permission_any_more(void **state) /* MT-107, MT-111 */
+{
+    struct bench *b = bench_new(1);
+    struct holder h = holder_new(b, ALL);
+    struct conn_io *other = client_connected(b, "o", ALL), *all[MANY];
+
+    (void)state;
+    client_subscribe(other, "a/x", 0, MQTT_SUCCESS);
+    for (unsigned i = 0; i < MANY; i++) {
+        char id[32];
+
+        (void)snprintf(id, sizeof id, "c%u", i);
+        all[i] = connect_holder(b, &h, (struct connect_wish){ .id = id });
+    }
+    client_subscribe(all[MANY - 2], "a/y", 0, MQTT_SUCCESS);
+    b->manual = true;
+    revoke(b, &h);
+    assert_int_equal(count_closed(all, MANY), STATUS_PER_TURN);
+    client_publish(other, "a/y", "not for the revoked", 0, 0);
+    client_publish_with(all[MANY - 1],
+                        &(struct publish_wish){ .topic = "a/x", .payload = "too late", .retain = true });
+    while (count_closed(all, MANY) < MANY)
+        (void)bench_turn(b, 0);
+    expect_nothing(other);
+    assert_int_equal(STAT(b, retained_messages), 0);
+    for (unsigned i = 0; i < MANY; i++)
+        (void)expect_disconnect(all[i], MQTT_NOT_AUTHORIZED);
+    assert_int_equal(log_count(b, "token_revoked"), MANY);
+    assert_int_equal(log_count(b, "token_expired"), 0);
+    assert_int_equal(STAT(b, tokens_revoked), MANY);
+    holder_done(&h);
+    bench_free(b);
+}
+
 static void many_tokens_that_end_in_one_second_are_cut_a_few_in_each_turn(void **state) /* MT-98 */
 {
     struct bench *b = bench_new(1);
@@ -856,6 +891,7 @@ int main(void)
         cmocka_unit_test(a_revoked_token_does_not_come_back),
         cmocka_unit_test(a_changed_token_is_introspected_when_it_comes_back),
         cmocka_unit_test(many_sessions_of_one_token_are_cut_a_few_in_each_turn),
+        cmocka_unit_test(who_waits_for_its_cut_has_no_permission_any_more),
         cmocka_unit_test(many_tokens_that_end_in_one_second_are_cut_a_few_in_each_turn),
         cmocka_unit_test(sessions_of_one_token_come_and_go_and_the_rest_is_found),
     };
