@@ -238,6 +238,7 @@ static enum status group_rollback(struct sqlite *s, struct why *why)
         st = plain(s, "ROLLBACK TO inner_one", why);
         if (st == ST_OK)
             st = plain(s, "RELEASE inner_one", why);
+        s->lost = s->lost || st != ST_OK; /* half of something is in the group */
     }
     s->inner = false;
     return st;

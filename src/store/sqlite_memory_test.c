@@ -190,11 +190,49 @@ static void without_memory_a_group_is_whole_or_not_there(void **state UNUSED)
     each_allocation(SQL_GROUPED | SQL_DURABLE);
 }
 
+/* One request wrote, another one wants to undo what it did: that it cannot must not keep half of it for the first. */
+static void a_part_that_cannot_be_undone_takes_its_group_with_it(void **state UNUSED)
+{
+    struct story story = { 0 };
+    static char value[3000];
+    const struct sql_value bytes = SQL_BLOB(span_of(value, sizeof value));
+    bool met = true;
+
+    snprintf(story.folder, sizeof story.folder, "/tmp/sqlite-memory-XXXXXX");
+    assert_non_null(mkdtemp(story.folder));
+    snprintf(story.path, sizeof story.path, "%s/db", story.folder);
+    for (long n = 0; met; n++) {
+        struct sql *sql = NULL;
+        assert_int_equal(sql_open(story.path, SQL_GROUPED | SQL_QUIET, &sql, NULL), ST_OK);
+        assert_int_equal(sql_migrate(sql, STEPS, COUNT_OF(STEPS), NULL), ST_OK);
+        assert_int_equal(sql_sync(sql, NULL), ST_OK);
+        assert_int_equal(
+            sql_run(sql, "INSERT INTO pair VALUES ($1, $2)", NULL, NULL, SQL_TEXT(SPAN("left")), bytes), ST_OK);
+        assert_int_equal(sql_begin(sql, NULL), ST_OK);
+        assert_int_equal(
+            sql_run(sql, "INSERT INTO pair VALUES ($1, $2)", NULL, NULL, SQL_TEXT(SPAN("right")), bytes),
+            ST_OK);
+        memory.met = false;
+        memory.left = n;
+        sql_rollback(sql);
+        memory.left = -1;
+        met = memory.met;
+        enum status st = sql_sync(sql, NULL);
+        sql_close(sql);
+        assert_int_equal(rows_on_disk(&story), st == ST_OK ? 1 : 0);
+        assert_true(met || st == ST_OK);
+        remove_files(&story);
+        assert_true(n < STORIES_MAX);
+    }
+    rmdir(story.folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_memory_a_transaction_is_whole_or_not_there),
         cmocka_unit_test(without_memory_a_group_is_whole_or_not_there),
+        cmocka_unit_test(a_part_that_cannot_be_undone_takes_its_group_with_it),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
