@@ -180,7 +180,7 @@ void scenario_expiry(struct bench *bench)
     clock_gettime(CLOCK_REALTIME, &ts);
     x->wall_minus_mono_ns = ts.tv_sec * SECOND_NS + ts.tv_nsec - link_now();
     x->bench = bench;
-    mint_init(&x->mint, o);
+    mint_init(&x->mint, o->key_file, o->issuer, o->audience, MINT_SCOPE);
     expiry_prepare(x, first_s);
     expiry_open(x, first_s);
     while (wall_ns(x) < (first_s - RENEW_EARLY - 1) * SECOND_NS)

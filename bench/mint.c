@@ -1,5 +1,6 @@
 #include "mint.h"
 
+#include "program.h"
 #include "token/claims.h"
 
 #include <stdio.h>
@@ -27,9 +28,9 @@ struct span mint_token(struct mint *mint, const struct key *cnf, size_t client, 
     buf_init(&text, TOKEN_MAX);
     snprintf(jti, sizeof jti, "t%llu", (unsigned long long)mint->serial++);
     snprintf(sub, sizeof sub, "client-%zu", client);
-    struct token_claims claims = { .iss = span_of_str(mint->options->issuer),
+    struct token_claims claims = { .iss = span_of_str(mint->issuer),
                                    .sub = span_of_str(sub),
-                                   .aud = span_of_str(mint->options->audience),
+                                   .aud = span_of_str(mint->audience),
                                    .jti = span_of_str(jti),
                                    .has_exp = true,
                                    .exp = { exp_s },
@@ -40,13 +41,14 @@ struct span mint_token(struct mint *mint, const struct key *cnf, size_t client, 
     return buf_span(&text); /* the buffer's block is ours now */
 }
 
-void mint_init(struct mint *mint, const struct options *options)
+void mint_init(struct mint *mint, const char *key_file, const char *issuer, const char *audience,
+               const char *scope)
 {
     struct why why = { 0 };
 
-    *mint = (struct mint){ .options = options };
-    read_key(options->key_file, &mint->key);
-    if (scope_from_text(SPAN("[[\"bench/#\",[\"pub\",\"sub\"]]]"), &mint->scope, &why) != ST_OK)
+    *mint = (struct mint){ .issuer = issuer, .audience = audience };
+    read_key(key_file, &mint->key);
+    if (scope_from_text(span_of_str(scope), &mint->scope, &why) != ST_OK)
         die("scope: %s", why.text);
 }
 

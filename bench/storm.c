@@ -153,11 +153,12 @@ static void storm_free(struct storm *s)
 /* A token and a key for each session, and for the others, whose tokens do not end. */
 static void mint_all(struct bench *bench, int64_t end_s)
 {
+    const struct options *o = bench->options;
     struct login *login = &bench->login;
     struct mint mint;
-    size_t sessions = bench->options->clients, count = sessions + 2 * TRAFFIC_PAIRS;
+    size_t sessions = o->clients, count = sessions + 2 * TRAFFIC_PAIRS;
 
-    mint_init(&mint, bench->options);
+    mint_init(&mint, o->key_file, o->issuer, o->audience, MINT_SCOPE);
     login->identities = calloc(count, sizeof *login->identities);
     if (login->identities == NULL)
         die("out of memory");

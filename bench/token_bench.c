@@ -5,7 +5,6 @@
 #include "token_bench.h"
 
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -16,8 +15,6 @@
 #define CONNECT_MS     5000
 #define PAYLOAD        64
 #define SPARE_FILES    128
-/* One cipher and one group, no resumption. */
-#define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-GCM:-GROUP-ALL:+GROUP-X25519:%NO_TICKETS"
 
 static const struct {
     const char *name;
@@ -56,17 +53,6 @@ static const struct option long_options[] = {
 };
 /* clang-format on */
 
-void die(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fputs("token_bench: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-    exit(1);
-}
-
 static void usage(void)
 {
     fputs(
@@ -82,15 +68,6 @@ static void usage(void)
         "[--quiet=S]\n",
         stderr);
     exit(2);
-}
-
-static double number(const char *text, double min, double max)
-{
-    char *end;
-    double v = strtod(text, &end);
-    if (end == text || *end != '\0' || v < min || v > max)
-        die("%s: a number from %g to %g is wanted", text, min, max);
-    return v;
 }
 
 static void take_option(struct options *o, int option, const char *value)
@@ -211,7 +188,7 @@ void open_loop(struct bench *bench)
 static void open_world(struct bench *bench)
 {
     const struct options *o = bench->options;
-    struct tls_settings settings = { .ca_file = o->ca_file, .priorities = PRIORITY };
+    struct tls_settings settings = { .ca_file = o->ca_file, .priorities = PROGRAM_PRIORITY };
     struct why why = { "", "", 0 };
 
     if (o->tokens_file != NULL && login_read_tokens(&bench->login, o->tokens_file, &why) != ST_OK)

@@ -21,8 +21,10 @@
 #include "load/login.h"
 #include "load/peer.h"
 #include "load/usage.h"
+#include "program.h"
 
-#define SECOND_NS INT64_C(1000000000)
+#define SECOND_NS  INT64_C(1000000000)
+#define MINT_SCOPE "[[\"bench/#\",[\"pub\",\"sub\"]]]" /* of tokens of our own */
 
 struct options {
     const char *host, *ca_file, *tokens_file;
@@ -73,7 +75,5 @@ struct reading take_reading(const struct bench *bench);
 void print_head(const char *scenario, const struct bench *bench, struct reading from, struct reading to);
 void print_latency(const struct histogram *latency);
 double in_us(int64_t ns);
-
-void die(const char *format, ...) PRINTF_LIKE(1, 2) __attribute__((noreturn));
 
 #endif

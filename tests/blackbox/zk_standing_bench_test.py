@@ -27,6 +27,13 @@ def bench(out, *words, expect=0):
 
 # ---- the machinery ----
 
+@pytest.mark.parametrize('script', ['bench/run', 'bench/durability', 'bench/lifetimes', 'bench/plots', 'bench/scale', 'tests/soak/run',
+                                    'tests/instructions/run'])
+def test_every_script_finds_what_it_stands_on(script):
+    done = subprocess.run([sys.executable, '-B', os.path.join(ROOT, script), '--help'], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_table_and_a_document_with_every_target(tmp_path):
     """Ours, mosquitto and one more by a command line; messages, connects and durability"""
     out, _ = bench(tmp_path, '--scenario', 'conn,p2p,durable-qos1,introspect', '--broker', 'other=mosquitto -c {config}',

@@ -7,7 +7,6 @@
 #include "crypto/random.h"
 
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,7 +17,6 @@
 #define QUIET_NS    (3 * SECOND_NS)   /* ... and nothing more comes for so long */
 #define OPENING_MAX 32                /* handshakes at once */
 #define CONNECT_MS  5000
-#define PRIORITY    "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-GCM:-GROUP-ALL:+GROUP-X25519:%NO_TICKETS"
 
 /* clang-format off */
 static const struct option long_options[] = {
@@ -37,28 +35,6 @@ static const struct option long_options[] = {
     { NULL, 0, NULL, 0 },
 };
 /* clang-format on */
-
-void die(const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    (void)fputs("soak: ", stderr);
-    (void)vfprintf(stderr, format, args);
-    (void)fputc('\n', stderr);
-    va_end(args);
-    exit(1);
-}
-
-static double number(const char *text, double min, double max)
-{
-    char *end;
-    double v = strtod(text, &end);
-
-    if (end == text || *end != '\0' || v < min || v > max)
-        die("%s: a number from %g to %g is wanted", text, min, max);
-    return v;
-}
 
 static void take_option(struct options *o, int option, const char *value)
 {
@@ -293,7 +269,7 @@ static void print_verdict(const struct soak *soak, bool settled)
 static void open_soak(struct soak *soak)
 {
     const struct options *o = soak->options;
-    struct tls_settings settings = { .ca_file = o->ca_file, .priorities = PRIORITY };
+    struct tls_settings settings = { .ca_file = o->ca_file, .priorities = PROGRAM_PRIORITY };
     struct tls_config *tls = NULL;
     struct why why = { "", "", 0 };
 

@@ -12,8 +12,9 @@
 #include "load/link.h"
 #include "load/track.h"
 #include "load/trouble.h"
+#include "mint.h"
 #include "mqtt/packet.h"
-#include "scope/scope.h"
+#include "program.h"
 
 #define SECOND_NS INT64_C(1000000000)
 #define WINDOW    8  /* publications without an answer */
@@ -100,9 +101,7 @@ struct soak {
     struct member *members;
     size_t count, open, opening;
     size_t next_waiting; /* where the search for one to open goes on */
-    struct key *as_key;
-    struct scope *scope;
-    uint64_t serial;
+    struct mint mint;
     int64_t wall_minus_mono_ns;
     uint64_t random;
     bool calm; /* nobody leaves, nobody begins */
@@ -140,6 +139,5 @@ int64_t soak_wall_ns(const struct soak *soak);
 /* soak.c */
 uint32_t soak_pick(struct soak *soak, uint32_t below);
 void member_sent(struct member *m); /* a packet is complete */
-void die(const char *format, ...) PRINTF_LIKE(1, 2) __attribute__((noreturn));
 
 #endif

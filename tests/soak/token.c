@@ -1,16 +1,12 @@
 /* Tokens of our own making, proved over the TLS exporter at CONNECT and by challenge when renewed in the session. */
 #include "base/clock.h"
-#include "codec/base64.h"
-#include "crypto/random.h"
+#include "load/ace.h"
 #include "soak.h"
 #include "token/auth_data.h"
-#include "token/claims.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-#define TOKEN_MAX   8192
 #define FRESH_S     20 /* a token with less than this left is not brought again */
 #define RENEW_EARLY 15 /* seconds before the end, at most */
 #define LETS_END    15 /* of a hundred tokens */
@@ -22,49 +18,22 @@ int64_t soak_wall_ns(const struct soak *soak)
 
 void tokens_open(struct soak *soak)
 {
-    char pem[KEY_PEM_MAX];
-    FILE *f = fopen(soak->options->key_file, "r");
-    struct why why = { "", "", 0 };
+    const struct options *o = soak->options;
     struct timespec ts;
 
-    if (f == NULL)
-        die("%s: no key of an issuer to sign tokens with", soak->options->key_file);
-    size_t len = fread(pem, 1, sizeof pem, f);
-    (void)fclose(f);
-    if (key_read_pem(span_of(pem, len), &soak->as_key, NULL) != ST_OK)
-        die("%s: not a private key", soak->options->key_file);
-    if (scope_from_text(SPAN("[[\"soak/#\",[\"pub\",\"sub\"]]]"), &soak->scope, &why) != ST_OK)
-        die("scope: %s", why.text);
+    mint_init(&soak->mint, o->key_file, o->issuer, o->audience, "[[\"soak/#\",[\"pub\",\"sub\"]]]");
     (void)clock_gettime(CLOCK_REALTIME, &ts);
     soak->wall_minus_mono_ns = ts.tv_sec * SECOND_NS + ts.tv_nsec - link_now();
 }
 
 void tokens_done(struct soak *soak)
 {
-    key_unref(soak->as_key);
-    scope_unref(soak->scope);
+    mint_done(&soak->mint);
 }
 
 static struct span mint(struct member *m, int64_t exp_s)
 {
-    struct soak *soak = m->soak;
-    struct buf text;
-    char jti[32], sub[32];
-
-    buf_init(&text, TOKEN_MAX);
-    (void)snprintf(jti, sizeof jti, "t%llu", (unsigned long long)soak->serial++);
-    (void)snprintf(sub, sizeof sub, "soak-%u", m->number);
-    struct token_claims claims = { .iss = span_of_str(soak->options->issuer),
-                                   .sub = span_of_str(sub),
-                                   .aud = span_of_str(soak->options->audience),
-                                   .jti = span_of_str(jti),
-                                   .has_exp = true,
-                                   .exp = { exp_s },
-                                   .scope = soak->scope,
-                                   .cnf = m->key };
-    if (token_issue_jws(&claims, soak->as_key, SPAN_NONE, &text, NULL) != ST_OK)
-        die("no token could be made");
-    return buf_span(&text); /* the buffer's block is ours now */
+    return mint_token(&m->soak->mint, m->key, m->number, exp_s);
 }
 
 static void free_token(struct span *token)
@@ -105,39 +74,12 @@ void member_need_token(struct member *m)
 
 enum status member_prove(struct member *m, struct mqtt_connect *connect, struct buf *data, struct buf *pop)
 {
-    uint8_t exporter[ACE_EXPORTER_LEN];
-    struct why why = { "", "", 0 };
-    enum status st = tls_exporter(m->link.tls, SPAN(ACE_EXPORTER_LABEL), exporter, sizeof exporter, &why);
-
-    if (st == ST_OK)
-        st = pop_make_exporter(m->key, span_of(exporter, sizeof exporter), pop);
-    if (st != ST_OK)
-        return st;
-    if (connect->version == MQTT_3_1_1) { /* RFC 9431 6.1 */
-        put_str(data, ACE_METHOD);
-        base64url_encode(m->token, data);
-        connect->has_user_name = connect->has_password = true;
-        connect->user_name = buf_span(data);
-        connect->password = buf_span(pop);
-        return buf_status(data);
-    }
-    st = auth_data_write_connect(m->token, buf_span(pop), data);
-    connect->properties.auth_method = SPAN(ACE_METHOD);
-    connect->properties.auth_data = buf_span(data);
-    mqtt_set(&connect->properties, PROP_AUTH_METHOD);
-    mqtt_set(&connect->properties, PROP_AUTH_DATA);
-    return st;
+    return ace_prove(&m->link, m->key, m->token, connect, data, pop, NULL);
 }
 
 static void send_auth(struct member *m, uint8_t reason, struct span data)
 {
-    struct mqtt_auth auth = { .reason = reason };
-
-    auth.properties.auth_method = SPAN(ACE_METHOD);
-    auth.properties.auth_data = data;
-    mqtt_set(&auth.properties, PROP_AUTH_METHOD);
-    mqtt_set(&auth.properties, PROP_AUTH_DATA);
-    mqtt_write_auth(link_plain(&m->link), &auth);
+    ace_write_auth(link_plain(&m->link), reason, data);
     member_sent(m);
 }
 
@@ -158,17 +100,11 @@ void member_renew(struct member *m)
 
 static void answer(struct member *m, struct span challenge)
 {
-    uint8_t nonce[ACE_NONCE_LEN];
-    CLEANUP(buf_done)
-    struct buf pop;
     CLEANUP(buf_done)
     struct buf data;
 
-    buf_init(&pop, ACE_POP_MAX);
-    buf_init(&data, 65535);
-    if (random_bytes(nonce, sizeof nonce) != ST_OK ||
-        pop_make_nonces(m->key, challenge, span_of(nonce, sizeof nonce), &pop) != ST_OK ||
-        auth_data_write_answer(span_of(nonce, sizeof nonce), buf_span(&pop), false, &data) != ST_OK)
+    buf_init(&data, UINT16_MAX);
+    if (ace_answer(m->key, challenge, &data) != ST_OK)
         die("no answer to the challenge");
     send_auth(m, MQTT_CONTINUE_AUTHENTICATION, buf_span(&data));
 }
