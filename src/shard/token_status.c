@@ -308,6 +308,48 @@ void token_status_over(struct session *s)
     go_on(s->shard);
 }
 
+static bool is_named(const struct session *s, const uint8_t *hash)
+{
+    const struct token *token = s->grant->token;
+
+    return memcmp(token->hash, hash, TOKEN_HASH_LEN) == 0 ||
+           (token->has_twin && memcmp(token->twin, hash, TOKEN_HASH_LEN) == 0);
+}
+
+/* One that former news of its token is still to reach; not if that has ended it already. */
+static struct session *find_waiting(const struct shard *shard, const uint8_t *hash)
+{
+    LIST_EACH (link, &shard->status.jobs) {
+        const struct status_job *job = CONTAINER_OF(link, struct status_job, link);
+
+        if (job->token == NULL)
+            continue;
+        LIST_EACH (waits, &job->sessions)
+            if (is_named(session_of(waits), hash))
+                return session_of(waits);
+    }
+    return NULL;
+}
+
+/* The last word counts: who has this token, or without `hash` one of this issuer, does not wait for the former one any more. */
+static void take_waiting(struct shard *shard, const uint8_t *hash, struct span iss, struct list *sessions)
+{
+    LIST_EACH (link, &shard->status.jobs) {
+        struct status_job *job = CONTAINER_OF(link, struct status_job, link);
+
+        if (job->token == NULL)
+            continue;
+        LIST_EACH_SAFE (waits, &job->sessions) {
+            const struct session *s = session_of(waits);
+
+            if (hash != NULL ? !is_named(s, hash) : !span_eq(s->grant->token->iss, iss))
+                continue;
+            list_remove(waits);
+            list_append(sessions, waits);
+        }
+    }
+}
+
 void token_status_news(struct shard *shard, const uint8_t *hash, struct token *token, const struct why *why)
 {
     const struct status_job news = { .token = token, .why = *why, .event = "token_revoked" };
@@ -315,6 +357,9 @@ void token_status_news(struct shard *shard, const uint8_t *hash, struct token *t
     struct session *first;
 
     list_init(&sessions);
+    if (token == NULL && (first = find_waiting(shard, hash)) != NULL && first->grant->token->has_twin)
+        (void)retained_revoke(shard->retained, grant_tag(first->grant));
+    take_waiting(shard, hash, SPAN_NONE, &sessions);
     if (token == NULL) /* what was published on it is not served any more (MT-111) */
         (void)retained_revoke(shard->retained, token_tag_of(hash));
     while ((first = find(shard, hash)) != NULL) {
@@ -329,6 +374,8 @@ struct token *token_status_find(const struct shard *shard, const uint8_t *hash)
 {
     const struct session *s = find(shard, hash);
 
+    if (s == NULL)
+        s = find_waiting(shard, hash);
     return s == NULL ? NULL : token_ref(s->grant->token);
 }
 
@@ -346,5 +393,6 @@ void token_status_silence(struct shard *shard, struct span iss, const struct why
         if (span_eq(s->grant->token->iss, iss))
             take_ring(s, &sessions);
     }
+    take_waiting(shard, NULL, iss, &sessions);
     begin(shard, &news, &sessions);
 }

@@ -817,6 +817,43 @@ static void who_waits_for_its_cut_has_no_permission_any_more(void **state) /* MT
     bench_free(b);
 }
 
+/* The last word counts, also for those that the one before has not reached. */
+static void news_overtakes_what_still_waits_for_its_turn(void **state) /* MT-107 */
+{
+    struct bench *b = bench_new(1);
+    struct holder h = holder_new(b, ALL);
+    struct conn_io *all[MANY];
+    struct token *wide = describe(b, &h, ALL, h.key);
+    struct token *narrow = describe(b, &h, "[[\"a/2\",[\"sub\"]]]", h.key);
+
+    (void)state;
+    for (unsigned i = 0; i < MANY; i++) {
+        char id[32];
+
+        (void)snprintf(id, sizeof id, "c%u", i);
+        all[i] = connect_holder(b, &h, (struct connect_wish){ .id = id });
+    }
+    b->manual = true;
+    tell_all(b, h.hash, wide);
+    tell_all(b, h.hash, narrow);
+    for (unsigned i = 0; i < MANY; i++)
+        (void)bench_turn(b, 0);
+    b->manual = false;
+    for (unsigned i = 0; i < MANY; i++)
+        client_subscribe(all[i], "a/1", 0, MQTT_NOT_AUTHORIZED);
+    b->manual = true;
+    tell_all(b, h.hash, wide);
+    revoke(b, &h);
+    for (unsigned i = 0; i < MANY; i++)
+        (void)bench_turn(b, 0);
+    for (unsigned i = 0; i < MANY; i++)
+        (void)expect_disconnect(all[i], MQTT_NOT_AUTHORIZED);
+    token_unref(wide);
+    token_unref(narrow);
+    holder_done(&h);
+    bench_free(b);
+}
+
 static void many_tokens_that_end_in_one_second_are_cut_a_few_in_each_turn(void **state) /* MT-98 */
 {
     struct bench *b = bench_new(1);
@@ -892,6 +929,7 @@ int main(void)
         cmocka_unit_test(a_changed_token_is_introspected_when_it_comes_back),
         cmocka_unit_test(many_sessions_of_one_token_are_cut_a_few_in_each_turn),
         cmocka_unit_test(who_waits_for_its_cut_has_no_permission_any_more),
+        cmocka_unit_test(news_overtakes_what_still_waits_for_its_turn),
         cmocka_unit_test(many_tokens_that_end_in_one_second_are_cut_a_few_in_each_turn),
         cmocka_unit_test(sessions_of_one_token_come_and_go_and_the_rest_is_found),
     };
