@@ -116,6 +116,9 @@ static void on_request(void *ctx, const struct http_request *request, struct htt
         .query_ctx = (void *)request,
     };
 
+    loop_wake(
+        server
+            ->loop); /* a request may come behind the hooks of its turn, of which one ends what it reads or writes */
     as_answer(server->as, &ask, loop_now(server->loop), &answer);
     if (answer.wait.wait_s > 0)
         hold(server, request, &answer.wait, reply);
