@@ -106,8 +106,6 @@ static void world_store(void *ctx, uint64_t seq, struct kv_batch *batch)
     struct kv_batch mine = kv_batch_take(batch);
 
     l->sealed[l->sealing] = seq;
-    l->batches++;
-    l->batch_bytes += kv_batch_bytes(&mine);
     kv_batch_done(&mine);
 }
 

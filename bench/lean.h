@@ -49,7 +49,7 @@ struct lean {
     uint64_t sealed[LEAN_SHARDS_MAX]; /* batch on its way; 0: none */
     uint8_t *out;                     /* LEAN_OUT bytes, of which LEAN_OUT_USED are used round and round */
     size_t out_at;
-    uint64_t packets, bytes, batches, batch_bytes; /* sent; stored */
+    uint64_t packets, bytes; /* sent */
 };
 
 struct lean_conn {

@@ -97,7 +97,6 @@ struct client {
     bool ending, ended;          /* it connects only to end its session; and has done so */
     unsigned last[TOPICS][3][3]; /* last first delivery, by QoS of publication and of delivery */
     struct key *key;
-    struct token *token_known;
 };
 
 struct event {
