@@ -1,9 +1,11 @@
 """bench/run: its machinery at a tiny size, with a second mosquitto as "any other broker"; and its pure parts, which judge and cut."""
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -89,10 +91,17 @@ def children_of(pid):
         return [int(word) for word in f.read().split()]
 
 
+@pytest.fixture
+def short_folder():
+    """What pytest gives may be too long for the socket in it."""
+    with tempfile.TemporaryDirectory(prefix='sb-', dir='/tmp') as folder:
+        yield pathlib.Path(folder)
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_stops_what_it_started(tmp_path, number):
-    process = subprocess.Popen([*RUN, '--out', str(tmp_path), '--scenario', 'p2p'], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True, env=dict(os.environ, TMPDIR=str(tmp_path)))
+def test_interrupted_it_stops_what_it_started(short_folder, number):
+    process = subprocess.Popen([*RUN, '--out', str(short_folder), '--scenario', 'p2p'], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True, env=dict(os.environ, TMPDIR=str(short_folder)))
     until, started = time.monotonic() + LIMIT, []
     while len(started) < 3 and time.monotonic() < until:  # authorization server, broker, mosquitto
         assert process.poll() is None, process.communicate()
@@ -101,7 +110,7 @@ def test_interrupted_it_stops_what_it_started(tmp_path, number):
     process.send_signal(number)
     process.communicate(timeout=LIMIT)
     assert process.returncode == 1
-    assert not any(os.path.exists('/proc/%d' % pid) for pid in started) and list(tmp_path.iterdir()) == []
+    assert not any(os.path.exists('/proc/%d' % pid) for pid in started) and list(short_folder.iterdir()) == []
 
 
 # ---- targets ----
