@@ -89,6 +89,7 @@ struct share_subscription {
     struct share *share;
     uint64_t number;               /* of the member, unique over all shards */
     struct table_node number_node; /* in shard->share_subscriptions */
+    struct shard_msg *leave;       /* for home, when this ends: that needs no memory. NULL: home is here */
     struct list tie;               /* in session->ties */
     struct list starving;          /* in ties->starving: home believes that there is no room */
     int32_t belief;                /* the room home believes in once it hears what we heard */

@@ -178,7 +178,11 @@ enum status share_subscription_new(struct session *s, struct topic_filter filter
     ss = calloc(1, sizeof *ss);
     if (ss != NULL && (s->ties != NULL || make_ties(s) != NULL))
         ss->share = share_get(shard, filter.s);
-    if (ss == NULL || ss->share == NULL) {
+    if (ss != NULL && ss->share != NULL && !home_is_here(ss->share))
+        ss->leave = shard_msg_new(MSG_SHARE_LEAVE, shard->index, SPAN_NONE);
+    if (ss == NULL || ss->share == NULL || (ss->leave == NULL && !home_is_here(ss->share))) {
+        if (ss != NULL)
+            share_unref(ss->share);
         free(ss);
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     }
@@ -194,17 +198,28 @@ enum status share_subscription_new(struct session *s, struct topic_filter filter
     return ST_OK;
 }
 
+static void leave_home(struct share_subscription *ss)
+{
+    struct shard *shard = ss->share->shard;
+    struct shard_msg *msg = TAKE(ss->leave);
+
+    if (msg == NULL) {
+        share_home_leave(shard, ss->number);
+    } else if (shard->going) {
+        shard_msg_free(msg);
+    } else {
+        msg->share.number = ss->number;
+        shard->world.post(shard->world.ctx, share_home(shard, share_text(ss->share)), msg);
+    }
+}
+
 void share_subscription_free(struct subscription *sub)
 {
     struct share_subscription *ss = of(sub);
     struct shard *shard = ss->share->shard;
     struct share_ties *ties = sub->session->ties;
-    struct share_note note = { .number = ss->number };
 
-    if (home_is_here(ss->share))
-        share_home_leave(shard, ss->number);
-    else if (!shard->going && !post_home(ss->share, MSG_SHARE_LEAVE, SPAN_NONE, &note, NULL))
-        STATS_INC(&shard->stats, dropped_no_memory); /* home hears of it when it sends the next message here */
+    leave_home(ss);
     table_remove(&shard->share_subscriptions, &ss->number_node);
     list_remove(&ss->starving);
     list_remove(&ss->tie);

@@ -243,7 +243,8 @@ static uint64_t bytes_of_messages(const struct stats *s)
 static uint64_t bytes_of_subscriptions(const struct shard *shard)
 {
     uint64_t each = memory_block(sizeof(struct subscription)) + MALLOC_ADDS;
-    uint64_t shared = sizeof(struct share_subscription) - sizeof(struct subscription);
+    uint64_t leave = shard->count > 1 ? memory_block(sizeof(struct shard_msg)) : 0; /* most have one */
+    uint64_t shared = sizeof(struct share_subscription) - sizeof(struct subscription) + leave;
 
     return topic_tree_bytes(shard->tree) + load(&shard->stats.subscriptions) * each +
            shard->share_subscriptions.count * shared +

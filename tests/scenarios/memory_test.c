@@ -149,6 +149,32 @@ static void nor_does_one_among_groups(void **state) /* MQTT5 4.8.2 */
     play_and_fail(play_groups);
 }
 
+/* A group whose last member nobody told it of would keep messages for ever. */
+static void a_session_that_ends_leaves_its_groups_without_any_memory(void **state UNUSED) /* MQTT5 4.8.2 */
+{
+    static const char *const groups[] = { "$share/1/a/#", "$share/2/a/#", "$share/3/a/b", "$share/4/a/+" };
+    struct bench *b = bench_new(2);
+    struct conn_io *pub = client_connected(b, "pub", ALL), *c;
+    struct mqtt_frame frame;
+
+    c = client_connected_with(b, &(struct connect_wish){ .id = "m", .scope = ALL, .expiry_s = 5 });
+    for (size_t i = 0; i < COUNT_OF(groups); i++)
+        client_subscribe(c, groups[i], 1, 1);
+    client_drop(c);
+    b->inside = on_inside;
+    failing_memory_begin_lasting(1);
+    failing_memory_pause(true);
+    bench_advance(b, 10000);
+    (void)failing_memory_end();
+    b->inside = NULL;
+    assert_int_equal(STAT(b, sessions), 1);
+    client_publish(pub, "a/b", "for nobody", 1, 1);
+    assert_true(client_next(pub, &frame)); /* success, or nobody there: interest may be dropped later */
+    assert_int_equal(frame.type, MQTT_PUBACK);
+    assert_int_equal(STAT(b, queued_messages), 0);
+    bench_free(b);
+}
+
 /* ---- tokens on authz-info ---- */
 
 static void wake(void *ctx)
@@ -237,6 +263,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_failed_allocation_brings_the_broker_down),
         cmocka_unit_test(nor_does_one_among_groups),
+        cmocka_unit_test(a_session_that_ends_leaves_its_groups_without_any_memory),
         cmocka_unit_test(nor_does_one_while_tokens_are_left),
     };
 
