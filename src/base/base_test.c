@@ -322,9 +322,15 @@ static void keep_line(void *ctx UNUSED, enum log_level level UNUSED, struct span
     logged[line.len] = '\0';
 }
 
-static void of_worker(const struct log *log UNUSED, struct log_field own[LOG_OWN_FIELDS])
+/* The fields of a log are those of what it is a part of: no copy of it may be asked. */
+struct owner {
+    struct log log;
+    int64_t number;
+};
+
+static void of_worker(const struct log *log, struct log_field own[LOG_OWN_FIELDS])
 {
-    own[0] = F_I64("worker", 1);
+    own[0] = F_I64("worker", CONTAINER_OF(log, const struct owner, log)->number);
 }
 
 static void of_conn(const struct log *log UNUSED, struct log_field own[LOG_OWN_FIELDS])
@@ -400,8 +406,8 @@ static void one_source_does_not_hide_what_others_do(void **state UNUSED)
 static void what_a_limit_left_out_is_told(void **state UNUSED)
 {
     struct log_limit limit = { .per_s = 1 };
-    const struct log worker = { .limit = &limit, .own_fields = of_worker };
-    const struct log conn = { .parent = &worker, .own_fields = of_conn };
+    const struct owner worker = { { .limit = &limit, .own_fields = of_worker }, 1 };
+    const struct log conn = { .parent = &worker.log, .own_fields = of_conn };
     uint64_t first = 0;
 
     log_set_level(LOG_INFO);
@@ -413,11 +419,11 @@ static void what_a_limit_left_out_is_told(void **state UNUSED)
     logged[0] = '\0';
     log_event(&conn, LOG_ERROR, "flooded"); /* errors always pass */
     assert_non_null(strstr(logged, " error flooded worker=1 conn=7"));
-    log_tell_suppressed(&worker);
+    log_tell_suppressed(&worker.log);
     assert_non_null(strstr(logged, " warning log_suppressed worker=1 event=flooded count="));
     assert_false(limit.suppressed);
     logged[0] = '\0';
-    log_tell_suppressed(&worker);
+    log_tell_suppressed(&worker.log);
     assert_string_equal(logged, "");
     log_set_sink(NULL, NULL);
     log_set_level(LOG_NOTICE);

@@ -203,9 +203,9 @@ void log_tell_suppressed(const struct log *log)
 {
     struct log_limit *limit = log->limit;
     struct log_limit none = { 0 };
-    struct log unlimited = *log;
+    struct log unlimited = { .parent = log,
+                             .limit = &none }; /* its fields are told where it is, not of a copy */
 
-    unlimited.limit = &none;
     for (size_t i = 0; i < LOG_LIMIT_EVENTS; i++) {
         if (limit->events[i].suppressed == 0)
             continue;
