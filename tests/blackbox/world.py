@@ -26,6 +26,13 @@ SANITIZER = re.compile(r'Sanitizer|runtime error:|assertion failed')
 FIELD = re.compile(r'([A-Za-z0-9_#]+)=("(?:\\.|[^"\\])*"|\S*)')
 
 
+def wait_for(condition, wait=WAIT):
+    deadline = time.monotonic() + wait
+    while not condition():
+        assert time.monotonic() < deadline, 'it never came true'
+        time.sleep(0.01)
+
+
 def program(name):
     folder = {'symbolon-as': 'as', 'symbolon-broker': 'broker', 'symbolon': 'cli'}[name]
     return os.path.join(BUILD, 'src', folder, name)

@@ -32,14 +32,7 @@ class Remote(Mosquitto):
         """SIGUSR1 writes the database; done when the file is a new one."""
         before = os.stat(self.db).st_ino if os.path.exists(self.db) else None
         self.process.send_signal(signal.SIGUSR1)
-        wait_for(lambda: os.path.exists(self.db) and os.stat(self.db).st_ino != before)
-
-
-def wait_for(condition, wait=world.WAIT):
-    deadline = time.monotonic() + wait
-    while not condition():
-        assert time.monotonic() < deadline, 'it never came true'
-        time.sleep(0.01)
+        world.wait_for(lambda: os.path.exists(self.db) and os.stat(self.db).st_ino != before)
 
 
 class Cutter(Proxy):
@@ -332,7 +325,7 @@ def test_kill_of_the_remote_in_mid_stream(mosquitto, brokers, qos, direction):
         with theirs(remote.port, 'reader', clean=False, session_expiry=600) as reader:
             got = take_numbers(reader, 't', 2 * COUNT)
     else:
-        wait_for(lambda: len(set(got)) == 2 * COUNT)
+        world.wait_for(lambda: len(set(got)) == 2 * COUNT)
         end()
     assert set(got) == set(range(2 * COUNT))
     if qos == 2:
@@ -414,7 +407,7 @@ def test_a_remote_that_sends_garbage_is_left_and_nothing_is_lost(brokers):
         put(client, 't/1', b'1')
         broker.daemon.event('bridge_disconnected', 2, side='remote')
         put(client, 't/2', b'2')
-    wait_for(lambda: (3, b'2') in seen)
+    world.wait_for(lambda: (3, b'2') in seen)
     assert (2, b'1') in seen and (3, b'1') in seen  # not acknowledged: sent again
     remote.stop()
 
@@ -467,7 +460,7 @@ def test_what_the_remote_refuses_is_dropped_and_said_once(brokers):
         for _ in range(3):
             put(client, 't/large', b'x' * 5000)
         put(client, 't/2', qos=2, retain=True)  # with what this broker takes: QoS 1, and no retained messages
-    wait_for(lambda: ('t/2', 1, False) in seen)
+    world.wait_for(lambda: ('t/2', 1, False) in seen)
     assert seen == [('t/full', 1, False)] * 3 + [('t/2', 1, False)]
     assert len(broker.daemon.find('bridge_refused')) == 2
     broker.daemon.event('bridge_refused', topic='t/full', reason_code=0x97)
