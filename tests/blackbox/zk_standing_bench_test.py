@@ -11,7 +11,7 @@ import time
 import pytest
 from world import BUILD, ROOT
 
-sys.path.insert(0, os.path.join(ROOT, 'bench'))
+sys.path.insert(0, os.path.join(ROOT, 'bench', 'driver'))
 import report  # noqa: E402
 import schedule  # noqa: E402
 import targets  # noqa: E402

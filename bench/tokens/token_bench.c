@@ -1,4 +1,4 @@
-/* bench/token_bench - tokens under load: our authorization server giving them out, our broker when they end.
+/* token_bench - tokens under load: our authorization server giving them out, our broker when they end.
  *   token_bench grants|introspect|expiry|revoke|expiry-storm|revoke-one --port=N --ca=FILE [--pid=PID] [...]
  * One thread, one scenario, one line of JSON. bench/run and bench/lifetimes start the daemons and call this; messages
  * and connections are measured with `symbolon bench`. */

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from authorization import AUDIENCE
 from daemons import Daemon, Failed, free_port, listener, run
 
-TEMPLATES = Path(__file__).resolve().parent / "brokers"
+TEMPLATES = Path(__file__).resolve().parent.parent / "brokers"
 USER, PASSWORD = "bench", "secret"
 PUBLIC = "open"  # topics below it need no token
 PLACEHOLDER = re.compile(r"\{(port|certfile|keyfile|cafile|folder|config|user|password|passwords)\}")

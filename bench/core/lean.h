@@ -1,4 +1,4 @@
-/* bench/lean.h - shards of the broker and their clients in one thread, with as little around them as can be: for counting
+/* bench/core/lean.h - shards of the broker and their clients in one thread, with as little around them as can be: for counting
  * what the broker itself does. No socket, no TLS, no clock that runs, no chance; the disk takes everything at once. What the
  * broker sends is counted and then overwritten; the last packet to each client can be looked at.
  *

@@ -1,5 +1,5 @@
 """What happens when tokens end, by expiry or revocation, one after the other or many at once: the daemons for
-`token_bench expiry|revoke|expiry-storm|revoke-one` (token_bench.h says what each prints), and what their logs say."""
+`token_bench expiry|revoke|expiry-storm|revoke-one` (bench/tokens/token_bench.h says what each prints), and what their logs say."""
 import json
 import pathlib
 

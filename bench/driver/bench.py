@@ -14,7 +14,7 @@ from authorization import AuthorizationServer
 from daemons import BROKER_CPU, GENERATOR_CPU, Daemon, Failed, OutOfTime, make_certificates, pinned, program
 from scenarios import TLS
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 RUN_LIMIT_S = 120
 
 
