@@ -248,15 +248,18 @@ def mqtt_page(standard, ids, tests, cases):
     return '\n'.join(lines) + '\n'
 
 
-def main():
-    ids = read_ids()
+def main(arguments):
+    if arguments not in ([], ['--write']):
+        print('usage: tests/lint/clauses.py [--write]', file=sys.stderr)
+        return 2
+    write, ids = bool(arguments), read_ids()
     tests, cases, problems = collect(ids)
     pages = {'mqtt-tls.md': clause_page({i: r for i, r in ids.items() if ':' not in i}, tests, cases)}
     for standard in STANDARDS:
         pages[standard[2]] = mqtt_page(standard, ids, tests, cases)
     for name, page in pages.items():
         path = os.path.join(FOLDER, name)
-        if '--write' in sys.argv[1:]:
+        if write:
             with open(path, 'w', encoding='utf-8') as f:
                 f.write(page)
         elif not os.path.exists(path) or open(path, encoding='utf-8').read() != page:
@@ -277,4 +280,4 @@ def main():
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
