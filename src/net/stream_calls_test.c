@@ -14,7 +14,6 @@
 
 #define PACKET_BYTES 92 /* PUBLISH, QoS 0, 64 bytes of payload */
 
-static struct test_certs certs;
 static struct {
     unsigned recvs, sends, records_in, records_out, allocations;
 } count;
@@ -126,9 +125,9 @@ static void world_init(struct world *w, bool tls)
     assert_int_equal(loop_new(&w->loop, NULL), ST_OK);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
     if (tls) {
-        struct tls_settings client = { .ca_pem = buf_span(&certs.ca.cert_pem) };
-        struct tls_settings server = { .cert_pem = buf_span(&certs.server.cert_pem),
-                                       .key_pem = buf_span(&certs.server.key_pem) };
+        struct tls_settings client = { .ca_pem = buf_span(&test_certs.ca.cert_pem) };
+        struct tls_settings server = { .cert_pem = buf_span(&test_certs.server.cert_pem),
+                                       .key_pem = buf_span(&test_certs.server.key_pem) };
         struct tls_expect expect = { .host = "localhost" };
 
         assert_int_equal(tls_config_new_client(&client, &w->client_tls, NULL), ST_OK);
@@ -231,18 +230,6 @@ static void what_came_in_many_records_is_read_at_once(void **state UNUSED)
     world_done(&w);
 }
 
-static int setup(void **state UNUSED)
-{
-    test_certs_make(&certs);
-    return 0;
-}
-
-static int teardown(void **state UNUSED)
-{
-    test_certs_done(&certs);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,5 +238,5 @@ int main(void)
         cmocka_unit_test(what_a_turn_gathers_leaves_in_one_record_and_one_write),
         cmocka_unit_test(what_came_in_many_records_is_read_at_once),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, test_certs_make, test_certs_drop);
 }

@@ -23,7 +23,6 @@
 
 #define BUF_MAX (64u * 1024 * 1024)
 
-static struct test_certs certs;
 static bool websocket;
 
 /* One end: what its stream told. */
@@ -105,9 +104,9 @@ static void world_init(struct world *w, bool tls)
     buf_init(&w->a.got, BUF_MAX);
     buf_init(&w->b.got, BUF_MAX);
     if (tls) {
-        struct tls_settings client = { .ca_pem = buf_span(&certs.ca.cert_pem) };
-        struct tls_settings server = { .cert_pem = buf_span(&certs.server.cert_pem),
-                                       .key_pem = buf_span(&certs.server.key_pem) };
+        struct tls_settings client = { .ca_pem = buf_span(&test_certs.ca.cert_pem) };
+        struct tls_settings server = { .cert_pem = buf_span(&test_certs.server.cert_pem),
+                                       .key_pem = buf_span(&test_certs.server.key_pem) };
         assert_int_equal(tls_config_new_client(&client, &w->client_tls, NULL), ST_OK);
         assert_int_equal(tls_config_new_server(&server, &w->server_tls, NULL), ST_OK);
     }
@@ -662,26 +661,10 @@ static void a_unix_listener_names_its_peer(void **state)
     world_done(&w);
 }
 
-static int make_certs(void **state)
-{
-    (void)state;
-    websocket = false;
-    test_certs_make(&certs);
-    return 0;
-}
-
 static int make_websockets(void **state)
 {
-    (void)make_certs(state);
     websocket = true;
-    return 0;
-}
-
-static int drop_certs(void **state)
-{
-    (void)state;
-    test_certs_done(&certs);
-    return 0;
+    return test_certs_make(state);
 }
 
 int main(void)
@@ -721,6 +704,7 @@ int main(void)
         cmocka_unit_test(what_was_pipelined_before_a_close_moves_too),
         cmocka_unit_test(output_waiting_to_leave_moves_too),
     };
-    int failed = cmocka_run_group_tests(tests, make_certs, drop_certs);
-    return failed + cmocka_run_group_tests_name("in WebSocket frames", framed, make_websockets, drop_certs);
+    int failed = cmocka_run_group_tests(tests, test_certs_make, test_certs_drop);
+    return failed +
+           cmocka_run_group_tests_name("in WebSocket frames", framed, make_websockets, test_certs_drop);
 }

@@ -13,7 +13,9 @@ static void must(enum status st)
     ASSERT(st == ST_OK);
 }
 
-void test_certs_make(struct test_certs *certs)
+struct test_certs test_certs;
+
+static void make(struct test_certs *certs)
 {
     struct wall_time now = now_read().wall;
     const struct span names[] = { SPAN("localhost"), SPAN("127.0.0.1"), SPAN("::1") };
@@ -28,13 +30,25 @@ void test_certs_make(struct test_certs *certs)
                            SPAN("sensor-1"), DAYS, now, &certs->stranger, NULL));
 }
 
-void test_certs_done(struct test_certs *certs)
+static void done(struct test_certs *certs)
 {
     x509_pair_done(&certs->ca);
     x509_pair_done(&certs->server);
     x509_pair_done(&certs->client);
     x509_pair_done(&certs->stranger_ca);
     x509_pair_done(&certs->stranger);
+}
+
+int test_certs_make(void **state UNUSED)
+{
+    make(&test_certs);
+    return 0;
+}
+
+int test_certs_drop(void **state UNUSED)
+{
+    done(&test_certs);
+    return 0;
 }
 
 static void write_pem(const struct test_cert_files *files, const char *name, const struct buf *pem,
@@ -50,7 +64,7 @@ void test_cert_files_make(struct test_cert_files *files)
 
     *files = (struct test_cert_files){ .folder = "/tmp/symbolon-test-certs-XXXXXX" };
     ASSERT(mkdtemp(files->folder) != NULL);
-    test_certs_make(&certs);
+    make(&certs);
     write_pem(files, "ca.pem", &certs.ca.cert_pem, files->ca);
     write_pem(files, "cert.pem", &certs.server.cert_pem, files->cert);
     write_pem(files, "key.pem", &certs.server.key_pem, files->key);
@@ -59,7 +73,7 @@ void test_cert_files_make(struct test_cert_files *files)
     write_pem(files, "stranger-ca.pem", &certs.stranger_ca.cert_pem, files->stranger_ca);
     write_pem(files, "stranger.pem", &certs.stranger.cert_pem, files->stranger_cert);
     write_pem(files, "stranger.key", &certs.stranger.key_pem, files->stranger_key);
-    test_certs_done(&certs);
+    done(&certs);
 }
 
 void test_cert_files_remove(struct test_cert_files *files)

@@ -8,11 +8,13 @@ struct test_certs {
     struct x509_pair ca, server, client, stranger_ca, stranger;
 };
 
-/* The server's certificate names "localhost", 127.0.0.1 and ::1. */
-void test_certs_make(struct test_certs *certs);
-void test_certs_done(struct test_certs *certs);
+/* The ones of this program, from test_certs_make() to test_certs_drop(): set-up and tear-down of a group of tests. The server's
+ * certificate names "localhost", 127.0.0.1 and ::1. */
+extern struct test_certs test_certs;
+int test_certs_make(void **state);
+int test_certs_drop(void **state);
 
-/* The same, made and written as PEM files into a new folder under /tmp: their paths. */
+/* Others like these, made and written as PEM files into a new folder under /tmp: their paths. */
 struct test_cert_files {
     char folder[64];
     char ca[80], cert[80], key[80]; /* the server's */

@@ -8,12 +8,10 @@
 /* GnuTLS 3.7.9: 7.3 KB of struct, 0.75 of one epoch, 1.3 of two AES-GCM contexts, 0.15 of odds and ends. */
 #define SERVER_BYTES 9800u
 
-static struct test_certs certs;
-
 static struct tls_variant with_alpn(void)
 {
     static const char *const mqtt[] = { "mqtt", NULL };
-    struct tls_variant v = tls_usual(&certs);
+    struct tls_variant v = tls_usual();
 
     v.server.alpn = v.client.alpn = mqtt;
     v.server.priorities = v.client.priorities =
@@ -97,25 +95,11 @@ static void keys_are_updated_and_asked_about_after_the_hello_is_forgotten(void *
     tls_pair_done(&p);
 }
 
-static int make_certs(void **state)
-{
-    (void)state;
-    test_certs_make(&certs);
-    return 0;
-}
-
-static int drop_certs(void **state)
-{
-    (void)state;
-    test_certs_done(&certs);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_established_session_of_a_server_takes_less_than_ten_thousand_bytes),
         cmocka_unit_test(keys_are_updated_and_asked_about_after_the_hello_is_forgotten),
     };
-    return cmocka_run_group_tests(tests, make_certs, drop_certs);
+    return cmocka_run_group_tests(tests, test_certs_make, test_certs_drop);
 }

@@ -4,11 +4,9 @@
 
 #include <stdlib.h>
 
-static struct test_certs certs;
-
 static bool joins(const char *priorities)
 {
-    struct tls_variant v = tls_usual(&certs);
+    struct tls_variant v = tls_usual();
     struct tls_pair p;
 
     v.client.priorities = priorities;
@@ -39,7 +37,8 @@ static enum status serve_with(const struct key *key)
 
     buf_init(&pem, KEY_PEM_MAX);
     assert_int_equal(key_write_pem(key, true, &pem), ST_OK);
-    struct tls_settings settings = { .cert_pem = buf_span(&certs.server.cert_pem), .key_pem = buf_span(&pem) };
+    struct tls_settings settings = { .cert_pem = buf_span(&test_certs.server.cert_pem),
+                                     .key_pem = buf_span(&pem) };
     enum status st = tls_config_new_server(&settings, &config, &why);
     if (st != ST_OK)
         assert_string_equal(why.clause, "tls.cert");
@@ -51,7 +50,7 @@ static void a_key_that_is_not_the_certificates_is_refused(void **state UNUSED)
     CLEANUP(key_unrefp)
     struct key *right = NULL, *other = NULL, *ed = NULL;
 
-    assert_int_equal(key_read_pem(buf_span(&certs.server.key_pem), &right, NULL), ST_OK);
+    assert_int_equal(key_read_pem(buf_span(&test_certs.server.key_pem), &right, NULL), ST_OK);
     assert_int_equal(key_generate(KEY_P256, &other), ST_OK);
     assert_int_equal(key_generate(KEY_ED25519, &ed), ST_OK);
     assert_int_equal(serve_with(right), ST_OK);
@@ -63,8 +62,8 @@ static void what_is_no_certificate_or_key_is_refused(void **state UNUSED)
 {
     static const struct span nothing = SPAN("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     struct tls_config *config = NULL;
-    struct tls_settings bad_cert = { .cert_pem = nothing, .key_pem = buf_span(&certs.server.key_pem) };
-    struct tls_settings bad_key = { .cert_pem = buf_span(&certs.server.cert_pem), .key_pem = nothing };
+    struct tls_settings bad_cert = { .cert_pem = nothing, .key_pem = buf_span(&test_certs.server.key_pem) };
+    struct tls_settings bad_key = { .cert_pem = buf_span(&test_certs.server.cert_pem), .key_pem = nothing };
     struct tls_settings no_file = { .cert_file = "/nowhere/cert.pem", .key_file = "/nowhere/key.pem" };
 
     assert_int_equal(tls_config_new_server(&bad_cert, &config, NULL), ST_MALFORMED);
@@ -83,23 +82,11 @@ static void certificate_and_key_may_be_in_one_text(void **state UNUSED)
         struct tls_config *config = NULL;
 
         buf_init(&both, BUF_MAX);
-        put_bytes(&both, buf_span(first ? &certs.server.key_pem : &certs.server.cert_pem));
-        put_bytes(&both, buf_span(first ? &certs.server.cert_pem : &certs.server.key_pem));
+        put_bytes(&both, buf_span(first ? &test_certs.server.key_pem : &test_certs.server.cert_pem));
+        put_bytes(&both, buf_span(first ? &test_certs.server.cert_pem : &test_certs.server.key_pem));
         struct tls_settings settings = { .cert_pem = buf_span(&both), .key_pem = buf_span(&both) };
         assert_int_equal(tls_config_new_server(&settings, &config, NULL), ST_OK);
     }
-}
-
-static int make_certs(void **state UNUSED)
-{
-    test_certs_make(&certs);
-    return 0;
-}
-
-static int done_certs(void **state UNUSED)
-{
-    test_certs_done(&certs);
-    return 0;
 }
 
 int main(void)
@@ -110,5 +97,5 @@ int main(void)
         cmocka_unit_test(what_is_no_certificate_or_key_is_refused),
         cmocka_unit_test(certificate_and_key_may_be_in_one_text),
     };
-    return cmocka_run_group_tests(tests, make_certs, done_certs);
+    return cmocka_run_group_tests(tests, test_certs_make, test_certs_drop);
 }

@@ -6,8 +6,6 @@
 #include <gnutls/x509.h>
 #include <stdlib.h>
 
-static struct test_certs certs;
-
 /* -- the server everybody talks to, and the keys it knows ------------------------------------------------ */
 
 #define PSK SPAN("0123456789abcdef0123456789abcdef")
@@ -29,7 +27,7 @@ static bool find(void *ctx, struct span identity, struct buf *key)
 
 static struct tls_variant all_at_once(const char *client_priorities)
 {
-    struct tls_variant v = tls_usual(&certs);
+    struct tls_variant v = tls_usual();
     v.client.priorities = client_priorities;
     v.server.raw_keys = true;
     v.server.psk_find = find;
@@ -66,7 +64,7 @@ static void server_spki(struct buf *out)
     CLEANUP(key_unrefp)
     struct key *key = NULL;
     buf_init(out, 1024);
-    assert_int_equal(x509_public_key(buf_span(&certs.server.cert_pem), &key, NULL), ST_OK);
+    assert_int_equal(x509_public_key(buf_span(&test_certs.server.cert_pem), &key, NULL), ST_OK);
     assert_int_equal(key_write_spki(key, out), ST_OK);
 }
 
@@ -183,12 +181,12 @@ static void an_ed25519_server_shows_its_key_raw(void **state) /* MT-26 */
 
 static void a_server_without_raw_keys_shows_the_expected_key_in_a_certificate(void **state) /* MT-26 */
 {
-    struct tls_variant v = tls_usual(&certs);
+    struct tls_variant v = tls_usual();
     struct tls_pair p;
     struct buf spki;
     (void)state;
     server_spki(&spki);
-    v.client.ca_pem = buf_span(&certs.stranger_ca.cert_pem); /* the key decides, not the chain */
+    v.client.ca_pem = buf_span(&test_certs.stranger_ca.cert_pem); /* the key decides, not the chain */
     v.expect = (struct tls_expect){ .spki = buf_span(&spki), .host = "elsewhere.example" };
     tls_pair_init(&p, &v);
     tls_join(&p);
@@ -228,7 +226,7 @@ static void a_thumbprint_beside_the_key_binds_the_certificate_too(void **state) 
             struct tls_variant v = all_at_once(NULL);
             struct tls_pair p;
             uint8_t pin[TLS_PIN_LEN];
-            assert_int_equal(x509_thumbprint(buf_span(&certs.server.cert_pem), pin, NULL), ST_OK);
+            assert_int_equal(x509_thumbprint(buf_span(&test_certs.server.cert_pem), pin, NULL), ST_OK);
             pin[0] ^= right ? 0 : 1;
             v.server.raw_keys = raw;
             v.expect = (struct tls_expect){ .spki = buf_span(&spki), .pin = pin };
@@ -246,8 +244,8 @@ static void who_has_no_raw_key_is_not_asked(void **state)
     for (size_t i = 0; i < COUNT_OF(versions); i++) {
         struct tls_variant v = all_at_once(versions[i]);
         struct tls_pair p;
-        v.client.cert_pem = buf_span(&certs.client.cert_pem);
-        v.client.key_pem = buf_span(&certs.client.key_pem);
+        v.client.cert_pem = buf_span(&test_certs.client.cert_pem);
+        v.client.key_pem = buf_span(&test_certs.client.key_pem);
         tls_pair_init(&p, &v);
         tls_join(&p);
         assert_works(&p);
@@ -264,9 +262,9 @@ static void certificates_are_verified_beside_raw_keys(void **state)
         struct tls_pair p;
         v.server.client_cert = TLS_CLIENT_CERT_OPTIONAL;
         if (with_ca)
-            v.server.ca_pem = buf_span(&certs.ca.cert_pem);
-        v.client.cert_pem = buf_span(&certs.client.cert_pem);
-        v.client.key_pem = buf_span(&certs.client.key_pem);
+            v.server.ca_pem = buf_span(&test_certs.ca.cert_pem);
+        v.client.cert_pem = buf_span(&test_certs.client.cert_pem);
+        v.client.key_pem = buf_span(&test_certs.client.key_pem);
         tls_pair_init(&p, &v);
         tls_join(&p);
         assert_works(&p);
@@ -282,9 +280,9 @@ static void nobody_comes_in_beside_required_certificates(void **state)
     struct why why;
     (void)state;
     for (int i = 0; i < 2; i++) {
-        struct tls_variant v = tls_usual(&certs);
+        struct tls_variant v = tls_usual();
         v.server.client_cert = TLS_CLIENT_CERT_REQUIRED;
-        v.server.ca_pem = buf_span(&certs.ca.cert_pem);
+        v.server.ca_pem = buf_span(&test_certs.ca.cert_pem);
         v.server.raw_keys = i == 0;
         v.server.psk_find = i == 1 ? find : NULL;
         assert_int_equal(tls_config_new_server(&v.server, &config, &why), ST_MALFORMED);
@@ -294,7 +292,7 @@ static void nobody_comes_in_beside_required_certificates(void **state)
 
 static void a_server_without_raw_keys_gets_none(void **state)
 {
-    struct tls_variant v = tls_usual(&certs);
+    struct tls_variant v = tls_usual();
     struct tls_pair p;
     struct pem own;
     (void)state;
@@ -541,20 +539,6 @@ static void a_client_hello_is_read_for_what_it_offers(void **state) /* RFC 8446 
     buf_done(&extensions);
 }
 
-static int make_certs(void **state)
-{
-    (void)state;
-    test_certs_make(&certs);
-    return 0;
-}
-
-static int drop_certs(void **state)
-{
-    (void)state;
-    test_certs_done(&certs);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -577,5 +561,5 @@ int main(void)
         cmocka_unit_test(a_resumed_session_keeps_its_raw_key_and_says_that_it_was_resumed),
         cmocka_unit_test(a_client_hello_is_read_for_what_it_offers),
     };
-    return cmocka_run_group_tests(tests, make_certs, drop_certs);
+    return cmocka_run_group_tests(tests, test_certs_make, test_certs_drop);
 }

@@ -4,11 +4,9 @@
 #include <gnutls/gnutls.h>
 #include <stdlib.h>
 
-static struct test_certs certs;
-
 static struct tls_variant usual(void)
 {
-    return tls_usual(&certs);
+    return tls_usual();
 }
 
 static void check_round_trip(const char *priorities, const char *version)
@@ -253,7 +251,7 @@ static void a_server_of_an_unknown_ca_is_refused(void **state)
 {
     struct tls_variant v = usual();
     (void)state;
-    v.client.ca_pem = buf_span(&certs.stranger_ca.cert_pem);
+    v.client.ca_pem = buf_span(&test_certs.stranger_ca.cert_pem);
     expect_client_refuses(&v, "RFC 9325 5.1");
 }
 
@@ -263,8 +261,8 @@ static void a_pin_alone_decides(void **state) /* AF-44, RFC 8705 3.1 */
     struct tls_pair p;
     uint8_t pin[TLS_PIN_LEN];
     (void)state;
-    assert_int_equal(x509_thumbprint(buf_span(&certs.server.cert_pem), pin, NULL), ST_OK);
-    v.client.ca_pem = buf_span(&certs.stranger_ca.cert_pem);
+    assert_int_equal(x509_thumbprint(buf_span(&test_certs.server.cert_pem), pin, NULL), ST_OK);
+    v.client.ca_pem = buf_span(&test_certs.stranger_ca.cert_pem);
     v.expect.host = "broker.example";
     v.expect.pin = pin;
     tls_pair_init(&p, &v);
@@ -284,7 +282,7 @@ static void connect_with_client_cert(struct tls_pair *p, enum tls_client_cert wa
 {
     struct tls_variant v = usual();
     v.server.client_cert = wanted;
-    v.server.ca_pem = buf_span(&certs.ca.cert_pem);
+    v.server.ca_pem = buf_span(&test_certs.ca.cert_pem);
     if (cert != NULL) {
         v.client.cert_pem = buf_span(&cert->cert_pem);
         v.client.key_pem = buf_span(&cert->key_pem);
@@ -298,10 +296,10 @@ static void a_client_certificate_is_seen_and_verified(void **state)
     struct tls_pair p;
     uint8_t sent[32], seen[32];
     (void)state;
-    connect_with_client_cert(&p, TLS_CLIENT_CERT_REQUIRED, &certs.client);
+    connect_with_client_cert(&p, TLS_CLIENT_CERT_REQUIRED, &test_certs.client);
     assert_true(tls_up(&p));
     assert_true(tls_peer_verified(p.server.session));
-    assert_int_equal(x509_thumbprint(buf_span(&certs.client.cert_pem), sent, NULL), ST_OK);
+    assert_int_equal(x509_thumbprint(buf_span(&test_certs.client.cert_pem), sent, NULL), ST_OK);
     assert_int_equal(x509_thumbprint(tls_peer_cert(p.server.session), seen, NULL), ST_OK);
     assert_memory_equal(sent, seen, 32);
     tls_pair_done(&p);
@@ -321,7 +319,7 @@ static void a_server_certificate_is_no_client_certificate(void **state)
 {
     struct tls_pair p;
     (void)state;
-    connect_with_client_cert(&p, TLS_CLIENT_CERT_REQUIRED, &certs.server);
+    connect_with_client_cert(&p, TLS_CLIENT_CERT_REQUIRED, &test_certs.server);
     assert_int_equal(p.server.result, TLS_FAILED);
     assert_int_equal(tls_failure(p.server.session), ST_DENIED);
     tls_pair_done(&p);
@@ -455,10 +453,10 @@ static void bad_settings_are_refused_with_a_reason(void **state)
     struct tls_config *config = NULL;
     struct tls_settings none = { 0 };
     struct tls_settings missing = { .cert_file = "/nonexistent/cert.pem", .key_file = "/nonexistent/key.pem" };
-    struct tls_settings mixed = { .cert_pem = buf_span(&certs.server.cert_pem),
-                                  .key_pem = buf_span(&certs.client.key_pem) };
-    struct tls_settings no_ca = { .cert_pem = buf_span(&certs.server.cert_pem),
-                                  .key_pem = buf_span(&certs.server.key_pem),
+    struct tls_settings mixed = { .cert_pem = buf_span(&test_certs.server.cert_pem),
+                                  .key_pem = buf_span(&test_certs.client.key_pem) };
+    struct tls_settings no_ca = { .cert_pem = buf_span(&test_certs.server.cert_pem),
+                                  .key_pem = buf_span(&test_certs.server.key_pem),
                                   .client_cert = TLS_CLIENT_CERT_REQUIRED };
     struct tls_settings bad_ca = { .ca_pem = SPAN("no pem") };
     struct why why;
@@ -483,20 +481,6 @@ static void a_client_must_expect_somebody(void **state)
     assert_int_equal(tls_session_new_client(config, &nobody, &session, NULL), ST_INTERNAL);
     assert_null(session);
     tls_config_unref(config);
-}
-
-static int make_certs(void **state)
-{
-    (void)state;
-    test_certs_make(&certs);
-    return 0;
-}
-
-static int drop_certs(void **state)
-{
-    (void)state;
-    test_certs_done(&certs);
-    return 0;
 }
 
 int main(void)
@@ -525,5 +509,5 @@ int main(void)
         cmocka_unit_test(bad_settings_are_refused_with_a_reason),
         cmocka_unit_test(a_client_must_expect_somebody),
     };
-    return cmocka_run_group_tests(tests, make_certs, drop_certs);
+    return cmocka_run_group_tests(tests, test_certs_make, test_certs_drop);
 }

@@ -8,8 +8,6 @@
 
 #define RECORD_MOST 3000 /* of longer ones, free() wipes only the beginning anyway */
 
-static struct test_certs certs;
-
 /* As many as are ever kept, all of them zero. */
 static void keep_clean_blocks(void)
 {
@@ -71,7 +69,7 @@ static void pass(struct tls_pair *p, size_t len, int records, size_t pieces, siz
 static void blocks_kept_hold_nothing_of(const char *priorities)
 {
     static const size_t sizes[] = { 1, 64, 500, 1000, RECORD_MOST };
-    struct tls_variant v = tls_usual(&certs);
+    struct tls_variant v = tls_usual();
     struct tls_pair p;
     uint8_t room[64];
 
@@ -108,18 +106,6 @@ static void blocks_kept_hold_nothing_of_records_of_other_ciphers(void **state UN
     blocks_kept_hold_nothing_of(ONLY_1_3 ":-CIPHER-ALL:+AES-256-GCM");
 }
 
-static int setup(void **state UNUSED)
-{
-    test_certs_make(&certs);
-    return 0;
-}
-
-static int teardown(void **state UNUSED)
-{
-    test_certs_done(&certs);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,5 +113,5 @@ int main(void)
         cmocka_unit_test(blocks_kept_hold_nothing_of_records_of_tls_1_2),
         cmocka_unit_test(blocks_kept_hold_nothing_of_records_of_other_ciphers),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, test_certs_make, test_certs_drop);
 }

@@ -2,12 +2,12 @@
 
 #define TICKET_MAX 65536
 
-struct tls_variant tls_usual(const struct test_certs *certs)
+struct tls_variant tls_usual(void)
 {
     return (struct tls_variant){
-        .client = { .ca_pem = buf_span(&certs->ca.cert_pem) },
-        .server = { .cert_pem = buf_span(&certs->server.cert_pem),
-                    .key_pem = buf_span(&certs->server.key_pem) },
+        .client = { .ca_pem = buf_span(&test_certs.ca.cert_pem) },
+        .server = { .cert_pem = buf_span(&test_certs.server.cert_pem),
+                    .key_pem = buf_span(&test_certs.server.key_pem) },
         .expect = { .host = "localhost" },
     };
 }

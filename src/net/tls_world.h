@@ -37,7 +37,7 @@ struct tls_variant {
     void *psk_ctx; /* server */
 };
 
-struct tls_variant tls_usual(const struct test_certs *certs); /* CA and name, as everywhere */
+struct tls_variant tls_usual(void); /* CA and name, as everywhere */
 void tls_pair_init(struct tls_pair *p, const struct tls_variant *v);
 void tls_pair_done(struct tls_pair *p);
 /* One handshake call with everything the other side has sent. */
