@@ -5,6 +5,9 @@
 #include <sys/socket.h>
 
 #define CIPHER_KEEP (512u * 1024) /* a larger shared buffer is given back after use */
+/* Streams, and bytes, that are encrypted before the first of them is written. */
+#define SEALED_MAX   64
+#define SEALED_BYTES (64u * 1024)
 
 /* The peer is gone, but what it sent before it went may be unread yet: reading goes on until it finds the end. */
 static void write_failed(struct stream *s)
@@ -43,6 +46,13 @@ static void write_out(struct stream *s, struct span bytes)
     }
 }
 
+static void empty_cipher(struct loop *loop)
+{
+    if (loop->cipher.cap > CIPHER_KEEP)
+        buf_done(&loop->cipher);
+    buf_reset(&loop->cipher);
+}
+
 /* What the TLS layer produced beside data: handshake flights, alerts, key updates. */
 void stream_write_cipher(struct stream *s)
 {
@@ -53,9 +63,7 @@ void stream_write_cipher(struct stream *s)
         else
             write_out(s, buf_span(cipher));
     }
-    if (cipher->cap > CIPHER_KEEP)
-        buf_done(cipher);
-    buf_reset(cipher);
+    empty_cipher(s->loop);
     stream_poll_update(s);
 }
 
@@ -111,15 +119,20 @@ static void write_framed(struct stream *s, struct span payload)
     buf_reset(framed);
 }
 
+static void give_gather_back(struct stream *s)
+{
+    if (s->secret)
+        explicit_bzero(s->gather.p, s->gather.len);
+    loop_give_spare(s->loop, &s->gather);
+}
+
 static void write_gather(struct stream *s)
 {
     if (s->ws != NULL)
         write_framed(s, buf_span(&s->gather));
     else
         write_plain(s, buf_span(&s->gather));
-    if (s->secret)
-        explicit_bzero(s->gather.p, s->gather.len);
-    loop_give_spare(s->loop, &s->gather);
+    give_gather_back(s);
 }
 
 /* A request, its answer, a Pong: none of it gathers, and some of it is due before data may be written. */
@@ -183,6 +196,57 @@ void stream_dirty(struct stream *s)
         list_append(&s->loop->dirty, &s->in_dirty);
 }
 
+struct sealed {
+    struct stream *stream;
+    size_t len; /* of its records in loop->cipher; 0: it is left to flush() */
+};
+
+static bool can_seal(const struct stream *s)
+{
+    return s->tls != NULL && s->ws == NULL && s->pending.len == 0 && s->gather.len > 0 && may_write_data(s);
+}
+
+/* What was gathered, as records at the end of loop->cipher. */
+static size_t seal(struct stream *s)
+{
+    struct buf *cipher = &s->loop->cipher;
+    struct tls_io io = { SPAN_NONE, cipher };
+    size_t before = cipher->len;
+    struct why why;
+    enum status st = tls_write(s->tls, &io, buf_span(&s->gather), &why);
+
+    give_gather_back(s);
+    if (st == ST_OK)
+        return cipher->len - before;
+    buf_truncate(cipher, before);
+    stream_die(s, st, why);
+    return 0;
+}
+
+/* Several streams: all are encrypted, then all are written, then each is looked after. Writing wakes who reads; the sooner the
+ * next write follows, the more of them find that reader awake, which is what a write to many costs most. Between seal() and
+ * write_out() nobody is called, so nothing else gets into loop->cipher and no stream goes. */
+static void flush_some(struct loop *loop, struct list *batch)
+{
+    struct sealed sealed[SEALED_MAX];
+    const struct buf *cipher = &loop->cipher;
+    size_t count = 0, at = 0;
+    struct list *link;
+
+    while (count < SEALED_MAX && cipher->len < SEALED_BYTES && buf_ok(cipher) &&
+           (link = list_shift(batch)) != NULL) {
+        struct stream *s = CONTAINER_OF(link, struct stream, in_dirty);
+        sealed[count++] = (struct sealed){ s, can_seal(s) ? seal(s) : 0 };
+    }
+    for (size_t i = 0; i < count; at += sealed[i++].len) {
+        if (sealed[i].len > 0)
+            write_out(sealed[i].stream, span_cut(buf_span(cipher), at, sealed[i].len));
+    }
+    empty_cipher(loop);
+    for (size_t i = 0; i < count; i++)
+        flush(sealed[i].stream);
+}
+
 void streams_flush(struct loop *loop)
 {
     struct list batch; /* on_drained() may make streams dirty again: they wait for the next turn */
@@ -190,8 +254,8 @@ void streams_flush(struct loop *loop)
     struct list *link;
     while ((link = list_shift(&loop->dirty)) != NULL)
         list_append(&batch, link);
-    while ((link = list_shift(&batch)) != NULL)
-        flush(CONTAINER_OF(link, struct stream, in_dirty));
+    while (!list_empty(&batch))
+        flush_some(loop, &batch);
 }
 
 uint8_t *stream_append(struct stream *s, size_t len)
