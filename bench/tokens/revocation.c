@@ -45,7 +45,7 @@ static void read_jti(struct span token, char *out, size_t cap)
     buf_init(&text, TOKEN_MAX);
     if (base64url_decode(span_cut(token, dot + 1, end - dot - 1), &text, NULL) != ST_OK ||
         js_parse(buf_span(&text), TOKEN_MAX, &js, NULL) != ST_OK || !js_get_str(js, "jti", &jti))
-        die("a token without jti");
+        die("only JWTs are revoked here: by their jti, which a CWT or a reference does not show");
     snprintf(out, cap, "%.*s", SPAN_FMT(jti));
 }
 

@@ -269,6 +269,19 @@ static void tokens_are_read_from_a_file(void **state UNUSED)
     login_done(&login);
 }
 
+/* A CWT stands in a file as the text an authorization server answers with; a broker is shown its bytes. */
+static void a_cwt_is_presented_as_its_bytes(void **state UNUSED)
+{
+    static const uint8_t cwt[] = { 0xd2, 0x84, 0x43, 0xa1, 0x01, 0x27, 0xa0, 0x41, 0xa0, 0x41, 0x00 };
+    struct login login = { 0 };
+
+    assert_int_equal(read_tokens("0oRDoQEnoEGgQQA oct " HEX32 "\n0oRDoQEnoEGgQQ. oct " HEX32, &login), ST_OK);
+    assert_int_equal(login.count, 2);
+    assert_true(span_eq(login.identities[0].token, span_of(cwt, sizeof cwt)));
+    assert_true(span_eq_str(login.identities[1].token, "0oRDoQEnoEGgQQ."));
+    login_done(&login);
+}
+
 static void files_that_hold_no_tokens_are_refused(void **state UNUSED)
 {
     static const char *const wrong[] = { "",
@@ -470,6 +483,7 @@ int main(void)
         cmocka_unit_test(tracks_are_found_by_run_and_publisher_and_bounded),
         cmocka_unit_test(troubles_are_counted_by_kind_and_bounded),
         cmocka_unit_test(tokens_are_read_from_a_file),
+        cmocka_unit_test(a_cwt_is_presented_as_its_bytes),
         cmocka_unit_test(files_that_hold_no_tokens_are_refused),
         cmocka_unit_test(the_verdict_names_what_is_wrong),
         cmocka_unit_test(the_document_says_what_was_counted),

@@ -1,6 +1,7 @@
 #include "load/login.h"
 
 #include "crypto/secret.h"
+#include "token/ace_cbor.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,11 +43,14 @@ static enum status read_line(struct login *login, struct span line, struct why *
 {
     CLEANUP(buf_wipe)
     struct buf secret;
+    CLEANUP(buf_done)
+    struct buf token;
     struct key *key = NULL;
     size_t first = span_find(line, ' ', 0), second = span_find(line, ' ', first + 1);
     enum status st = ST_UNSUPPORTED;
 
     buf_init(&secret, KEY_SECRET_MAX);
+    buf_init(&token, line.len);
     if (second == line.len || first == 0)
         return reject(why, ST_MALFORMED, "tokens", "a line is not token, kind and key", 0);
     struct span kind = span_cut(line, first + 1, second - first - 1);
@@ -60,7 +64,9 @@ static enum status read_line(struct login *login, struct span line, struct why *
         st = key_new_p256_private(buf_span(&secret), &key, NULL);
     if (st != ST_OK)
         return reject(why, st, "tokens", "a key of an unknown kind or of a wrong length", 0);
-    st = login_add(login, span_cut(line, 0, first), key);
+    st = ace_token_bytes(span_cut(line, 0, first), &token);
+    if (st == ST_OK)
+        st = login_add(login, buf_span(&token), key);
     key_unref(key);
     return st == ST_OK ? ST_OK : reject(why, st, "tokens", "out of memory", 0);
 }

@@ -16,7 +16,7 @@ struct login {
 
 /* A copy of the token, a reference of its own to the key. */
 enum status login_add(struct login *login, struct span token, const struct key *key) MUST_CHECK;
-/* Lines "token kind hex": kind is oct, Ed25519 or P-256; hex the secret or private scalar. */
+/* Lines "token kind hex": the token as an authorization server says it in JSON (a CWT is presented as its bytes); kind is oct, Ed25519 or P-256; hex the secret or private scalar. */
 enum status login_read_tokens(struct login *login, const char *file, struct why *why) MUST_CHECK;
 void login_done(struct login *login);
 

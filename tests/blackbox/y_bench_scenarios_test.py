@@ -239,20 +239,41 @@ def key_file(folder):
     return key, folder / 'key.pem'
 
 
-@pytest.fixture(scope='module')
-def tokens(as_server, broker, tmp_path_factory):
+def fetch_tokens(as_server, folder, name, audience=AUDIENCE):
     """A file of tokens as token_bench and --tokens want it: each a new one, all bound to one key."""
-    folder = tmp_path_factory.mktemp('tokens')
     key, pem = key_file(folder)
-    as_server.add_client('stormy', key)
-    (folder / 'accounts').write_text('stormy -\n')
-    body = {'grant_type': 'client_credentials', 'audience': AUDIENCE, 'client_id': '@CLIENT@', 'client_assertion': '@ASSERTION@',
+    as_server.add_client(name, key)
+    (folder / 'accounts').write_text(name + ' -\n')
+    body = {'grant_type': 'client_credentials', 'audience': audience, 'client_id': '@CLIENT@', 'client_assertion': '@ASSERTION@',
             'client_assertion_type': 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer', 'req_cnf': {'jwk': key.jwk()}}
     told = token_bench('grants', '--port=%d' % as_server.port, '--ca=' + as_server.ca, '--pid=%d' % as_server.daemon.process.pid, '--clients=1',
                        '--accounts=%s' % (folder / 'accounts'), '--body=' + json.dumps(body), '--key=%s' % pem, '--issuer=' + as_server.url,
                        '--out=%s' % (folder / 'tokens'), '--warmup=0', '--seconds=0.2')
     assert told['grants'] > 2
     return str(folder / 'tokens')
+
+
+@pytest.fixture(scope='module')
+def tokens(as_server, broker, tmp_path_factory):
+    return fetch_tokens(as_server, tmp_path_factory.mktemp('tokens'), 'stormy')
+
+
+@pytest.mark.parametrize('form', ['cwt', 'reference'])
+def test_tokens_of_every_form_log_in(as_server, make_broker, nobody, tmp_path, form):
+    """What `token_bench grants --out` wrote: a CWT is presented as its bytes, to a broker that cannot ask; a reference as its text"""
+    audience = form + '.example'
+    if form == 'cwt':
+        as_server.add_rs(audience, token_format='cwt', key='generate')
+        keys = as_server.request('GET', '/jwks.json').json
+        made = make_broker(audience=audience, issuers=[{'iss': as_server.url, 'jwks': keys}])
+    else:
+        made = make_broker(as_server=as_server, audience=audience)
+        as_server.admin('rs.set', rs_id=audience, token_format=form)
+    as_server.allow('any', audience, 'bench/#', 'pub', 'sub')
+    told = bench('p2p', '-c', '2', '-n', '20', '--tokens', fetch_tokens(as_server, tmp_path, 'of-' + form, audience), '--cafile', made.ca,
+                 'mqtts://localhost:%d' % made.port, env=nobody)
+    check_messages(told, 20)
+    assert told['ace']
 
 
 def storm_words(broker, sessions):
