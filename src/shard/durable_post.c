@@ -42,10 +42,9 @@ bool durable_post_waits(const struct shard *shard)
     return !list_empty(&shard->outs);
 }
 
-enum status durable_post(struct shard *shard, unsigned to, enum shard_msg_kind kind, const struct message *m)
+enum status durable_post(struct shard *shard, unsigned to, struct shard_msg *msg)
 {
-    struct shard_msg *msg = shard_msg_new(kind, shard->index, SPAN_NONE);
-    struct out_post *out = msg == NULL ? NULL : out_new(shard->index, to, shard->next_out + 1, m);
+    struct out_post *out = out_new(shard->index, to, shard->next_out + 1, msg->message);
 
     ASSERT(durable_post_on(shard) && to != shard->index);
     if (out == NULL) {
@@ -53,9 +52,8 @@ enum status durable_post(struct shard *shard, unsigned to, enum shard_msg_kind k
         return ST_NO_MEMORY;
     }
     shard->next_out++;
-    msg->message = message_ref(m);
     out->msg = msg;
-    out->retained = kind == MSG_RETAIN_SET;
+    out->retained = msg->kind == MSG_RETAIN_SET;
     out->epoch = shard->journal.epoch;
     journal_change(&shard->journal, &out->durable);
     list_append(&shard->outs, &out->link);
@@ -133,11 +131,8 @@ static void remove_record(struct shard *shard, struct out_post *out)
     journal_bury(&shard->journal, out, &out->durable, RECORD_OUT, (uint64_t)out->from << 32 | out->to, out->n);
 }
 
-void durable_post_arrived(struct shard *shard, struct shard_msg *msg)
+void durable_post_arrived(struct shard *shard, struct out_post *out)
 {
-    struct out_post *out = TAKE(msg->out);
-
-    shard_msg_free(msg);
     remove_record(shard, out);
 }
 

@@ -29,10 +29,9 @@ struct out_post;
 /* Whether exactly-once needs a record here: more than one shard, and acknowledgements wait for the disk. Else post as ever. */
 bool durable_post_on(const struct shard *shard);
 
-/* To be delivered by `to`, or set as its topic's retained message (MSG_RETAIN_SET), when it is on disk that it shall be; only if
- * durable_post_on(). ST_NO_MEMORY: nothing has happened. */
-enum status durable_post(struct shard *shard, unsigned to, enum shard_msg_kind kind,
-                         const struct message *m) MUST_CHECK;
+/* MSG_DELIVER or MSG_RETAIN_SET, with its message: goes to `to` when it is on disk that it shall; only if durable_post_on(). Takes
+ * `msg`. ST_NO_MEMORY: nothing has happened. */
+enum status durable_post(struct shard *shard, unsigned to, struct shard_msg *msg) MUST_CHECK;
 /* Something waits for the disk before it goes. */
 bool durable_post_waits(const struct shard *shard);
 /* Posts `msg`, but behind what waits: INTEREST_ADDED and RETAIN_QUERY. Else somebody who subscribes meanwhile would look for a retained
@@ -41,8 +40,8 @@ void durable_post_behind(struct shard *shard, unsigned to, struct shard_msg *msg
 /* The store fails, perhaps for hours: what is only behind others goes now, for somebody's SUBACK waits for it. */
 void durable_post_pass(struct shard *shard);
 
-/* A message with msg->out has had its effects here; takes and frees `msg`. */
-void durable_post_arrived(struct shard *shard, struct shard_msg *msg);
+/* The message that had this `out` has had its effects here; takes it. */
+void durable_post_arrived(struct shard *shard, struct out_post *out);
 
 /* A batch of this shard is durable: from shard_stored(), before the gates open, so that a client whose PUBREC leaves finds the
  * message in the inbox of all who want it (shard.h). */

@@ -26,6 +26,12 @@ static bool holds_all(enum mqtt_packet_type type)
     return type == MQTT_CONNACK || type == MQTT_SUBACK;
 }
 
+/* Its retained message is not kept, as is known by now. */
+static bool is_unkept(const struct gate_head *head)
+{
+    return head->barrier.ask != NULL && head->barrier.ask->answered && !head->barrier.ask->kept;
+}
+
 /* ---- what is in there ---- */
 
 bool gate_holds(const struct conn *c, const struct slip *slip)
@@ -33,6 +39,8 @@ bool gate_holds(const struct conn *c, const struct slip *slip)
     const struct gate *g = c->gate;
     const struct journal *j = &c->shard->journal;
 
+    if (g != NULL && slip->in_turn)
+        return false;
     if (g != NULL && (slip->ordered || g->holding > 0))
         return true;
     if (g != NULL && slip->type == MQTT_PUBLISH && g->messages > 0 && !journal_is_broken(j))
@@ -98,12 +106,31 @@ static void unsend(struct session *s, const struct gate *g)
     }
 }
 
+/* What answers are waited for in there: nobody does any more; and the references. */
+static void detach_ask(struct retained_ask *ask)
+{
+    ask->conn = NULL;
+}
+
+static void each_ask(const struct buf *packets, size_t from, void (*call)(struct retained_ask *ask))
+{
+    for (size_t at = from; at < packets->len;) {
+        struct gate_head head = head_at(packets, at);
+
+        if (head.barrier.ask != NULL)
+            call(head.barrier.ask);
+        at += sizeof head + head.len;
+    }
+}
+
 void gate_free(struct conn *c)
 {
     struct gate *g = TAKE(c->gate);
 
     if (g == NULL)
         return;
+    each_ask(&g->packets, g->at, detach_ask);
+    each_ask(&g->packets, g->at, retained_ask_unref);
     if (c->session != NULL && g->messages > 0)
         unsend(c->session, g);
     list_remove(&g->link);
@@ -133,6 +160,8 @@ uint8_t *gate_put(struct conn *c, const struct slip *slip, size_t len)
 
     if (room == NULL)
         return out_of_memory(c);
+    if (slip->barrier.ask != NULL)
+        retained_ask_ref(slip->barrier.ask)->conn = c;
     memcpy(room, &head, sizeof head);
     buf_added(&g->packets, sizeof head + len);
     weigh(g, sizeof *g + g->packets.cap);
@@ -183,6 +212,31 @@ static void make_room(struct conn *c)
     conn_read_on(c);
 }
 
+/* The identifier is free again with that answer (MQTT5 [MQTT-4.3.3-9]). In 3.1.1 no acknowledgement has room for it. */
+static void send_unkept(struct conn *c, const struct gate_head *head)
+{
+    struct why why;
+    enum status st = reject(&why, ST_QUOTA, "retained", "delivered, but not kept", 0);
+
+    if (c->version != MQTT_5) {
+        conn_refuse(c, MQTT_QUOTA_EXCEEDED, st, &why, "publish_refused");
+        return;
+    }
+    if (head->type == MQTT_PUBREC && id_set_remove(&c->session->received, head->packet_id))
+        session_change(c->session, SESSION_RECEIVED);
+    send_ack_in_turn(c, head->type, head->packet_id, MQTT_QUOTA_EXCEEDED, &why);
+}
+
+static void count_out(struct gate *g, const struct gate_head *head)
+{
+    g->at += sizeof *head + head->len;
+    g->holding -= holds_all(head->type);
+    g->publishes -= head->type == MQTT_PUBACK;
+    g->messages -= head->type == MQTT_PUBLISH;
+    if (head->type == MQTT_CONNACK)
+        g->connack = false;
+}
+
 /* As many as may go, in their order; true if any went. */
 static bool let_go(struct gate *g)
 {
@@ -191,19 +245,21 @@ static bool let_go(struct gate *g)
 
     while (g->at < g->packets.len) {
         struct gate_head head = head_at(&g->packets, g->at);
+        const uint8_t *packet = g->packets.p + g->at + sizeof head;
+        bool unkept = is_unkept(&head);
 
-        if (!journal_passed(&c->shard->journal, head.barrier))
+        if (!unkept && !journal_passed(&c->shard->journal, head.barrier))
             break;
-        if (!send_packet(c, g->packets.p + g->at + sizeof head, head.len)) {
+        if (!unkept && !send_packet(c, packet, head.len)) {
             gate_free(c);
             return false;
         }
-        g->at += sizeof head + head.len;
-        g->holding -= holds_all(head.type);
-        g->publishes -= head.type == MQTT_PUBACK;
-        g->messages -= head.type == MQTT_PUBLISH;
-        if (head.type == MQTT_CONNACK)
-            g->connack = false;
+        count_out(g, &head);
+        retained_ask_unref(head.barrier.ask);
+        if (unkept)
+            send_unkept(c, &head);
+        if (c->gate != g)
+            return false; /* of 3.1.1: it has been closed */
     }
     if (g->at == before)
         return false;
@@ -233,6 +289,12 @@ static void open_one(struct gate *g)
         session_pump(c->session); /* the gate may have been what stood in its way */
 }
 
+void gate_open(struct conn *c)
+{
+    if (c->gate != NULL)
+        open_one(c->gate);
+}
+
 void gate_open_all(struct shard *shard)
 {
     if (!list_empty(&shard->journal.gates))
@@ -257,11 +319,13 @@ static void refuse_publish(struct conn *c, const struct gate_head *head, const s
     send_ack(c, head->type, head->packet_id, MQTT_QUOTA_EXCEEDED, why);
 }
 
-/* While the store fails, all that wait; else those that wait for another shard. */
+/* While the store fails, all that wait; else those that wait for another shard, or would be refused in their turn. */
 static bool is_refused(const struct conn *c, const struct gate_head *head)
 {
     const struct journal *j = &c->shard->journal;
 
+    if (is_unkept(head))
+        return true;
     return (head->type == MQTT_PUBACK || head->type == MQTT_PUBREC) && !journal_passed(j, head->barrier) &&
            (journal_is_broken(j) || head->barrier.remote);
 }
@@ -302,7 +366,9 @@ static void answer_publishes(struct conn *c, const struct buf *packets, size_t f
 
 static void put_again(struct conn *c, const struct gate_head *head, const uint8_t *packet)
 {
-    struct slip slip = { head->type, head->packet_id, true, head->barrier };
+    struct slip slip = {
+        .type = head->type, .packet_id = head->packet_id, .ordered = true, .barrier = head->barrier
+    };
     uint8_t *room;
 
     if (!gate_holds(c, &slip)) {
@@ -349,6 +415,7 @@ static void refuse_all(struct gate *g, enum status st, const struct why *why)
         return;
     }
     g->messages = 0;
+    each_ask(&g->packets, at, detach_ask);
     packets = g->packets; /* the gate is empty for now, so that what is refused leaves at once */
     buf_init(&g->packets, SIZE_MAX);
     was_full = g->full;
@@ -356,6 +423,7 @@ static void refuse_all(struct gate *g, enum status st, const struct why *why)
     if (was_full)
         conn_read_on(c);
     refuse_publishes(c, &packets, at, why);
+    each_ask(&packets, at, retained_ask_unref);
     buf_done(&packets);
 }
 

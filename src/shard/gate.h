@@ -7,6 +7,7 @@
  *                        those that do
  *   PUBLISH of QoS 0 and 1  wait behind such a PUBLISH of QoS 2, which may be the older retained message of the topic;
  *                        not while the store fails
+ *   PUBACK, PUBREC of a retained message that another shard has not kept: 0x97 instead, in its turn (retained_ask.h)
  *   PINGRESP, AUTH       pass, except behind a CONNACK or SUBACK; and AUTH that says that a token lives from now on
  *
  * Bounded by max_output_bytes, as is what the client does not read: a full gate stops deliveries and reading, until half
@@ -40,6 +41,7 @@ struct slip {
     uint16_t packet_id;
     bool ordered; /* an acknowledgement, or a PUBLISH of QoS 2: not before what already waits */
     struct barrier barrier;
+    bool in_turn; /* instead of one whose turn has come: it does not wait */
 };
 
 /* Whether it has to go through the gate of this connection now. */
@@ -57,6 +59,8 @@ void gate_free(struct conn *c); /* without a word */
 
 /* Something has become durable: every gate of the shard lets go what may go. May close connections. */
 void gate_open_all(struct shard *shard);
+/* What one connection's packet waited for has come. May close it. */
+void gate_open(struct conn *c);
 /* The store fails: acknowledgements of publications become 0x97 (of 3.1.1: the connection ends), as do connections whose
  * CONNACK or SUBACK waits. The rest goes on waiting: it is said when the store has recovered. */
 void gate_fail_all(struct shard *shard);

@@ -25,6 +25,7 @@
 #include "base/list.h"
 #include "base/table.h"
 #include "record/record.h"
+#include "shard/retained_ask.h"
 #include "store/kv_batch.h"
 
 struct message;
@@ -72,6 +73,7 @@ struct barrier {
     uint64_t epoch;
     bool remote;      /* other shards, too */
     uint64_t receipt; /* change of the token store (token_store.h) that must have been written down; 0: none */
+    struct retained_ask *ask; /* its answer must be there; NULL: none */
 };
 
 /* As seen from this shard. */
@@ -157,7 +159,8 @@ struct barrier journal_barrier_since(const struct journal *j, uint64_t changes, 
 
 static inline bool journal_passed(const struct journal *j, struct barrier b)
 {
-    return b.epoch <= j->stored && (!b.remote || b.epoch <= j->confirmed) && b.receipt <= j->receipts;
+    return b.epoch <= j->stored && (!b.remote || b.epoch <= j->confirmed) && b.receipt <= j->receipts &&
+           (b.ask == NULL || b.ask->answered);
 }
 
 /* ---- the disk: see shard.h ---- */

@@ -1,5 +1,6 @@
 #include "shard/late.h"
 
+#include "shard/retained_ask.h"
 #include "shard/shard_priv.h"
 
 #define AGAIN_MS 50 /* for memory to come back */
@@ -79,13 +80,14 @@ bool late_holds(struct shard *shard, struct shard_msg *msg)
             return false;
         break;
     case MSG_RETAIN_SET:
-        if (msg->durable != 0) { /* numbers are confirmed in their order: its publisher says it again */
-            STATS_INC(&shard->stats, dropped_no_memory);
-            journal_got(shard, msg->from, msg->durable, shard->journal.changes, true);
-            shard_msg_free(msg);
-            return true;
-        }
-        break;
+        if (msg->out != NULL || msg->ask == NULL)
+            break;
+        STATS_INC(&shard->stats,
+                  dropped_no_memory); /* numbers are confirmed in their order: its publisher says it again */
+        if (msg->durable != 0)
+            journal_got(shard, msg->from, msg->durable, shard->journal.changes, false);
+        retained_ask_answer(shard, msg, false);
+        return true;
     case MSG_INTEREST_ADD:
     case MSG_INTEREST_REMOVE:
     case MSG_RETAIN_QUERY:

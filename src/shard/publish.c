@@ -120,7 +120,7 @@ static enum status check_store(struct conn *c, const struct mqtt_publish *p, con
     return journal_refuse(&c->shard->journal, why);
 }
 
-/* *ret_barrier: what its acknowledgement waits for. */
+/* *ret_barrier: what its acknowledgement waits for; with a reference of an ask, perhaps, when accepted. */
 static enum status accept(struct conn *c, const struct mqtt_publish *p, struct barrier *ret_barrier,
                           struct why *why)
 {
@@ -129,7 +129,7 @@ static enum status accept(struct conn *c, const struct mqtt_publish *p, struct b
     struct journal *j = &c->shard->journal;
     uint64_t changes = j->changes;
     enum route_care care = ROUTE_UNKNOWN;
-    bool remote;
+    struct route_wait wait;
     enum status st = make_message(c, p, &m);
 
     if (st == ST_OK && p->qos > 0 && c->shard->settings->queue_full == QUEUE_REFUSE &&
@@ -152,10 +152,12 @@ static enum status accept(struct conn *c, const struct mqtt_publish *p, struct b
         care = p->qos == 2 && session_is_kept(c->session) ? ROUTE_ONCE : ROUTE_CONFIRM;
     STATS_INC(&c->shard->stats, messages_in);
     STATS_ADD(&c->shard->stats, payload_in, p->payload.len);
-    st = route_publish(c->shard, m, care, &remote);
-    *ret_barrier = journal_barrier_since(j, changes, remote);
+    st = route_publish(c->shard, m, care, &wait);
+    *ret_barrier = journal_barrier_since(j, changes, wait.remote);
+    ret_barrier->ask = wait.ask;
     if (st == ST_OK || p->qos == 0)
         return ST_OK;
+    retained_ask_unref(TAKE(ret_barrier->ask));
     if (p->qos == 2 && id_set_remove(&c->session->received, p->packet_id))
         session_change(c->session, SESSION_RECEIVED);
     if (st == ST_QUOTA)
@@ -238,6 +240,8 @@ void on_publish(struct conn *c, const struct mqtt_frame *frame)
         st = accept(c, &p, &barrier, &why);
     if (st != ST_OK)
         refuse(c, &p, refusal_code(c, st), st, &why);
-    else if (p.qos > 0)
+    else if (p.qos > 0) {
         send_ack_when(c, p.qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, p.packet_id, MQTT_SUCCESS, NULL, barrier);
+        retained_ask_unref(barrier.ask);
+    }
 }

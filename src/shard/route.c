@@ -2,6 +2,7 @@
 
 #include "shard/durable_post.h"
 #include "shard/late.h"
+#include "shard/retained_ask.h"
 #include "shard/share.h"
 #include "topic/topic_tree.h"
 
@@ -172,10 +173,12 @@ static void deliver_once(struct shard *shard, struct shard_msg *msg)
     late_begin(shard, msg, &v.again);
     v.late = shard->late.number;
     (void)deliver_to(&v);
-    if (v.st == ST_OK)
-        durable_post_arrived(shard, msg);
-    else
+    if (v.st != ST_OK) {
         late_again(shard, msg);
+        return;
+    }
+    durable_post_arrived(shard, TAKE(msg->out));
+    shard_msg_free(msg);
 }
 
 void route_on_deliver(struct shard *shard, struct shard_msg *msg)
@@ -198,16 +201,18 @@ void route_on_retain(struct shard *shard, struct shard_msg *msg)
     uint64_t changes = shard->journal.changes;
     enum status st = retained_store(shard, msg->message);
 
-    if (msg->out != NULL) {
-        if (st == ST_NO_MEMORY)
-            late_again(shard, msg);
-        else
-            durable_post_arrived(shard, msg);
+    if (msg->out != NULL && st == ST_NO_MEMORY) {
+        late_again(shard, msg);
         return;
     }
-    if (msg->durable != 0)
-        journal_got(shard, msg->from, msg->durable, changes, st != ST_OK);
-    shard_msg_free(msg);
+    if (msg->out != NULL)
+        durable_post_arrived(shard, TAKE(msg->out));
+    else if (msg->durable != 0)
+        journal_got(shard, msg->from, msg->durable, changes, false);
+    if (msg->ask != NULL)
+        retained_ask_answer(shard, msg, st == ST_OK);
+    else
+        shard_msg_free(msg);
 }
 
 enum status route_restore(struct shard *shard, const struct message *m, const struct record_meta *before,
@@ -227,22 +232,39 @@ static bool may_be_kept(const struct shard *shard, enum shard_msg_kind kind)
            pressure_count(shard->pressure, COUNT_KEPT_SESSIONS) > 0;
 }
 
-static enum status post_message(struct shard *shard, unsigned to, enum shard_msg_kind kind,
-                                const struct message *m, enum route_care care, bool *ret_remote)
+/* Whether it is said that a retained message is kept. What is delivered once is acknowledged once it is on disk that it will go:
+ * refused later, its identifier would be free for another message before the disk knows. */
+static bool is_asked(const struct shard *shard, enum shard_msg_kind kind, enum route_care care,
+                     const struct route_wait *wait)
 {
-    struct shard_msg *msg = NULL;
+    return kind == MSG_RETAIN_SET && wait != NULL &&
+           (care == ROUTE_CONFIRM || (care == ROUTE_ONCE && !durable_post_on(shard)));
+}
 
-    if (durable_post_on(shard) && (care == ROUTE_ONCE || (kind == MSG_RETAIN_SET && durable_post_waits(shard))))
-        return durable_post(shard, to, kind, m);
-    msg = shard_msg_new(kind, shard->index, SPAN_NONE);
+static enum status post_message(struct shard *shard, unsigned to, enum shard_msg_kind kind,
+                                const struct message *m, enum route_care care, struct route_wait *wait)
+{
+    struct shard_msg *msg = shard_msg_new(kind, shard->index, SPAN_NONE);
+
+    if (msg != NULL && is_asked(shard, kind, care, wait)) {
+        msg->ask = retained_ask_new();
+        if (msg->ask == NULL) {
+            shard_msg_free(msg);
+            msg = NULL;
+        }
+    }
     if (msg == NULL) {
         STATS_INC(&shard->stats, dropped_no_memory);
         return ST_NO_MEMORY;
     }
     msg->message = message_ref(m);
-    if (care != ROUTE_UNKNOWN && shard->journal.waits && may_be_kept(shard, kind)) {
+    if (msg->ask != NULL)
+        wait->ask = retained_ask_ref(msg->ask);
+    if (durable_post_on(shard) && (care == ROUTE_ONCE || (kind == MSG_RETAIN_SET && durable_post_waits(shard))))
+        return durable_post(shard, to, msg);
+    if (wait != NULL && care != ROUTE_UNKNOWN && shard->journal.waits && may_be_kept(shard, kind)) {
         msg->durable = journal_number(shard, to);
-        *ret_remote = true;
+        wait->remote = true;
     }
     shard->world.post(shard->world.ctx, to, msg);
     return ST_OK;
@@ -297,13 +319,15 @@ enum status retained_store(struct shard *shard, const struct message *m)
     return st;
 }
 
-enum status route_publish(struct shard *shard, const struct message *m, enum route_care care, bool *ret_remote)
+enum status route_publish(struct shard *shard, const struct message *m, enum route_care care,
+                          struct route_wait *ret_wait)
 {
     struct visit v = { .shard = shard, .message = m };
     enum status st = ST_OK;
     uint64_t others;
 
-    *ret_remote = false;
+    if (ret_wait != NULL)
+        *ret_wait = (struct route_wait){ 0 };
     /* The store first, so that whoever hears of the message finds it there. */
     if (m->retain) {
         unsigned owner = retained_owner(shard, message_topic(m));
@@ -311,12 +335,12 @@ enum status route_publish(struct shard *shard, const struct message *m, enum rou
         if (owner == shard->index)
             st = retained_store(shard, m);
         else
-            st = post_message(shard, owner, MSG_RETAIN_SET, m, care, ret_remote);
+            st = post_message(shard, owner, MSG_RETAIN_SET, m, care, ret_wait);
     }
     others = deliver_to(&v);
     for (unsigned to = 0; others != 0 && to < shard->count; to++) {
         if ((others >> to & 1) != 0 && to != shard->index &&
-            post_message(shard, to, MSG_DELIVER, m, care, ret_remote) != ST_OK)
+            post_message(shard, to, MSG_DELIVER, m, care, ret_wait) != ST_OK)
             st = ST_NO_MEMORY;
         others &= ~(UINT64_C(1) << to);
     }

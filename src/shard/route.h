@@ -12,9 +12,17 @@ enum route_care {
     ROUTE_ONCE,    /* it is forgotten here, so the others must get it, and once: durable_post.h */
 };
 
-/* Published on this shard: stored if retained, delivered here, passed on. *ret_remote: ROUTE_CONFIRM, and there are others to
- * confirm it. ST_NO_MEMORY: somebody whose session is on disk did not get it. */
-enum status route_publish(struct shard *shard, const struct message *m, enum route_care care, bool *ret_remote);
+/* What is to come back from others before a publication is acknowledged. */
+struct route_wait {
+    bool remote; /* ROUTE_CONFIRM: that it is on their disks */
+    struct retained_ask
+        *ask; /* whether it is kept, where another shard owns the topic; the caller's reference, or NULL */
+};
+
+/* Published on this shard: stored if retained, delivered here, passed on. `ret_wait` NULL: nobody waits. ST_NO_MEMORY: somebody
+ * whose session is on disk did not get it; ST_QUOTA: delivered, but not kept. */
+enum status route_publish(struct shard *shard, const struct message *m, enum route_care care,
+                          struct route_wait *ret_wait);
 /* Whether something of it would have to be on disk: it is retained, or goes to a session or group that is, or to another
  * shard, where nobody knows. */
 bool route_needs_disk(struct shard *shard, const struct message *m);

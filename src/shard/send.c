@@ -27,7 +27,7 @@ static struct span reason_text(char text[REASON_TEXT_MAX], const struct why *why
  * own. */
 static uint8_t *packet_room(struct conn *c, const struct slip *slip, size_t len)
 {
-    static const struct slip plain = { MQTT_PUBLISH, 0, false, { 0 } };
+    static const struct slip plain = { .type = MQTT_PUBLISH };
     uint8_t *room;
 
     if ((c->gate != NULL || slip != NULL) && gate_holds(c, slip == NULL ? &plain : slip))
@@ -43,7 +43,7 @@ static uint8_t *packet_room(struct conn *c, const struct slip *slip, size_t len)
 /* Out with what is in the scratch buffer, if this client can take it. */
 static bool send_scratch(struct conn *c, const struct slip *slip)
 {
-    static const struct slip passes = { MQTT_PINGRESP, 0, false, { 0 } };
+    static const struct slip passes = { .type = MQTT_PINGRESP };
     struct buf *b = &c->shard->scratch;
     uint8_t *room;
 
@@ -98,26 +98,37 @@ void send_ack(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, ui
     send_ack_when(c, type, packet_id, reason, why, (struct barrier){ 0 });
 }
 
-void send_ack_when(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, uint8_t reason,
-                   const struct why *why, struct barrier barrier)
+static void put_ack(struct conn *c, const struct slip *slip, uint8_t reason, const struct why *why)
 {
-    struct slip slip = { type, packet_id, true, barrier };
-    struct mqtt_ack ack = { .type = type, .packet_id = packet_id, .reason = reason };
+    struct mqtt_ack ack = { .type = slip->type, .packet_id = slip->packet_id, .reason = reason };
     char text[REASON_TEXT_MAX];
 
     explain(c, &ack.properties, text, why);
     mqtt_write_ack(scratch(c), c->version, &ack);
-    if (send_scratch(c, &slip))
+    if (send_scratch(c, slip))
         return;
     unexplain(&ack.properties);
     mqtt_write_ack(scratch(c), c->version, &ack);
-    (void)send_scratch(c, &slip);
+    (void)send_scratch(c, slip);
+}
+
+void send_ack_when(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, uint8_t reason,
+                   const struct why *why, struct barrier barrier)
+{
+    put_ack(c, &(struct slip){ .type = type, .packet_id = packet_id, .ordered = true, .barrier = barrier },
+            reason, why);
+}
+
+void send_ack_in_turn(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, uint8_t reason,
+                      const struct why *why)
+{
+    put_ack(c, &(struct slip){ .type = type, .packet_id = packet_id, .in_turn = true }, reason, why);
 }
 
 void send_suback(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, struct span reasons,
                  const struct why *why, struct barrier barrier)
 {
-    struct slip slip = { type, packet_id, false, barrier };
+    struct slip slip = { .type = type, .packet_id = packet_id, .barrier = barrier };
     struct mqtt_suback ack = { .type = type, .packet_id = packet_id, .reasons = reasons };
     char text[REASON_TEXT_MAX];
 
@@ -145,7 +156,7 @@ static bool send_connack3(struct conn *c, const struct mqtt_connack *connack, co
 
 bool send_connack(struct conn *c, struct mqtt_connack *connack, const struct why *why, struct barrier barrier)
 {
-    struct slip slip = { MQTT_CONNACK, 0, false, barrier };
+    struct slip slip = { .type = MQTT_CONNACK, .barrier = barrier };
     char text[REASON_TEXT_MAX];
 
     if (c->version != MQTT_5)
@@ -183,7 +194,7 @@ void send_disconnect(struct conn *c, uint8_t reason, const struct why *why)
 
 void send_auth(struct conn *c, uint8_t reason, struct span data, struct barrier barrier)
 {
-    struct slip slip = { MQTT_AUTH, 0, false, barrier };
+    struct slip slip = { .type = MQTT_AUTH, .barrier = barrier };
     struct mqtt_auth auth = { .reason = reason };
 
     auth.properties.auth_method = SPAN(ACE_METHOD); /* MQTT5 [MQTT-4.12.0-5], MT-58 */
@@ -335,7 +346,8 @@ enum send_result send_publish(struct conn *c, const struct message *m, const str
     put_expiry(c, m, &p);
     p.subscription_ids = span_of(ids, put_ids(how, ids));
     if (barrier != NULL)
-        slip = (struct slip){ MQTT_PUBLISH, packet_id, true, *barrier };
+        slip =
+            (struct slip){ .type = MQTT_PUBLISH, .packet_id = packet_id, .ordered = true, .barrier = *barrier };
     if (c->version != MQTT_5) /* properties stay behind, and the message goes without them */
         return send_publish3(c, &p, barrier == NULL ? NULL : &slip);
     if (use != ALIAS_NONE)

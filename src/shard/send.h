@@ -18,6 +18,9 @@ void send_ack(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, ui
 /* The same, when `barrier` is passed. Without the memory for that the connection ends, so look at it afterwards. */
 void send_ack_when(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, uint8_t reason,
                    const struct why *why, struct barrier barrier);
+/* Instead of one that leaves the gate now: before all that is behind it. For gate.c. */
+void send_ack_in_turn(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, uint8_t reason,
+                      const struct why *why);
 /* SUBACK, UNSUBACK. */
 void send_suback(struct conn *c, enum mqtt_packet_type type, uint16_t packet_id, struct span reasons,
                  const struct why *why, struct barrier barrier);

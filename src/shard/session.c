@@ -41,7 +41,6 @@ static void publish_will(struct session *s)
     struct message *m = NULL;
     struct message_parts parts;
     enum route_care care;
-    bool remote;
 
     timer_stop(&s->shard->timers, &s->will_timer);
     if (s->will == NULL)
@@ -54,7 +53,7 @@ static void publish_will(struct session *s)
                   F_SPAN("topic", message_topic(m)));
         STATS_INC(&s->shard->stats, wills_published);
         care = m->qos > 0 && s->journal != NULL ? ROUTE_ONCE : ROUTE_UNKNOWN;
-        (void)route_publish(s->shard, m, care, &remote);
+        (void)route_publish(s->shard, m, care, NULL);
     } else {
         STATS_INC(&s->shard->stats, dropped_no_memory);
     }

@@ -4,6 +4,7 @@
 #include "shard/durable_post.h"
 #include "shard/gate.h"
 #include "shard/interest.h"
+#include "shard/retained_ask.h"
 #include "shard/route.h"
 #include "shard/shard_priv.h"
 #include "shard/share.h"
@@ -316,6 +317,9 @@ void shard_take(struct shard *shard, struct shard_msg *msg)
         break;
     case MSG_RETAIN_SET:
         route_on_retain(shard, msg);
+        break;
+    case MSG_RETAIN_KEPT:
+        retained_ask_on_kept(msg);
         break;
     case MSG_INTEREST_ADD:
         interest_on_add(shard, msg);

@@ -2,6 +2,7 @@
 
 #include "shard/durable_post.h"
 #include "shard/message.h"
+#include "shard/retained_ask.h"
 #include "shard/share.h"
 
 #include <stdlib.h>
@@ -32,6 +33,7 @@ void shard_msg_free(struct shard_msg *msg)
     message_unref(msg->message);
     share_item_free(msg->item);
     durable_post_free(msg->out);
+    retained_ask_unref(msg->ask);
     for (uint32_t i = 0; i < msg->found_count; i++)
         message_unref(msg->found[i]);
     free(msg->found);

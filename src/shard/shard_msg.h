@@ -9,6 +9,7 @@
 struct message;
 struct interest;
 struct out_post;
+struct retained_ask;
 struct share_item;
 struct subscribe_op;
 
@@ -17,6 +18,7 @@ enum shard_msg_class { SHARD_DATA, SHARD_ACK };
 enum shard_msg_kind {
     MSG_DELIVER,         /* message: for the receiver's own subscribers */
     MSG_RETAIN_SET,      /* message: the receiver owns this topic's retained message */
+    MSG_RETAIN_KEPT,     /* ask: of a RETAIN_SET that had one: `failed`, if not (ack) */
     MSG_INTEREST_ADD,    /* filter, interest: the sender has subscribers; answer INTEREST_ADDED */
     MSG_INTEREST_ADDED,  /* interest: done (ack) */
     MSG_INTEREST_REMOVE, /* filter: the sender has none any more */
@@ -56,6 +58,7 @@ struct shard_msg {
     struct message *message;
     struct interest *interest; /* cookie: only its owner looks inside */
     struct subscribe_op *op;   /* cookie as well */
+    struct retained_ask *ask;  /* of RETAIN_SET: an answer is wanted; a reference of its sender's */
     uint32_t at;               /* which filter of the op */
     bool failed;               /* of an ack: it could not be done */
     bool partly;               /* it has arrived, but not for everybody: late.h */

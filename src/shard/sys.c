@@ -14,7 +14,6 @@ static bool publish(void *ctx, struct span topic, struct span value)
     CLEANUP(buf_done)
     struct buf whole;
     struct shard *shard = ctx;
-    bool remote;
 
     buf_init(&whole, UINT16_MAX);
     put_str(&whole, SYS_ROOT);
@@ -31,7 +30,7 @@ static bool publish(void *ctx, struct span topic, struct span value)
         STATS_INC(&shard->stats, dropped_no_memory);
         return false;
     }
-    (void)route_publish(shard, m, ROUTE_UNKNOWN, &remote);
+    (void)route_publish(shard, m, ROUTE_UNKNOWN, NULL);
     return true;
 }
 
