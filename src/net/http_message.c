@@ -1,5 +1,7 @@
 #include "net/http_message.h"
 
+#include "net/http_authority.h"
+
 #include <stdio.h>
 #include <time.h>
 
@@ -35,6 +37,9 @@ static enum status read_target(struct span target, struct http_framing *out, int
     if ((http_same(scheme, "http") || http_same(scheme, "https")) &&
         span_starts_with(span_cut(target, colon, target.len), SPAN("://"))) {
         size_t path = span_find(target, '/', authority), mark = span_find(target, '?', authority);
+        size_t end = path < mark ? path : mark;
+        if (!http_authority_named(span_cut(target, authority, end - authority)))
+            return refuse(400, "RFC 9110 4.2.1", "the target names no host", ret_code, why);
         tail = mark < path ? span_cut(target, mark + 1, target.len) : SPAN_NONE;
         target = mark < path || path == target.len ? SPAN("/") : span_cut(target, path, target.len);
     }
@@ -100,6 +105,18 @@ static bool twice(const struct http_head *head)
     return false;
 }
 
+static enum status check_host(const struct http_head *head, const struct http_framing *out, int *ret_code,
+                              struct why *why)
+{
+    struct span host = SPAN_NONE;
+
+    if (http_field(head, "Host", &host) != 1 && !out->old)
+        return refuse(400, "RFC 9112 3.2", "Host is missing", ret_code, why);
+    if (!http_authority_valid(host))
+        return refuse(400, "RFC 9112 3.2", "Host is not a host with perhaps a port", ret_code, why);
+    return ST_OK;
+}
+
 enum status http_framing_of(const struct http_head *head, struct http_framing *out, int *ret_code,
                             struct why *why)
 {
@@ -110,8 +127,8 @@ enum status http_framing_of(const struct http_head *head, struct http_framing *o
         st = read_target(head->start[1], out, ret_code, why);
     if (st == ST_OK && twice(head))
         st = refuse(400, "RFC 9110 5.3", "a header field twice", ret_code, why);
-    if (st == ST_OK && !out->old && http_field(head, "Host", NULL) != 1)
-        st = refuse(400, "RFC 9112 3.2", "Host is missing", ret_code, why);
+    if (st == ST_OK)
+        st = check_host(head, out, ret_code, why);
     if (st == ST_OK)
         st = read_body_framing(head, out, ret_code, why);
     if (st == ST_OK)
@@ -184,7 +201,8 @@ static enum status line_byte(struct http_chunks *c, uint8_t byte, bool *ret_ende
     return ST_OK;
 }
 
-static enum status size_byte(struct http_chunks *c, uint8_t byte)
+/* One more digit, or the end, of a chunk's size. ST_TOO_LARGE: its bytes would find no room, and need not be waited for. */
+static enum status size_byte(struct http_chunks *c, uint8_t byte, size_t room)
 {
     bool ended = false;
     enum status st = line_byte(c, byte, &ended);
@@ -197,7 +215,7 @@ static enum status size_byte(struct http_chunks *c, uint8_t byte)
         st = c->digits > 0 ? ST_OK : ST_MALFORMED;
         c->line = c->digits = 0;
         c->in_extension = c->in_blanks = false;
-        return st;
+        return st == ST_OK && c->left > room ? ST_TOO_LARGE : st;
     }
     if (byte == '\r')
         return ST_OK;
@@ -216,6 +234,7 @@ static enum status size_byte(struct http_chunks *c, uint8_t byte)
     return ++c->overhead > OVERHEAD_MAX ? ST_MALFORMED : ST_OK;
 }
 
+/* Lines of the same shape as in a head (RFC 9112 7.1.2): nothing folded, no white space in front of ':'. */
 static enum status trailer_byte(struct http_chunks *c, uint8_t byte)
 {
     bool ended = false;
@@ -223,12 +242,19 @@ static enum status trailer_byte(struct http_chunks *c, uint8_t byte)
 
     if (st != ST_OK || ++c->overhead > OVERHEAD_MAX)
         return ST_MALFORMED;
-    if (!ended)
+    if (ended) {
+        if (c->line == 1) /* its CR alone */
+            c->state = CHUNKS_DONE;
+        c->line = 0;
+        c->in_value = false;
         return ST_OK;
-    if (c->line == 1) /* its CR alone */
-        c->state = CHUNKS_DONE;
-    c->line = 0;
-    return ST_OK;
+    }
+    if (c->in_value)
+        return byte == 0x7f ? ST_MALFORMED : ST_OK;
+    if (byte == '\r')
+        return c->line == 1 ? ST_OK : ST_MALFORMED;
+    c->in_value = byte == ':' && c->line > 1;
+    return c->in_value || http_token_byte(byte) ? ST_OK : ST_MALFORMED;
 }
 
 static enum status end_byte(struct http_chunks *c, uint8_t byte)
@@ -264,7 +290,7 @@ enum status http_chunks_read(struct http_chunks *c, struct span *in, struct buf 
         }
         uint8_t byte = in->p[0];
         *in = span_cut(*in, 1, in->len);
-        st = c->state == CHUNK_SIZE  ? size_byte(c, byte)
+        st = c->state == CHUNK_SIZE  ? size_byte(c, byte, body->max - body->len)
              : c->state == CHUNK_END ? end_byte(c, byte)
                                      : trailer_byte(c, byte);
     }

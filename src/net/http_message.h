@@ -34,10 +34,10 @@ struct http_chunks {
     unsigned digits; /* of its size; then in_extension */
     size_t line;     /* bytes of the line so far */
     size_t overhead; /* bytes of extensions and trailers altogether */
-    bool in_extension, in_blanks, seen_cr;
+    bool in_extension, in_blanks, in_value, seen_cr;
 };
 /* Takes bytes from the front of `in` until they end or the body does; its bytes are appended to `body`. ST_MALFORMED;
- * ST_TOO_LARGE: more than `body` may hold. */
+ * ST_TOO_LARGE: more than `body` may hold, as soon as a chunk says so. */
 enum status http_chunks_read(struct http_chunks *chunks, struct span *in, struct buf *body) MUST_CHECK;
 
 /* "HTTP/1.1 200 OK" and its line end. */

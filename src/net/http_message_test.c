@@ -1,6 +1,8 @@
 /* Heads and bodies of requests, and what is refused of them. */
 #include "net/http_message.h"
 
+#include <stdio.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -81,6 +83,68 @@ static void what_could_mean_two_things_is_refused(void **state)
         assert_int_equal(code_of(bad[i].text, &f), bad[i].code);
 }
 
+static void a_host_is_an_authority_without_a_user(void **state) /* RFC 9112 3.2, RFC 3986 3.2.2 */
+{
+    static const char *const good[] = {
+        "",      "as.example", "as.example:8443", "as.example:", "192.0.2.1:80",       ":80",
+        "a%20b", "[::1]",      "[2001:db8::7]:1", "[v7.a:b]",    "x-y_z.~!$&'()*+,;=", "[::ffff:192.0.2.1]",
+    };
+    static const char *const bad[] = {
+        "a b",
+        "me@as.example",
+        "as.example/",
+        "as.example:80:80",
+        "as.example:8o",
+        "a%2",
+        "a%zz",
+        "::1",
+        "[::1",
+        "[::1]x",
+        "[::g]",
+        "[]",
+        "[fe80::1%25eth0]",
+        "[v.x]",
+        "[v7.]",
+        "[v7x]",
+        "a\\b",
+        "a\"b",
+        "a<b",
+        "a#b",
+        "a?b",
+        "a,\tb",
+        "\xc3\xa9.example",
+        "[1234567890123456789012345678901234567890123456]",
+        "a[b",
+        "x.[::1]",
+    };
+    char text[200];
+    struct http_framing f;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(good); i++) {
+        (void)snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", good[i]);
+        assert_int_equal(code_of(text, &f), 0);
+    }
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        (void)snprintf(text, sizeof text, "GET / HTTP/1.%zu\r\nHost: %s\r\n\r\n", i % 2, bad[i]);
+        assert_int_equal(code_of(text, &f), 400);
+    }
+}
+
+static void a_target_names_its_host(void **state) /* RFC 9110 4.2.1, 4.2.4 */
+{
+    static const char *const bad[] = { "http:///token",         "https://?x",    "http://:80/",
+                                       "http://me@as.example/", "https://[::1/", "https://a:b/" };
+    char text[200];
+    struct http_framing f;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        (void)snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", bad[i]);
+        assert_int_equal(code_of(text, &f), 400);
+    }
+    assert_int_equal(code_of("GET https://[::1]:8443/a HTTP/1.1\r\nHost: a\r\n\r\n", &f), 0);
+    assert_true(span_eq_str(f.path, "/a"));
+}
+
 /* The body of `text` in bites of `bite` bytes; *ret_left are the bytes behind it. */
 static enum status unchunk(const char *text, size_t bite, size_t max, struct buf *body, size_t *ret_left)
 {
@@ -101,7 +165,7 @@ static enum status unchunk(const char *text, size_t bite, size_t max, struct buf
 
 static void chunks_are_put_together_in_any_bites(void **state) /* RFC 9112 7.1 */
 {
-    static const char text[] = "5;a=\"b\"\r\nhello\r\n0A \r\n, my world\r\n0\r\nX: y\r\n\r\nGET";
+    static const char text[] = "5;a=\"b\"\r\nhello\r\n0A \r\n, my world\r\n0\r\nX: y: z\r\nEmpty:\r\n\r\nGET";
     struct buf body;
     size_t left;
     (void)state;
@@ -140,6 +204,41 @@ static void chunks_of_another_shape_are_refused(void **state)
     buf_done(&body);
 }
 
+/* A trailer is made of field lines (RFC 9112 7.1.2): a name, a colon at once, a value; nothing is folded (5.1, 5.2). */
+static void a_trailer_of_another_shape_is_refused(void **state)
+{
+    static const char *const bad[] = { "X\r\n",          ": y\r\n",   "X : y\r\n",    " X: y\r\n",
+                                       "X: y\r\n z\r\n", "X@: y\r\n", "X: y\x7f\r\n", "X: y\x01\r\n",
+                                       "X: y\r\nZ\r\n",  "X\r: y\r\n" };
+    char text[64];
+    struct buf body;
+    size_t left;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        (void)snprintf(text, sizeof text, "0\r\n%s\r\n", bad[i]);
+        for (size_t bite = 1; bite < 4; bite++) {
+            assert_int_equal(unchunk(text, bite, 100, &body, &left), ST_MALFORMED);
+            buf_done(&body);
+        }
+    }
+}
+
+static void a_chunk_that_finds_no_room_is_not_waited_for(
+    void **state) /* RFC 9112 7.1: large sizes are to be expected */
+{
+    struct buf body;
+    size_t left;
+    (void)state;
+    assert_int_equal(unchunk("65\r\n", 1, 100, &body, &left), ST_TOO_LARGE);
+    buf_done(&body);
+    assert_int_equal(unchunk("64\r\n", 1, 100, &body, &left), ST_PENDING);
+    buf_done(&body);
+    assert_int_equal(unchunk("5\r\nhello\r\n60\r\n", 1, 100, &body, &left), ST_TOO_LARGE);
+    buf_done(&body);
+    assert_int_equal(unchunk("fffffffffffffff\r\n", 1, 100, &body, &left), ST_TOO_LARGE);
+    buf_done(&body);
+}
+
 static void a_query_is_decoded_field_by_field(void **state)
 {
     struct buf value;
@@ -169,6 +268,10 @@ int main(void)
         cmocka_unit_test(a_request_says_where_it_ends_and_whether_more_follow),
         cmocka_unit_test(the_target_may_be_absolute),
         cmocka_unit_test(what_could_mean_two_things_is_refused),
+        cmocka_unit_test(a_host_is_an_authority_without_a_user),
+        cmocka_unit_test(a_target_names_its_host),
+        cmocka_unit_test(a_trailer_of_another_shape_is_refused),
+        cmocka_unit_test(a_chunk_that_finds_no_room_is_not_waited_for),
         cmocka_unit_test(chunks_are_put_together_in_any_bites),
         cmocka_unit_test(chunks_of_another_shape_are_refused),
         cmocka_unit_test(a_query_is_decoded_field_by_field),

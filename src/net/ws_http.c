@@ -16,14 +16,18 @@ size_t http_head_end(struct span text, size_t seen)
     return 0;
 }
 
+bool http_token_byte(uint8_t c)
+{
+    bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+
+    return alnum || (c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
 static bool is_token(struct span s)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        uint8_t c = s.p[i];
-        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!alnum && (c == 0 || strchr("!#$%&'*+-.^_`|~", c) == NULL))
+    for (size_t i = 0; i < s.len; i++)
+        if (!http_token_byte(s.p[i]))
             return false;
-    }
     return s.len > 0;
 }
 

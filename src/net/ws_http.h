@@ -24,6 +24,7 @@ size_t http_head_end(struct span text, size_t seen);
 enum status http_request_parse(struct span text, struct http_head *out, struct why *why) MUST_CHECK;
 enum status http_response_parse(struct span text, struct http_head *out, struct why *why) MUST_CHECK;
 
+bool http_token_byte(uint8_t c);              /* of a name (RFC 9110 5.6.2) */
 bool http_same(struct span a, const char *b); /* in any case */
 /* How many fields have that name; *ret_value (may be NULL) is the first one's value. */
 size_t http_field(const struct http_head *head, const char *name, struct span *ret_value);

@@ -1,6 +1,7 @@
 /* The HTTP/1.1 exchange in front of a WebSocket: RFC 6455 4. */
 #include "crypto/hash.h"
 #include "crypto/random.h"
+#include "net/http_authority.h"
 #include "net/ws_http.h"
 #include "net/ws_priv.h"
 
@@ -136,16 +137,21 @@ static int refuse(int code, struct why *why, const char *clause, const char *tex
     return code;
 }
 
-/* "/mqtt?x=1", or "http://host/mqtt" as RFC 9112 3.2.2 allows. */
+/* "/mqtt?x=1", or "http://host/mqtt" as RFC 9112 3.2.2 allows. SPAN_NONE: it names no host. */
 static struct span path_of(struct span target)
 {
     static const char *const schemes[] = { "http://", "https://", "ws://", "wss://" };
+    struct span rest = span_cut(target, 0, span_find(target, '?', 0));
+
     for (size_t i = 0; i < COUNT_OF(schemes); i++) {
         size_t len = strlen(schemes[i]);
-        if (http_same(span_cut(target, 0, len), schemes[i]))
-            target = span_cut(target, span_find(target, '/', len), target.len);
+        size_t path = span_find(rest, '/', len);
+        if (!http_same(span_cut(rest, 0, len), schemes[i]))
+            continue;
+        return http_authority_named(span_cut(rest, len, path - len)) ? span_cut(rest, path, rest.len)
+                                                                     : SPAN_NONE;
     }
-    return span_cut(target, 0, span_find(target, '?', 0));
+    return rest;
 }
 
 /* No page may use a visitor's browser to get at the broker from inside his network, unless it is on the list. */
@@ -169,9 +175,13 @@ static int check_http(const struct ws *ws, const struct http_head *head, struct 
         return refuse(405, why, "RFC 6455 4.2.1", "the method is not GET");
     if (http_field(head, "Host", &value) != 1 || value.len == 0)
         return refuse(400, why, "RFC 6455 4.2.1", "there is to be one Host field");
+    if (!http_authority_named(value))
+        return refuse(400, why, "RFC 9112 3.2", "Host is not a host with perhaps a port");
     if (http_field(head, "Transfer-Encoding", NULL) > 0 ||
         (http_field(head, "Content-Length", &value) > 0 && !span_eq_str(value, "0")))
         return refuse(400, why, "RFC 6455 4.1", "a body where none may be");
+    if (path_of(head->start[1]).p == NULL)
+        return refuse(400, why, "RFC 9110 4.2.1", "the target names no host");
     if (!span_eq_str(path_of(head->start[1]), ws->server->path))
         return refuse(404, why, "path", "nothing at this path");
     return 0;
