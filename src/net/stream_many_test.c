@@ -15,7 +15,6 @@
 
 #define PAIRS 70 /* more than are encrypted at once */
 
-static struct test_certs certs;
 static unsigned records, sends, sends_then; /* sends_then: before the last record */
 
 ssize_t __real_send(int fd, const void *bytes, size_t len, int flags);
@@ -102,9 +101,9 @@ static void end_init(struct world *w, struct end *e, int fd, struct tls_session 
 
 static void world_init(struct world *w, size_t count)
 {
-    struct tls_settings client = { .ca_pem = buf_span(&certs.ca.cert_pem) };
-    struct tls_settings server = { .cert_pem = buf_span(&certs.server.cert_pem),
-                                   .key_pem = buf_span(&certs.server.key_pem) };
+    struct tls_settings client = { .ca_pem = buf_span(&test_certs.ca.cert_pem) };
+    struct tls_settings server = { .cert_pem = buf_span(&test_certs.server.cert_pem),
+                                   .key_pem = buf_span(&test_certs.server.key_pem) };
     struct tls_expect expect = { .host = "localhost" };
 
     *w = (struct world){ .count = count };
@@ -230,18 +229,6 @@ static void what_on_drained_sends_to_others_comes_behind_what_they_had(void **st
     world_done(&w);
 }
 
-static int setup(void **state UNUSED)
-{
-    test_certs_make(&certs);
-    return 0;
-}
-
-static int teardown(void **state UNUSED)
-{
-    test_certs_done(&certs);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,5 +237,5 @@ int main(void)
         cmocka_unit_test(nobody_gets_what_is_for_those_who_cannot_be_written_to),
         cmocka_unit_test(what_on_drained_sends_to_others_comes_behind_what_they_had),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, test_certs_make, test_certs_drop);
 }
