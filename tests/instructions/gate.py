@@ -12,7 +12,7 @@ FIGURES = ('instructions', 'allocations', 'crypto_calls')
 # Not counted, only how often ours calls into them: what they do differs with the processor, and is theirs.
 CRYPTO = re.compile(r'/lib(gnutls|nettle|hogweed|gmp|p11-kit|tasn1|sodium|crypto)\.so')
 # The scenarios themselves.
-DRIVER = re.compile(r'(^|/)(tests/instructions|bench)/[a-z_]+\.[ch]$')
+DRIVER = re.compile(r'(^|/)(tests/instructions|bench/core)/[a-z_]+\.[ch]$')
 ALLOCATORS = {'malloc', 'calloc', 'realloc', 'reallocarray', 'aligned_alloc', 'posix_memalign'}
 
 
