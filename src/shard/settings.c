@@ -37,6 +37,7 @@ void shard_settings_init(struct shard_settings *s)
         .max_subscription_bytes = 16 * 1024 * 1024,
         .max_subscribe_filters = 1024,
         .max_topic_levels = 200,
+        .matches_remembered = 4096,
         .max_output_bytes = 1024 * 1024,
         .max_retained_messages = 100000,
         .max_retained_bytes = (size_t)256 * 1024 * 1024,

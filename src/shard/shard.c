@@ -52,7 +52,7 @@ static enum status make_tables(struct shard *shard)
     }
     st = shard->world.random(shard->world.ctx, &key, sizeof key);
     if (st == ST_OK)
-        st = topic_tree_new(key, settings->max_topic_levels, &shard->tree);
+        st = topic_tree_new(key, settings->max_topic_levels, settings->matches_remembered, &shard->tree);
     if (st == ST_OK)
         st = retained_new(key,
                           (struct retained_limits){ .max_messages = settings->max_retained_messages,

@@ -178,6 +178,7 @@ struct shard_settings {
     size_t max_subscription_bytes;  /* per session: their filters */
     uint32_t max_subscribe_filters; /* per SUBSCRIBE packet */
     uint32_t max_topic_levels;
+    uint32_t matches_remembered;    /* per shard: topics (topic/match_cache.h); a power of two from 64, or 0 */
     size_t max_output_bytes;        /* per connection: beyond, QoS 0 is dropped and QoS 1, 2 stay queued */
     uint32_t max_retained_messages; /* these two: over all shards that share `pressure` */
     bool keep_retained;             /* beyond the publisher's token: not MT-111 */

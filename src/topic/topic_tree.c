@@ -1,6 +1,7 @@
 #include "topic/topic_tree.h"
 
 #include "topic/level_trie.h"
+#include "topic/match_cache.h"
 
 #include <stdlib.h>
 
@@ -13,9 +14,11 @@ struct topic_node {
 struct topic_tree {
     struct level_trie trie;
     unsigned max_levels;
+    struct match_cache cache;
 };
 
-enum status topic_tree_new(struct hash_key key, unsigned max_levels, struct topic_tree **ret_tree)
+enum status topic_tree_new(struct hash_key key, unsigned max_levels, uint32_t remembered,
+                           struct topic_tree **ret_tree)
 {
     struct topic_tree *tree = calloc(1, sizeof *tree);
 
@@ -24,6 +27,7 @@ enum status topic_tree_new(struct hash_key key, unsigned max_levels, struct topi
         return ST_NO_MEMORY;
     }
     tree->max_levels = max_levels < TOPIC_TREE_MAX_LEVELS ? max_levels : TOPIC_TREE_MAX_LEVELS;
+    match_cache_init(&tree->cache, key, remembered);
     *ret_tree = tree;
     return ST_OK;
 }
@@ -39,6 +43,7 @@ void topic_tree_free(struct topic_tree *tree)
             *sub = (struct topic_subscription){ 0 };
         }
     }
+    match_cache_done(&tree->cache);
     trie_done(&tree->trie);
     free(tree);
 }
@@ -79,16 +84,47 @@ static struct topic_node *find_node(const struct topic_tree *tree, struct topic_
     }
 }
 
+static bool is_wanted(const struct topic_node *node)
+{
+    return node->subscriptions != NULL || node->shards != 0;
+}
+
+/* Nobody wants this node any more: the same as match_cache_forget() of its filter, which has to be put together. */
+static void forget_node(struct topic_tree *tree, const struct topic_node *node)
+{
+    uint8_t text[MATCH_CACHE_TOPIC + 1]; /* written from the end, a '/' in front of each label */
+    size_t at = sizeof text;
+    bool fits = true;
+
+    for (const struct trie_node *n = &node->trie; n->parent != NULL; n = n->parent) {
+        struct span label = label_of(n);
+
+        if (topic_filter_has_wildcard((struct topic_filter){ label })) {
+            match_cache_forget_all(&tree->cache);
+            return;
+        }
+        fits = fits && label.len < at;
+        if (!fits)
+            continue; /* too long to be remembered, unless there is a wildcard further up */
+        at -= label.len;
+        memcpy(text + at, label.p, label.len);
+        text[--at] = '/';
+    }
+    if (fits)
+        match_cache_forget(&tree->cache, (struct topic_filter){ span_of(text + at + 1, sizeof text - at - 1) });
+}
+
 /* Drops the node and its parents as far as nothing needs them any more. A node left with one child is not joined to
  * it again: it goes when that child goes, and until then the tree is what it was with the removed filter in it. */
 static void prune(struct topic_tree *tree, struct topic_node *node)
 {
-    while (node->trie.parent != NULL && node->trie.children == 0 && node->subscriptions == NULL &&
-           node->shards == 0) {
+    while (node->trie.parent != NULL && node->trie.children == 0 && !is_wanted(node)) {
         struct topic_node *parent = (struct topic_node *)node->trie.parent;
         trie_drop(&tree->trie, &node->trie);
         node = parent;
     }
+    if (tree->trie.count == 0)
+        match_cache_done(&tree->cache);
 }
 
 /* Bytes of the levels both begin with, without the '/' behind them. */
@@ -152,6 +188,8 @@ enum status topic_tree_add(struct topic_tree *tree, struct topic_filter filter, 
     if (st != ST_OK)
         return st;
     *ret_first = node->subscriptions == NULL;
+    if (!is_wanted(node))
+        match_cache_forget(&tree->cache, filter);
     *sub =
         (struct topic_subscription){ .node = node, .next = node->subscriptions, .link = &node->subscriptions };
     if (sub->next != NULL)
@@ -171,6 +209,8 @@ bool topic_tree_remove(struct topic_tree *tree, struct topic_subscription *sub)
         sub->next->link = sub->link;
     *sub = (struct topic_subscription){ 0 };
     bool last = node->subscriptions == NULL;
+    if (!is_wanted(node))
+        forget_node(tree, node);
     prune(tree, node);
     return last;
 }
@@ -205,9 +245,12 @@ enum status topic_tree_interest_add(struct topic_tree *tree, struct topic_filter
 
     ASSERT(shard < TOPIC_TREE_MAX_SHARDS);
     enum status st = make_node(tree, filter, &node, why);
-    if (st == ST_OK)
-        node->shards |= UINT64_C(1) << shard;
-    return st;
+    if (st != ST_OK)
+        return st;
+    if (!is_wanted(node))
+        match_cache_forget(&tree->cache, filter);
+    node->shards |= UINT64_C(1) << shard;
+    return ST_OK;
 }
 
 void topic_tree_interest_remove(struct topic_tree *tree, struct topic_filter filter, unsigned shard)
@@ -215,9 +258,11 @@ void topic_tree_interest_remove(struct topic_tree *tree, struct topic_filter fil
     struct topic_node *node = find_node(tree, filter);
 
     ASSERT(shard < TOPIC_TREE_MAX_SHARDS);
-    if (node == NULL)
+    if (node == NULL || !is_wanted(node))
         return;
     node->shards &= ~(UINT64_C(1) << shard);
+    if (!is_wanted(node))
+        match_cache_forget(&tree->cache, filter);
     prune(tree, node);
 }
 
@@ -228,22 +273,33 @@ struct match {
     topic_tree_visit *visit;
     void *ctx;
     uint64_t shards;
-    bool dollar;   /* no leading wildcard may match: MQTT5 [MQTT-4.7.2-1] */
-    bool deeper;   /* the topic goes on below what the tree can hold */
-    size_t levels; /* of the topic, as far as listed */
+    struct topic_node *wanted[MATCH_CACHE_NODES]; /* met so far that somebody wants */
+    size_t wanted_count;                          /* may be more than fit */
+    bool dollar;                                  /* no leading wildcard may match: MQTT5 [MQTT-4.7.2-1] */
+    bool deeper;                                  /* the topic goes on below what the tree can hold */
+    size_t levels;                                /* of the topic, as far as listed */
     struct span level[TOPIC_TREE_MAX_LEVELS];
     uint64_t hash[TOPIC_TREE_MAX_LEVELS];
 };
 
+static void visit_all(const struct topic_node *node, topic_tree_visit *visit, void *ctx)
+{
+    for (struct topic_subscription *sub = node->subscriptions; sub != NULL; sub = sub->next)
+        visit(ctx, sub);
+}
+
 static void take(struct match *m, const struct trie_node *trie)
 {
-    const struct topic_node *node = (const struct topic_node *)trie;
+    struct topic_node *node = (struct topic_node *)trie;
 
-    m->shards |= node->shards;
-    if (m->visit == NULL)
+    if (!is_wanted(node))
         return;
-    for (struct topic_subscription *sub = node->subscriptions; sub != NULL; sub = sub->next)
-        m->visit(m->ctx, sub);
+    if (m->wanted_count < MATCH_CACHE_NODES)
+        m->wanted[m->wanted_count] = node;
+    m->wanted_count++;
+    m->shards |= node->shards;
+    if (m->visit != NULL)
+        visit_all(node, m->visit, m->ctx);
 }
 
 static void list_levels(struct match *m, struct topic_name topic)
@@ -305,8 +361,9 @@ static size_t descend(struct match *m, const struct trie_node *node, size_t dept
     return count;
 }
 
-uint64_t topic_tree_match(const struct topic_tree *tree, struct topic_name topic, topic_tree_visit *visit,
-                          void *ctx)
+/* Level by level. `hash`: of match_cache_find(). */
+static uint64_t walk(struct topic_tree *tree, struct topic_name topic, uint32_t hash, topic_tree_visit *visit,
+                     void *ctx)
 {
     /* Pending branches left the path at different nodes of it, so there is at most one per level. */
     const struct trie_node *pending[TOPIC_TREE_MAX_LEVELS + 1];
@@ -317,15 +374,39 @@ uint64_t topic_tree_match(const struct topic_tree *tree, struct topic_name topic
     m.visit = visit;
     m.ctx = ctx;
     m.shards = 0;
+    m.wanted_count =
+        0; /* the arrays are filled up to here and not cleared: this is the hottest path there is */
     m.dollar = topic.s.len > 0 && topic.s.p[0] == '$';
-    m.levels = 0; /* the two arrays are filled up to here and not cleared: this is the hottest path there is */
+    m.levels = 0;
     list_levels(&m, topic);
     size_t count = descend(&m, tree->trie.root, 0, pending, pending_depth, 0);
     while (count > 0) {
         count--;
         count = descend(&m, pending[count], pending_depth[count], pending, pending_depth, count);
     }
+    if (hash != 0 && m.wanted_count <= MATCH_CACHE_NODES)
+        match_cache_add(&tree->cache, topic, hash, m.wanted, m.wanted_count);
     return m.shards;
+}
+
+uint64_t topic_tree_match(struct topic_tree *tree, struct topic_name topic, topic_tree_visit *visit, void *ctx)
+{
+    uint32_t hash;
+    const struct match_entry *known = match_cache_find(&tree->cache, topic, &hash);
+    struct topic_node *nodes[MATCH_CACHE_NODES];
+    uint64_t shards = 0;
+    size_t count;
+
+    if (known == NULL)
+        return walk(tree, topic, hash, visit, ctx);
+    count = known->count;
+    for (size_t i = 0; i < count; i++) { /* a visitor may look for another topic */
+        nodes[i] = known->node[i];
+        shards |= nodes[i]->shards;
+    }
+    for (size_t i = 0; visit != NULL && i < count; i++)
+        visit_all(nodes[i], visit, ctx);
+    return shards;
 }
 
 size_t topic_tree_nodes(const struct topic_tree *tree)
@@ -335,5 +416,5 @@ size_t topic_tree_nodes(const struct topic_tree *tree)
 
 size_t topic_tree_bytes(const struct topic_tree *tree)
 {
-    return sizeof *tree + tree->trie.bytes;
+    return sizeof *tree + tree->trie.bytes + match_cache_bytes(&tree->cache);
 }

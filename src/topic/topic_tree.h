@@ -6,7 +6,8 @@
  *                                          the matches and not the number of subscriptions.
  * A node carries the local subscriptions that end there and a set of other shards that have some (one bit each).
  * Levels nobody branches at share a node (level_trie.h), so a filter of its own costs about a hundred bytes and its
- * text. No recursion: a walk keeps at most one pending branch per level.
+ * text. No recursion: a walk keeps at most one pending branch per level. What a topic matched is remembered
+ * (match_cache.h), so that most topics are not looked up level by level.
  * Ownership: `struct topic_subscription` is the caller's (embed it in the session's own record) and must be removed
  * before it is freed. Filters are copied. Threads: one. The tree must not change while a visitor runs. */
 #ifndef SYMBOLON_TOPIC_TOPIC_TREE_H
@@ -27,7 +28,9 @@ struct topic_subscription {
     struct topic_subscription **link; /* what points at this one */
 };
 
-enum status topic_tree_new(struct hash_key key, unsigned max_levels, struct topic_tree **ret_tree) MUST_CHECK;
+/* `remembered`: of so many topics at most what they matched: a power of two from 64, or 0. */
+enum status topic_tree_new(struct hash_key key, unsigned max_levels, uint32_t remembered,
+                           struct topic_tree **ret_tree) MUST_CHECK;
 void topic_tree_free(struct topic_tree *tree); /* subscriptions still in it are unhooked */
 
 /* `filter` must not be shared. *ret_first: no other local subscription had this filter, so the other shards have to
@@ -49,12 +52,12 @@ enum status topic_tree_interest_add(struct topic_tree *tree, struct topic_filter
 void topic_tree_interest_remove(struct topic_tree *tree, struct topic_filter filter, unsigned shard);
 
 /* Calls visit() once for every local subscription whose filter matches (NULL: only the shards are wanted), and
- * returns the set of other shards that have one. Allocates nothing. */
+ * returns the set of other shards that have one. Never fails: what is remembered may need memory, the answer does not. */
 typedef void topic_tree_visit(void *ctx, struct topic_subscription *sub);
-uint64_t topic_tree_match(const struct topic_tree *tree, struct topic_name topic, topic_tree_visit *visit,
-                          void *ctx);
+uint64_t topic_tree_match(struct topic_tree *tree, struct topic_name topic, topic_tree_visit *visit, void *ctx);
 
 size_t topic_tree_nodes(const struct topic_tree *tree);
-size_t topic_tree_bytes(const struct topic_tree *tree); /* nodes and table, without what malloc adds */
+size_t topic_tree_bytes(
+    const struct topic_tree *tree); /* nodes, tables, what is remembered; without what malloc adds */
 
 #endif

@@ -124,6 +124,49 @@ static void publish_batch(void *state, unsigned i)
     sent(p, 16);
 }
 
+/* ---- topics nobody has used before ---- */
+
+struct readings {
+    struct lean *l;
+    struct lean_conn *pub;
+    struct buf *packets; /* one for each call */
+    uint64_t expected;
+};
+
+static void *readings(unsigned calls)
+{
+    struct readings *r = calloc(1, sizeof *r);
+    char topic[32];
+
+    lean_must(r != NULL, "memory");
+    r->packets = calloc(calls, sizeof *r->packets);
+    lean_must(r->packets != NULL, "memory");
+    r->l = lean_new(1, false);
+    lean_begin(r->l);
+    lean_subscribe(lean_client(r->l, &(struct lean_client){ .id = "sub", .scope = SCOPE }), "bench/+", 0);
+    r->pub = lean_client(r->l, &(struct lean_client){ .id = "pub", .scope = SCOPE });
+    for (unsigned i = 0; i < calls; i++) {
+        buf_init(&r->packets[i], 1 << 16);
+        for (unsigned n = 0; n < 16; n++) {
+            snprintf(topic, sizeof topic, "bench/%06u", i * 16 + n);
+            lean_publish_packet(&r->packets[i], topic, 0, 0, false, PAYLOAD);
+        }
+        (void)written(&r->packets[i]);
+    }
+    r->expected = r->l->packets;
+    return r;
+}
+
+static void publish_readings(void *state, unsigned i)
+{
+    struct readings *r = state;
+
+    lean_input(r->pub, buf_span(&r->packets[i]));
+    lean_turn(r->l);
+    r->expected += 16;
+    lean_must(r->l->packets == r->expected, "a delivery for each message");
+}
+
 /* ---- QoS 1 and 2 ---- */
 
 static void *p2p_qos1(unsigned calls)
@@ -273,6 +316,8 @@ const struct scenario message_scenarios[] = {
     { "p2p_qos0_public", "message of QoS 0, topics public", 400, 1, p2p_public, publish },
     { "p2p_qos0_across", "message of QoS 0, 16 in a read, from one shard to another", 1920, 16, p2p_shards,
       publish_batch },
+    { "topics_new", "message of QoS 0 to a topic never used before, 16 in a read", 3200, 16, readings,
+      publish_readings },
     { "p2p_qos1", "message of QoS 1 and its acknowledgements", 400, 1, p2p_qos1, publish_qos1 },
     { "p2p_qos2", "message of QoS 2 and its acknowledgements", 200, 1, p2p_qos2, publish_qos2 },
     { "fan_out", "delivery of QoS 0, 1 to 500", 5000, FAN_OUT, fan_out, publish_to_many },
