@@ -3,24 +3,13 @@ filled in), and every example of settings."""
 import glob
 import os
 import re
-import socket
 import subprocess
 
 import pytest
-from world import BUILD, ROOT, WAIT, program
+from world import BUILD, ROOT, WAIT, free_port, program
 
 READY = {'symbolon-as': 'until [ -S as/admin.sock ]; do sleep 0.05; done',
          'symbolon-broker': 'until (exec 3<>/dev/tcp/127.0.0.1/%(mqtt)d) 2>/dev/null; do sleep 0.05; done'}
-
-
-def free_ports(count):
-    held = [socket.socket() for _ in range(count)]
-    for s in held:
-        s.bind(('127.0.0.1', 0))
-    ports = [s.getsockname()[1] for s in held]
-    for s in held:
-        s.close()
-    return ports
 
 
 def shell_blocks():
@@ -49,7 +38,7 @@ def script(ports):
 
 
 def test_the_five_minutes_work_as_written(tmp_path):
-    https, mqtt = free_ports(2)
+    https, mqtt = free_port(), free_port()
     path = ':'.join(os.path.join(BUILD, 'src', d) for d in ('as', 'broker', 'cli'))
     env = dict(os.environ, PATH=path + ':/usr/bin:/bin', HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path / 'config'),
                XDG_CACHE_HOME=str(tmp_path / 'cache'))

@@ -11,6 +11,8 @@ import ssl
 import struct
 import time
 
+from world import WAIT
+
 CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = 1, 2, 3, 4, 5, 6, 7
 SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP, DISCONNECT, AUTH = 8, 9, 10, 11, 12, 13, 14, 15
 
@@ -66,7 +68,7 @@ def packet(kind, flags, body):
     return bytes([kind << 4 | flags]) + varint(len(body)) + body
 
 
-def connect(client_id='', keep_alive=60, clean=True, will=None, user_name=None, password=None, **props):
+def connect(client_id='', keep_alive=600, clean=True, will=None, user_name=None, password=None, **props):
     """will: (topic, payload, qos, retain, {will properties})"""
     flags = 0x02 if clean else 0
     payload = prefixed(client_id)
@@ -222,7 +224,7 @@ class Closed(Exception):
 class Client:
     """One connection. `wait` seconds is the longest any read takes before the test fails."""
 
-    def __init__(self, port, ca, wait=10, alpn=None, server_name='localhost', tls=None):
+    def __init__(self, port, ca, wait=WAIT, alpn=None, server_name='localhost', tls=None):
         self.wait, self.buffer = wait, b''
         raw = socket.create_connection(('127.0.0.1', port), timeout=wait)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -316,7 +318,7 @@ class Client:
 class Plain(Client):
     """The same without TLS. `sock`: a connection that is there already."""
 
-    def __init__(self, port=None, wait=10, sock=None):
+    def __init__(self, port=None, wait=WAIT, sock=None):
         self.wait, self.buffer = wait, b''
         self.socket = sock or socket.create_connection(('127.0.0.1', port), timeout=wait)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,21 +1,15 @@
 """Servers on loopback ports for the tests: Debian's mosquitto, ports that answer as a test likes, and a proxy that meddles."""
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import threading
-import time
 
-from world import WAIT, make_ca, make_server_certificate
+from world import WAIT, free_port, make_ca, make_server_certificate, wait_for
 
 PROGRAM = shutil.which('mosquitto') or '/usr/sbin/mosquitto'
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
 
 
 def shut(*sockets):
@@ -45,7 +39,8 @@ class Mosquitto:
             common['password_file'] = os.path.join(folder, 'passwords')
             subprocess.run(['mosquitto_passwd', '-b', '-c', common['password_file'], *password], check=True,
                            capture_output=True, timeout=WAIT)
-        rows = [('listener', '%d 127.0.0.1' % self.port), *((key, settings.pop(key, common[key])) for key in common)]
+        kinds = [('log_type', kind) for kind in ('error', 'warning', 'notice', 'information', 'subscribe')]
+        rows = [*kinds, ('listener', '%d 127.0.0.1' % self.port), *((key, settings.pop(key, common[key])) for key in common)]
         if tls:
             self.ca, ca_key = make_ca(folder)
             certificate, key = make_server_certificate(folder, self.ca, ca_key)
@@ -60,15 +55,21 @@ class Mosquitto:
     def start(self):
         with open(self.log_path, 'a', encoding='utf-8') as log:
             self.process = subprocess.Popen([PROGRAM, '-c', self.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        deadline = time.monotonic() + WAIT
-        while time.monotonic() < deadline and self.process.poll() is None:
+
+        def listens():
+            assert self.process.poll() is None, 'mosquitto has left: ' + self.log()
             with socket.socket() as s:
-                s.settimeout(1)
-                if s.connect_ex(('127.0.0.1', self.port)) == 0:
-                    return
-            time.sleep(0.02)
-        with open(self.log_path, encoding='utf-8') as log:
-            raise AssertionError('mosquitto does not listen: ' + log.read())
+                s.settimeout(WAIT)
+                return s.connect_ex(('127.0.0.1', self.port)) == 0
+        wait_for(listens, why=self.log)
+
+    def log(self):
+        with open(self.log_path, encoding='utf-8', errors='replace') as log:
+            return log.read()
+
+    def wait_for_subscriptions(self, topic_filter, count=1):
+        """Until so many, since the start of the first one, have subscribed to this."""
+        wait_for(lambda: len(re.findall(r' \d %s$' % re.escape(topic_filter), self.log(), re.M)) >= count, why=self.log)
 
     def stop(self, how=signal.SIGTERM):
         if self.process.poll() is None:

@@ -4,6 +4,7 @@ A Daemon's log is read as it is written; tests wait for an event, never for a ti
 in order and that no sanitizer had anything to say.
 """
 import http.client
+import itertools
 import json
 import os
 import re
@@ -21,16 +22,48 @@ import jose_by_hand as jose
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.environ.get('BUILD_DIR') or os.path.join(ROOT, 'build', 'gcc')
-WAIT = 30  # seconds; what a slow, sanitized daemon may take. A limit for failing, never a pace
+WAIT = 60  # seconds; what a slow, sanitized daemon may take. A limit for failing, never a pace
 SANITIZER = re.compile(r'Sanitizer|runtime error:|assertion failed')
 FIELD = re.compile(r'([A-Za-z0-9_#]+)=("(?:\\.|[^"\\])*"|\S*)')
 
 
-def wait_for(condition, wait=WAIT):
+# How long the broker waits for a client, or for a server, that the test has not let run: unless the test is about that.
+PATIENT = {'limits.handshake_timeout': '5m', 'limits.connect_timeout': '5m', 'limits.auth_timeout': '5m',
+           'token.as_timeout': '60s'}
+
+
+def wait_for(condition, wait=WAIT, why=None):
+    """What the condition came to. `why` says what was there instead; the condition is asked once more at the end, for who
+    did not run himself for so long."""
     deadline = time.monotonic() + wait
-    while not condition():
-        assert time.monotonic() < deadline, 'it never came true'
+    while not (met := condition()):
+        if time.monotonic() >= deadline:
+            if met := condition():
+                break
+            raise AssertionError('it never came true' + (': %s' % why() if why else ''))
         time.sleep(0.01)
+    return met
+
+
+def free_ports():
+    """Ports that nobody has, one after the other: below those the kernel gives to connections, one of which would take the port
+    of a server while that is away, and not those of another worker of pytest."""
+    first = 10000 + 2000 * (int(re.sub(r'\D', '', os.environ.get('PYTEST_XDIST_WORKER', '')) or 0) % 11)
+    for at in itertools.count(os.getpid()):
+        port = first + at % 2000
+        with socket.socket() as s:
+            try:
+                s.bind(('127.0.0.1', port))
+            except OSError:
+                continue
+        yield port
+
+
+FREE_PORTS = free_ports()
+
+
+def free_port():
+    return next(FREE_PORTS)
 
 
 def program(name):
@@ -168,7 +201,7 @@ class As:
         self.config = os.path.join(self.dir, 'as.yaml')
         self.ca = os.path.join(self.dir, 'ca.pem')
         self.socket_path = os.path.join(self.dir, 'admin.sock')
-        self.set(**{'https.port': 0, 'issuer': 'https://localhost:${port}', **settings})
+        self.set(**{'https.port': free_port(), 'issuer': 'https://localhost:${port}', **settings})
         self.port = 0
         self.start()
 
@@ -185,7 +218,6 @@ class As:
         self.daemon = Daemon(program('symbolon-as'), '--config', self.config)
         ready = self.daemon.event('as_started')
         self.port = int(ready.fields['https'])
-        self.set(**{'https.port': self.port})  # a restart comes back to the same place
         self.url = 'https://localhost:%d' % self.port
 
     def restart(self, kill=False):
@@ -359,16 +391,18 @@ class Broker:
     def _write(self):
         quote = json.dumps
         sections = {}
+        settings = {**PATIENT, **self.settings}
         lines = ['workers: %d' % self.workers, 'log_level: debug']
-        lines += [] if 'log_rate' in self.settings else ['log_rate: 0']  # tests count events
-        lines += [] if 'state_dir' in self.settings else ['state_dir: state']  # so that everything is tested with durability: commit
-        for name, value in self.settings.items():
+        lines += [] if 'log_rate' in settings else ['log_rate: 0']  # tests count events
+        lines += [] if 'state_dir' in settings else ['state_dir: state']  # so that everything is tested with durability: commit
+        for name, value in settings.items():
             section, _, key = name.rpartition('.')
             sections.setdefault(section, []).append('%s: %s' % (key, quote(value)))
         lines += sections.pop('', [])
         lines += ['listeners:']
         for name, more in {'mqtts': self.listener, **self.more_listeners}.items():
-            listener = {'name': name, 'address': '127.0.0.1', 'port': self.ports.get(name, 0),
+            port = self.ports.setdefault(name, free_port())  # a restart comes back to the same place
+            listener = {'name': name, 'address': '127.0.0.1', 'port': port,
                         'certificate': self.certificate, 'key': self.key, **more}
             lines += ['  - {%s}' % ', '.join('%s: %s' % (k, quote(v)) for k, v in listener.items())]
         if self.audience:

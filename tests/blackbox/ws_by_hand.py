@@ -58,7 +58,7 @@ class Answer:
 class Peer:
     """A connection over which the test says each byte. `ca` None: without TLS. `certificate`: ours, and its key."""
 
-    def __init__(self, port, ca=None, wait=10, certificate=None):
+    def __init__(self, port, ca=None, wait=mqtt5.WAIT, certificate=None):
         self.wait, self.buffer = wait, b''
         self.socket = socket.create_connection(('127.0.0.1', port), timeout=wait)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -152,7 +152,7 @@ class Peer:
 class Client(mqtt5.Client):
     """mqtt5.Client over WebSocket: what send() is given is one frame; frames may hold anything."""
 
-    def __init__(self, port, ca=None, wait=10, path='/mqtt', certificate=None, **fields):
+    def __init__(self, port, ca=None, wait=mqtt5.WAIT, path='/mqtt', certificate=None, **fields):
         self.wait, self.buffer = wait, b''
         self.peer = Peer(port, ca, wait, certificate).upgrade(path, **fields)
         self.socket, self.frames = self.peer.socket, 0
