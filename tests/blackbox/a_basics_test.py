@@ -40,7 +40,7 @@ def test_mosquitto_reads_what_mosquitto_published(broker, qos):
 
 def test_mosquitto_is_refused_elsewhere_and_told_why(broker):
     """MT-99, MT-96"""
-    done = broker.mosquitto('sub', '-t', 'private/#', '-C', '1', '-W', '5')
+    done = broker.mosquitto('sub', '-t', 'private/#', '-C', '1', '-W', str(WAIT))
     assert 'denied' in (done.stdout + done.stderr).lower() or 'not authorized' in (done.stdout + done.stderr).lower()
     done = broker.mosquitto('pub', '-t', 'notice/today', '-m', 'x', '-q', '1')
     assert 'not authorized' in (done.stdout + done.stderr).lower()

@@ -5,7 +5,8 @@ import time
 import jose_by_hand as jose
 import mqtt5
 import pytest
-from mqtt5 import AUTH, CONNACK, DISCONNECT, PUBACK, PUBLISH, SUBACK, Client
+from mqtt5 import AUTH, CONNACK, DISCONNECT, PUBACK, PUBLISH, SUBACK, Client, Closed
+from world import WAIT
 
 pytestmark = pytest.mark.threads
 AUDIENCE = 'broker.example'
@@ -34,14 +35,26 @@ def opened(broker, life=600, client_id='c', **more):
     return client
 
 
+def in_time(story):
+    """story(life of a token): told again with a longer life if the token ended before it was over, as on a slow machine."""
+    for life in (3, 9, 27):
+        end = int(time.time()) + life
+        try:
+            return story(life)
+        except (AssertionError, Closed):
+            if time.time() < end:
+                raise
+    raise AssertionError('it ended too early each time')
+
+
 def test_expiry_cuts_the_session_with_its_reason(broker):
     """MT-100, MT-101, MT-112: DISCONNECT 0x87 at exp, by a timer; the Will is published though the token is over"""
     watcher = opened(broker, client_id='watcher')
     watcher.send(mqtt5.subscribe(1, [('a/will', 0)]))
     watcher.expect(SUBACK)
     begin = time.monotonic()
-    client = opened(broker, life=3, client_id='short', will=('a/will', 'gone', 0, False, {}))
-    got = client.expect(DISCONNECT, 60)
+    client = in_time(lambda life: opened(broker, life, 'short', will=('a/will', 'gone', 0, False, {})))
+    got = client.expect(DISCONNECT)
     assert got.reason == 0x87 and 'expired' in got.why
     assert time.monotonic() - begin > 1.5
     client.expect_closed()
@@ -51,13 +64,16 @@ def test_expiry_cuts_the_session_with_its_reason(broker):
 
 def test_renewal_carries_the_session_over_the_end(broker):
     """MT-102, MT-105, MT-106"""
-    client = opened(broker, life=4, client_id='renewer')
-    client.send(mqtt5.subscribe(1, [('a/kept', 1)]))
-    assert client.expect(SUBACK).codes == [1]
-    got = client.reauthenticate(token(600, sub='renewer'), POP)
-    assert got.kind == AUTH and got.reason == 0, got
-    end = opened(broker, life=5, client_id='clock')  # its end comes after the first token's
-    end.expect(DISCONNECT, 60)
+    def story(life):
+        client = opened(broker, life, 'renewer')
+        client.send(mqtt5.subscribe(1, [('a/kept', 1)]))
+        assert client.expect(SUBACK).codes == [1]
+        got = client.reauthenticate(token(600, sub='renewer'), POP)
+        assert got.kind == AUTH and got.reason == 0, got
+        return client, life
+    client, life = in_time(story)
+    end = in_time(lambda more: opened(broker, life + more, 'clock'))  # its end comes after the first token's
+    end.expect(DISCONNECT, 2 * WAIT)
     client.send(mqtt5.publish('a/kept', 'still here', qos=1, packet_id=1))
     kinds = {client.receive().kind, client.receive().kind}
     assert kinds == {PUBLISH, PUBACK}
@@ -157,19 +173,22 @@ def test_somebody_else_cannot_take_a_session_by_its_name(broker):
 
 def test_retained_messages_end_with_the_token_of_their_publisher(broker):
     """MT-111, D-27"""
-    client = opened(broker, life=3, client_id='keeper')
-    client.send(mqtt5.publish('a/retained', 'brief', qos=1, packet_id=1, retain=True))
-    client.expect(PUBACK)
-    reader = opened(broker, client_id='reader')
-    reader.send(mqtt5.subscribe(1, [('a/retained', 0)]))
-    reader.expect(SUBACK)
-    assert reader.expect(PUBLISH).payload == b'brief'
-    client.expect(DISCONNECT, 60)
+    def story(life):
+        client = opened(broker, life, 'keeper')
+        client.send(mqtt5.publish('a/retained', 'brief', qos=1, packet_id=1, retain=True))
+        assert client.expect(PUBACK).reason in (0, 0x10)
+        with opened(broker, client_id='reader') as reader:
+            reader.send(mqtt5.subscribe(1, [('a/retained', 0)]), mqtt5.PING)
+            reader.expect(SUBACK)
+            got = reader.receive()
+            assert got.kind == PUBLISH and got.payload == b'brief', got
+        return client
+    client = in_time(story)
+    client.expect(DISCONNECT)
     late = opened(broker, client_id='late reader')
     late.send(mqtt5.subscribe(1, [('a/retained', 0)]))
     late.expect(SUBACK)
     assert late.quiet()
-    reader.close()
     late.close()
 
 

@@ -4,10 +4,9 @@ import json
 import os
 import stat
 import subprocess
-import time
 
 import pytest
-from world import WAIT, Daemon, enroll, program, run_cli
+from world import WAIT, Daemon, enroll, program, run_cli, wait_for
 
 AUDIENCE = 'broker.example'
 USAGE, UNREACHABLE, NOT_AUTHORIZED, UNTRUSTED, NO_TOKEN, FILE, TIMEOUT = 2, 3, 4, 6, 7, 9, 27
@@ -43,11 +42,7 @@ class Reader(Daemon):
         super().__init__(program('symbolon'), 'sub', *words, env=env)
 
     def line(self, text, wait=WAIT):
-        deadline = time.monotonic() + wait
-        with self.changed:
-            while not any(text in l for l in self.lines):
-                assert time.monotonic() < deadline and self.running(), self.lines
-                self.changed.wait(0.5)
+        wait_for(lambda: any(text in l for l in list(self.lines)), wait, why=lambda: str(self.lines))
 
     def end(self):
         self.process.terminate()
@@ -97,7 +92,7 @@ def test_never_published_for_something_refused(site, enrolled, qos):
 
 
 def test_sub_refused(site, enrolled):
-    done = run_cli('sub', '-t', '#', '-C', '1', '-W', '20', env=enrolled('dashboard', 'dashboards'))
+    done = run_cli('sub', '-t', '#', '-C', '1', '-W', str(WAIT), env=enrolled('dashboard', 'dashboards'))
     assert done.returncode == NOT_AUTHORIZED and 'authorized' in done.stderr.lower(), done.stderr
 
 
@@ -138,8 +133,8 @@ def test_request_and_response(site, enrolled):
     peer = enrolled('peer', 'peers')
     responder = Reader(peer, '-t', 'rr/question', '-F', '%t', '-C', '1', '-i', 'responder')
     site.daemon.event('subscribed', client_id='responder')
-    asker = subprocess.Popen([program('symbolon'), 'rr', '-t', 'rr/question', '-e', 'rr/answer', '-m', 'how warm?', '-W', '20',
-                              '-i', 'asker'], env=dict(os.environ, **peer), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    asker = subprocess.Popen([program('symbolon'), 'rr', '-t', 'rr/question', '-e', 'rr/answer', '-m', 'how warm?', '-W',
+                              str(WAIT), '-i', 'asker'], env=dict(os.environ, **peer), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                              stdin=subprocess.DEVNULL, text=True)
     assert responder.process.wait(WAIT) == 0
     done = run_cli('pub', '-t', 'rr/answer', '-m', '21.5', '-q', '1', env=peer)
@@ -153,7 +148,7 @@ def test_public_topics_without_any_token(site, tmp_path):
     place = ('--no-ace', '-h', 'localhost', '-p', str(site.port), '--cafile', site.ca)
     done = run_cli('pub', *place, '-t', 'public/cli', '-m', 'x', '-q', '1', '-r', env=env)
     assert done.returncode == 0, done.stderr
-    done = run_cli('sub', *place, '-t', 'public/cli', '-C', '1', '-W', '20', env=env)
+    done = run_cli('sub', *place, '-t', 'public/cli', '-C', '1', '-W', str(WAIT), env=env)
     assert (done.returncode, done.stdout) == (0, 'x\n'), done.stderr
     done = run_cli('pub', *place, '-t', 'private', '-m', 'x', '-q', '1', env=env)
     assert done.returncode == NOT_AUTHORIZED

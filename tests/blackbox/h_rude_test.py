@@ -9,14 +9,20 @@ import time
 import mqtt5
 import pytest
 from mqtt5 import CONNACK, DISCONNECT, PINGRESP, PUBACK, PUBLISH, SUBACK, Client, Closed
+from world import WAIT
 
 pytestmark = pytest.mark.threads
 
 
 @pytest.fixture(scope='module')
 def broker(make_broker):
+    return make_broker(workers=2, public=[['public/#', ['pub', 'sub']]], **{'limits.packet': '64k'})
+
+
+@pytest.fixture(scope='module')
+def hasty(make_broker):
     return make_broker(workers=2, public=[['public/#', ['pub', 'sub']]], **{
-        'limits.connect_timeout': '2s', 'limits.packet': '64k', 'limits.handshake_timeout': '4s'})
+        'limits.connect_timeout': '2s', 'limits.handshake_timeout': '4s'})
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +132,7 @@ def test_mqtt_3_1_is_refused_in_its_own_words(broker):
     """MT-120: return code 1, for a version we do not speak"""
     with Client(broker.port, broker.ca) as client:
         client.send(mqtt5.packet(1, 0, mqtt5.prefixed('MQIsdp') + b'\x03\x02\x00\x3c' + mqtt5.prefixed('old')))
-        client.socket.settimeout(10)
+        client.socket.settimeout(WAIT)
         assert client.socket.recv(16) == b'\x20\x02\x00\x01'
 
 
@@ -160,20 +166,21 @@ def test_the_length_alone_is_enough_to_be_refused(broker):
 
 
 @pytest.mark.parametrize('sent', [b'', b'\x10', mqtt5.connect('slow')[:-1]], ids=['nothing', 'one byte', 'all but one byte'])
-def test_a_slow_connect_is_given_up(broker, sent):
+def test_a_slow_connect_is_given_up(hasty, sent):
     """limits.connect_timeout"""
-    with Client(broker.port, broker.ca) as client:
-        if sent:
-            client.send(sent)
+    with Client(hasty.port, hasty.ca) as client:
+        peer = '127.0.0.1:%d' % client.socket.getsockname()[1]
         try:
-            client.receive(20)
-        except Closed:
+            if sent:
+                client.send(sent)
+            client.receive()
+        except (Closed, ConnectionError):
             pass
+        assert hasty.daemon.event('connect_refused', peer=peer).fields['clause'] == 'limits.connect_timeout'
 
 
-def test_a_silent_tls_handshake_is_given_up(broker):
-    with socket.create_connection(('127.0.0.1', broker.port), timeout=40) as s:
-        s.settimeout(40)
+def test_a_silent_tls_handshake_is_given_up(hasty):
+    with socket.create_connection(('127.0.0.1', hasty.port), timeout=WAIT) as s:
         try:
             assert s.recv(1) == b''
         except ConnectionError:
@@ -190,10 +197,10 @@ def test_byte_by_byte_is_fine(broker):
 
 def test_keep_alive_is_enforced(broker):
     """[MQTT-3.1.2-22]: one and a half times 1 s"""
-    client = opened(broker, keep_alive=1)
     begin = time.monotonic()
+    client = opened(broker, keep_alive=1)
     ends(client, 0x8D)
-    assert 1.3 < time.monotonic() - begin < 15
+    assert time.monotonic() - begin > 1.4
 
 
 def test_a_flood_of_pings_is_answered_and_named(broker):
@@ -309,7 +316,7 @@ def test_tls_renegotiation_and_garbage_records(broker):
     raw = client.socket.detach()
     with socket.socket(fileno=raw) as s:
         s.sendall(b'\x17\x03\x03\x00\x20' + os.urandom(32))
-        s.settimeout(20)
+        s.settimeout(WAIT)
         try:
             while s.recv(4096):
                 pass

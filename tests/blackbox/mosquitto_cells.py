@@ -14,7 +14,7 @@ import time
 import mqtt5
 from mqtt5 import PUBACK, PUBLISH, PUBREC, PUBREL, SUBACK
 from servers import Listener
-from world import ROOT, WAIT, make_ca, make_client_certificate
+from world import ROOT, WAIT, make_ca, make_client_certificate, wait_for
 
 sys.path.insert(0, os.path.join(ROOT, 'tests', 'foreign'))
 
@@ -247,10 +247,18 @@ class Cell:
 
     def wire(self, *parts):
         """Over WebSocket the tunnel hears the client say each of these, in this order."""
-        deadline = time.monotonic() + WAIT
-        while self.place == 'ws' and not in_order(self.site.tunnel.said(mqtt5.prefixed(self.name)), parts):
-            assert time.monotonic() < deadline, (parts, self.site.tunnel.said(mqtt5.prefixed(self.name)))
-            time.sleep(0.01)
+        def said():
+            return self.site.tunnel.said(mqtt5.prefixed(self.name))
+        if self.place == 'ws':
+            wait_for(lambda: in_order(said(), parts), why=lambda: repr((parts, said())))
+
+    def runs_out(self, *words):
+        """It prints something, and ends because of -W: more than a second on a slow machine."""
+        for seconds in (1, 5, WAIT):
+            out = self.run(*words, '-W', seconds, code=TIMED_OUT).out
+            if out:
+                return out
+        raise AssertionError('nothing came')
 
 
 def in_order(said, parts):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from servers import Mosquitto, Proxy
-from world import WAIT, program, run_cli
+from world import WAIT, program, run_cli, wait_for
 
 SANITIZERS = re.compile(r'Sanitizer|runtime error:|assertion failed')
 ROUNDS = 12
@@ -93,6 +93,8 @@ def lives_and_dies(place, chance, words, lines):
 
     feeder = threading.Thread(target=feed, daemon=True)
     feeder.start()
+    enough = chance.randrange(20)
+    wait_for(lambda: sum(' is stored' in line for line in list(said)) >= enough, why=lambda: ''.join(said))
     for _ in range(chance.randrange(3)):
         time.sleep(chance.random() * 0.06)
         place.proxy.cut()

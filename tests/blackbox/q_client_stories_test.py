@@ -359,7 +359,7 @@ def test_a_challenge_behind_a_proof_is_not_answered(site, machine, mode, answere
     data = bytes([0x18]) + mqtt5.properties(authentication_method='ace', authentication_data=b'8 bytes.')
     broker = FakeBroker(site, bytes([mqtt5.AUTH << 4]) + mqtt5.varint(len(data)) + data)
     m.broker = ['-h', 'localhost', '-p', str(broker.port), '--cafile', site.ca]
-    words = ['--as', site.server.url, '--pop', mode, '-W', '2']
+    words = ['--as', site.server.url, '--pop', mode, '-W', '10']
     done = m.pub(*words)
     got = broker.end()
     assert done.returncode != 0
@@ -387,7 +387,7 @@ def test_where_there_is_no_auth_a_client_comes_back_with_its_next_token(site, ma
     """MT-23, MT-123: the session goes on over a new connection"""
     m = machine(secret=mode != 'rpk')
     assert m.get().returncode == 0
-    m.age(expires_in=8, life=100)  # so that renewal is due as soon as it is connected
+    m.age(expires_in=80, life=1000)  # so that renewal is due as soon as it is connected
     keep = ['-x', '60'] if version == '5' else ['-c']
     reader = m.start('sub', '-t', m.name + '/#', '-q', '1', '--as', site.server.url, '--pop', mode, '-i', m.name, '-C', '1',
                      '-d', '-V', version, *keep)

@@ -18,12 +18,23 @@ SOON = '2s'
 CONNECT_311 = mqtt5.packet(mqtt5.CONNECT, 0, mqtt5.prefixed('MQTT') + b'\x04\x02\x00\x00' + mqtt5.prefixed(''))
 
 
+def broker_of(make_broker, **more):
+    return make_broker(workers=2, public=[['#', ['pub', 'sub']]], listener={'tls': False}, more_listeners={'tls': {}},
+                       **{'log_rate': 50, 'limits.keep_alive': '0s', **more})
+
+
+@pytest.fixture(scope='module')
+def hasty(make_broker):
+    """For those that are slow on purpose only: whoever runs on a slow machine is slow as well."""
+    made = broker_of(make_broker, **{'limits.connect_timeout': SOON, 'limits.handshake_timeout': SOON, 'limits.packet_timeout': SOON})
+    made.memory_at_start = memory(made)
+    return made
+
+
 @pytest.fixture(scope='module')
 def broker(make_broker):
-    made = make_broker(workers=2, public=[['#', ['pub', 'sub']]], listener={'tls': False}, more_listeners={'tls': {}},
-                       log_rate=50, **{
-                           'limits.connect_timeout': SOON, 'limits.handshake_timeout': SOON, 'limits.packet_timeout': SOON,
-                           'limits.keep_alive': '0s', 'limits.filters_per_packet': 1000, 'session.max_subscriptions': 20000,
+    made = broker_of(make_broker, **{
+                           'limits.filters_per_packet': 1000, 'session.max_subscriptions': 20000,
                            'session.max_subscription_bytes': '1m',
                            'retained.max_messages': 5000, 'session.max_retained_backlog': 10000, 'retained.max_bytes': '8m'})
     made.memory_at_start = memory(made)
@@ -127,53 +138,57 @@ def everybody_else_is_served(broker):
         old.expect(SUBACK)
         yield
         with opened(broker) as fresh:
-            begin = time.monotonic()
             fresh.send(mqtt5.publish('public/alive', 'yes'))
             assert old.expect(PUBLISH).payload == b'yes'
-            assert time.monotonic() - begin < 10
 
 
 # ---- slow ones ----
 
-def test_a_peer_that_dribbles_is_given_up(broker):
+def test_a_peer_that_dribbles_is_given_up(hasty):
     """a byte now and then, with and without a Keep Alive: limits.packet_timeout, counted from the packet's first byte"""
     whole = mqtt5.publish('public/slow', bytes(60000))
-    clients = [opened(broker, keep_alive=0) for _ in range(20)] + [opened(broker, keep_alive=600)]
+    clients = [opened(hasty, keep_alive=0) for _ in range(20)] + [opened(hasty, keep_alive=600)]
     begin = time.monotonic()
-    with Bound(broker, 2 * MIB):
-        at = 0
-        while time.monotonic() - begin < 1.6:
-            for client in clients:
-                client.send(whole[at:at + 1])
-            at += 1
-            time.sleep(0.1)
+    with Bound(hasty, 2 * MIB):
+        left = list(clients)
+        for byte in whole:
+            for client in left:
+                try:
+                    client.send(bytes([byte]))
+                except OSError:
+                    pass  # what it was told is read below
+            left = [client for client in left if not select.select([client.socket], [], [], 0)[0]]
+            if not left:
+                break
+            time.sleep(0.05)
+        assert not left  # nobody was heard to the end
+        assert time.monotonic() - begin > 1.8
         for client in clients:
             ends(client, 0x80)
-    assert 1.5 < time.monotonic() - begin < 10
     for client in clients:
-        event = named(broker, client, 'packet_refused')
+        event = named(hasty, client, 'packet_refused')
         assert event.fields['clause'] == 'limits.packet_timeout' and event.fields['reason_code'] == '128'
 
 
-def test_a_dribbling_client_of_3_1_1_is_closed(broker):
-    client = opened_311(broker)
+def test_a_dribbling_client_of_3_1_1_is_closed(hasty):
+    client = opened_311(hasty)
     client.send(b'\x30\x80')
     client.expect_closed()
-    assert named(broker, client, 'packet_refused').fields['clause'] == 'limits.packet_timeout'
+    assert named(hasty, client, 'packet_refused').fields['clause'] == 'limits.packet_timeout'
 
 
-def test_who_says_nothing_is_given_up_everywhere(broker):
+def test_who_says_nothing_is_given_up_everywhere(hasty):
     """before the TLS handshake, in the middle of it, before CONNECT, in the middle of CONNECT"""
     hello = b'\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03'
-    before_tls = [socket.create_connection(('127.0.0.1', broker.ports['tls'])) for _ in range(3)]
+    before_tls = [socket.create_connection(('127.0.0.1', hasty.ports['tls'])) for _ in range(3)]
     before_tls[1].sendall(hello[:1])
     before_tls[2].sendall(hello)
-    silent = [Plain(broker) for _ in range(3)]
+    silent = [Plain(hasty) for _ in range(3)]
     silent[1].send(b'\x10')
     silent[2].send(mqtt5.connect('slow')[:-1])
     for client in silent:
         client.expect_closed()
-        assert named(broker, client, 'connect_refused').fields['clause'] == 'limits.connect_timeout'
+        assert named(hasty, client, 'connect_refused').fields['clause'] == 'limits.connect_timeout'
     for s in before_tls:
         peer = '127.0.0.1:%d' % s.getsockname()[1]
         s.settimeout(WAIT)
@@ -182,7 +197,7 @@ def test_who_says_nothing_is_given_up_everywhere(broker):
                 pass
         except ConnectionError:
             pass
-        assert broker.daemon.event('tls_refused', peer=peer).fields['clause'] == 'limits.handshake_timeout'
+        assert hasty.daemon.event('tls_refused', peer=peer).fields['clause'] == 'limits.handshake_timeout'
         s.close()
 
 
@@ -251,8 +266,8 @@ def test_a_hundred_thousand_filters_in_many_packets(broker):
             bound.look()
         assert codes.count(0) == 20000 and codes.count(0x97) == 80000
     named(broker, client, 'subscribe_refused')
-    assert int(broker.daemon.event('log_suppressed', event='subscribe_refused').fields['count']) > 1000
-    assert len(broker.daemon.find('subscribe_refused')) < 5000
+    broker.daemon.event('log_suppressed', event='subscribe_refused')
+    assert len(broker.daemon.find('subscribe_refused')) < 40000  # of 80,000; 12 in a second, however long it takes
 
 
 def test_filters_of_64_kib(broker):
@@ -287,7 +302,7 @@ def test_a_flood_whose_answers_nobody_reads(broker, what):
     clients = [opened(broker, receive_buffer=4096) for _ in range(3)]
     with Bound(broker, len(clients) * 6 * MIB) as bound:
         for client in clients:
-            client.pour(flood, 10, 5 if enough else 0.2)
+            client.pour(flood, *(WAIT, WAIT) if enough else (10, 0.2))
             bound.look()
     for client in clients:
         client.close()
@@ -386,8 +401,7 @@ def test_a_thousand_filters_for_all_retained_messages(broker):
             writer.send(*[mqtt5.publish('retained/%d' % n, b'x', retain=True) for n in range(first, first + 500)])
             assert writer.quiet()
         client.send(mqtt5.subscribe(1, [('#', 0)] * 1000), mqtt5.PING)
-        begin = time.monotonic()
-        assert other.quiet() and time.monotonic() - begin < 5
+        assert other.quiet()
         assert client.expect(SUBACK).codes == [0] * 1000
         bound.look()
         count = 0
@@ -396,16 +410,16 @@ def test_a_thousand_filters_for_all_retained_messages(broker):
         assert 1000 < count <= 10000
 
 
-def test_one_peer_cannot_fill_the_log(broker):
+def test_one_peer_cannot_fill_the_log(make_broker):
     """connecting, refused, and again: the first ones are named, the others counted"""
-    before = len(broker.daemon.find('connect_refused'))
+    broker = broker_of(make_broker, log_rate=2)
     for _ in range(1500):
         with Plain(broker) as client:
             client.send(mqtt5.connect('', authentication_method='none'))
             assert client.expect(CONNACK).reason == 0x8C
     told = broker.daemon.event('log_suppressed', event='connect_refused')
     assert int(told.fields['count']) > 0
-    assert len(broker.daemon.find('connect_refused')) - before < 1500
+    assert 0 < len(broker.daemon.find('connect_refused')) < 1500
 
 
 @pytest.mark.parametrize('first', [mqtt5.auth(0x19), mqtt5.connect('') * 2, mqtt5.PING], ids=['AUTH', 'CONNECT', 'PINGREQ'])

@@ -11,7 +11,7 @@ import time
 
 import pytest
 from servers import Listener, free_port
-from world import enroll, make_ca, run_cli
+from world import WAIT, enroll, make_ca, run_cli
 
 AUDIENCE = 'broker.example'
 WARNINGS, PROBLEMS = 1, 2
@@ -19,7 +19,7 @@ WARNINGS, PROBLEMS = 1, 2
 
 def doctor(*words, expect, env=None):
     """The findings by id, each a list; the exit status must be the one expected, and fit the levels."""
-    done = run_cli('doctor', '--json', '--wait', '1500', *words, env=env)
+    done = run_cli('doctor', '--json', '--wait', '3000', *words, env=env)
     assert done.returncode == expect, (done.returncode, done.stdout, done.stderr)
     told = json.loads(done.stdout)
     levels = {f['level'] for f in told['findings']}
@@ -152,7 +152,7 @@ def make_context(folder, days):
     for words in (['--generate-privkey', '--key-type=ecdsa', '--outfile', key],
                   ['--generate-certificate', '--load-privkey', key, '--load-ca-certificate', ca, '--load-ca-privkey', ca_key,
                    '--template', template, '--outfile', cert]):
-        subprocess.run(['certtool', *words], check=True, capture_output=True, timeout=30)
+        subprocess.run(['certtool', *words], check=True, capture_output=True, timeout=WAIT)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
     return context, ca
@@ -160,9 +160,9 @@ def make_context(folder, days):
 
 def test_a_silent_port(listen, nobody):
     port = listen(lambda one: one.recv(1000)).port
-    f = doctor('127.0.0.1', '-p', str(port), '--wait', '500', env=nobody, expect=PROBLEMS)
+    f = doctor('127.0.0.1', '-p', str(port), '--wait', '2000', env=nobody, expect=PROBLEMS)
     assert level(f, 'tls-silent') == 'problem'
-    f = doctor('mqtt://127.0.0.1:%d' % listen(lambda one: one.recv(1)).port, '--wait', '500', env=nobody, expect=PROBLEMS)
+    f = doctor('mqtt://127.0.0.1:%d' % listen(lambda one: one.recv(1)).port, '--wait', '2000', env=nobody, expect=PROBLEMS)
     assert level(f, 'not-mqtt') == 'problem' and 'never answers' in words(f, 'not-mqtt')
 
 
@@ -179,7 +179,7 @@ def test_a_tls_server_that_is_no_broker(listen, nobody, tmp_path):
 
 def test_an_expired_certificate(listen, nobody, tmp_path):
     context, ca = make_context(str(tmp_path), -2)
-    f = doctor('localhost', '-p', str(listen(lambda one: one.recv(1000), context).port), '--cafile', ca, '--wait', '500',
+    f = doctor('localhost', '-p', str(listen(lambda one: one.recv(1000), context).port), '--cafile', ca, '--wait', '2000',
                env=nobody, expect=PROBLEMS)
     assert level(f, 'tls-expired') == 'problem' and level(f, 'tls-name') == 'ok'
 
@@ -189,7 +189,7 @@ def test_a_certificate_that_ends_soon_and_for_another_name(listen, nobody, tmp_p
     context, ca = make_context(str(tmp_path), 3)
     heard = []
     port = listen(lambda one: heard.append(one.recv(1000)), context, '127.0.0.2').port
-    f = doctor('127.0.0.2', '-p', str(port), '--cafile', ca, '--wait', '500', '-u', 'u', '-P', 'hush', env=nobody,
+    f = doctor('127.0.0.2', '-p', str(port), '--cafile', ca, '--wait', '2000', '-u', 'u', '-P', 'hush', env=nobody,
                expect=PROBLEMS)
     assert level(f, 'tls-life') == 'warning' and level(f, 'tls-name') == 'problem' and level(f, 'tls-trust') == 'ok'
     assert 'localhost' in words(f, 'tls-name') and not any(b'hush' in h for h in heard)
@@ -211,7 +211,7 @@ def test_credentials_go_only_where_this_very_connection_has_been_checked(listen,
     contexts = iter([good] * 6)  # asked for twice each: the port, the one that stays silent, the look at TLS
     type(made).context = property(lambda self: next(contexts, bad), lambda self, value: None)
     try:
-        f = doctor('localhost', '-p', str(made.port), '--cafile', ca, '--wait', '700', '-u', 'u', '-P', 'hush', env=nobody,
+        f = doctor('localhost', '-p', str(made.port), '--cafile', ca, '--wait', '3000', '-u', 'u', '-P', 'hush', env=nobody,
                    expect=PROBLEMS)
     finally:
         del type(made).context
@@ -235,7 +235,7 @@ def test_a_broker_that_never_stops_talking(listen, nobody):
                     one.sendall(b'\x30\x04\0\1a\0')
                     time.sleep(0.05)
 
-    f = doctor('mqtt://127.0.0.1:%d' % listen(talk).port, '--wait', '300', env=nobody, expect=WARNINGS)
+    f = doctor('mqtt://127.0.0.1:%d' % listen(talk).port, '--wait', '1000', env=nobody, expect=WARNINGS)
     assert level(f, 'round-trip') == 'warning'
 
 
@@ -251,7 +251,7 @@ def test_a_web_server(nobody):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     port = str(server.server_address[1])
     for target in (['127.0.0.1', '-p', port], ['mqtt://127.0.0.1:' + port]):
-        f = doctor(*target, '--wait', '1000', env=nobody, expect=PROBLEMS)
+        f = doctor(*target, '--wait', '3000', env=nobody, expect=PROBLEMS)
         assert 'HTTP/1.0 404' in words(f, 'not-mqtt')
     server.shutdown()
     server.server_close()
@@ -259,6 +259,6 @@ def test_a_web_server(nobody):
 
 def test_for_people(mosquitto, nobody):
     """Themes, levels, a summary; advice under what it is about"""
-    done = run_cli('doctor', 'mqtt://127.0.0.1:%d' % mosquitto.port, '--wait', '2000', env=nobody)
+    done = run_cli('doctor', 'mqtt://127.0.0.1:%d' % mosquitto.port, '--wait', '3000', env=nobody)
     assert done.returncode == WARNINGS and '\nNetwork\n' in done.stdout and 'warning   Anybody may connect' in done.stdout
     assert done.stdout.splitlines()[-1].endswith('0 problems') and '\033' not in done.stdout

@@ -8,9 +8,10 @@ import time
 
 import mqtt5
 import pytest
-from mqtt5 import (CONNACK, DISCONNECT, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, UNSUBACK, Client, Closed, answer, publish,
+from mqtt5 import (DISCONNECT, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, UNSUBACK, Client, Closed, answer, publish,
                    subscribe)
-from world import WAIT, Daemon, node, program
+from world import WAIT, Daemon, node, program, wait_for
+from y_store_test import export
 
 PUBLIC = [['d/#', ['pub', 'sub']]]
 FOR_EVER = 0xFFFFFFFF
@@ -35,7 +36,7 @@ def come(broker, name, clean=False, expiry=3600, **more):
     return client
 
 
-def wait_for(broker, name, topic_filter, qos=1):
+def absent(broker, name, topic_filter, qos=1):
     """A session that subscribes and goes away."""
     with come(broker, name, clean=True) as client:
         client.send(subscribe(1, [(topic_filter, qos)]))
@@ -81,7 +82,7 @@ def test_ten_thousand_acknowledged_messages_outlive_kill_9(broker):
 
 def test_each_puback_before_the_kill_counts(broker):
     """MQTT5 4.3.2: killed in the middle of a stream, so that some are acknowledged and some are not"""
-    wait_for(broker, 'middle', 'd/stream')
+    absent(broker, 'middle', 'd/stream')
     with come(broker, 'sender', clean=True, expiry=0) as sender:
         acknowledged = set()
         for n in range(1, 3000):
@@ -98,15 +99,14 @@ def test_each_puback_before_the_kill_counts(broker):
         except (Closed, OSError):
             pass
     broker.start()
+    with come(broker, 'sender', clean=True, expiry=0) as sender:
+        assert send(sender, 'd/stream', '0') == SUCCESS  # behind all the others
     with come(broker, 'middle') as client:
         assert client.welcome.session_present
         got = []
-        try:
-            while True:
-                got += [int(p) for p in take(client, 1)]
-                client.wait = 1
-        except TimeoutError:
-            pass
+        while 0 not in got:
+            got += [int(p) for p in take(client, 1)]
+    assert got.pop() == 0
     assert acknowledged <= set(got)
     assert got == sorted(got) and len(got) == len(set(got))
 
@@ -128,7 +128,7 @@ def test_mqtt_js_of_3_1_1_finds_its_messages(broker):
 
 def test_what_was_taken_does_not_come_back(broker):
     """MQTT5 4.4: a PUBACK of the subscriber ends the delivery, once it is on disk"""
-    wait_for(broker, 'taker', 'd/taken')
+    absent(broker, 'taker', 'd/taken')
     with come(broker, 'giver', expiry=0) as giver:
         for n in range(1, 101):
             assert send(giver, 'd/taken', str(n), n) == SUCCESS
@@ -190,14 +190,14 @@ def test_subscriptions_and_their_ends_outlive_it(broker):
 
 def test_a_session_that_was_ended_does_not_come_back(broker):
     """MQTT5 3.1.2.4: Clean Start, and Session Expiry Interval 0 in DISCONNECT"""
-    wait_for(broker, 'e-clean', 'd/e')
-    wait_for(broker, 'e-left', 'd/e')
+    absent(broker, 'e-clean', 'd/e')
+    absent(broker, 'e-left', 'd/e')
     with come(broker, 'e-clean', clean=True, expiry=0):
         pass
     with come(broker, 'e-left') as client:
         client.send(mqtt5.disconnect(session_expiry=0))
         client.expect_closed()
-    wait_for(broker, 'e-last', 'd/e')  # a CONNACK after both ends: they are on disk
+    absent(broker, 'e-last', 'd/e')  # a CONNACK after both ends: they are on disk
     crash(broker)
     for name, there in (('e-clean', 0), ('e-left', 0), ('e-last', 1)):
         with come(broker, name) as client:
@@ -208,7 +208,7 @@ def test_a_session_that_was_ended_does_not_come_back(broker):
 
 def test_qos_2_of_a_publisher_step_by_step(broker):
     """MQTT5 4.3.3: the identifier of a PUBREC is known after the crash, that of a PUBCOMP is free"""
-    wait_for(broker, 'q-reader', 'd/q', qos=2)
+    absent(broker, 'q-reader', 'd/q', qos=2)
     with come(broker, 'q-writer', clean=True) as client:
         client.send(publish('d/q', 'once', qos=2, packet_id=11))
         assert client.expect(PUBREC).reason == SUCCESS
@@ -238,7 +238,7 @@ def test_qos_2_of_a_publisher_step_by_step(broker):
 
 def test_qos_2_to_a_subscriber_step_by_step(broker):
     """MQTT5 4.3.3, 4.4: the same identifier before and after; after PUBREC only the PUBREL comes again"""
-    wait_for(broker, 'x-reader', 'd/x', qos=2)
+    absent(broker, 'x-reader', 'd/x', qos=2)
     with come(broker, 'x-writer', expiry=0) as client:
         client.send(publish('d/x', 'one', qos=2, packet_id=1))
         client.expect(PUBREC)
@@ -269,7 +269,7 @@ def test_qos_2_to_a_subscriber_step_by_step(broker):
 
 def test_a_delayed_will_comes_though_the_broker_died_meanwhile(broker):
     """MQTT5 3.1.3.2.2, and of a client that was connected when it died: it lost its connection then"""
-    wait_for(broker, 'w-heir', 'd/w/#')
+    absent(broker, 'w-heir', 'd/w/#')
     gone = come(broker, 'w-gone', will=('d/w/gone', 'gone', 1, False, {'will_delay': 1}))
     there = come(broker, 'w-there', will=('d/w/there', 'there', 1, False, {'will_delay': 1}))
     back = come(broker, 'w-back', will=('d/w/back', 'back', 1, False, {'will_delay': 3600}))
@@ -289,7 +289,7 @@ def test_a_session_expires_though_the_broker_is_away(broker):
         with come(broker, name, clean=True, expiry=expiry):
             pass
         broker.daemon.event('client_disconnected', client_id=name)
-    wait_for(broker, 't-mark', 'd/t')  # what was before its SUBACK is on disk
+    absent(broker, 't-mark', 'd/t')  # what was before its SUBACK is on disk
     broker.daemon.kill()
     time.sleep(1.5)  # the calendar is what is tested
     broker.start()
@@ -304,7 +304,7 @@ def test_any_number_of_workers_finds_it_all(make_broker):
     broker = start(make_broker, workers=1)
     names = ['k-%d' % n for n in range(16)]
     for name in names:
-        wait_for(broker, name, 'd/k/+')
+        absent(broker, name, 'd/k/+')
     expected, packet_id = [], 0
     for workers in (4, 2, 3):
         with come(broker, 'k-sender', expiry=0) as sender:
@@ -328,7 +328,7 @@ def test_any_number_of_workers_finds_it_all(make_broker):
 
 def test_a_clean_stop_keeps_all_too_and_sessions_count_as_left_then(make_broker):
     broker = start(make_broker)
-    wait_for(broker, 'c-off', 'd/c')
+    absent(broker, 'c-off', 'd/c')
     on = come(broker, 'c-on', expiry=1)
     with come(broker, 'c-sender', expiry=0) as sender:
         assert send(sender, 'd/c', 'kept') == SUCCESS
@@ -369,14 +369,14 @@ def test_the_store_is_closed_to_others_and_to_a_second_broker(broker):
 def test_none_keeps_nothing_and_says_so(make_broker):
     broker = start(make_broker, durability='none')
     assert broker.daemon.event('nothing_is_durable').fields['why']
-    wait_for(broker, 'n-one', 'd/n')
+    absent(broker, 'n-one', 'd/n')
     with come(broker, 'n-sender', expiry=0) as sender:
         assert send(sender, 'd/n', 'x') == SUCCESS
     crash(broker)
     with come(broker, 'n-one') as client:
         assert not client.welcome.session_present
     crash(broker, durability='commit')
-    wait_for(broker, 'n-one', 'd/n')
+    absent(broker, 'n-one', 'd/n')
     broker.daemon.kill()
     broker.settings['durability'] = 'none'
     with pytest.raises(AssertionError, match='durability'):
@@ -389,10 +389,11 @@ def test_none_keeps_nothing_and_says_so(make_broker):
 
 def test_an_interval_is_what_a_crash_takes(make_broker):
     broker = start(make_broker, durability='interval', **{'store.interval': '200ms'})
-    wait_for(broker, 'i-one', 'd/i')
+    absent(broker, 'i-one', 'd/i')
     with come(broker, 'i-sender', expiry=0) as sender:
         assert send(sender, 'd/i', 'early') == SUCCESS
-    time.sleep(0.7)  # several intervals
+    state = os.path.join(broker.dir, 'state')
+    wait_for(lambda: any(row['record'] == 'queued' for row in export(state)))  # an interval later
     crash(broker)
     with come(broker, 'i-one') as client:
         assert client.welcome.session_present and take(client, 1) == ['early']
@@ -437,13 +438,11 @@ def lasting_work_is_refused(broker, sender):
 
 def send_again(client):
     """As a client does that was refused, until the news has reached every worker."""
-    deadline = time.monotonic() + WAIT
-    while send(client, 'd/full', 'again', 10) != SUCCESS:
-        assert time.monotonic() < deadline
+    wait_for(lambda: send(client, 'd/full', 'again', 10) == SUCCESS)
 
 
 def full_and_back(broker, make_room, size=20000):
-    wait_for(broker, 'f-off', 'd/full')
+    absent(broker, 'f-off', 'd/full')
     sender = come(broker, 'f-sender', clean=True, expiry=0)
     kept = fill(sender, 'd/full', size, 5000)
     failing = broker.daemon.event('store_failing')
@@ -487,7 +486,7 @@ def test_a_full_file_system_too(make_broker, tmp_path):
 def test_a_store_that_has_reached_its_size_takes_more_when_there_is_room(make_broker):
     """store.max_bytes: what is taken away by clients makes it"""
     broker = start(make_broker, **{'store.max_bytes': '2m'})
-    wait_for(broker, 'b-off', 'd/full')
+    absent(broker, 'b-off', 'd/full')
     sender = come(broker, 'b-sender', clean=True, expiry=0)
     kept = fill(sender, 'd/full', 20000, 500)
     broker.daemon.event('store_failing')
@@ -513,7 +512,7 @@ def test_the_service_manager_hears_how_it_stands(make_broker, tmp_path, monkeypa
         first = manager.recv(4096).decode()
         if 'READY=1' not in first:
             pytest.fail(first)
-        wait_for(broker, 'v-off', 'd/full')
+        absent(broker, 'v-off', 'd/full')
         with come(broker, 'v-sender', clean=True, expiry=0) as sender:
             fill(sender, 'd/full', 20000, 500)
         assert 'STATUS=The store takes no more' in manager.recv(4096).decode()

@@ -392,7 +392,7 @@ def a_format(cell):
         done = cell.run(*words, '-F', '%C|%D|%F|%P|%R|%q|%m')
         assert done.out == ('text/x|cd|1|k:v k2:v 2|r/t|2|1\n' if cell.v5 else '|||||2|1\n')
         done = cell.run(*words, '-F', '%E')
-        assert 990 < int(done.out) <= 1000 if cell.v5 else done.out == '\n'
+        assert 800 < int(done.out) <= 1000 if cell.v5 else done.out == '\n'
         told = json.loads(cell.run(*words, '-F', '%j').out), json.loads(cell.run(*words, '-F', '%J').out)
         assert told[0]['payload'] == '{"a":1}' and told[1]['payload'] == {'a': 1} and told[0]['qos'] == 2
         if cell.v5:
@@ -445,7 +445,7 @@ def some_of_the_messages(cell):
         cell.put('x/%d' % n, str(n), retain=True)
     words = ['-t', cell.base + '/x/#']
     assert len(cell.run(*words, '--random-filter', 1000, '-C', 24).out.split()) == 24
-    assert 0 < len(cell.run(*words, '--random-filter', 500, '-W', 1, code=TIMED_OUT).out.split()) < 24
+    assert 0 < len(cell.runs_out(*words, '--random-filter', 500).split()) < 24
 
 
 @row('--retained-only', programs=('sub',))

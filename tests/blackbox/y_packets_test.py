@@ -14,7 +14,7 @@ import time
 import mqtt5
 import pytest
 from mqtt5 import CONNACK, DISCONNECT, PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, UNSUBACK
-from world import ROOT, WAIT
+from world import ROOT, WAIT, wait_for
 
 FOLDER = os.path.join(ROOT, 'tests', 'vectors', 'mqtt')
 AT_A_TIME = 200
@@ -180,13 +180,13 @@ def refusal(talk):
 
 def logged_once(broker, talks, events=REFUSALS):
     """Each of these peers is in the log with one refusal for each time its port was used."""
-    wanted = collections.Counter(talk.peer for talk in talks)
-    deadline = time.monotonic() + WAIT
-    while True:
-        count = collections.Counter(e.fields.get('peer') for e in list(broker.daemon.events) if e.name in events)
-        if all(count[peer] >= times for peer, times in wanted.items()) or time.monotonic() > deadline:
-            break
-        time.sleep(0.02)  # the log is on its way through a pipe
+    wanted, count = collections.Counter(talk.peer for talk in talks), collections.Counter()
+
+    def all_there():  # the log is on its way through a pipe
+        count.clear()
+        count.update(e.fields.get('peer') for e in list(broker.daemon.events) if e.name in events)
+        return all(count[peer] >= times for peer, times in wanted.items())
+    wait_for(all_there, why=lambda: str(wanted - count))
     return ['%s: in the log %d times' % (talk.row['id'], count[talk.peer]) for talk in talks if count[talk.peer] != wanted[talk.peer]]
 
 

@@ -10,7 +10,7 @@ import time
 import mqtt5
 import pytest
 from mqtt5 import CONNACK, DISCONNECT, PINGRESP, PUBACK, PUBLISH, SUBACK, Closed
-from world import WAIT, sanitized
+from world import WAIT, sanitized, wait_for
 
 MIB = 1024 * 1024
 LIMIT = 64 * MIB
@@ -50,10 +50,7 @@ class Watch(threading.Thread):
         assert self.most < limit, '%.1f MiB' % (self.most / MIB)
 
     def falls_below(self, limit):
-        deadline = time.monotonic() + WAIT
-        while self.now() > limit:
-            assert time.monotonic() < deadline, '%.1f MiB' % (self.now() / MIB)
-            time.sleep(0.1)
+        wait_for(lambda: self.now() <= limit, why=lambda: '%.1f MiB' % (self.now() / MIB))
 
 
 def opened(broker, client_id='', **more):
@@ -185,9 +182,11 @@ def test_packets_that_are_never_finished(make_broker):
         whole = bytes(800000)
         pub.send(mqtt5.publish('big', whole))
         assert sub.expect(PUBLISH).payload == whole
-        ended = [client for client in rude if select.select([client.socket], [], [], 0)[0]]
-        assert len(ended) >= 50  # of 85 MiB begun, a fifth or less is held; some of it has not even arrived
-        for client in ended:
+
+        def ended():
+            return [client for client in rude if select.select([client.socket], [], [], 0)[0]]
+        wait_for(lambda: len(ended()) >= 50)  # of 85 MiB begun, a fifth or less is held; some of it has not even arrived
+        for client in ended():
             packet = client.receive()
             assert packet.kind == DISCONNECT and packet.reason == QUOTA, packet
         for client in rude:
@@ -215,9 +214,7 @@ def test_connections_without_number(make_broker):
     assert (len(held), told, closed) == (1000, 1000, 0)  # one after the other, each is told
     for client in held[:10]:
         client.close()
-    deadline = time.monotonic() + WAIT
-    while mqtt5.Plain(broker.port, wait=WAIT).open().reason != 0:
-        assert time.monotonic() < deadline
+    wait_for(lambda: mqtt5.Plain(broker.port, wait=WAIT).open().reason == 0)
     broker.watch.stayed_below(LIMIT)
     for client in held:
         client.close()

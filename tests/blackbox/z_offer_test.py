@@ -52,8 +52,8 @@ def test_mosquitto_sub_reads_the_tree_as_documented(broker, version):
 
 
 def test_it_goes_on_while_somebody_listens(broker):
-    got = mosquitto_sub(broker, '-t', '$SYS/broker/uptime', '-C', '3')
-    assert len({int(line.split()[0]) for line in got}) == 3
+    got = mosquitto_sub(broker, '-t', '$SYS/broker/uptime', '-C', '5')
+    assert len({int(line.split()[0]) for line in got}) >= 3  # two in one second, after a while without any
 
 
 @pytest.mark.threads

@@ -3,7 +3,6 @@ not exempt here, and 127.0.0.x are different addresses."""
 import json
 import os
 import re
-import select
 import socket
 import ssl
 import stat
@@ -18,18 +17,19 @@ import pytest
 import world
 from mqtt5 import CONNACK, PUBLISH, SUBACK, Client, Closed, Plain
 
-STRICT = {'hostile.exempt_loopback': False, 'hostile.faults_burst': 3, 'hostile.ban': '1500ms'}
+# A ban that lasts: none ends while a test looks at it. Whoever waits for the end of one sets `hostile.ban`.
+STRICT = {'hostile.exempt_loopback': False, 'hostile.faults_burst': 3, 'hostile.faults': 1, 'hostile.ban': '10m'}
 
 
 def dial(broker, address='127.0.0.1', port=None):
-    return socket.create_connection(('127.0.0.1', port or broker.port), timeout=10, source_address=(address, 0))
+    return socket.create_connection(('127.0.0.1', port or broker.port), timeout=world.WAIT, source_address=(address, 0))
 
 
 class From(Client):
     """A client at another address of this machine."""
 
     def __init__(self, broker, address):
-        self.wait, self.buffer = 10, b''
+        self.wait, self.buffer = world.WAIT, b''
         self.socket = ssl.create_default_context(cafile=broker.ca).wrap_socket(dial(broker, address), server_hostname='localhost')
 
 
@@ -63,10 +63,14 @@ def comes_in(broker, address='127.0.0.1'):
 
 def control(broker, **question):
     with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(20)
+        s.settimeout(world.WAIT)
         s.connect(os.path.join(broker.dir, 'state', 'control.sock'))
         s.sendall(json.dumps(question).encode() + b'\n')
         return json.loads(s.makefile('rb').readline())
+
+
+def stats_of(broker):
+    return control(broker, cmd='stats')['stats']
 
 
 def command(broker, *words):
@@ -89,20 +93,21 @@ def strict(make_broker):
 def test_who_talks_nonsense_is_banned_and_nobody_else(strict):
     talk_nonsense(strict, '127.0.0.2', 4)
     banned = strict.daemon.event('address_banned', address='127.0.0.2')
-    assert banned.fields['ms'] == '1500'
+    assert banned.fields['ms'] == '600000'
     assert turned_away(strict, '127.0.0.2')
     assert comes_in(strict, '127.0.0.3')
     rows = control(strict, cmd='bans')['bans']
     assert [row['address'] for row in rows] == ['127.0.0.2'] and rows[0]['times'] == 1
-    strict.daemon.event('address_unbanned', address='127.0.0.2', by='time')
-    assert comes_in(strict, '127.0.0.2')
 
 
-def test_the_next_ban_is_twice_as_long(strict):
-    talk_nonsense(strict, '127.0.0.4', 4)
-    strict.daemon.event('address_unbanned', address='127.0.0.4', by='time')
-    talk_nonsense(strict, '127.0.0.4', 4)
-    assert strict.daemon.event('address_banned', 2, address='127.0.0.4').fields['ms'] == '3000'
+def test_a_ban_ends_by_itself_and_the_next_is_twice_as_long(make_broker):
+    broker = make_broker(workers=2, public=[['public/#', ['pub', 'sub']]], **dict(STRICT, **{'hostile.ban': '500ms'}))
+    talk_nonsense(broker, '127.0.0.4', 4)
+    assert broker.daemon.event('address_banned', address='127.0.0.4').fields['ms'] == '500'
+    broker.daemon.event('address_unbanned', address='127.0.0.4', by='time')
+    assert comes_in(broker, '127.0.0.4')
+    talk_nonsense(broker, '127.0.0.4', 4)
+    assert broker.daemon.event('address_banned', 2, address='127.0.0.4').fields['ms'] == '1000'
 
 
 def test_a_banned_address_keeps_the_connections_it_has(strict):
@@ -172,31 +177,25 @@ def test_what_no_honest_client_does_is_a_fault(make_broker, name):
 
 
 def test_refusing_the_banned_costs_next_to_nothing(make_broker):
-    """No TLS, no memory: the accept() and the close() of it."""
-    broker = make_broker(workers=1, public=[['public/#', ['pub', 'sub']]], log_rate=100,
-                         **dict(STRICT, **{'hostile.ban': '10m'}))
+    """No TLS, no memory, no line: the accept() and the close() of it."""
+    broker = make_broker(workers=1, public=[['public/#', ['pub', 'sub']]], log_rate=100, **STRICT)
     talk_nonsense(broker, '127.0.0.9', 5)
     broker.daemon.event('address_banned', address='127.0.0.9')
+    before, memory = stats_of(broker), resident(broker.daemon.process.pid)
 
-    def cpu():
-        fields = open('/proc/%d/stat' % broker.daemon.process.pid, encoding='ascii').read().rsplit(') ', 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
-    before, memory = cpu(), resident(broker.daemon.process.pid)
-    for _ in range(5000):
-        try:
-            dial(broker, '127.0.0.9').close()
-        except OSError:
-            pass
-    deadline, refused = time.monotonic() + 20, 0
-    while refused < 4500 and time.monotonic() < deadline:  # some are gone before they are accepted
-        refused = control(broker, cmd='stats')['stats']['refused_banned']
-    assert refused >= 4500
-    each = (cpu() - before) / refused
-    print('%.0f us of CPU for each refused connection' % (each * 1e6))
+    def refused():
+        for _ in range(500):
+            try:
+                dial(broker, '127.0.0.9').close()
+            except OSError:
+                pass
+        return stats_of(broker)['refused_banned'] >= 4500  # some are gone before they are accepted
+    world.wait_for(refused, 4 * world.WAIT)
+    after = stats_of(broker)
+    assert (after['connections_accepted'], after['arriving']) == (before['connections_accepted'], 0)
     if not world.sanitized():
-        assert each < 150e-6  # measured: 10 to 20; a full handshake takes more than 200
         assert resident(broker.daemon.process.pid) < memory + 4 * 1024 * 1024
-    assert len(broker.daemon.find('connection_refused')) == 0  # and no line
+    assert not broker.daemon.find('connection_refused')
 
 
 # -- limits by address ------------------------------------------------------------------------------------------
@@ -205,17 +204,18 @@ def test_refusing_the_banned_costs_next_to_nothing(make_broker):
 def test_connecting_too_fast_is_refused_but_no_fault(make_broker):
     broker = make_broker(workers=2, public=[['public/#', ['pub', 'sub']]],
                          **dict(STRICT, **{'hostile.connects': 1, 'hostile.connects_burst': 10}))
+    sockets, turned = [], 0
     for _ in range(60):
         try:
-            dial(broker, '127.0.0.2').close()
+            sockets.append(dial(broker, '127.0.0.2'))
         except OSError:
-            pass
+            turned += 1
     broker.daemon.event('connection_refused', clause='hostile.connects')
-    assert turned_away(broker, '127.0.0.2')
+    wait_until_closed(sockets, 0 if turned else 1)
+    close_all(sockets)
     assert comes_in(broker, '127.0.0.3')
     assert control(broker, cmd='bans')['banned'] == 0
-    time.sleep(2.1)
-    assert comes_in(broker, '127.0.0.2')
+    world.wait_for(lambda: comes_in(broker, '127.0.0.2'))  # as time allows one again
 
 
 def test_connections_of_one_address_have_a_limit(make_broker):
@@ -302,38 +302,43 @@ def closed_by_peer(sockets):
     return gone
 
 
-def wait_until_closed(sockets, count, wait):
-    deadline = time.monotonic() + wait
-    left = set(sockets)
-    while len(left) > len(sockets) - count:
-        assert time.monotonic() < deadline, '%d of %d are still open' % (len(left), len(sockets))
-        ready = select.poll()
-        for s in left:
-            ready.register(s, select.POLLIN)
-        ready = {fd for fd, _ in ready.poll(500)}
-        left -= {s for s in left if s.fileno() in ready and closed_by_peer([s])}
+def wait_until_closed(sockets, count):
+    left = list(sockets)
+    for s in sockets:
+        s.setblocking(False)
 
-
-SOON = 1  # seconds; measured: 0.05
+    def closed():
+        left[:] = [s for s in left if not closed_by_peer([s])]
+        return len(left) <= len(sockets) - count
+    world.wait_for(closed, why=lambda: '%d of %d are still open' % (len(left), len(sockets)))
 
 
 def honest_round(broker):
-    """How long a client takes from nothing to a message of its own."""
-    begin = time.monotonic()
+    """A client gets from nothing to a message of its own."""
     with From(broker, '127.0.0.1') as client:
         assert client.open('').reason == 0
         client.send(mqtt5.subscribe(1, [('public/alive', 0)]), mqtt5.publish('public/alive', 'yes'))
         assert client.expect(SUBACK).codes == [0]
         assert client.expect(PUBLISH).payload == b'yes'
-    return time.monotonic() - begin
+
+
+def with_room(make_broker, **more):
+    """For 500 strangers."""
+    return make_broker(workers=2, public=[['public/#', ['pub', 'sub']]], more_listeners={'wss': {'transport': 'websocket'}}, **{
+        'hostile.exempt_loopback': False, 'limits.handshakes': 500, 'limits.handshakes_per_address': 0, 'hostile.connects': 0,
+        'log_rate': 50, **more})
 
 
 @pytest.fixture(scope='module')
-def patient(make_broker):
-    """Room for 500 strangers, and not much time for any."""
-    return make_broker(workers=2, public=[['public/#', ['pub', 'sub']]], more_listeners={'wss': {'transport': 'websocket'}}, **{
-        'hostile.exempt_loopback': False, 'limits.handshakes': 500, 'limits.handshakes_per_address': 0, 'hostile.connects': 0,
-        'limits.handshake_timeout': '6s', 'limits.connect_timeout': '6s', 'limits.auth_timeout': '3s', 'log_rate': 50})
+def crowded(make_broker):
+    """Nobody is cut because of time."""
+    return with_room(make_broker)
+
+
+@pytest.fixture(scope='module')
+def hasty(make_broker):
+    """There is not much time for any; an honest client on a slow machine needs some."""
+    return with_room(make_broker, **{'limits.handshake_timeout': '6s', 'limits.connect_timeout': '6s'})
 
 
 def close_all(sockets):
@@ -342,32 +347,47 @@ def close_all(sockets):
 
 
 @pytest.mark.parametrize('first', ['nothing', 'a ClientHello'])
-def test_two_thousand_half_open_handshakes(patient, first):
-    """New ones take the place of the oldest; an honest client comes through in between; all are cut in time."""
-    before = resident(patient.daemon.process.pid)
-    sockets = many(patient, 2000, b'' if first == 'nothing' else client_hello())
-    times = sorted(honest_round(patient) for _ in range(10))
-    assert times[5] < SOON and times[-1] < 5 * SOON, times
-    stats = control(patient, cmd='stats')['stats']
-    assert stats['arriving'] <= 500 and stats['refused_handshakes'] >= 1400
+def test_two_thousand_half_open_handshakes(crowded, first):
+    """New ones take the place of the oldest; an honest client comes through in between."""
+    before, refused = resident(crowded.daemon.process.pid), stats_of(crowded)['refused_handshakes']
+    sockets = many(crowded, 2000, b'' if first == 'nothing' else client_hello())
+    for _ in range(10):
+        honest_round(crowded)
+    assert stats_of(crowded)['arriving'] <= 500
+    world.wait_for(lambda: stats_of(crowded)['refused_handshakes'] - refused >= 1400)
+    wait_until_closed(sockets, 1400)
     if not world.sanitized():
-        assert resident(patient.daemon.process.pid) < before + 64 * 1024 * 1024
-    wait_until_closed(sockets, len(sockets), 20)
+        assert resident(crowded.daemon.process.pid) < before + 64 * 1024 * 1024
     close_all(sockets)
-    assert control(patient, cmd='stats')['stats']['arriving'] == 0
+    world.wait_for(lambda: stats_of(crowded)['arriving'] == 0)
 
 
-def drip(sockets, text, seconds, step=0.25):
-    """Each socket gets one more byte of the text now and then, until it is over or all are closed."""
-    at, end = 0, time.monotonic() + seconds
-    while time.monotonic() < end and at < len(text):
-        for s in sockets:
+def test_half_open_handshakes_are_cut_in_time(hasty):
+    sockets = many(hasty, 100) + many(hasty, 100, client_hello())
+    wait_until_closed(sockets, len(sockets))
+    close_all(sockets)
+    world.wait_for(lambda: stats_of(hasty)['arriving'] == 0)
+
+
+def drip(sockets, text, step=0.25):
+    """Each socket gets one more byte of the text now and then, until all are closed; how much of it was said by then."""
+    left = list(sockets)
+    for s in left:
+        s.setblocking(False)
+    for at in range(len(text)):
+        for s in list(left):
             try:
-                s.sendall(text[at:at + 1])
-            except OSError:
+                s.send(text[at:at + 1])
+                if s.recv(4096) == b'':
+                    left.remove(s)
+            except (BlockingIOError, ssl.SSLWantReadError):
                 pass
-        at += 1
+            except OSError:
+                left.remove(s)
+        if not left:
+            return at
         time.sleep(step)
+    raise AssertionError('%d of %d were listened to up to the end' % (len(left), len(sockets)))
 
 
 def tls_many(broker, count, port=None):
@@ -379,39 +399,22 @@ def tls_many(broker, count, port=None):
 
 
 @pytest.mark.parametrize('what', ['a TLS handshake', 'a CONNECT', 'a WebSocket upgrade'])
-def test_one_byte_now_and_then_is_given_up(patient, what):
+def test_one_byte_now_and_then_is_given_up(hasty, what):
     """a busy trickle is no progress: the limit is one for the whole"""
     text = {'a TLS handshake': client_hello(), 'a CONNECT': mqtt5.connect('slow', user_name='u' * 200),
             'a WebSocket upgrade': b'GET /mqtt HTTP/1.1\r\nHost: localhost\r\n' + b'X-Filler: y\r\n' * 40}[what]
-    begin = time.monotonic()
     if what == 'a TLS handshake':
-        sockets = many(patient, 50)
+        sockets = many(hasty, 50)
     else:
-        sockets = tls_many(patient, 50, patient.ports['wss'] if 'Web' in what else None)
-    drip(sockets, text, 7)
-    assert honest_round(patient) < 5 * SOON
-    for s in sockets:
-        s.setblocking(False)
-    deadline = time.monotonic() + 8
-    open_ones = list(sockets)
-    while open_ones and time.monotonic() < deadline:
-        for s in list(open_ones):
-            try:
-                if s.recv(4096) == b'':
-                    open_ones.remove(s)
-            except (BlockingIOError, ssl.SSLWantReadError):
-                pass
-            except OSError:
-                open_ones.remove(s)
-        time.sleep(0.1)
-    assert not open_ones, '%d after %.1f s' % (len(open_ones), time.monotonic() - begin)
+        sockets = tls_many(hasty, 10, hasty.ports['wss'] if 'Web' in what else None)
+    drip(sockets, text)
     close_all(sockets)
 
 
 def test_auth_without_end_has_an_end(make_broker, as_server):
-    """Each AUTH that is no answer ends the connection; a challenge that is not answered ends it in time."""
+    """Each AUTH that is no answer ends the connection. In time ends what i_bad_tokens_test.py tells."""
     broker = make_broker(as_server=as_server, audience='endless', workers=1,
-                         **dict(STRICT, **{'limits.auth_timeout': '2s', 'hostile.faults_burst': 100}))
+                         **dict(STRICT, **{'hostile.faults_burst': 100}))
     with From(broker, '127.0.0.2') as client:
         client.send(mqtt5.connect('x', authentication_method='ace', authentication_data=mqtt5.prefixed('e30.e30.AAAA')))
         for _ in range(50):
@@ -439,13 +442,9 @@ def test_subscribers_that_never_read_cost_only_themselves(make_broker):
         assert loud.open('').reason == 0 and fine.open('').reason == 0
         fine.send(mqtt5.subscribe(1, [('public/flood', 0)]))
         assert fine.expect(SUBACK).codes == [0]
-        slowest = 0
         for _ in range(600):
-            begin = time.monotonic()
             loud.send(mqtt5.publish('public/flood', payload))
             assert len(fine.expect(PUBLISH).payload) == len(payload)
-            slowest = max(slowest, time.monotonic() - begin)
-        assert slowest < 2
     if not world.sanitized():
         assert resident(broker.daemon.process.pid) < before + 20 * 1024 * 1024
     for client in deaf:
@@ -457,7 +456,7 @@ def test_subscribers_that_never_read_cost_only_themselves(make_broker):
 
 def s_client(broker, *words, stdin=b''):
     return subprocess.run(['openssl', 's_client', '-connect', '127.0.0.1:%d' % broker.port, '-CAfile', broker.ca, '-servername',
-                           'localhost', *words], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
+                           'localhost', *words], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=world.WAIT)
 
 
 def test_renegotiation_is_refused(strict):
@@ -499,7 +498,7 @@ def test_the_socket_is_closed_to_others(strict):
 
 def as_nobody(*words):
     return subprocess.run(['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--bounding-set=-all', '--inh-caps=-all',
-                           *words], capture_output=True, text=True, timeout=30)
+                           *words], capture_output=True, text=True, timeout=world.WAIT)
 
 
 @pytest.fixture
@@ -580,7 +579,7 @@ WRONG = {
 @pytest.mark.parametrize('name', WRONG)
 def test_a_wrong_line_is_answered_and_the_next_is_heard(strict, name):
     with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(20)
+        s.settimeout(world.WAIT)
         s.connect(os.path.join(strict.dir, 'state', 'control.sock'))
         s.sendall(WRONG[name] + b'{"cmd":"bans"}\n')
         lines = s.makefile('rb')
@@ -590,7 +589,7 @@ def test_a_wrong_line_is_answered_and_the_next_is_heard(strict, name):
 
 def test_a_line_without_an_end_is_cut(strict):
     with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(20)
+        s.settimeout(world.WAIT)
         s.connect(os.path.join(strict.dir, 'state', 'control.sock'))
         try:
             for _ in range(300):
@@ -602,7 +601,7 @@ def test_a_line_without_an_end_is_cut(strict):
 
 def test_answers_come_in_order_even_if_some_take_longer(strict):
     with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(20)
+        s.settimeout(world.WAIT)
         s.connect(os.path.join(strict.dir, 'state', 'control.sock'))
         s.sendall(b'{"cmd":"clients"}\n{"cmd":"bans"}\n{"cmd":"clients"}\n{"cmd":"stats"}\n' * 20)
         lines = s.makefile('rb')
@@ -619,14 +618,13 @@ def test_who_leaves_before_the_answer_does_no_harm(strict):
                 s.sendall(b'{"cmd":"clients"}\n' * 3)
             except OSError:
                 pass  # 64 at a time
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+
+    def answered():
         try:
-            assert control(strict, cmd='clients')['ok']
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError('nobody is answered any more')
+            return control(strict, cmd='clients')['ok']
+        except OSError:  # too many at the socket
+            return False
+    world.wait_for(answered)
 
 
 # -- secrets ----------------------------------------------------------------------------------------------------
@@ -657,11 +655,9 @@ def test_nobody_of_the_same_user_reads_our_memory(open_folder):
     assert re.search(r'Max core file size\s+0\s+0', open('/proc/%d/limits' % pid, encoding='ascii').read())
     done = as_nobody('/usr/bin/python3', '-c', 'open("/proc/%d/mem", "rb")' % pid)
     assert 'PermissionError' in done.stderr, done
-    sleeper = subprocess.Popen(['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', 'sleep', '60'])
+    sleeper = subprocess.Popen(['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', 'sleep', '600'])
     try:  # which an ordinary process of that user does not refuse
-        deadline = time.monotonic() + 10
-        while open('/proc/%d/comm' % sleeper.pid, encoding='ascii').read() != 'sleep\n' and time.monotonic() < deadline:
-            time.sleep(0.01)
+        world.wait_for(lambda: open('/proc/%d/comm' % sleeper.pid, encoding='ascii').read() == 'sleep\n')
         assert 'PermissionError' not in as_nobody('/usr/bin/python3', '-c', 'open("/proc/%d/mem", "rb")' % sleeper.pid).stderr
     finally:
         sleeper.kill()
@@ -692,11 +688,14 @@ def nothing_left(broker, text, key, **more):
     needles = dict({'token': text.encode(), 'its end': text.rsplit('.', 1)[-1].encode(), 'key': key.secret,
                     'key as text': world.jose.b64(key.secret).encode()}, **more)
     broker.daemon.event('client_disconnected', client_id='forgetful', count=len(broker.daemon.find('client_connected')))
-    time.sleep(0.3)
-    blocks = list(memory_of(broker.daemon.process.pid))
-    assert sum(len(block) for block in blocks) > 1024 * 1024
-    found = {name: sum(block.count(needle) for block in blocks) for name, needle in needles.items()}
-    assert not any(found.values()), found
+    found = {}
+
+    def nothing():  # the line comes before all is freed
+        blocks = list(memory_of(broker.daemon.process.pid))
+        assert sum(len(block) for block in blocks) > 1024 * 1024
+        found.update({name: sum(block.count(needle) for block in blocks) for name, needle in needles.items()})
+        return not any(found.values())
+    world.wait_for(nothing, why=lambda: str(found))
 
 
 @reads_memory
@@ -762,21 +761,22 @@ def test_nothing_of_a_refused_token_is_left_in_memory(forgetful):
         assert one.expect(CONNACK).reason == 0x87
     with Client(forgetful.port, forgetful.ca) as one:  # and half of one
         one.send(mqtt5.connect('x', authentication_method='ace', authentication_data=mqtt5.prefixed(text))[:-5])
-        time.sleep(0.2)
+        world.wait_for(lambda: any(text[:-10].encode() in block for block in memory_of(forgetful.daemon.process.pid)))
     nothing_left(forgetful, text, key, forged=b'QUJD' * 50)
 
 
 def test_a_flood_of_one_address_does_not_hide_what_others_do(make_broker):
     """log_rate is shared out: see log_suppressed"""
-    broker = make_broker(workers=1, public=[['public/#', ['pub', 'sub']]], log_rate=20,
+    broker = make_broker(workers=1, public=[['public/#', ['pub', 'sub']]], log_rate=5,
                          **dict(STRICT, **{'hostile.faults': 0, 'hostile.connects': 0, 'limits.handshakes_per_address': 0}))
-    for _ in range(40):
-        talk_nonsense(broker, '127.0.0.2', 5)
-        talk_nonsense(broker, '127.0.0.3', 0)
+
+    def suppressed():
+        talk_nonsense(broker, '127.0.0.2', 20)
+        return broker.daemon.find('log_suppressed', event='tls_refused')
+    world.wait_for(suppressed)
+    talk_nonsense(broker, '127.0.0.2', 20)
     talk_nonsense(broker, '127.0.0.4', 1)
-    broker.daemon.event('log_suppressed')
-    seen = [e.fields['peer'].rsplit(':', 1)[0] for e in broker.daemon.find('tls_refused')]
-    assert '127.0.0.4' in seen
+    world.wait_for(lambda: any(e.fields['peer'].startswith('127.0.0.4:') for e in broker.daemon.find('tls_refused')))
 
 
 def test_closed_or_reset_it_is_the_same_to_us(strict):
@@ -794,6 +794,5 @@ def test_plain_listener_gives_up_the_silent_too(make_broker):
     broker = make_broker(workers=1, public=[['public/#', ['pub', 'sub']]],
                          more_listeners={'mqtt': {'tls': False}}, **{'limits.connect_timeout': '1s'})
     client = Plain(broker.ports['mqtt'])
-    begin = time.monotonic()
-    client.expect_closed(20)
-    assert time.monotonic() - begin < 10
+    client.expect_closed()
+    assert broker.daemon.event('connect_refused').fields['clause'] == 'limits.connect_timeout'

@@ -13,31 +13,27 @@ import urllib.parse
 
 import pytest
 import world
-from zh_hostile_test import client_hello, close_all, closed_by_peer, memory_of
+from zh_hostile_test import client_hello, close_all, memory_of, wait_until_closed
 
 
 def dial(server, address='127.0.0.1'):
-    return socket.create_connection(('127.0.0.1', server.port), timeout=10, source_address=(address, 0))
+    return socket.create_connection(('127.0.0.1', server.port), timeout=world.WAIT, source_address=(address, 0))
 
 
 def ask(server):
-    begin = time.monotonic()
     assert server.request('GET', '/jwks.json').code == 200
-    return time.monotonic() - begin
 
 
 def test_one_address_cannot_have_all_connections(as_server):
     held = []
     for _ in range(400):  # 256 are allowed
         try:
-            s = dial(as_server, '127.0.0.2')
-            s.setblocking(False)
-            held.append(s)
+            held.append(dial(as_server, '127.0.0.2'))
         except OSError:
             pass
-    assert max(ask(as_server) for _ in range(5)) < 5  # from 127.0.0.1
-    time.sleep(0.2)
-    assert closed_by_peer(held) >= 100
+    for _ in range(5):
+        ask(as_server)  # from 127.0.0.1
+    wait_until_closed(held, len(held) - 300)
     close_all(held)
 
 
@@ -54,16 +50,16 @@ def test_half_open_handshakes_and_trickled_heads_leave_others_alone(as_server):
                 s.sendall(bytes([byte]))
             except OSError:
                 pass
-        assert ask(as_server) < 5
+        ask(as_server)
     close_all(held)
-    assert ask(as_server) < 5
+    ask(as_server)
 
 
 def test_renegotiation_old_versions_and_compression_are_refused(as_server):
     def s_client(*words, stdin=b''):
         return subprocess.run(['openssl', 's_client', '-connect', '127.0.0.1:%d' % as_server.port, '-CAfile', as_server.ca,
                                '-servername', 'localhost', *words], input=stdin, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, timeout=30).stdout.decode(errors='replace')
+                              stderr=subprocess.STDOUT, timeout=world.WAIT).stdout.decode(errors='replace')
     text = s_client('-tls1_2', stdin=b'R\nGET /jwks.json HTTP/1.0\r\n\r\n')
     assert 'RENEGOTIATING' in text and 'HTTP/1' not in text, text[-2000:]
     assert 'Compression: NONE' in s_client('-tls1_2', '-comp')
@@ -107,17 +103,21 @@ def client(as_server):
 def test_the_database_is_not_kept_busy_by_what_was_read_behind_a_commit(as_server, client):
     """A request behind one that waits for the commit is handled when the group has ended: its reading ends too."""
     basic = base64.b64encode(('%s:%s' % tuple(urllib.parse.quote(x, safe='') for x in (as_server.rs.id, as_server.rs.secret))).encode())
+
+    def free():
+        database = sqlite3.connect(os.path.join(as_server.dir, 'as.db'), timeout=0)
+        try:
+            return database.execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchone()[0] == 0
+        except sqlite3.OperationalError:  # it is being written at the moment
+            return False
+        finally:
+            database.close()
     raw = dial(as_server)
-    busy = []
     with ssl.create_default_context(cafile=as_server.ca).wrap_socket(raw, server_hostname='localhost') as s, s.makefile('rb') as come:
         for _ in range(5):
             s.sendall(token_request(as_server, client) + post('/introspect', 'token=x', 'Authorization: Basic ' + basic.decode()))
             assert [read_answer(come)[0] for _ in range(2)] == [200, 200]
-            time.sleep(0.1)
-            database = sqlite3.connect(os.path.join(as_server.dir, 'as.db'), timeout=0)
-            busy.append(database.execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchone()[0])
-            database.close()
-    assert busy.count(0) >= 3, busy  # a loaded machine may be slow
+            world.wait_for(free)
 
 
 def test_who_closes_its_half_at_once_gets_its_token(as_server, client):
@@ -161,10 +161,10 @@ def test_while_another_process_holds_the_database_others_are_answered(as_server,
     database = sqlite3.connect(os.path.join(as_server.dir, 'as.db'), isolation_level=None)
     database.execute('BEGIN IMMEDIATE')
     begin = time.monotonic()
-    answers = talk(as_server, *[token_request(as_server, client)] * 8)
-    assert [code for code, _ in answers] == [503] * 8
-    assert ask(as_server) < 2
-    assert time.monotonic() - begin < 5  # and not 8 times that
+    answers = talk(as_server, *[token_request(as_server, client)] * 30)
+    assert [code for code, _ in answers] == [503] * 30
+    assert time.monotonic() - begin < 20  # a group waits for a second; each by itself they would wait for 30
+    ask(as_server)
     database.execute('ROLLBACK')
     database.close()
     assert [code for code, _ in talk(as_server, token_request(as_server, client))] == [200]
@@ -178,10 +178,10 @@ def test_out_of_descriptors_it_waits_and_goes_on(tmp_path):
         used = max(int(fd) for fd in os.listdir('/proc/%d/fd' % pid)) + 1
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, before[1]))
         waiting = [dial(server) for _ in range(20)]
-        time.sleep(0.3)
+        server.daemon.event('out_of_descriptors')
         close_all(waiting)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
-        assert ask(server) < 5
+        ask(server)
         server.admin('status')
     finally:
         server.daemon.stop()
@@ -197,12 +197,12 @@ def test_nothing_of_a_secret_is_left_in_memory(as_server):
     as_server.allow('client:passing', 'forgetful.example', 'a/#', 'pub')
     token = as_server.token(client, 'forgetful.example')
     text, key = token['access_token'], token['cnf']['jwk']['k']
-    time.sleep(0.3)
     needles = (('secret of the client', client.secret.encode()), ('token', text.encode()), ('its end', text.rsplit('.', 1)[-1].encode()),
                ('key as text', key.encode()), ('key', world.jose.unb64(key)))
     found = {}
-    for block in memory_of(as_server.daemon.process.pid):
-        for name, needle in needles:
-            if needle in block:
-                found[name] = found.get(name, 0) + block.count(needle)
-    assert not found, found
+
+    def nothing():
+        blocks = list(memory_of(as_server.daemon.process.pid))
+        found.update({name: sum(block.count(needle) for block in blocks) for name, needle in needles})
+        return not any(found.values())
+    world.wait_for(nothing, why=lambda: str(found))

@@ -6,10 +6,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 
 import pytest
-from world import BUILD, ROOT
+from world import BUILD, ROOT, WAIT, wait_for
 
 sys.path.insert(0, os.path.join(ROOT, 'bench', 'driver'))
 import report  # noqa: E402
@@ -18,11 +17,14 @@ import targets  # noqa: E402
 from daemons import Failed, OutOfTime  # noqa: E402
 
 RUN = [sys.executable, '-B', os.path.join(ROOT, 'bench', 'run'), '--build', BUILD, '--quick']
-LIMIT = 240  # a sanitized build on a busy machine
+LIMIT = 480  # a sanitized build on a busy machine
 
 
 def bench(out, *words, expect=0):
-    done = subprocess.run([*RUN, '--out', str(out), *words], capture_output=True, text=True, timeout=LIMIT)
+    for seconds in ('0.4', '4', '20'):  # that are measured: in few of them a busy machine may do nothing at all
+        done = subprocess.run([*RUN, '--seconds', seconds, '--out', str(out), *words], capture_output=True, text=True, timeout=LIMIT)
+        if 'nothing came through' not in done.stdout:
+            break
     assert done.returncode == expect, (done.stdout[-4000:], done.stderr)
     return done.stdout, done.stderr
 
@@ -32,7 +34,7 @@ def bench(out, *words, expect=0):
 @pytest.mark.parametrize('script', ['bench/run', 'bench/durability', 'bench/lifetimes', 'bench/plots', 'bench/scale', 'tests/soak/run',
                                     'tests/instructions/run'])
 def test_every_script_finds_what_it_stands_on(script):
-    done = subprocess.run([sys.executable, '-B', os.path.join(ROOT, script), '--help'], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, '-B', os.path.join(ROOT, script), '--help'], capture_output=True, text=True, timeout=WAIT)
     assert done.returncode == 0, done.stderr
 
 
@@ -101,12 +103,14 @@ def short_folder():
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_stops_what_it_started(short_folder, number):
     process = subprocess.Popen([*RUN, '--out', str(short_folder), '--scenario', 'p2p'], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True, env=dict(os.environ, TMPDIR=str(short_folder)))
-    until, started = time.monotonic() + LIMIT, []
-    while len(started) < 3 and time.monotonic() < until:  # authorization server, broker, mosquitto
+                               text=True, env=dict(os.environ, TMPDIR=str(short_folder)),
+                               preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))  # who runs us in the background ignores one
+
+    def started():
         assert process.poll() is None, process.communicate()
-        started = children_of(process.pid)
-        time.sleep(0.05)
+        children = children_of(process.pid)
+        return children if len(children) >= 3 else None  # authorization server, broker, mosquitto
+    started = wait_for(started, LIMIT)
     process.send_signal(number)
     process.communicate(timeout=LIMIT)
     assert process.returncode == 1
