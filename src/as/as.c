@@ -76,6 +76,7 @@ enum status as_new(const struct as_parts *parts, struct now now, struct as **ret
         return reject(why, st, "as", "no random bytes", 0);
     throttle_init(&as->throttle, key);
     throttle_init(&as->remembered, key);
+    client_room_init(&as->rooms, key);
     as->work = true; /* what the last process left */
     as->trl_max = AS_TRL_MAX;
     st = as_schema(as->sql, why);
@@ -154,8 +155,8 @@ enum status replay_check(struct call *call, struct span who, struct span jti, st
     buf_done(&b);
     if (st != ST_OK)
         return reject(why, st, "RFC 7523 3", "the jti could not be remembered", 0);
-    st = sql_run(as->sql, "INSERT INTO replay (id, expires_at) VALUES ($1, $2)", NULL, why,
-                 SQL_BLOB(span_of(id, sizeof id)), SQL_I64(expires.s));
+    st = sql_run(as->sql, "INSERT INTO replay (expires_at, id) VALUES ($1, $2)", NULL, why, SQL_I64(expires.s),
+                 SQL_BLOB(span_of(id, sizeof id)));
     if (st == ST_EXISTS)
         return reject(why, ST_BAD_CREDENTIAL, "RFC 7523 3", "this jti was used before", 0);
     if (st != ST_OK)

@@ -3,6 +3,7 @@
 #define SYMBOLON_AS_AS_PRIV_H
 
 #include "as/as.h"
+#include "as/client_room.h"
 #include "as/params.h"
 #include "as/throttle.h"
 #include "base/arena.h"
@@ -39,6 +40,7 @@ struct as {
     int64_t next_purge_ms;  /* monotonic: a clock that jumps must not put it off */
     struct throttle throttle;
     struct throttle remembered; /* assertions by client: nobody fills the memory for all */
+    struct client_room rooms;
 };
 
 /* One HTTP request on its way through the core; everything in the arena goes with it. */

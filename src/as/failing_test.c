@@ -57,7 +57,7 @@ static void rows_of(struct world *w, uint8_t *ret_hash)
     struct buf all;
 
     buf_init(&all, ROWS_MAX);
-    assert_int_equal(sql_query(w->sql, "SELECT * FROM replay ORDER BY 1", put_row, &all, NULL), ST_OK);
+    assert_int_equal(sql_query(w->sql, "SELECT * FROM replay ORDER BY 1, 2", put_row, &all, NULL), ST_OK);
     rows_but_replay(w, ret_hash);
     put_bytes(&all, span_of(ret_hash, SHA256_LEN));
     assert_int_equal(sha256(buf_span(&all), ret_hash), ST_OK);

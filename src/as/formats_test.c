@@ -2,6 +2,7 @@
  * CBOR, and databases of older programs. Tokens are verified as a resource server would (token/verifier.h). */
 #include "as/registry.h"
 #include "as/schema.h"
+#include "as/token_row.h"
 #include "as/world_test.h"
 #include "codec/base64.h"
 #include "codec/cbor.h"
@@ -590,6 +591,48 @@ static void an_old_database_is_brought_up_to_date(void **state UNUSED)
     assert_int_equal(registry_rs(sql, SPAN("r"), &arena, &rs, NULL), ST_NOT_FOUND);
 }
 
+static enum status take_remembered(void *ctx, const struct sql_row *row)
+{
+    assert_int_equal(sql_i64(row, 0), 77);
+    assert_true(span_eq_str(sql_bytes(row, 1), "an-id"));
+    ++*(int *)ctx;
+    return ST_OK;
+}
+
+static void what_was_remembered_in_another_order_is_still_remembered(void **state UNUSED)
+{
+    CLEANUP(sql_closep)
+    struct sql *sql = NULL;
+    int64_t live = 0, kept = 0;
+    int remembered = 0;
+
+    assert_int_equal(sql_open(":memory:", 0, &sql, NULL), ST_OK);
+    assert_int_equal(as_schema_of_old(sql, 3, NULL), ST_OK);
+    assert_int_equal(sql_run(sql, "INSERT INTO replay (id, expires_at) VALUES ($1, 77)", NULL, NULL,
+                             SQL_BLOB(SPAN("an-id"))),
+                     ST_OK);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(
+            sql_run(sql,
+                    "INSERT INTO token (jti, hash, client_id, rs_id, audience, format, scope,"
+                    " issued_at, expires_at, revoked_at) VALUES ($1, $1, 'c', 'r', 'a', 'jwt', '[]',"
+                    " 1, $2, $3)",
+                    NULL, NULL, SQL_I64(i), SQL_I64(i == 0 ? 5 : 50), i == 1 ? SQL_I64(2) : SQL_NULL),
+            ST_OK);
+    assert_int_equal(as_schema(sql, NULL), ST_OK);
+    assert_int_equal(sql_query(sql, "SELECT expires_at, id FROM replay", take_remembered, &remembered, NULL),
+                     ST_OK);
+    assert_int_equal(remembered, 1);
+    assert_int_equal(sql_run(sql, "INSERT INTO replay (expires_at, id) VALUES (77, $1)", NULL, NULL,
+                             SQL_BLOB(SPAN("an-id"))),
+                     ST_EXISTS);
+    assert_int_equal(token_row_count_client(sql, SPAN("c"), (struct wall_time){ 10 }, 9, &live, NULL), ST_OK);
+    assert_int_equal(live, 1); /* one is over, one revoked */
+    assert_int_equal(token_row_count_kept(sql, SPAN("c"), 9, &kept, NULL), ST_OK);
+    assert_int_equal(kept, 3);
+    assert_int_equal(as_schema_of_old(sql, 3, NULL), ST_BAD_VERSION); /* a program of then leaves it alone */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -608,6 +651,7 @@ int main(void)
         cmocka_unit_test(the_answer_is_of_the_kind_that_was_asked),
         cmocka_unit_test(an_inactive_token_is_not_an_error_in_cbor),
         cmocka_unit_test(an_old_database_is_brought_up_to_date),
+        cmocka_unit_test(what_was_remembered_in_another_order_is_still_remembered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

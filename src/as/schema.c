@@ -132,10 +132,25 @@ static const char status_of_tokens[] =
     " issued_until INTEGER NOT NULL, after_at INTEGER NOT NULL, after TEXT NOT NULL, revoked INTEGER NOT NULL, "
     "changed INTEGER NOT NULL);";
 
+/* What each token adds to lies where the last one's lies, as far as it can (decision 0040): a page that is changed is a
+ * page to be written. Assertions are remembered in the order in which they are over, by which they are also found: one
+ * that comes again has the same end. */
+static const char in_order_of_time[] =
+    "CREATE TABLE replay_new (expires_at INTEGER NOT NULL, id BLOB NOT NULL, PRIMARY KEY (expires_at, id))"
+    " WITHOUT ROWID;"
+    "INSERT INTO replay_new SELECT expires_at, id FROM replay;"
+    "DROP TABLE replay;"
+    "ALTER TABLE replay_new RENAME TO replay;"
+    /* One for both: counting a client's live tokens, and what it has kept, never opens their rows. */
+    "DROP INDEX token_live;"
+    "DROP INDEX token_client;"
+    "CREATE INDEX token_client ON token (client_id, jti, expires_at, revoked_at);";
+
 static const struct sql_migration steps[] = {
     { 1, "first", first },
     { 2, "formats and refresh", formats_and_refresh },
     { 3, "status of tokens", status_of_tokens },
+    { 4, "in the order of time", in_order_of_time },
 };
 
 enum status as_schema(struct sql *sql, struct why *why)

@@ -7,7 +7,7 @@
 #include "token/claims.h"
 #include "token/token.h"
 
-#define JTI_BYTES 16
+#define JTI_RANDOM 10
 /* Rows a client may have for each live token allowed to it: whoever revokes at once what it just got must not fill
  * everybody's table. */
 #define KEPT_PER_LIVE 4
@@ -24,24 +24,58 @@ void grant_done(struct grant *g)
     buf_wipe(&g->refresh_token);
 }
 
+static enum status count_room(struct call *call, const struct grant *g, bool kept_too, int64_t live_max)
+{
+    struct as *as = call->as;
+    const int64_t kept_max = live_max * KEPT_PER_LIVE;
+    const struct span client_id = g->auth.principal.id;
+    int64_t live = 0, kept = 0;
+    enum status st = token_row_count_client(as->sql, client_id, call->now.wall, live_max, &live, &call->why);
+
+    if (st == ST_OK && live >= live_max)
+        return reject(&call->why, ST_QUOTA, "token.max_per_client", "this client has too many live tokens", 0);
+    if (st == ST_OK && kept_too)
+        st = token_row_count_kept(as->sql, client_id, kept_max, &kept, &call->why);
+    if (st == ST_OK && kept >= kept_max)
+        return reject(&call->why, ST_QUOTA, "token.max_per_client", "this client revoked too many tokens", 0);
+    if (st == ST_OK)
+        client_room_set(&as->rooms, client_id, kept_too,
+                        (live_max - live < kept_max - kept ? live_max - live : kept_max - kept) - 1);
+    return st;
+}
+
 static enum status check_room(struct call *call, const struct grant *g)
 {
-    const struct as *as = call->as;
-    int64_t live = 0, kept = 0, live_max = as->settings->token_max_per_client;
+    struct as *as = call->as;
+    const int64_t live_max = as->settings->token_max_per_client;
+    const bool kept_too = as->tokens >= as->settings->token_max / 2; /* before that it hurts nobody */
 
     if (as->tokens >= as->settings->token_max)
         return reject(&call->why, ST_QUOTA, "token.max", "too many live tokens", 0);
-    enum status st = ST_OK;
+    if (client_room_take(&as->rooms, g->auth.principal.id, kept_too) ||
+        as->tokens < live_max) /* nobody can have so many */
+        return ST_OK;
+    return count_room(call, g, kept_too, live_max);
+}
 
-    if (as->tokens >= live_max) /* else nobody can have so many */
-        st = token_row_count_client(as->sql, g->auth.principal.id, call->now.wall, live_max, &live, &call->why);
-    if (st == ST_OK && live >= live_max)
-        return reject(&call->why, ST_QUOTA, "token.max_per_client", "this client has too many live tokens", 0);
-    if (st == ST_OK && as->tokens >= as->settings->token_max / 2) /* before that it hurts nobody */
-        st = token_row_count_kept(as->sql, g->auth.principal.id, live_max * KEPT_PER_LIVE, &kept, &call->why);
-    if (st == ST_OK && kept >= live_max * KEPT_PER_LIVE)
-        return reject(&call->why, ST_QUOTA, "token.max_per_client", "this client revoked too many tokens", 0);
-    return st;
+/* When, and then 80 random bits: it is no secret, and tokens of a moment lie side by side wherever rows are found by it.
+ * (Only that is asked of the time; nobody reads it.) */
+static enum status random_jti(struct call *call, struct buf *out)
+{
+    uint8_t random[JTI_RANDOM];
+    struct buf bytes;
+    enum status st = call->as->env.random(call->as->env.ctx, random, sizeof random);
+
+    if (st != ST_OK)
+        return reject(&call->why, st, "as", "no random bytes", 0);
+    buf_init(&bytes, 32);
+    put_u32(&bytes, (uint32_t)call->now.wall.s);
+    put_u16(&bytes, (uint16_t)call->now.mono.ms);
+    put_bytes(&bytes, span_of(random, sizeof random));
+    base64url_encode(buf_span(&bytes), out);
+    st = buf_ok(&bytes) && buf_ok(out) ? ST_OK : ST_NO_MEMORY;
+    buf_done(&bytes);
+    return st == ST_OK ? st : reject(&call->why, st, "as issuance", "out of memory", 0);
 }
 
 static enum status make_jti(struct call *call, struct grant *g)
@@ -49,7 +83,7 @@ static enum status make_jti(struct call *call, struct grant *g)
     uint64_t sequence = 0;
 
     if (!g->rs.exi)
-        return as_random_text(call->as, JTI_BYTES, &g->jti, &call->why);
+        return random_jti(call, &g->jti);
     enum status st = registry_next_exi(call->as->sql, g->rs.id, &sequence, &call->why);
     if (st == ST_OK)
         st = token_exi_jti_write(g->rs.id, sequence, &g->jti); /* AF-76 */

@@ -570,6 +570,25 @@ static void limits_of_live_tokens_hold_and_expiry_makes_room(void **state UNUSED
     granted(&s, ask(&s, "\"audience\":\"broker\""));
 }
 
+static void revoking_makes_room_and_what_ends_is_counted_once_more(void **state UNUSED)
+{
+    /* The room that a count has found is used up by each token; then there is another count. */
+    SITE(s);
+    s.w->settings.token_max_per_client = 3;
+    for (int i = 0; i < 3; i++)
+        granted(&s, ask(&s, "\"audience\":\"broker\""));
+    refused(&s, ask(&s, "\"audience\":\"broker\""), 429, "temporarily_unavailable");
+    world_admin(s.w, "{\"cmd\":\"token.revoke\",\"client_id\":\"c1\"}");
+    for (int i = 0; i < 3; i++)
+        granted(&s, ask(&s, "\"audience\":\"broker\""));
+    refused(&s, ask(&s, "\"audience\":\"broker\""), 429, "temporarily_unavailable");
+    world_pass(s.w, 3600);
+    granted(&s, ask(&s, "\"audience\":\"broker\"")); /* counted, if others have tokens: room for two more */
+    granted(&s, ask(&s, "\"audience\":\"broker\""));
+    granted(&s, ask(&s, "\"audience\":\"broker\""));
+    refused(&s, ask(&s, "\"audience\":\"broker\""), 429, "temporarily_unavailable");
+}
+
 static void revoking_at_once_does_not_fill_the_table_for_others(void **state UNUSED)
 {
     /* RFC 7009 makes rows that are no longer live but are kept until their end */
@@ -678,6 +697,7 @@ int main(void)
         cmocka_unit_test(exi_numbers_are_new_when_the_resource_server_comes_again),
         cmocka_unit_test(rs_cnf_comes_with_public_keys_only),
         cmocka_unit_test(limits_of_live_tokens_hold_and_expiry_makes_room),
+        cmocka_unit_test(revoking_makes_room_and_what_ends_is_counted_once_more),
         cmocka_unit_test(revoking_at_once_does_not_fill_the_table_for_others),
         cmocka_unit_test(a_clock_that_jumped_does_not_put_off_the_purge),
         cmocka_unit_test(a_token_that_cannot_be_kept_is_not_answered),
