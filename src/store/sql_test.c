@@ -276,6 +276,41 @@ static void a_group_happens_together(void **state UNUSED)
 }
 
 /* SQLite rolls all of it back by itself when the database is full. */
+static void a_large_group_is_there_for_others_once_it_is_synced(void **state UNUSED)
+{
+    /* Larger than what the log of a connection gathers at once, and than SQLite's own file system writes at once. */
+    enum { ROUNDS = 4, BYTES = 300000 };
+    static char body[BYTES];
+    char folder[] = "/tmp/symbolon-sql-XXXXXX";
+    char path[64];
+    struct sql *sql = NULL, *other = NULL;
+
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/x.db", folder);
+    assert_int_equal(sql_open(path, SQL_GROUPED | SQL_DURABLE, &sql, NULL), ST_OK);
+    assert_int_equal(sql_migrate(sql, steps, COUNT_OF(steps), NULL), ST_OK);
+    assert_int_equal(sql_sync(sql, NULL), ST_OK);
+    assert_int_equal(sql_open(path, SQL_DURABLE, &other, NULL), ST_OK);
+    for (int i = 0; i < ROUNDS; i++) {
+        for (int n = 0; n < 3; n++)
+            assert_int_equal(sql_run(sql, "INSERT INTO thing (name, body) VALUES ($1, $2)", NULL, NULL,
+                                     SQL_I64(3 * i + n), SQL_BLOB(span_of(body, sizeof body))),
+                             ST_OK);
+        assert_int_equal(things(other), 3 * i);
+        assert_int_equal(sql_sync(sql, NULL), ST_OK);
+        assert_int_equal(things(other), 3 * i + 3);
+        assert_int_equal(sql_run(other, "UPDATE thing SET n = 1", NULL, NULL),
+                         ST_OK); /* the log is others' too */
+    }
+    sql_close(other);
+    sql_close(sql);
+    assert_int_equal(sql_open(path, SQL_DURABLE, &sql, NULL), ST_OK);
+    assert_int_equal(things(sql), 3 * ROUNDS);
+    sql_close(sql);
+    unlink(path);
+    rmdir(folder);
+}
+
 static void a_group_given_up_in_its_midst_has_not_happened(void **state UNUSED)
 {
     CLEANUP(sql_closep)
@@ -377,6 +412,7 @@ int main(void)
         cmocka_unit_test(the_file_is_private_and_survives_reopening),
         cmocka_unit_test(grouped_commits_are_unsynced_until_somebody_syncs),
         cmocka_unit_test(a_group_happens_together),
+        cmocka_unit_test(a_large_group_is_there_for_others_once_it_is_synced),
         cmocka_unit_test(a_group_given_up_in_its_midst_has_not_happened),
         cmocka_unit_test(a_lock_of_another_process_is_waited_for_once),
         cmocka_unit_test(the_failing_front_fails_from_the_nth_statement_on),

@@ -1,6 +1,7 @@
 /* SQLite behind sql.h. Statements stay prepared in a small table keyed by the address of their text. */
 #include "base/log.h"
 #include "store/sql_priv.h"
+#include "store/sqlite_log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +24,7 @@ struct statement {
 struct sqlite {
     struct sql base;
     sqlite3 *db;
+    struct sqlite_log *log; /* or NULL */
     bool quiet;
     bool grouped;
     bool writing;   /* the group may: it has the lock */
@@ -251,6 +253,16 @@ static bool sqlite_unsynced(const struct sql *sql)
     return s->grouped && (s->lost || sqlite3_total_changes64(s->db) != s->synced);
 }
 
+static enum status commit_group(struct sqlite *s, struct why *why)
+{
+    if (s->log == NULL)
+        return plain(s, "COMMIT", why);
+    sqlite_log_begin(s->log);
+    enum status st = plain(s, "COMMIT", why);
+    sqlite_log_end(s->log);
+    return st;
+}
+
 /* Into the database only what is safe in the log: a checkpoint by SQLite itself would sync it, and keep to itself that
  * this failed. */
 static enum status sqlite_sync(struct sql *sql, struct why *why)
@@ -261,7 +273,7 @@ static enum status sqlite_sync(struct sql *sql, struct why *why)
 
     ASSERT(!s->inner || !in_transaction(s));
     if (st == ST_OK && in_transaction(s))
-        st = plain(s, "COMMIT", why);
+        st = commit_group(s, why);
     if (in_transaction(s)) { /* all of it or nothing */
         enum status ignored = plain(s, "ROLLBACK", NULL);
         (void)ignored;
@@ -361,6 +373,7 @@ static void sqlite_close(struct sql *sql)
     for (size_t i = 0; i < STATEMENTS_MAX; i++)
         sqlite3_finalize(s->statements[i].stmt);
     sqlite3_close(s->db);
+    sqlite_log_free(s->log);
     free(s);
 }
 
@@ -391,9 +404,13 @@ enum status sql_open(const char *path, unsigned flags, struct sql **ret_sql, str
         return reject(why, ST_NO_MEMORY, "store", "out of memory", 0);
     s->base.ops = &sqlite_ops;
     s->quiet = (flags & SQL_QUIET) != 0;
+    if ((flags & SQL_GROUPED) != 0 && (flags & SQL_DURABLE) != 0 && sqlite_log_new(&s->log) != ST_OK) {
+        sqlite_close(&s->base);
+        return reject(why, ST_NO_MEMORY, "store", "out of memory", 0);
+    }
     /* One thread per connection: SQLite's own mutexes would only cost. */
-    int rc =
-        sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    int rc = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                             s->log != NULL ? sqlite_log_vfs(s->log) : NULL);
     if (rc != SQLITE_OK) {
         st = s->db == NULL ? reject(why, ST_NO_MEMORY, "store", "out of memory", 0) : failed(s, rc, why);
         sqlite_close(&s->base);
