@@ -143,6 +143,63 @@ static void tk3_a_key_without_its_members_is_refused(void **state UNUSED)
     refused("a3010402616b204161", COSE_KEY_ANY, ST_MALFORMED, "RFC 9052 7.1"); /* kid is text */
 }
 
+/* A map of an Ed25519 key whose kid is `len` bytes. */
+static enum status parse_kid(size_t len, struct held *out, struct why *why)
+{
+    struct hex x = hex(ED_X);
+    static const uint8_t kid[COSE_MAX_KID + 1];
+    CLEANUP(buf_done)
+    struct buf bytes;
+
+    buf_init(&bytes, COSE_KEY_MAX_BYTES);
+    cb_put_map(&bytes, 4);
+    cb_put_int(&bytes, 1);
+    cb_put_int(&bytes, 1);
+    cb_put_int(&bytes, 2);
+    cb_put_bytes(&bytes, span_of(kid, len));
+    cb_put_int(&bytes, -1);
+    cb_put_int(&bytes, 6);
+    cb_put_int(&bytes, -2);
+    cb_put_bytes(&bytes, hex_span(&x));
+    *out = (struct held){ 0 };
+    return sy_cose_key_parse(buf_span(&bytes), COSE_KEY_PUBLIC, &out->key, &out->cb, why);
+}
+
+/* TK-45. A kid of no bytes is one, and is not the same as none. */
+static void tk45_a_kid_has_a_longest_length(void **state UNUSED)
+{
+    static const size_t lengths[] = { 0, 1, COSE_MAX_KID };
+    struct why why = { 0 };
+
+    for (size_t i = 0; i < COUNT_OF(lengths); i++) {
+        CLEANUP(held_done)
+        struct held h;
+        assert_int_equal(parse_kid(lengths[i], &h, NULL), ST_OK);
+        assert_non_null(h.key.kid.p);
+        assert_int_equal(h.key.kid.len, lengths[i]);
+    }
+    CLEANUP(held_done)
+    struct held h;
+    assert_int_equal(parse_kid(COSE_MAX_KID + 1, &h, &why), ST_MALFORMED);
+    assert_string_equal(why.clause, "TK-45");
+}
+
+static void keys_of_rsa_have_no_form_here(void **state UNUSED)
+{
+    static uint8_t modulus[256];
+    CLEANUP(key_unrefp)
+    struct key *rsa = NULL;
+    CLEANUP(buf_done)
+    struct buf out;
+
+    memset(modulus, 0xc5, sizeof modulus);
+    buf_init(&out, COSE_KEY_MAX_BYTES);
+    assert_int_equal(key_new_rsa_public(span_of(modulus, sizeof modulus), SPAN("\x01\x00\x01"), &rsa, NULL),
+                     ST_OK);
+    assert_int_equal(sy_cose_key_write(rsa, SPAN_NONE, NULL, false, &out), ST_UNSUPPORTED);
+    assert_int_equal(out.len, 0);
+}
+
 static void kinds_not_spoken_are_told_from_broken_ones(void **state UNUSED)
 {
     refused("a10103", COSE_KEY_ANY, ST_UNSUPPORTED, "tokens.md 4");                            /* RSA */
@@ -150,6 +207,14 @@ static void kinds_not_spoken_are_told_from_broken_ones(void **state UNUSED)
     refused("a301012004215820" ED_X, COSE_KEY_ANY, ST_UNSUPPORTED, "tokens.md 4");             /* X25519 */
     refused("a301022002215820" P256_X, COSE_KEY_ANY, ST_UNSUPPORTED, "tokens.md 4");           /* P-384 */
     refused("a401022001215820" P256_X "22f5", COSE_KEY_ANY, ST_UNSUPPORTED, "RFC 9053 7.1.1"); /* compressed */
+    refused("a401022001215820" P256_X "22f4", COSE_KEY_ANY, ST_UNSUPPORTED, "RFC 9053 7.1.1");
+    refused("a30101206745643235353139215820" ED_X, COSE_KEY_ANY, ST_UNSUPPORTED,
+            "tokens.md 4"); /* crv "Ed25519" */
+    refused("a401022001217820"
+            "6161616161616161616161616161616161616161616161616161616161616161"
+            "225820" P256_Y,
+            COSE_KEY_ANY, ST_MALFORMED, "RFC 9053 7.1.1");                                /* x no text */
+    refused("a40102200121f6225820" P256_Y, COSE_KEY_ANY, ST_MALFORMED, "RFC 9053 7.1.1"); /* nor null */
 }
 
 static void tk56_a_private_part_where_a_public_key_is_wanted_is_refused(void **state UNUSED)
@@ -158,7 +223,12 @@ static void tk56_a_private_part_where_a_public_key_is_wanted_is_refused(void **s
     refused("a301012006215820" ED_X, COSE_KEY_PRIVATE, ST_BAD_POP_KEY, "RFC 9052 7.1");
     refused("a301012006215820" ED_X, COSE_KEY_SECRET, ST_BAD_POP_KEY, "RFC 9052 7.1");
     refused("a20104205820" SECRET, COSE_KEY_PUBLIC, ST_BAD_POP_KEY, "RFC 9052 7.1");
-    /* the private part of another key */
+    refused("a20104205820" SECRET, COSE_KEY_PRIVATE, ST_BAD_POP_KEY, "RFC 9052 7.1");
+    /* the private part of another key, or another half of the public part */
+    refused("a501022001215820" P256_X "225820" P256_X "235820" P256_D, COSE_KEY_PRIVATE, ST_MALFORMED,
+            "RFC 9053 7.1.1");
+    refused("a501022001215820" P256_Y "225820" P256_Y "235820" P256_D, COSE_KEY_PRIVATE, ST_MALFORMED,
+            "RFC 9053 7.1.1");
     refused("a401012006215820" ED_X "235820" P256_D, COSE_KEY_PRIVATE, ST_MALFORMED, "RFC 9053 7.1.1");
 }
 
@@ -205,6 +275,8 @@ int main(void)
         cmocka_unit_test(published_keys_are_read),
         cmocka_unit_test(keys_are_written_in_deterministic_order),
         cmocka_unit_test(tk3_a_key_without_its_members_is_refused),
+        cmocka_unit_test(tk45_a_kid_has_a_longest_length),
+        cmocka_unit_test(keys_of_rsa_have_no_form_here),
         cmocka_unit_test(kinds_not_spoken_are_told_from_broken_ones),
         cmocka_unit_test(tk56_a_private_part_where_a_public_key_is_wanted_is_refused),
         cmocka_unit_test(tk57_key_ops_and_alg_say_what_a_key_may_do),

@@ -2,6 +2,7 @@
 #include "codec/base64.h"
 #include "jose/jwk.h"
 #include "jose/jwks.h"
+#include "jose/jws.h"
 #include "support/vectors.h"
 
 static struct js *parse(const char *text)
@@ -257,6 +258,48 @@ static void rsa_keys_of_issuers_have_a_sane_size(void **state UNUSED)
                        ST_BAD_POP_KEY, "TK-56");
 }
 
+/* TK-45 */
+static void a_kid_has_a_longest_length(void **state UNUSED)
+{
+    for (size_t len = JOSE_MAX_KID; len <= JOSE_MAX_KID + 1; len++) {
+        char text[JOSE_MAX_KID + 200], kid[JOSE_MAX_KID + 2] = { 0 };
+        struct key *key = NULL;
+
+        memset(kid, 'k', len);
+        (void)snprintf(text, sizeof text, "{" ED_X ",\"kid\":\"%s\"}", kid);
+        if (len > JOSE_MAX_KID) {
+            assert_jwk_refused(text, JWK_PUBLIC, ST_MALFORMED, "TK-45");
+            continue;
+        }
+        assert_int_equal(parse_jwk(text, JWK_PUBLIC, &key, NULL), ST_OK);
+        key_unref(key);
+    }
+}
+
+/* A private part whose public part is another's, or half of it. */
+static void a_public_part_belongs_to_its_private_part(void **state UNUSED)
+{
+    CLEANUP(key_unrefp)
+    struct key *key = NULL;
+    struct span x, y, d;
+    CLEANUP(js_unrefp)
+    struct js *js = NULL;
+
+    assert_int_equal(key_generate(KEY_P256, &key), ST_OK);
+    assert_int_equal(jwk_print(key, SPAN_NONE, NULL, true, &js), ST_OK);
+    assert_true(js_get_str(js, "x", &x) && js_get_str(js, "y", &y) && js_get_str(js, "d", &d));
+    for (int wrong = 0; wrong < 3; wrong++) {
+        char text[512];
+        struct key *read = NULL;
+        struct span one = wrong == 1 ? y : x, two = wrong == 2 ? x : y;
+        (void)snprintf(text, sizeof text,
+                       "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"%.*s\",\"y\":\"%.*s\",\"d\":\"%.*s\"}",
+                       SPAN_FMT(one), SPAN_FMT(two), SPAN_FMT(d));
+        assert_int_equal(parse_jwk(text, JWK_ANY, &read, NULL), wrong == 0 ? ST_OK : ST_MALFORMED);
+        key_unref(read);
+    }
+}
+
 /* RFC 7517 5: unknown members and kinds are ignored; a broken key is skipped, the others stay. */
 static void a_key_set_keeps_what_it_can_use(void **state UNUSED)
 {
@@ -314,6 +357,8 @@ int main(void)
         cmocka_unit_test(tk57_use_key_ops_and_alg_restrict_the_key),
         cmocka_unit_test(only_files_of_our_own_may_hold_an_issuers_secret),
         cmocka_unit_test(rsa_keys_of_issuers_have_a_sane_size),
+        cmocka_unit_test(a_kid_has_a_longest_length),
+        cmocka_unit_test(a_public_part_belongs_to_its_private_part),
         cmocka_unit_test(a_key_set_keeps_what_it_can_use),
         cmocka_unit_test(what_is_no_key_set_is_refused),
     };

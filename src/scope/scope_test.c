@@ -91,6 +91,28 @@ static void what_is_no_scope_is_refused_as_a_whole(void **state UNUSED)
     }
 }
 
+/* As text: more entries than may be, and more text than the entries that may be could take. */
+static void scopes_as_text_have_limits(void **state UNUSED)
+{
+    CLEANUP(buf_done)
+    struct buf text;
+    struct scope *scope = NULL;
+    struct why why;
+
+    buf_init(&text, 4 * SCOPE_MAX_BYTES);
+    for (size_t i = 0; i <= SCOPE_MAX_PAIRS; i++)
+        put_fmt(&text, "%s[\"%zu\",[\"pub\"]]", i == 0 ? "[" : ",", i);
+    put_str(&text, "]");
+    assert_int_equal(scope_from_text(buf_span(&text), &scope, &why), ST_TOO_LARGE);
+    assert_string_equal(why.clause, "SCOPE_MAX_PAIRS");
+    buf_reset(&text);
+    while (text.len < 2 * SCOPE_MAX_BYTES)
+        put_str(&text, "W10A");
+    assert_int_equal(scope_from_text(buf_span(&text), &scope, &why), ST_TOO_LARGE);
+    assert_string_equal(why.clause, "SCOPE_MAX_BYTES");
+    assert_null(scope);
+}
+
 static void scopes_have_limits(void **state UNUSED)
 {
     struct scope_entry entries[SCOPE_MAX_PAIRS + 1];
@@ -440,6 +462,7 @@ int main(void)
         cmocka_unit_test(the_example_of_the_rfc_is_read),
         cmocka_unit_test(what_is_no_scope_is_refused_as_a_whole),
         cmocka_unit_test(scopes_have_limits),
+        cmocka_unit_test(scopes_as_text_have_limits),
         cmocka_unit_test(every_carriage_means_the_same),
         cmocka_unit_test(writing_gives_back_what_was_read),
         cmocka_unit_test(sameness_ignores_the_order),

@@ -213,6 +213,16 @@ static void malformed_claims_are_refused(void **state UNUSED)
         "{" AUD "\"exp\":1000060,\"jti\":\"0123456789012345678901234567890123456789012345678901234567890123"
         "45678901234567890123456789012345678901234567890123456789012345678\"}",
         ST_BAD_CREDENTIAL);
+    assert_payload_refused("{" AUD "\"exp\":1000060,\"iat\":\"1000000\",\"jti\":\"a\"}", ST_BAD_CREDENTIAL);
+    assert_payload_refused("{" AUD "\"exp\":1000060,\"iat\":9223372036854775807,\"jti\":\"a\"}",
+                           ST_BAD_CREDENTIAL);
+    assert_payload_refused("{" AUD "\"exp\":1000060,\"nbf\":-9223372036854775808,\"jti\":\"a\"}",
+                           ST_BAD_CREDENTIAL);
+    assert_payload_refused("{" AUD "\"exp\":1000060,\"nbf\":1000000,\"jti\":\"a\"}", ST_OK);
+    assert_payload_refused("{" AUD "\"exp\":1000060,\"jti\":\"a b\"}", ST_BAD_CREDENTIAL);
+    assert_payload_refused("{" AUD "\"exp\":1000060,\"jti\":\"a\\u007f\"}", ST_BAD_CREDENTIAL);
+    assert_payload_refused("{" AUD "\"exp\":1000060,\"jti\":\"\\u00e9\"}", ST_BAD_CREDENTIAL);
+    assert_payload_refused("{" AUD "\"exp\":1000060,\"jti\":\"!~\"}", ST_OK);
     assert_payload_refused("[]", ST_MALFORMED);
     assert_payload_refused("{" AUD "\"exp\":1000060,\"exp\":1000060,\"jti\":\"a\"}", ST_MALFORMED);
 }

@@ -475,6 +475,9 @@ static void tk65_introspection_answers_that_do_not_vouch_are_refused(void **stat
     assert_answer_refused(f, "[true]", ST_MALFORMED, "RFC 7662 2.2");
     assert_answer_refused(f, "{\"active\":true,\"active\":true," ANSWER "}", ST_MALFORMED, "TK-48");
     assert_answer_refused(f, "{\"active\":true,\"token_type\":\"Bearer\"," ANSWER "}", ST_BAD_TOKEN, "AF-37");
+    assert_answer_refused(f, "{\"active\":true,\"token_type\":7," ANSWER "}", ST_BAD_TOKEN, "AF-37");
+    assert_answer_refused(f, "{\"active\":true,\"token_type\":\"\"," ANSWER "}", ST_BAD_TOKEN, "AF-37");
+    assert_answer_refused(f, "{\"active\":true,\"token_type\":\"pot\"," ANSWER "}", ST_BAD_TOKEN, "AF-37");
     assert_answer_refused(f, "{\"active\":true,\"iss\":\"https://as2.example\"," ANSWER "}", ST_BAD_TOKEN,
                           "AF-63 iss");
     assert_answer_refused(f, "{\"active\":true,\"exp\":1000600,\"aud\":\"broker\"}", ST_BAD_TOKEN, "TK-1");

@@ -15,6 +15,11 @@ static void tk2_a_cwt_without_usable_key_is_refused(void **state)
         "a118228"
         "22f43000102",   /* ... or not as long as one */
         "a11822" DIGEST, /* ... or without its algorithm */
+        "a11822822f"
+        "6161", /* ... or text */
+        "a1182282"
+        "6161" DIGEST,            /* ... or with the name of one */
+        "a11822832f" DIGEST "00", /* ... or with something behind it */
         "a1636a7775"
         "6161", /* a text label */
     };
