@@ -18,13 +18,24 @@ static int hex_digit(uint8_t c)
     return -1;
 }
 
+/* How far from `i` there is nothing to be decoded. */
+static size_t plain_until(struct span text, size_t i)
+{
+    while (i < text.len && text.p[i] != '+' && text.p[i] != '%')
+        i++;
+    return i;
+}
+
 enum status form_decode(struct span text, struct buf *out, struct why *why)
 {
     for (size_t i = 0; i < text.len; i++) {
-        uint8_t c = text.p[i];
-        if (c == '+') {
-            c = ' ';
-        } else if (c == '%') {
+        size_t end = plain_until(text, i);
+        put_bytes(out, span_cut(text, i, end - i));
+        i = end;
+        if (i == text.len)
+            break;
+        uint8_t c = ' ';
+        if (text.p[i] == '%') {
             int high = i + 2 < text.len ? hex_digit(text.p[i + 1]) : -1;
             int low = i + 2 < text.len ? hex_digit(text.p[i + 2]) : -1;
             if (high < 0 || low < 0)
