@@ -36,10 +36,54 @@ enum status authz_alive(const struct authz *az, struct why *why)
     return reject(why, ST_TOKEN_EXPIRED, "MT-100", "token expired", 0);
 }
 
-/* The scope that speaks beside the public one; NULL for who came without a token. */
-static const struct scope *own_scope(const struct authz *az)
+/* The scopes that speak beside the public one, all of them at once: of the token, and of what it has become since. None for who came
+ * without a token. */
+struct own_scopes {
+    const struct scope *scope[2];
+    size_t count;
+};
+
+static struct own_scopes own_scopes(const struct authz *az)
 {
-    return az->grant->token == NULL ? NULL : az->grant->token->scope;
+    const struct grant *g = az->grant;
+    struct own_scopes own = { .count = 0 };
+
+    if (g->token == NULL)
+        return own;
+    own.scope[own.count++] = g->token->scope;
+    if (g->news != NULL)
+        own.scope[own.count++] = g->news->scope;
+    return own;
+}
+
+static bool own_may_publish(const struct authz *az, struct topic_name topic)
+{
+    struct own_scopes own = own_scopes(az);
+    bool may = own.count > 0;
+
+    for (size_t i = 0; may && i < own.count; i++)
+        may = own.scope[i] != NULL && scope_may_publish(own.scope[i], topic);
+    return may;
+}
+
+static bool own_may_subscribe(const struct authz *az, struct topic_filter filter)
+{
+    struct own_scopes own = own_scopes(az);
+    bool may = own.count > 0;
+
+    for (size_t i = 0; may && i < own.count; i++)
+        may = own.scope[i] != NULL && scope_may_subscribe(own.scope[i], filter);
+    return may;
+}
+
+static bool own_may_receive(const struct authz *az, struct topic_name topic)
+{
+    struct own_scopes own = own_scopes(az);
+    bool may = own.count > 0;
+
+    for (size_t i = 0; may && i < own.count; i++)
+        may = own.scope[i] != NULL && scope_may_receive(own.scope[i], topic);
+    return may;
 }
 
 static enum status refuse(const struct authz *az, const char *clause, const char *text, struct why *why)
@@ -56,7 +100,7 @@ static enum status may_publish(const struct authz *az, struct topic_name topic, 
         return reject(why, ST_DENIED, "MT-30", "tokens cannot be published here", 0);
     if (topic_is_reserved(topic.s) && !grant_is_built_in(az->grant)) /* whatever a token says */
         return reject(why, ST_BAD_TOPIC, "MQTT5 4.7.2", "topics that begin with $ are the broker's own", 0);
-    if (own_scope(az) != NULL && scope_may_publish(own_scope(az), topic))
+    if (own_may_publish(az, topic))
         return ST_OK;
     if (az->public_scope != NULL && scope_may_publish(az->public_scope, topic))
         return ST_OK;
@@ -70,6 +114,8 @@ enum status authz_publish(const struct authz *az, struct topic_name topic, struc
 
     if (st != ST_OK)
         return st;
+    if (az->grant->news != NULL)
+        cache = NULL; /* filled by the token alone */
     if (cache != NULL && topic.s.len > 0 && cache_has(cache, topic.s))
         return ST_OK;
     st = may_publish(az, topic, "MT-81", "no pub entry of the scope covers this topic", why);
@@ -97,7 +143,7 @@ enum status authz_subscribe(const struct authz *az, struct topic_filter filter, 
     topic_filter_unshare(filter, &share_name, &filter); /* what is shared is what the filter inside matches */
     if (span_eq_str(filter.s, AUTHZ_INFO_TOPIC))
         return reject(why, ST_DENIED, "MT-31", "authz-info cannot be subscribed to", 0);
-    if (own_scope(az) != NULL && scope_may_subscribe(own_scope(az), filter))
+    if (own_may_subscribe(az, filter))
         return ST_OK;
     if (az->public_scope != NULL && scope_may_subscribe(az->public_scope, filter))
         return ST_OK;
@@ -110,7 +156,7 @@ enum status authz_receive(const struct authz *az, struct topic_name topic, struc
 
     if (st != ST_OK)
         return st;
-    if (own_scope(az) != NULL && scope_may_receive(own_scope(az), topic))
+    if (own_may_receive(az, topic))
         return ST_OK;
     if (az->public_scope != NULL && scope_may_receive(az->public_scope, topic))
         return ST_OK;

@@ -53,11 +53,20 @@ static void count_sent(struct stats *stats, const struct message *m)
     STATS_ADD(stats, payload_out, message_payload(m).len);
 }
 
+/* Asked where the subscription does not answer it: it was made, or the message queued, under another grant, or under one that
+ * its issuer has narrowed since. */
+static bool may_receive(const struct session *s, const struct message *m)
+{
+    struct authz az = conn_authz(s->conn);
+
+    return authz_receive(&az, (struct topic_name){ message_topic(m) }, NULL) == ST_OK;
+}
+
 static void deliver_now(struct session *s, const struct message *m, const struct delivery_options *how)
 {
     struct stats *stats = &s->shard->stats;
 
-    if (!still_authorized(s)) {
+    if (!still_authorized(s) || (s->grant->news != NULL && !may_receive(s, m))) {
         STATS_INC(stats, dropped_not_authorized);
         return;
     }
@@ -106,7 +115,7 @@ bool session_has_room(const struct session *s, const struct message *m)
 }
 
 /* What is delivered here was matched by a subscription, and every subscription lies inside the scope
- * (session_set_grant() sees to it), so only the token's life is asked again. Queued messages may outlive the grant
+ * (session_set_grant() sees to it), so only the token's life is asked again, and what news of it say. Queued messages may outlive the grant
  * they were matched under: send_waiting() asks for those. */
 static enum status deliver(struct session *s, const struct message *m, const struct delivery_options *how)
 {
@@ -161,16 +170,11 @@ void session_drop(struct session *s, struct delivery *d)
 /* MT-74: queued under an earlier grant, asked again under this one. */
 static bool still_wanted(struct session *s, struct delivery *d)
 {
-    struct authz az;
-
     if (message_expired(d->message, s->shard->now) && !d->dup) { /* MQTT5 [MQTT-3.3.2-5] */
         STATS_INC(&s->shard->stats, dropped_expired);
         return false;
     }
-    if (d->grant_serial == s->grant_serial)
-        return true;
-    az = conn_authz(s->conn);
-    if (authz_receive(&az, (struct topic_name){ message_topic(d->message) }, NULL) == ST_OK)
+    if ((d->grant_serial == s->grant_serial && s->grant->news == NULL) || may_receive(s, d->message))
         return true;
     if (!share_give_up(s, d))
         STATS_INC(&s->shard->stats, dropped_not_authorized);

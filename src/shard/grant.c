@@ -69,7 +69,14 @@ void grant_free(struct grant *grant)
     if (grant == NULL)
         return;
     token_unref(grant->token);
+    token_unref(grant->news);
     free(grant);
+}
+
+void grant_news(struct grant *grant, struct token *token)
+{
+    token_unref(grant->news);
+    grant->news = token_ref(token);
 }
 
 void grant_end(struct grant *grant, struct now now)

@@ -1,8 +1,8 @@
 /* shard/grant.h - what a connection may do, and until when: a verified token whose key was proved, or nothing
  * but the public topics. Ends by two clocks, whichever comes first: the calendar (a jump forward ends it at
  * once) and the monotonic one (a jump backward does not prolong it).
- * Ownership: one owner, the session it was made for; only its end changes it (grant_end(), `told`). grant_free(NULL) does
- * nothing.
+ * Ownership: one owner, the session it was made for; only news of its token change it (grant_end(), `told`, grant_news()).
+ * grant_free(NULL) does nothing.
  * Threads:   as a shard. */
 #ifndef SYMBOLON_SHARD_GRANT_H
 #define SYMBOLON_SHARD_GRANT_H
@@ -24,6 +24,8 @@ struct grant {
         receipt;  /* 0, or the change of the token store without which a restart does not know when it began */
     bool revoked; /* its issuer took it back, or is not heard any more */
     bool told;    /* and that was logged and counted */
+    struct token *news; /* what its issuer has made of the token: a grant of it takes the place of this one soon
+                         * (token_status.h), and until then both must permit what is done; or NULL */
 };
 
 /* `token` may be NULL, else one reference more is taken. How long it lasts is said by `tokens` (NULL: nothing is
@@ -37,6 +39,8 @@ enum status grant_shadow(const struct record_owner *owner, struct scope *nothing
 void grant_free(struct grant *grant);
 /* Over from now on, whatever the token says: its issuer took it back. */
 void grant_end(struct grant *grant, struct now now);
+/* What its token is by now: in place of former news. */
+void grant_news(struct grant *grant, struct token *token);
 /* Made to end no later than so many ms from now: before it is given to a session. */
 void grant_limit(struct grant *grant, struct now now, uint32_t ms);
 void grant_freep(struct grant **grant);

@@ -34,6 +34,22 @@ void session_set_will(struct session *s, struct will *will)
     session_change(s, SESSION_WILL);
 }
 
+/* A Will was allowed once, at CONNECT (MT-84); a token that takes the permission away takes the Will with it. */
+static void check_will(struct session *s, const struct authz *az)
+{
+    struct why why = { 0 };
+    enum status st;
+
+    if (s->will == NULL)
+        return;
+    st = authz_will(az, will_topic(s->will), &why);
+    if (st == ST_OK)
+        return;
+    log_event(s->shard->log, LOG_NOTICE, "will_lost", F_SPAN("client_id", session_client_id(s)), F_WHY(st, why),
+              F_SPAN("topic", will_topic(s->will).s));
+    session_set_will(s, NULL);
+}
+
 /* At once, if there is one. */
 static void publish_will(struct session *s)
 {
@@ -43,6 +59,8 @@ static void publish_will(struct session *s)
     enum route_care care;
 
     timer_stop(&s->shard->timers, &s->will_timer);
+    if (s->will != NULL && s->grant->news != NULL && !grant_expired(s->grant, s->shard->now))
+        check_will(s, &(struct authz){ s->grant, s->shard->settings->public_scope, s->shard->now });
     if (s->will == NULL)
         return;
     parts = will_parts(s->will, s->number, s->shard->now);
@@ -177,22 +195,6 @@ void session_start_grant_timer(struct session *s)
             due_ms = wall_ms;
     }
     timer_start(&shard->timers, &s->end_timer, (struct mono_time){ due_ms });
-}
-
-/* A Will was allowed once, at CONNECT (MT-84); a token that takes the permission away takes the Will with it. */
-static void check_will(struct session *s, const struct authz *az)
-{
-    struct why why = { 0 };
-    enum status st;
-
-    if (s->will == NULL)
-        return;
-    st = authz_will(az, will_topic(s->will), &why);
-    if (st == ST_OK)
-        return;
-    log_event(s->shard->log, LOG_NOTICE, "will_lost", F_SPAN("client_id", session_client_id(s)), F_WHY(st, why),
-              F_SPAN("topic", will_topic(s->will).s));
-    session_set_will(s, NULL);
 }
 
 /* Leaves the filter in shard->text. */

@@ -252,6 +252,13 @@ static void end_all(struct shard *shard, struct list *sessions)
             grant_end(session_of(link)->grant, shard->now);
 }
 
+/* The same for what it permits no longer: until their turn comes both the old and the new must permit it. */
+static void narrow_all(const struct status_job *news, struct list *sessions)
+{
+    LIST_EACH (link, sessions)
+        grant_news(session_of(link)->grant, news->token);
+}
+
 static void begin(struct shard *shard, const struct status_job *news, struct list *sessions)
 {
     struct status_job *job;
@@ -261,6 +268,8 @@ static void begin(struct shard *shard, const struct status_job *news, struct lis
         return;
     if (news->token == NULL)
         end_all(shard, sessions);
+    else
+        narrow_all(news, sessions);
     job = calloc(1, sizeof *job);
     if (job == NULL) { /* all at once, then */
         while ((link = list_shift(sessions)) != NULL)

@@ -2,7 +2,8 @@
  * token its grant rests on. See shard_token_status(). Sessions with one token are a ring, of which the first is in the
  * table: a thousand of them cost no more to find, to join or to leave than two.
  * Thousands may end at once: a few in each turn, so that all others go on being served meanwhile (docs/decisions/0031). A
- * token taken back permits nothing from the first moment, and who uses it before its turn is cut then.
+ * token taken back permits nothing from the first moment, and who uses it before its turn is cut then; one that was changed
+ * permits from the first moment only what both the old and the new one do.
  * Those that still wait are in a struct status_job, and not in their ring; a new grant takes them out of it.
  * Connections that have not proved possession yet need no looking for: the token store knows first, and is asked when
  * they have. Threads: the shard's. */

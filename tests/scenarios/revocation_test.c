@@ -854,6 +854,69 @@ static void news_overtakes_what_still_waits_for_its_turn(void **state) /* MT-107
     bench_free(b);
 }
 
+/* What a changed token does not permit any more is over at once; only to lose the subscriptions takes its turn. */
+static void who_waits_for_its_narrower_token_has_no_more_than_that(void **state) /* MT-107, MT-98 */
+{
+    struct bench *b = bench_new(1);
+    struct holder h = holder_new(b, ALL);
+    struct conn_io *other = client_connected(b, "o", ALL), *all[MANY], *last;
+
+    (void)state;
+    client_subscribe(other, "a/#", 0, MQTT_SUCCESS);
+    for (unsigned i = 0; i < MANY; i++) {
+        char id[32];
+
+        (void)snprintf(id, sizeof id, "c%u", i);
+        all[i] = connect_holder(
+            b, &h, (struct connect_wish){ .id = id, .will_topic = "a/old", .will_payload = "not to be left" });
+        client_subscribe(all[i], "a/old", 1, MQTT_GRANTED_QOS_1);
+        client_subscribe(all[i], "a/both", 1, MQTT_GRANTED_QOS_1);
+    }
+    last = all[MANY - 1];
+    client_publish(last, "a/old", "allowed, and remembered to be", 1, 1);
+    for (unsigned i = 0; i < MANY; i++) {
+        struct mqtt_publish p = expect_publish(all[i], "a/old", "allowed, and remembered to be", 1);
+
+        client_ack(all[i], MQTT_PUBACK, p.packet_id, MQTT_SUCCESS);
+    }
+    (void)expect_ack(last, MQTT_PUBACK, 1, MQTT_SUCCESS);
+    (void)expect_publish(other, "a/old", "allowed, and remembered to be", 0);
+    b->manual = true;
+    narrow_to(b, &h, "[[\"a/both\",[\"pub\",\"sub\"]],[\"b/new\",[\"pub\",\"sub\"]]]", h.key);
+    assert_int_equal(STAT(b, tokens_changed), STATUS_PER_TURN);
+    client_publish(last, "a/old", "too late", 1, 2);
+    client_publish(last, "a/both", "as before", 1, 3);
+    client_publish(last, "b/new", "not before its turn", 1, 4);
+    client_subscribe_with(last, wish_filter("a/old/more", 0), 0, 5);
+    client_publish(other, "a/old", "no longer theirs", 0, 0);
+    client_publish(other, "a/old", "nor this", 1, 1);
+    client_drop(all[MANY - 2]); /* and leaves no Will that it may not */
+    (void)bench_turn(b, 0);
+    (void)expect_ack(last, MQTT_PUBACK, 2, MQTT_NOT_AUTHORIZED);
+    (void)expect_publish(last, "a/both", "as before", 1);
+    (void)expect_ack(last, MQTT_PUBACK, 3, MQTT_SUCCESS);
+    (void)expect_ack(last, MQTT_PUBACK, 4, MQTT_NOT_AUTHORIZED);
+    (void)expect_suback(last, 5, MQTT_NOT_AUTHORIZED);
+    expect_nothing(last);
+    (void)expect_publish(other, "a/old", "no longer theirs", 0);
+    (void)expect_publish(other, "a/old", "nor this", 0);
+    (void)expect_ack(other, MQTT_PUBACK, 1, MQTT_SUCCESS);
+    (void)expect_publish(other, "a/both", "as before", 0);
+    expect_nothing(other);
+    assert_true(STAT(b, tokens_changed) < MANY / 2);
+    b->manual = false;
+    bench_run(b);
+    for (unsigned i = 0; i < MANY - 2; i++) {
+        (void)expect_publish(all[i], "a/both", "as before", 1);
+        expect_nothing(all[i]);
+    }
+    client_publish(last, "b/new", "in its turn", 1, 6);
+    (void)expect_ack(last, MQTT_PUBACK, 6, MQTT_SUCCESS);
+    assert_int_equal(STAT(b, tokens_changed), MANY - 1);
+    holder_done(&h);
+    bench_free(b);
+}
+
 static void many_tokens_that_end_in_one_second_are_cut_a_few_in_each_turn(void **state) /* MT-98 */
 {
     struct bench *b = bench_new(1);
@@ -930,6 +993,7 @@ int main(void)
         cmocka_unit_test(many_sessions_of_one_token_are_cut_a_few_in_each_turn),
         cmocka_unit_test(who_waits_for_its_cut_has_no_permission_any_more),
         cmocka_unit_test(news_overtakes_what_still_waits_for_its_turn),
+        cmocka_unit_test(who_waits_for_its_narrower_token_has_no_more_than_that),
         cmocka_unit_test(many_tokens_that_end_in_one_second_are_cut_a_few_in_each_turn),
         cmocka_unit_test(sessions_of_one_token_come_and_go_and_the_rest_is_found),
     };
