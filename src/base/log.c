@@ -243,11 +243,11 @@ static void put_timestamp(struct buf *b)
 
 void log_write(const struct log *log, enum log_level level, const char *event, const struct log_field *fields)
 {
-    struct buf line;
+    uint8_t bytes[LOG_LINE_BYTES];
+    struct buf line = { .p = bytes, .cap = sizeof bytes, .max = sizeof bytes }; /* never grows, nor is freed: */
 
-    if (!passes(log, level, event))
+    if (!passes(log, level, event)) /* that there is no memory is worth a line, too */
         return;
-    buf_init(&line, LOG_LINE_BYTES);
     put_timestamp(&line);
     put_str(&line, " ");
     put_str(&line, level_names[level]);
@@ -260,14 +260,9 @@ void log_write(const struct log *log, enum log_level level, const char *event, c
     if (line.len == line.max)
         line.len--;
     put_u8(&line, '\n');
-    if (line.len == 0) { /* no memory at all */
-        buf_done(&line);
-        return;
-    }
     if (sink_fn != NULL) {
         sink_fn(sink_ctx, level, span_of(line.p, line.len - 1));
     } else {
         ssize_t done UNUSED = write(STDERR_FILENO, line.p, line.len);
     }
-    buf_done(&line);
 }

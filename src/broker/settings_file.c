@@ -142,6 +142,8 @@ static const struct config_setting rows[] = {
       .help = "What an acknowledgement means for a session that outlives its connection and for a retained message: `commit`, it is on disk; `interval`, it will be within `store.interval`; `none`, it is in memory and ends with the process. The first two need `state_dir`. See docs/operate/durability.md." },
     { "store.interval", CONFIG_DURATION_MS, S(store_interval_ms), .dflt = "1s", .min = 10, .max = 3600000,
       .help = "With `durability: interval`: how often what has changed is written to disk. It is the most that a crash takes." },
+    { "store.stall", CONFIG_DURATION_MS, S(store_stall_ms), .dflt = "10s", .min = 100, .max = 3600000,
+      .help = "A write to disk that has been under way for so long is reported: the event `store_stalled`. Acknowledgements wait for it all the same." },
     { "store.max_bytes", CONFIG_SIZE, S(store_max_bytes), .dflt = "16g", .min = 1048576, .max = 17592186044416,
       .help = "How large the store in `state_dir` may grow. What would be kept in a full store is refused, as with a full disk, until there is room." },
     { "mqtt_3_1_1", CONFIG_BOOL, S(mqtt_3_1_1), .dflt = "true",

@@ -55,6 +55,7 @@ struct broker_config {
     int64_t log_rate;
     int durability; /* enum durability */
     int64_t store_interval_ms;
+    int64_t store_stall_ms;
     size_t store_max_bytes;
     char *user;
     struct config_records listeners;             /* struct listener_config */

@@ -591,6 +591,8 @@ void worker_stats(const struct worker *w, struct stats *out)
     add_refused(&w->refused, out);
     if (w->index == 0 && atomic_load_explicit(&w->common->store_failing, memory_order_relaxed))
         STATS_INC(out, store_failing);
+    if (w->index == 0 && atomic_load_explicit(&w->common->store_stalled, memory_order_relaxed))
+        STATS_INC(out, store_stalled);
     STATS_ADD(out, dropped_queue_full, atomic_load_explicit(&w->dropped, memory_order_relaxed));
     STATS_ADD(out, memory_connections, atomic_load_explicit(&w->connection_bytes, memory_order_relaxed));
     STATS_ADD(out, memory_output, atomic_load_explicit(&w->output_bytes, memory_order_relaxed));

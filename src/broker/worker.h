@@ -44,6 +44,7 @@ struct worker_common {
     void (*store)(void *store_ctx, unsigned worker, uint64_t seq, struct kv_batch *batch);
     void *store_ctx;
     atomic_bool store_failing; /* for statistics */
+    atomic_bool store_stalled; /* the same: store_watch.h */
     int64_t seal_ms;           /* how long changes may gather first; 0: until the turn ends */
     bool over;                 /* all threads have ended: messages between shards are dropped */
 };

@@ -400,7 +400,8 @@ static enum status world_fill(struct world *world, struct why *why)
     if (st == ST_OK)
         st = world_tokens_new(config, world->control, tokens_stored, world, &world->tokens, why);
     if (st == ST_OK)
-        st = world_store_new(config, &world->common, world->tokens, world->notify, &world->store, why);
+        st = world_store_new(config, world->control, &world->common, world->tokens, world->notify,
+                             &world->store, why);
     if (st == ST_OK)
         st = issuers_verifier(config, &world->verifier, why);
     if (st == ST_OK && world->verifier != NULL)

@@ -1,6 +1,7 @@
 #include "broker/world_store.h"
 
 #include "broker/store_start.h"
+#include "broker/store_watch.h"
 #include "broker/token_journal.h"
 #include "broker/world_tokens.h"
 #include "record/record.h"
@@ -23,6 +24,8 @@ struct world_store {
     world_notify *notify;
     struct kv *kv;
     struct committer *committer;
+    struct loop *control;
+    struct store_watch *watch;
     uint64_t token_seq;
     struct mono_time said;
 };
@@ -161,6 +164,9 @@ static enum status start_committer(struct world_store *s, struct why *why)
     const struct committer_calls calls = { on_stored, on_state, s };
     enum status st = committer_new(s->kv, s->common->count + 1, &calls, &s->committer);
 
+    if (st == ST_OK)
+        st = store_watch_new(s->control, s->committer, s->config->store_stall_ms, &s->common->store_stalled,
+                             s->notify, &s->watch);
     return st == ST_OK ? ST_OK : reject(why, st, "store", "the thread that writes could not be started", 0);
 }
 
@@ -221,6 +227,7 @@ void world_store_stop(struct world_store *s)
 
     if (s == NULL || s->committer == NULL)
         return;
+    store_watch_free(TAKE(s->watch));
     world_tokens_stop(s->tokens);
     enum status st = committer_stop(TAKE(s->committer), STOP_MS, &lost, &stuck);
     if (st == ST_OK)
@@ -233,9 +240,9 @@ void world_store_stop(struct world_store *s)
 
 /* -- life ------------------------------------------------------------------------------------------------ */
 
-enum status world_store_new(const struct broker_config *config, struct worker_common *common,
-                            struct world_tokens *tokens, world_notify *notify, struct world_store **ret_store,
-                            struct why *why)
+enum status world_store_new(const struct broker_config *config, struct loop *control,
+                            struct worker_common *common, struct world_tokens *tokens, world_notify *notify,
+                            struct world_store **ret_store, struct why *why)
 {
     struct world_store *s;
 
@@ -249,6 +256,7 @@ enum status world_store_new(const struct broker_config *config, struct worker_co
     if (s == NULL)
         return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
     s->config = config;
+    s->control = control;
     s->common = common;
     s->tokens = tokens;
     s->notify = notify;
@@ -265,6 +273,7 @@ void world_store_free(struct world_store *s)
 {
     if (s == NULL)
         return;
+    store_watch_free(s->watch);
     kv_close(s->kv);
     free(s);
 }

@@ -18,7 +18,11 @@ enum status journal_init(struct shard *shard)
     struct journal *j = &shard->journal;
     unsigned count = shard->count;
 
-    *j = (struct journal){ .on = shard->world.store != NULL, .epoch = 1, .next_body = 1, .next_retained = 1 };
+    *j = (struct journal){ .on = shard->world.store != NULL,
+                           .epoch = 1,
+                           .next_body = 1,
+                           .next_retained = 1,
+                           .starved_ms = TIME_NEVER };
     j->waits = j->on && shard->settings->durability == DURABILITY_COMMIT;
     list_init(&j->dirty);
     list_init(&j->tombs_later);
@@ -287,7 +291,7 @@ static bool is_idle(const struct journal *j)
            j->posted != j->epoch && !j->owing;
 }
 
-void journal_seal(struct shard *shard)
+static void seal(struct shard *shard)
 {
     struct journal *j = &shard->journal;
     size_t tombs;
@@ -320,6 +324,28 @@ void journal_seal(struct shard *shard)
     }
     j->stored = j->epoch - 1; /* whatever it was, it has gone again */
     passed(shard);
+}
+
+/* Acknowledgements wait as long as memory does not come, perhaps for ever: not in silence. */
+static void tell_starved(struct shard *shard)
+{
+    struct journal *j = &shard->journal;
+    bool starved = j->starved || late_waits(shard);
+
+    if (starved == (j->starved_ms != TIME_NEVER))
+        return;
+    if (starved)
+        log_event(shard->log, LOG_WARNING, "memory_awaited");
+    else
+        log_event(shard->log, LOG_NOTICE, "memory_came", F_I64("ms", shard->now.mono.ms - j->starved_ms));
+    j->starved_ms = starved ? shard->now.mono.ms : TIME_NEVER;
+    atomic_store_explicit(&shard->stats.memory_awaited, starved, memory_order_relaxed);
+}
+
+void journal_seal(struct shard *shard)
+{
+    seal(shard);
+    tell_starved(shard);
 }
 
 void journal_stored(struct shard *shard, uint64_t seq)

@@ -110,6 +110,7 @@ struct journal {
     uint64_t posted;            /* epoch in which something was posted last that must be confirmed */
     bool owing;                 /* others may be waiting for our confirmation */
     bool starved;               /* there was no memory for a batch or a confirmation: again soon */
+    int64_t starved_ms;         /* mono: since then, as was logged; TIME_NEVER: it is not */
     struct journal_peer *peers; /* by shard; NULL with one */
     struct journal_wait wait, next;
     struct kv_batch batch; /* memory kept between seals */

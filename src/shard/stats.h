@@ -35,6 +35,8 @@ struct memory_cell;
     X( queued_bytes,             GAUGE,   "bytes of these"                                                )  \
     X( retained_bytes,           GAUGE,   "bytes of retained messages and what finds them"                )  \
     X( store_failing,            GAUGE,   "1: the store cannot be written, and what must be durable is refused" )  \
+    X( store_stalled,            GAUGE,   "1: the disk has not answered for store.stall"                  )  \
+    X( memory_awaited,           GAUGE,   "workers whose acknowledgements wait because memory ran out"    )  \
     MEMORY_LIST(X)                                                                                           \
     X( connections_accepted,     COUNTER, "network connections accepted"                                  )  \
     X( connections_moved,        COUNTER, "connections handed to their home worker"                       )  \

@@ -32,6 +32,7 @@ struct sample {
     X( "store/messages/count",        s->retained_messages + s->queued_messages                            )  \
     X( "store/messages/bytes",        s->retained_bytes + s->queued_bytes                                  )  \
     X( "store/failing",               s->store_failing                                                     )  \
+    X( "store/stalled",               s->store_stalled                                                     )  \
     X( "publish/messages/received",   s->messages_in                                                       )  \
     X( "publish/messages/sent",       s->messages_out                                                      )  \
     X( "publish/messages/dropped",    dropped(s)                                                           )  \
@@ -47,6 +48,7 @@ struct sample {
     X( "memory/accounted",            accounted(s)                                                         )  \
     X( "memory/limit",                s->memory_limit                                                      )  \
     X( "memory/level",                s->memory_level                                                      )  \
+    X( "memory/awaited",              s->memory_awaited                                                    )  \
     X( "memory/connections",          s->memory_connections                                                )  \
     X( "memory/reading",              s->memory_reading                                                    )  \
     X( "memory/output",               s->memory_output                                                     )  \

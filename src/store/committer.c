@@ -34,6 +34,7 @@ struct committer {
     bool left_behind; /* nobody is there any more to be told anything */
     int64_t stop_by_ms;
     struct committer_stats stats;
+    uint64_t began_us; /* of the attempt under way; 0: none is */
     enum status state; /* last told; of the committer's thread alone, as the rest */
     const char *state_text;
     unsigned retry_ms; /* 0: the last attempt succeeded */
@@ -88,11 +89,18 @@ static unsigned gather(struct committer *c)
     return count;
 }
 
-static void count_commit(struct committer *c, enum status st, uint64_t began_us)
+static void count_begin(struct committer *c)
 {
-    uint64_t took = mono_us() - began_us;
-
     pthread_mutex_lock(&c->lock);
+    c->began_us = mono_us();
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void count_commit(struct committer *c, enum status st)
+{
+    pthread_mutex_lock(&c->lock);
+    uint64_t took = mono_us() - c->began_us;
+    c->began_us = 0;
     if (st == ST_OK) {
         c->stats.commits++;
         c->stats.last_us = took;
@@ -107,10 +115,10 @@ static void count_commit(struct committer *c, enum status st, uint64_t began_us)
 static enum status apply(struct committer *c, const struct kv_batch *const *batches, unsigned count,
                          struct why *why)
 {
-    uint64_t began = mono_us();
+    count_begin(c);
     enum status st = kv_apply(c->kv, batches, count, why);
 
-    count_commit(c, st, began);
+    count_commit(c, st);
     return st;
 }
 
@@ -298,6 +306,7 @@ void committer_stats(struct committer *c, struct committer_stats *out)
 {
     pthread_mutex_lock(&c->lock);
     *out = c->stats;
+    out->under_way_us = c->began_us == 0 ? 0 : mono_us() - c->began_us;
     pthread_mutex_unlock(&c->lock);
 }
 

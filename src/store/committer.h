@@ -28,6 +28,7 @@ struct committer_stats {
     uint64_t failures;
     uint64_t waiting, waiting_bytes; /* batches posted and not stored, and the memory they take */
     uint64_t last_us, longest_us;    /* one commit, with its sync */
+    uint64_t under_way_us;           /* the attempt that is under way has taken so long; 0: none is */
 };
 
 /* Starts the thread for owners 0 .. owners-1. `kv` is used by it until committer_stop(). */

@@ -335,13 +335,14 @@ struct arrival {
 };
 
 /* The PUBREC of "1" and "2" says that they will be delivered; while they come to the other shard there is no memory. Returns how many
- * allocations there were. */
-static long arrive_without_memory(const struct arrival *how, long n)
+ * allocations there were; *ret_waited: and the log says so. */
+static long arrive_without_memory(const struct arrival *how, long n, bool *ret_waited)
 {
     static const char *const subs[READERS] = { "sub-a-", "sub-b-", "sub-c-" };
     struct bench *b = with_disk(2);
     struct conn_io *pub, *sub[READERS];
     char pub_id[32], sub_id[READERS][32], topic[32];
+    bool waits;
     long made;
 
     name_of_shard(b, 0, "pub", pub_id);
@@ -368,6 +369,9 @@ static long arrive_without_memory(const struct arrival *how, long n)
     bench_run(b);
     b->inside = NULL;
     made = failing_memory_end();
+    waits = STAT(b, memory_awaited) == 1;
+    *ret_waited = *ret_waited || waits;
+    assert_int_equal(log_count(b, "memory_awaited"), waits ? 1 : log_count(b, "memory_came"));
     (void)expect_ack(pub, MQTT_PUBREC, 1, MQTT_SUCCESS);
     (void)expect_ack(pub, MQTT_PUBREC, 2, MQTT_SUCCESS);
     if (how->crash)
@@ -376,6 +380,8 @@ static long arrive_without_memory(const struct arrival *how, long n)
     while (disk_commit(b)) /* what was sealed before */
         bench_run(b);
     bench_advance(b, 200);
+    assert_int_equal(STAT(b, memory_awaited), 0);
+    assert_int_equal(log_count(b, "memory_came") + (how->crash && waits), log_count(b, "memory_awaited"));
     for (int i = 0; i < READERS; i++) {
         if (how->crash || sub[i]->closed) /* or there was no memory for its connection */
             sub[i] = come_back(b, sub_id[i]);
@@ -397,10 +403,12 @@ static void what_arrives_once_waits_for_memory(void **state) /* MQTT5 [MQTT-4.3.
     (void)state;
     for (int i = 0; i < 8; i++) {
         const struct arrival how = { .lasting = (i & 1) != 0, .crash = (i & 2) != 0, .retained = (i & 4) != 0 };
+        bool waited = false;
         long n = 1;
 
-        while (arrive_without_memory(&how, n) >= n)
+        while (arrive_without_memory(&how, n, &waited) >= n)
             n++;
+        assert_true(waited);
         assert_true(n > READERS);
     }
 }
