@@ -17,7 +17,7 @@
 /* cmocka wants those above first */
 #include <cmocka.h>
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 #define CREDENTIAL  "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 #define LOGIN       "{\"cmd\":\"login\",\"credential\":\"" CREDENTIAL "\"}\n"
 #define WRONG       "{\"cmd\":\"login\",\"credential\":\"BAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\"}\n"

@@ -6,7 +6,10 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 /* cmocka wants the three above first */
 #include <cmocka.h>
@@ -98,10 +101,36 @@ static void publications_travel_in_chains_and_nothing_overtakes_them(void **stat
     pair_free(&p);
 }
 
-static void *sleep_once(void *loop)
+struct sleeper {
+    struct loop *loop;
+    atomic_int tid; /* 0: not there yet */
+};
+
+static void *sleep_once(void *data)
 {
-    loop_turn_wait(loop);
+    struct sleeper *s = data;
+
+    atomic_store(&s->tid, (int)gettid());
+    loop_turn_wait(s->loop);
     return NULL;
+}
+
+/* Until the kernel says that the thread waits in epoll. */
+static void wait_until_asleep(struct sleeper *s)
+{
+    char path[64], text[64];
+    long call = -1;
+
+    for (int i = 0; call != SYS_epoll_wait && call != SYS_epoll_pwait && call != SYS_epoll_pwait2; i++) {
+        assert_true(i < 60000);
+        usleep(1000);
+        (void)snprintf(path, sizeof path, "/proc/self/task/%d/syscall", atomic_load(&s->tid));
+        FILE *f = atomic_load(&s->tid) != 0 ? fopen(path, "r") : NULL;
+        if (f != NULL && fgets(text, sizeof text, f) != NULL && text[0] >= '0' && text[0] <= '9')
+            call = strtol(text, NULL, 10);
+        if (f != NULL)
+            (void)fclose(f);
+    }
 }
 
 static void a_worker_is_woken_once_for_a_turn_and_only_when_it_sleeps(void **state)
@@ -112,9 +141,10 @@ static void a_worker_is_woken_once_for_a_turn_and_only_when_it_sleeps(void **sta
     pair_init(&p);
     struct loop *to = p.common.workers[1]->loop, *from = p.common.workers[0]->loop;
     uint64_t before = loop_wakes(to);
+    struct sleeper sleeper = { .loop = to };
     pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, sleep_once, to), 0);
-    usleep(50000);
+    assert_int_equal(pthread_create(&thread, NULL, sleep_once, &sleeper), 0);
+    wait_until_asleep(&sleeper);
     for (int i = 0; i < 10 * POST_CHAIN; i++)
         post(&p, m);
     assert_int_equal(loop_wakes(to), before);

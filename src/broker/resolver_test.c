@@ -158,7 +158,7 @@ static void world_init(struct world *w)
                                         .audiences = { w->audiences, 1 },
                                         .jwks_interval_s = 600,
                                         .jwks_min_interval_ms = 60000,
-                                        .as_timeout_ms = 5000,
+                                        .as_timeout_ms = 60000,
                                         .as_max_concurrent = 2,
                                         .as_max_waiting = 3 };
 }

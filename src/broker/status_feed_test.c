@@ -144,7 +144,7 @@ static void world_init(struct world *w)
                                                  .user = "broker",
                                                  .password = "secret",
                                                  .wait_s = 30,
-                                                 .timeout_ms = 5000,
+                                                 .timeout_ms = 60000,
                                                  .poll_ms = 40,
                                                  .retry_ms = 40 };
 }

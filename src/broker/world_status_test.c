@@ -96,7 +96,7 @@ static void start_broker(struct world *w)
     assert_int_equal(token_store_new(&limits, secret, &w->store), ST_OK);
     shard_settings_init(&w->shard);
     w->shard.tokens = w->store;
-    w->common = (struct worker_common){ .count = WORKERS, .settings = &w->shard, .handshake_ms = 10000 };
+    w->common = (struct worker_common){ .count = WORKERS, .settings = &w->shard, .handshake_ms = 300000 };
     assert_int_equal(issuers_verifier(&w->config, &w->verifier, NULL), ST_OK);
     assert_int_equal(resolver_new(w->loop, &w->config, w->verifier, no_verifier, w, &w->resolver, NULL), ST_OK);
     for (unsigned i = 0; i < WORKERS; i++)
@@ -129,7 +129,7 @@ static void world_init(struct world *w)
     w->config = (struct broker_config){ .authorization_servers = { &w->as, 1 },
                                         .audiences = { w->audiences, 1 },
                                         .jwks_interval_s = 600,
-                                        .as_timeout_ms = 5000,
+                                        .as_timeout_ms = 60000,
                                         .as_max_concurrent = 2,
                                         .as_max_waiting = 3,
                                         .revocation_wait_s = 30,

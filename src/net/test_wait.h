@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "net/loop.h"
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 
 #define WAIT_FOR(loop, cond)                                                  \
     do {                                                                      \

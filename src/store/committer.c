@@ -10,7 +10,7 @@
 
 #define RETRY_FIRST_MS 100
 #define RETRY_LAST_MS  5000
-#define GRACE_MS       200 /* beyond the deadline of committer_stop(), for an attempt that is under way */
+#define GRACE_MS       2000 /* beyond the deadline of committer_stop(), for an attempt that is under way */
 
 /* What an owner has here: nothing, a batch that waits, or one that is being committed. */
 enum place { PLACE_EMPTY, PLACE_WAITING, PLACE_COMMITTING };

@@ -340,7 +340,7 @@ static void stopping_stores_what_was_posted(void **state UNUSED)
         (void)snprintf(key, sizeof key, "k%u", i);
         committer_post(w.c, i, 1, batch_of(key, 1));
     }
-    assert_int_equal(committer_stop(w.c, 5000, &lost, &stuck), ST_OK);
+    assert_int_equal(committer_stop(w.c, 60000, &lost, &stuck), ST_OK);
     assert_int_equal(lost, 0);
     w.c = NULL;
     expect_contents(w.kv, "k", "k0=v;k1=v;k2=v;k3=v;");
