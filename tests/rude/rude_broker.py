@@ -2,11 +2,10 @@
 
     with RudeBroker(script) as broker: ... broker.port ...
 
-A script is a function of (connection); what it may do: connection.read_packet(), .send(bytes), .sleep(s), .received. When it
+A script is a function of (connection); what it may do: connection.read_packet(), .send(bytes), .received. When it
 returns, the connection is closed."""
 import socket
 import threading
-import time
 
 
 def packet(first, body):
@@ -76,9 +75,6 @@ class Connection:
     def send(self, data):
         self.sock.sendall(data)
 
-    def sleep(self, seconds):
-        time.sleep(seconds)
-
 
 class RudeBroker:
     def __init__(self, *scripts):
@@ -96,7 +92,7 @@ class RudeBroker:
                 return
             connection = Connection(sock)
             self.connections.append(connection)
-            sock.settimeout(20)
+            sock.settimeout(60)
             try:
                 self.scripts[min(n, len(self.scripts) - 1)](connection)
             except OSError:

@@ -24,7 +24,7 @@ class Conn:
         self.out, self.buffer = bytearray(), bytearray()
         self.open = True
         try:
-            self.socket = socket.create_connection(('127.0.0.1', port), timeout=5)
+            self.socket = socket.create_connection(('127.0.0.1', port), timeout=60)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if tls is not None:
                 self.socket = tls.wrap_socket(self.socket, server_hostname='localhost')
