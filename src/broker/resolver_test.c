@@ -326,11 +326,10 @@ static void a_server_may_ask_for_its_keys_to_be_fetched_sooner(void **state) /* 
         w.config.jwks_min_interval_ms = 100;
         w.cache_control = soon[i];
         world_start(&w);
+        struct mono_time before = now_read().mono;
         resolver_start(w.resolver);
-        WAIT_FOR(w.loop, w.published == 1);
-        struct mono_time first = now_read().mono;
         WAIT_FOR(w.loop, w.published == 2);
-        assert_true(now_read().mono.ms - first.ms > 800);
+        assert_true(now_read().mono.ms - before.ms > 800);
         world_done(&w);
     }
 }

@@ -219,7 +219,7 @@ static void a_timer_wakes_the_loop_and_never_early(void **state)
     timer_start(loop_timers(a.loop), &a.timer, due);
     loop_run(a.loop);
     assert_true(a.rang.ms >= due.ms);
-    assert_true(a.rang.ms < due.ms + 2000);
+    assert_true(a.rang.ms < due.ms + 30000);
     loop_free(a.loop);
 }
 
