@@ -230,6 +230,24 @@ static void what_came_in_many_records_is_read_at_once(void **state UNUSED)
     world_done(&w);
 }
 
+/* And the end of the stream goes with them: a segment less, on TCP. */
+static void last_words_leave_with_the_close_in_one_write(void **state UNUSED)
+{
+    struct world w;
+
+    world_init(&w, true);
+    memset(&count, 0, sizeof count);
+    send_packet(&w.a);
+    stream_close(w.a.stream);
+    loop_turn(w.loop); /* before the other end closes as well */
+    assert_int_equal(count.sends, 1);
+    turns(&w, 10);
+    assert_int_equal(w.b.got, PACKET_BYTES);
+    assert_null(w.b.stream);
+    assert_null(w.a.stream);
+    world_done(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +255,7 @@ int main(void)
         cmocka_unit_test(a_packet_in_tls_costs_one_read_one_write_and_one_record_each_way),
         cmocka_unit_test(what_a_turn_gathers_leaves_in_one_record_and_one_write),
         cmocka_unit_test(what_came_in_many_records_is_read_at_once),
+        cmocka_unit_test(last_words_leave_with_the_close_in_one_write),
     };
     return cmocka_run_group_tests(tests, test_certs_make, test_certs_drop);
 }

@@ -23,12 +23,14 @@ static void write_failed(struct stream *s)
     timer_start(&s->loop->wheel, &s->timer, mono_plus_ms(s->loop->now.mono, s->linger_ms));
 }
 
-/* Gives bytes to the socket; what it does not take stays in `pending` (which was empty). */
+/* Gives bytes to the socket; what it does not take stays in `pending` (which was empty). The last ones wait in the kernel for
+ * the end that finish_close() puts behind them: one segment, one acknowledgement, and the peer is woken once. */
 static void write_out(struct stream *s, struct span bytes)
 {
+    int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (s->state == STREAM_FLUSHING ? MSG_MORE : 0);
     ASSERT(s->pending.len == 0);
     while (!s->broken && bytes.len > 0) {
-        ssize_t n = send(s->fd, bytes.p, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = send(s->fd, bytes.p, bytes.len, flags);
         if (n >= 0) {
             bytes = span_cut(bytes, (size_t)n, bytes.len);
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
@@ -99,7 +101,8 @@ static void write_plain(struct stream *s, struct span plain)
         struct tls_io io = { SPAN_NONE, &s->loop->cipher };
         struct why why;
         enum status st = tls_write(s->tls, &io, plain, &why);
-        stream_write_cipher(s);
+        if (s->state != STREAM_FLUSHING || st != ST_OK)
+            stream_write_cipher(s); /* else finish_close() follows, and writes it with its own */
         if (st != ST_OK)
             stream_die(s, st, why);
     }
@@ -201,9 +204,11 @@ struct sealed {
     size_t len; /* of its records in loop->cipher; 0: it is left to flush() */
 };
 
+/* Not one that closes: its last words go with close_notify, in flush(). */
 static bool can_seal(const struct stream *s)
 {
-    return s->tls != NULL && s->ws == NULL && s->pending.len == 0 && s->gather.len > 0 && may_write_data(s);
+    return s->tls != NULL && s->ws == NULL && s->pending.len == 0 && s->gather.len > 0 &&
+           s->state != STREAM_FLUSHING && may_write_data(s);
 }
 
 /* What was gathered, as records at the end of loop->cipher. */
@@ -261,9 +266,11 @@ void streams_flush(struct loop *loop)
 uint8_t *stream_append(struct stream *s, size_t len)
 {
     ASSERT(!s->moving);
+    if (s->state >= STREAM_FLUSHING)
+        return NULL;
     if (s->gather.len >= s->flush_at && s->pending.len == 0 && may_write_data(s))
         write_gather(s);
-    if (s->state >= STREAM_FLUSHING)
+    if (s->state >= STREAM_FLUSHING) /* it died of that */
         return NULL;
     if (len > s->backlog_max || stream_backlog(s) > s->backlog_max - len) {
         stream_die(s, ST_QUOTA, stream_why("backlog_max", "the peer reads too slowly"));
