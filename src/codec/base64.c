@@ -60,7 +60,7 @@ static enum status decode(struct span text, const uint8_t values[256], struct bu
 {
     size_t rest = text.len % 4; /* characters of the last, short group: 2 carry one byte, 3 carry two */
     size_t len = text.len / 4 * 3 + (rest == 0 ? 0 : rest - 1);
-    size_t at = 0;
+    size_t at = 0, i;
     uint32_t v = 0;
 
     if (rest == 1)
@@ -68,17 +68,22 @@ static enum status decode(struct span text, const uint8_t values[256], struct bu
     uint8_t *to = buf_room(out, len);
     if (to == NULL && len > 0)
         return buf_refuse(out, "decodes to more than allowed", why);
-    for (size_t i = 0; i < text.len; i++) {
+    for (i = 0; i + 4 <= text.len; i += 4) {
+        uint32_t a = values[text.p[i]], b = values[text.p[i + 1]], c = values[text.p[i + 2]],
+                 d = values[text.p[i + 3]];
+        if (a == 0 || b == 0 || c == 0 || d == 0)
+            break; /* the loop below says which */
+        v = (a - 1) << 18 | (b - 1) << 12 | (c - 1) << 6 | (d - 1);
+        to[at++] = (uint8_t)(v >> 16);
+        to[at++] = (uint8_t)(v >> 8);
+        to[at++] = (uint8_t)v;
+    }
+    v = 0;
+    for (; i < text.len; i++) {
         uint32_t six = values[text.p[i]];
         if (six == 0)
             return reject(why, ST_MALFORMED, "TK-51", "a character outside the Base64 alphabet", i);
         v = v << 6 | (six - 1);
-        if (i % 4 == 3) {
-            to[at++] = (uint8_t)(v >> 16);
-            to[at++] = (uint8_t)(v >> 8);
-            to[at++] = (uint8_t)v;
-            v = 0;
-        }
     }
     if ((rest == 2 && (v & 0x0f) != 0) || (rest == 3 && (v & 0x03) != 0))
         return reject(why, ST_MALFORMED, "TK-51", "bits set behind the last byte", text.len - 1);

@@ -9,68 +9,12 @@
 
 /* ---- jansson's memory ---- */
 
-/* What is parsed may be a key or a password: nothing of it stays in freed memory. And some allocations that fail look
- * like bad syntax from outside, so who asks must be able to tell: a token is not bad because memory is short. */
-static _Thread_local bool short_of_memory;
-
-/* While it parses, jansson may not be refused room for the token it is reading: it goes on without the bytes that found none, and
- * then reads beyond what it has, or aborts. So there is a reserve for that. A token's room is doubled from 16 bytes on, a power
- * of two; whatever else is refused ends the parsing. Of what happens to be a power of two as well, such as a text of 31 bytes in
- * an array, there is so much in so many bytes that RESERVE_FACTOR times the text is enough for all of it. */
-#define RESERVE_FACTOR  8
-#define RESERVE_LEAST   1024
-#define TOKEN_LEAST     32
-
 #define BUILT_DEPTH_MAX (JS_DEPTH_MAX + 32) /* what was parsed, inside of what we build */
 
-static _Thread_local struct {
-    uint8_t *begin, *at, *end;
-} reserve;
-
-static bool is_reserve(const void *p)
-{
-    return (const uint8_t *)p >= reserve.begin && (const uint8_t *)p < reserve.end;
-}
-
-static void *take_reserve(size_t len)
-{
-    uint8_t *p = reserve.at;
-
-    if (len < TOKEN_LEAST || (len & (len - 1)) != 0 || len > (size_t)(reserve.end - reserve.at))
-        return NULL;
-    reserve.at += len; /* TOKEN_LEAST keeps it aligned */
-    return p;
-}
-
-static bool reserve_for(struct span text)
-{
-    size_t len = text.len * RESERVE_FACTOR + RESERVE_LEAST;
-
-    reserve.begin = reserve.at = malloc(len);
-    reserve.end = reserve.begin == NULL ? NULL : reserve.begin + len;
-    return reserve.begin != NULL;
-}
-
-static void release_reserve(void)
-{
-    explicit_bzero(reserve.begin, (size_t)(reserve.at - reserve.begin));
-    free(reserve.begin);
-    reserve.begin = reserve.at = reserve.end = NULL;
-}
-
-static void *json_allocate(size_t len)
-{
-    void *p = malloc(len);
-
-    if (p != NULL)
-        return p;
-    short_of_memory = true;
-    return take_reserve(len);
-}
-
+/* What is parsed may be a key or a password: nothing of it stays in freed memory. */
 static void json_release(void *p)
 {
-    if (p == NULL || is_reserve(p))
+    if (p == NULL)
         return;
     explicit_bzero(p, malloc_usable_size(p));
     free(p);
@@ -84,10 +28,8 @@ __attribute__((constructor)) static void own_memory(void)
 
     json_get_alloc_funcs(&allocate, &release);
     if (allocate == malloc && release == free)
-        json_set_alloc_funcs(json_allocate, json_release);
+        json_set_alloc_funcs(malloc, json_release);
 }
-
-/* ---- parsing ---- */
 
 /* `struct js` is jansson's json_t seen from outside: never defined, only cast, so borrowing a member costs
  * nothing and no wrapper can outlive what it wraps. */
@@ -99,77 +41,6 @@ static json_t *in(const struct js *js)
 static struct js *out(json_t *json)
 {
     return (struct js *)json;
-}
-
-/* Finds the deepest nesting without recursion, so that a depth bomb never reaches jansson's recursive parser
- * (TK-49). Brackets inside strings do not count; broken text is jansson's to refuse. */
-static enum status check_depth(struct span text, struct why *why)
-{
-    bool in_string = false;
-    size_t depth = 0;
-
-    for (size_t i = 0; i < text.len; i++) {
-        uint8_t c = text.p[i];
-        if (in_string) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_string = false;
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '[' || c == '{') {
-            if (++depth > JS_DEPTH_MAX)
-                return reject(why, ST_MALFORMED, "TK-49", "JSON nested too deeply", i);
-        } else if ((c == ']' || c == '}') && depth > 0) {
-            depth--;
-        }
-    }
-    return ST_OK;
-}
-
-static enum status translate(const json_error_t *error, struct why *why)
-{
-    size_t at = error->position < 0 ? 0 : (size_t)error->position;
-
-    if (short_of_memory)
-        return reject(why, ST_NO_MEMORY, "memory", "out of memory", at);
-    switch (json_error_code(error)) {
-    case json_error_duplicate_key:
-        return reject(why, ST_MALFORMED, "TK-48", "a member twice in one JSON object", at);
-    case json_error_end_of_input_expected:
-        return reject(why, ST_MALFORMED, "TK-50", "bytes behind the JSON value", at);
-    case json_error_numeric_overflow:
-        return reject(why, ST_MALFORMED, "TK-52", "a number too large", at);
-    case json_error_null_character:
-    case json_error_null_byte_in_key:
-        return reject(why, ST_MALFORMED, "RFC 8259 7", "U+0000 in JSON text", at);
-    default:
-        return reject(why, ST_MALFORMED, "RFC 8259 2", "not JSON", at);
-    }
-}
-
-enum status js_parse(struct span text, size_t max_bytes, struct js **ret_js, struct why *why)
-{
-    json_error_t error;
-
-    if (text.len > max_bytes)
-        return reject(why, ST_TOO_LARGE, "max_bytes", "JSON larger than allowed", max_bytes);
-    if (!utf8_valid(text))
-        return reject(why, ST_MALFORMED, "TK-50", "JSON that is not UTF-8", 0);
-    enum status st = check_depth(text, why);
-    if (st != ST_OK)
-        return st;
-    if (!reserve_for(text))
-        return reject(why, ST_NO_MEMORY, "memory", "out of memory", 0);
-    short_of_memory = false;
-    json_t *json = json_loadb((const char *)text.p, text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-    if (short_of_memory) /* some of it may lie in the reserve */
-        json_decref(TAKE(json));
-    release_reserve();
-    if (json == NULL)
-        return translate(&error, why);
-    *ret_js = out(json);
-    return ST_OK;
 }
 
 struct js *js_ref(const struct js *js)

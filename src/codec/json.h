@@ -1,6 +1,6 @@
 /* codec/json.h - the one door to jansson.
  * Parsing is strict (RFC 8259 with RFC 7515 4's demand): UTF-8 only, no member twice in one object (TK-48), at
- * most JS_DEPTH_MAX levels, found before anything recurses (TK-49), one value and nothing behind it (TK-50), no
+ * most JS_DEPTH_MAX levels (TK-49), one value and nothing behind it (TK-50), no
  * U+0000 in text, integers within 64 bits. Look-ups never fail loudly: an absent member and one of another kind
  * both answer "no", and js_get() tells the two apart.
  * Ownership: a value is counted; js_get(), js_at() and iteration lend. Children live as long as their parent.

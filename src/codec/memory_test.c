@@ -1,6 +1,5 @@
 /* Every allocation is made to fail in turn, alone and with all behind it, while JSON is read, built and printed and CBOR is read: each
- * step says so, nothing is left behind (the sanitizers look), and what is read is all of the text or nothing. jansson alone would
- * lose bytes of a text it has no room for, read beyond them, or abort. */
+ * step says so, nothing is left behind (the sanitizers look), and what is read is all of the text or nothing. */
 #include "codec/base64.h"
 #include "codec/cbor.h"
 #include "codec/json.h"
@@ -83,7 +82,7 @@ static void text_is_read_whole_or_memory_is_short(void **state UNUSED) /* RFC 82
 static void what_is_bad_stays_bad_or_memory_is_short(void **state UNUSED) /* TK-48, TK-50 */
 {
     static const char *const bad[] = {
-        "{\"a\":1,\"a\":2}",   "[1] 2", "\"" LONG LONG "\\ud800\"", "[" T31 "," T31 ",\"" LONG LONG,
+        "{\"a\":1,\"a\":2}",   "[1] 2", "[\"" LONG LONG "\\ud800\"]", "[" T31 "," T31 ",\"" LONG LONG,
         "{\"a\":\"\\u0000\"}",
     };
 

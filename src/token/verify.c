@@ -25,17 +25,16 @@ static bool starts_as_cose(struct span token)
 /* A header is a JSON object, so a JWT starts with an encoded "{", whose first character is always "e". */
 enum token_form token_form(struct span token)
 {
-    size_t dots = 0;
+    size_t dots = 0, others = 0;
 
     if (token.len > 0 && starts_as_cose(token))
         return TOKEN_FORM_COSE;
-    for (size_t i = 0; i < token.len; i++) {
-        if (token.p[i] < 0x20 || token.p[i] > 0x7e)
-            return TOKEN_FORM_OTHER; /* RFC 6749 A.12: an access token is printable */
+    for (size_t i = 0; i < token.len; i++) { /* without a way out, so that the compiler takes many at a time */
+        others += token.p[i] < 0x20 || token.p[i] > 0x7e;
         dots += token.p[i] == '.';
     }
-    if (token.len == 0)
-        return TOKEN_FORM_OTHER;
+    if (token.len == 0 || others > 0)
+        return TOKEN_FORM_OTHER; /* RFC 6749 A.12: an access token is printable */
     if (token.p[0] == 'e' && dots == 2)
         return TOKEN_FORM_JWS;
     if (token.p[0] == 'e' && dots == 4)
