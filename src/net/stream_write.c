@@ -1,6 +1,8 @@
 /* Writing: what a turn gathered becomes records and one write; see stream_priv.h. */
 #include "net/stream_priv.h"
 
+#include "base/prefetch.h"
+
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -8,6 +10,8 @@
 /* Streams, and bytes, that are encrypted before the first of them is written. */
 #define SEALED_MAX   64
 #define SEALED_BYTES (64u * 1024)
+#define SEAL_AHEAD   2   /* so many before its turn what a stream points at is asked for */
+#define PREFETCH_MAX 256 /* bytes of what it gathered: the processor sees by itself how it goes on */
 
 /* The peer is gone, but what it sent before it went may be unread yet: reading goes on until it finds the end. */
 static void write_failed(struct stream *s)
@@ -228,6 +232,13 @@ static size_t seal(struct stream *s)
     return 0;
 }
 
+static void prefetch_for_seal(const struct stream *s)
+{
+    if (s->tls != NULL)
+        tls_prefetch(s->tls);
+    prefetch(s->gather.p, s->gather.len < PREFETCH_MAX ? s->gather.len : PREFETCH_MAX);
+}
+
 /* Several streams: all are encrypted, then all are written, then each is looked after. Writing wakes who reads; the sooner the
  * next write follows, the more of them find that reader awake, which is what a write to many costs most. Between seal() and
  * write_out() nobody is called, so nothing else gets into loop->cipher and no stream goes. */
@@ -235,13 +246,21 @@ static void flush_some(struct loop *loop, struct list *batch)
 {
     struct sealed sealed[SEALED_MAX];
     const struct buf *cipher = &loop->cipher;
-    size_t count = 0, at = 0;
+    size_t count = 0, bytes = 0, at = 0;
     struct list *link;
 
-    while (count < SEALED_MAX && cipher->len < SEALED_BYTES && buf_ok(cipher) &&
-           (link = list_shift(batch)) != NULL) {
+    while (count < SEALED_MAX && bytes < SEALED_BYTES && (link = list_shift(batch)) != NULL) {
         struct stream *s = CONTAINER_OF(link, struct stream, in_dirty);
-        sealed[count++] = (struct sealed){ s, can_seal(s) ? seal(s) : 0 };
+        prefetch(s, sizeof *s);
+        bytes += s->gather.len;
+        sealed[count++] = (struct sealed){ s, 0 };
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct stream *s = sealed[i].stream;
+        if (i + SEAL_AHEAD < count)
+            prefetch_for_seal(sealed[i + SEAL_AHEAD].stream);
+        if (buf_ok(cipher) && can_seal(s))
+            sealed[i].len = seal(s);
     }
     for (size_t i = 0; i < count; at += sealed[i++].len) {
         if (sealed[i].len > 0)

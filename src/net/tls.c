@@ -1,5 +1,6 @@
 #include "net/tls_priv.h"
 
+#include "base/prefetch.h"
 #include "base/record_blocks.h"
 
 #include <arpa/inet.h>
@@ -530,6 +531,11 @@ enum status tls_write(struct tls_session *session, struct tls_io *io, struct spa
     }
     session->io = NULL;
     return st;
+}
+
+void tls_prefetch(const struct tls_session *session)
+{
+    prefetch(session, sizeof *session);
 }
 
 void tls_close(struct tls_session *session, struct tls_io *io)

@@ -103,6 +103,8 @@ enum tls_result tls_read(struct tls_session *session, struct tls_io *io, uint8_t
 /* Encrypts all of `plain` into io->out, in records of up to TLS_RECORD_MAX. */
 enum status tls_write(struct tls_session *session, struct tls_io *io, struct span plain,
                       struct why *why) MUST_CHECK;
+/* tls_write() of this session comes soon: asks for the memory it begins with (base/prefetch.h). */
+void tls_prefetch(const struct tls_session *session);
 /* close_notify into io->out. */
 void tls_close(struct tls_session *session, struct tls_io *io);
 

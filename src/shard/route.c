@@ -1,5 +1,6 @@
 #include "shard/route.h"
 
+#include "base/prefetch.h"
 #include "shard/durable_post.h"
 #include "shard/late.h"
 #include "shard/retained_ask.h"
@@ -81,6 +82,8 @@ static void gather(void *ctx, struct topic_subscription *in_tree)
         s->match.copied = false;
         *how = (struct delivery_options){ 0 };
         list_append(&v->shard->matched, &s->match.link);
+        if (s->conn != NULL) /* deliver_one() needs it when all are together */
+            prefetch(s->conn, sizeof *s->conn);
     }
     if (qos > how->qos)
         how->qos = qos;
