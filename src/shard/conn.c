@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 #define PING_FLOOD 1000 /* in a second */
-/* Subscriptions visited for one client before the others have their turn: some tens of ms. */
+/* Subscriptions, and nodes of retained topics, visited for one client before the others have their turn: some tens of ms. */
 #define WORK_PER_TURN 50000
 
 /* What a client may send, by state. Until CONNACK only AUTH and DISCONNECT: RFC 9431 2.2.4.1 (MT-54). */

@@ -513,7 +513,7 @@ static bool walk_init(struct walk *w, const struct retained *store, struct topic
     return true;
 }
 
-size_t retained_query(const struct retained *store, struct topic_filter filter, struct now now,
+size_t retained_query(const struct retained *store, struct topic_filter filter, struct now now, uint64_t *work,
                       retained_visit *visit, void *ctx)
 {
     struct walk w;
@@ -522,6 +522,7 @@ size_t retained_query(const struct retained *store, struct topic_filter filter, 
     if (!walk_init(&w, store, filter))
         return 0;
     while (walk_next(&w)) {
+        ++*work;
         const struct message *message = w.node->message;
         bool inside = w.depth == w.levels || (w.hash && w.depth > w.levels);
         if (!inside || message == NULL || message_retained_expired(message, now))

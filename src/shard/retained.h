@@ -50,9 +50,10 @@ enum status retained_restore(struct retained *store, uint64_t number, const stru
 enum status retained_put(struct shard *shard, struct durable *d, struct kv_batch *batch) MUST_CHECK;
 
 /* Calls visit() for every live message whose topic matches, in no particular order, until it returns false.
- * Returns how many calls were made. The store must not change meanwhile. */
+ * Returns how many calls were made; *work grows by the nodes looked at on the way, with those that did not match. The store must
+ * not change meanwhile. */
 typedef bool retained_visit(void *ctx, const struct message *message);
-size_t retained_query(const struct retained *store, struct topic_filter filter, struct now now,
+size_t retained_query(const struct retained *store, struct topic_filter filter, struct now now, uint64_t *work,
                       retained_visit *visit, void *ctx);
 
 /* Drops what was published on this token (message.h), which is no longer valid: MT-111; returns how many. */

@@ -21,6 +21,8 @@
 /* Retained messages of so many filters are looked up here at once. For those of more the shard's own inbox is used, too,
  * so that others have their turn in between. */
 #define QUERIES_AT_ONCE 8
+/* And when so many nodes of the tree were looked at for them: a '+' in the middle looks into every branch. Some ms. */
+#define QUERY_WORK 10000
 
 struct subscribe_op;
 
@@ -45,6 +47,7 @@ struct subscribe_op {
     uint32_t subscription_id;
     uint32_t waiting; /* for other shards; one more while on_subscribe() or ask_retained() runs */
     uint32_t found;   /* retained messages, of all filters */
+    uint64_t work;    /* shard->work when it began */
     size_t asked;     /* so many filters have had their turn in ask_retained() */
     bool refused;
     struct why why;        /* of the first refusal, for the reason string */
@@ -85,6 +88,7 @@ static struct subscribe_op *op_new(struct conn *c, const struct mqtt_subscribe *
     op->session->held++;
     outbox_hold(&op->session->outbox, op->shard->settings->max_retained_backlog);
     op->grant_serial = op->session->grant_serial;
+    op->work = op->shard->work;
     return op;
 }
 
@@ -250,7 +254,7 @@ static void query(struct shard *shard, struct span filter, struct collecting *to
     const struct retained *store = shard_retained(shard, filter);
 
     if (store != NULL)
-        retained_query(store, (struct topic_filter){ filter }, shard->now, collect_visit, to);
+        retained_query(store, (struct topic_filter){ filter }, shard->now, &shard->work, collect_visit, to);
 }
 
 static void query_here(struct shard *shard, struct op_filter *f)
@@ -283,7 +287,7 @@ static void query_retained(struct op_filter *f)
     for (unsigned i = 0; i < shard->count; i++) {
         if (!topic_filter_has_wildcard(filter) && i != retained_owner(shard, f->filter))
             continue;
-        if (i == shard->index && f->op->asked <= QUERIES_AT_ONCE)
+        if (i == shard->index && f->op->asked <= QUERIES_AT_ONCE && shard->work - f->op->work < QUERY_WORK)
             query_here(shard, f);
         else
             query_there(f, i);

@@ -277,6 +277,51 @@ static void what_waits_for_a_client_is_counted(void **state UNUSED)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
 
+/* ---- what looks into every branch ---- */
+
+#define BRANCHES 10000
+#define ASKS     20
+
+static size_t subacks(struct conn_io *c)
+{
+    struct mqtt_frame frame;
+    size_t n = 0;
+
+    while (client_next(c, &frame))
+        n += frame.type == MQTT_SUBACK;
+    return n;
+}
+
+/* A '+' in the middle of a filter is a walk through all of them, whether anything matches or not: a few in each turn. */
+static void filters_that_look_into_every_branch_leave_others_their_turn(void **state)
+{
+    struct bench *b = *state;
+    struct conn_io *other = client_connected(b, "o", ALL), *c = client_connected(b, "c", ALL);
+    struct mqtt_subscription wish = wish_filter("a/+/none", 0);
+    size_t done = 0, turns = 0;
+    char topic[32];
+
+    for (unsigned i = 0; i < BRANCHES; i++) {
+        (void)snprintf(topic, sizeof topic, "a/%u/x", i);
+        client_publish_with(other, &(struct publish_wish){ .topic = topic, .payload = "x", .retain = true });
+    }
+    b->manual = true;
+    for (uint16_t id = 1; id <= ASKS; id++)
+        client_subscribe_with(c, wish, 0, id);
+    while (done < ASKS) {
+        size_t now;
+
+        client_publish(other, "a/y", "others are served", 1, 1);
+        (void)bench_turn(b, 0);
+        (void)expect_ack(other, MQTT_PUBACK, 1, MQTT_SUCCESS);
+        now = subacks(c);
+        assert_in_range(now, 1, 6);
+        done += now;
+        turns++;
+    }
+    assert_true(turns >= ASKS / 6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +335,7 @@ int main(void)
         cmocka_unit_test(an_operator_cuts_a_connection_and_the_session_stays),
         cmocka_unit_test(clients_are_listed_in_order_whatever_the_pages),
         cmocka_unit_test(what_waits_for_a_client_is_counted),
+        T(filters_that_look_into_every_branch_leave_others_their_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
