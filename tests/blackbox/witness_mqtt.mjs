@@ -13,7 +13,7 @@ import mqtt from 'mqtt';
 import WebSocket, { createWebSocketStream } from 'ws';
 
 const LABEL = 'EXPORTER-ACE-MQTT-Sign-Challenge';
-const WAIT_MS = 10000;
+const WAIT_MS = 60000;
 const job = JSON.parse(process.argv[2]);
 const result = { steps: [], messages: [] };
 
