@@ -138,6 +138,8 @@ static const struct config_setting rows[] = {
       .help = "Name of this broker in the property `symbolon-path` of bridged messages, by which rings of brokers are broken: at most 20 letters and digits, another one for each broker. By default random at each start." },
     { "workers", CONFIG_INT, S(workers), .dflt = "0", .max = 64, .unit = "threads",
       .help = "Threads that serve clients; 0 takes one per processor." },
+    { "workers_rest", CONFIG_BOOL, S(workers_rest), .dflt = "true",
+      .help = "While there is little to do, the first worker's thread serves the clients of others as well, whose threads then rest: two that sleep and wake cost more than one. `$SYS/broker/workers/awake` says how many have a thread. `no`: each serves its own at all times." },
     { "durability", CONFIG_ENUM, S(durability), .dflt = "commit", .choices = durabilities,
       .help = "What an acknowledgement means for a session that outlives its connection and for a retained message: `commit`, it is on disk; `interval`, it will be within `store.interval`; `none`, it is in memory and ends with the process. The first two need `state_dir`. See docs/operate/durability.md." },
     { "store.interval", CONFIG_DURATION_MS, S(store_interval_ms), .dflt = "1s", .min = 10, .max = 3600000,

@@ -51,6 +51,7 @@ struct as_config {
 
 struct broker_config {
     int64_t workers;
+    bool workers_rest;
     int log_level;
     int64_t log_rate;
     int durability; /* enum durability */

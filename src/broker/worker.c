@@ -15,8 +15,8 @@
 #define STOP_DRAIN_MS 500 /* for what is on its way to disk to be acknowledged */
 #define STOP_STORE_MS 10000
 
-/* An inbox this full makes those who posted into it wait, a little at a time: pressure reaches the publishers as
- * sockets that are not read. Waiting is bounded, and a waiting worker empties its own inbox, so that two who wait for
+/* An inbox this full makes those who posted into it wait, a little at a time (not where both have one thread, which is no more
+ * the case a turn later): pressure reaches the publishers as sockets that are not read. Waiting is bounded, and a waiting worker empties its own inbox, so that two who wait for
  * each other both get on. Where that is not enough publications of QoS 0 are dropped: memory is not for a flood to take.
  * What was or will be acknowledged is not: there the marks of pressure.h stop the publishers. */
 #define INBOX_HIGH_PART    4 /* a quarter of worker_common.inbox_bytes */
@@ -199,7 +199,10 @@ static void handle_inbox(struct worker *w, struct now now)
         if (n == 1) /* most turns find nothing, and need no look at the clock */
             until_ms = now_read().mono.ms + INBOX_TURN_MS;
         shard_message(w->shard, msg, now);
-        if (n % INBOX_LOOK == 0 && now_read().mono.ms >= until_ms)
+        if (n % INBOX_LOOK != 0)
+            continue;
+        loop_breathe(w->loop);
+        if (now_read().mono.ms >= until_ms)
             break;
     }
     if (bytes > 0)
@@ -242,7 +245,7 @@ static bool turn_end(struct loop_hook *hook, struct now now)
     struct worker *w = CONTAINER_OF(hook, struct worker, hook);
     handle_inbox(w, now);
     account(w);
-    for (int i = 0; i < INBOX_WAITS_A_TURN && somebody_is_behind(w); i++) {
+    for (int i = 0; i < INBOX_WAITS_A_TURN && somebody_is_behind(w) && loop_claim_thread(w->loop); i++) {
         static const struct timespec moment = { .tv_nsec = INBOX_WAIT_US * 1000 };
         nanosleep(&moment, NULL);
         handle_inbox(w, now);
@@ -527,6 +530,8 @@ enum status worker_new(struct worker_common *common, unsigned index, struct veri
         return st;
     }
     loop_hook_add(w->loop, &w->hook);
+    if (index > 0 && common->lend.look_ms > 0)
+        loop_lend_to(w->loop, common->workers[0]->loop, &common->lend);
     if (index == 0)
         timer_start(loop_timers(w->loop), &w->ticket_timer,
                     mono_plus_ms(loop_now(w->loop).mono, WORKER_TICKET_KEY_MS));
@@ -596,6 +601,7 @@ void worker_stats(const struct worker *w, struct stats *out)
     STATS_ADD(out, dropped_queue_full, atomic_load_explicit(&w->dropped, memory_order_relaxed));
     STATS_ADD(out, memory_connections, atomic_load_explicit(&w->connection_bytes, memory_order_relaxed));
     STATS_ADD(out, memory_output, atomic_load_explicit(&w->output_bytes, memory_order_relaxed));
+    STATS_ADD(out, workers_awake, !loop_rests(w->loop));
     STATS_ADD(out, memory_inboxes, atomic_load_explicit(&w->inbox_bytes, memory_order_relaxed));
 }
 

@@ -1,4 +1,5 @@
-/* broker/worker.h - one thread, one loop, one shard: the world of shard/shard.h made real.
+/* broker/worker.h - one thread, one loop, one shard: the world of shard/shard.h made real. Workers that have little to do rest:
+ * worker 0's thread runs their loops (docs/decisions/0037), so "the worker's thread" below is whoever runs its loop.
  * Workers accept connections on sockets of their own (SO_REUSEPORT), hand each to its home worker once, and post
  * messages into each other's inboxes. A publication (MSG_DELIVER) is there when a chain of them is full, or
  * something else is posted, to whomever, or the turn ends; other messages of class SHARD_DATA when post() returns; SHARD_ACK when the
@@ -12,6 +13,7 @@
 #define SYMBOLON_BROKER_WORKER_H
 
 #include "broker/source.h"
+#include "net/loop.h"
 #include "net/tls.h"
 #include "net/ws.h"
 #include "shard/shard.h"
@@ -35,7 +37,8 @@ struct worker_common {
     _Atomic uint32_t arriving; /* there are so many */
     uint64_t
         inbox_bytes; /* what may wait for one worker: publications of QoS 0 beyond are dropped; 0: INBOX_BYTES */
-    uint32_t log_per_s; /* lines of one event that one worker logs in a second; 0: no limit */
+    struct lend_rules lend; /* when worker 0's thread serves others as well; all 0: never */
+    uint32_t log_per_s;     /* lines of one event that one worker logs in a second; 0: no limit */
     /* Called on the worker's thread; answered later by worker_resolved(). NULL: nothing to ask. */
     void (*resolve)(void *ctx, unsigned worker, enum resolve_kind kind, uint64_t request, struct span token);
     void *ctx;

@@ -41,6 +41,9 @@ struct world {
     uint16_t port;
 };
 
+/* Of the workers that come. */
+static struct lend_rules lend;
+
 /* On a worker's thread. */
 static void disk_store(void *ctx, unsigned worker, uint64_t seq, struct kv_batch *batch)
 {
@@ -116,6 +119,7 @@ static void world_init_on(struct world *w, struct disk *disk, int64_t seal_ms)
     w->settings.public_scope = w->everything;
     w->settings.home_key = (struct hash_key){ { 1, 2 } };
     w->common.settings = &w->settings;
+    w->common.lend = lend;
     w->settings.max_guest_expiry_s = 3600;
     w->settings.durability = seal_ms == 0 ? DURABILITY_COMMIT : DURABILITY_INTERVAL;
     if (disk != NULL) {
@@ -652,8 +656,89 @@ static void with_an_interval_nobody_waits_and_an_idle_worker_writes_nothing(void
     end_of(&w, &disk, clients, 1);
 }
 
+/* -- workers that rest --- */
+
+static int nobody_rests(void **state)
+{
+    (void)state;
+    lend = (struct lend_rules){ 0 };
+    return 0;
+}
+
+/* Whoever can rest does, until the next look. */
+static int all_change_hands(void **state)
+{
+    (void)state;
+    lend = (struct lend_rules){ .look_ms = 1, .rest_percent = 1000000, .wake_percent = 0, .turn_us = 1 };
+    return 0;
+}
+
+static unsigned awake(const struct world *w)
+{
+    unsigned sum = 0;
+
+    for (unsigned i = 0; i < WORKERS; i++) {
+        struct stats stats;
+
+        worker_stats(w->common.workers[i], &stats);
+        sum += (unsigned)stats.workers_awake;
+    }
+    return sum;
+}
+
+/* One message of each client to itself: so every worker has turns. */
+static void everybody_publishes_once(struct client *clients)
+{
+    for (int i = 0; i < CLIENTS; i++) {
+        char topic[32];
+
+        (void)snprintf(topic, sizeof topic, "own/%d", i);
+        publish(&clients[i], span_of_str(topic), 0, SPAN("x"));
+        expect(&clients[i], 0x30);
+    }
+}
+
+static void workers_with_little_to_do_rest_and_are_counted(void **state)
+{
+    struct world w;
+    struct client *clients = new_clients(CLIENTS);
+    (void)state;
+    lend = (struct lend_rules){
+        .look_ms = 1, .rest_percent = 1000000, .wake_percent = 1000000, .turn_us = 1000000000
+    };
+    world_init(&w);
+    for (int i = 0; i < CLIENTS; i++) {
+        char text[32];
+
+        (void)snprintf(text, sizeof text, "calm-%d", i);
+        login(&clients[i], &w, span_of_str(text));
+        (void)snprintf(text, sizeof text, "own/%d", i);
+        subscribe(&clients[i], span_of_str(text));
+    }
+    for (int i = 0; awake(&w) > 1; i++) {
+        assert_true(i < PATIENCE_S * 1000);
+        everybody_publishes_once(clients);
+        usleep(1000);
+    }
+    everybody_publishes_once(clients);
+    world_stop(&w);
+    assert_int_equal(awake(&w), WORKERS);
+    for (int i = 0; i < CLIENTS; i++)
+        close(clients[i].fd);
+    world_free(&w);
+    free(clients);
+}
+
 int main(void)
 {
+    const struct CMUnitTest changing[] = {
+        cmocka_unit_test(everybody_hears_everybody_whatever_worker_they_live_on),
+        cmocka_unit_test(one_publishers_messages_keep_their_order_across_workers),
+        cmocka_unit_test(what_is_pipelined_behind_connect_arrives_at_the_home_worker),
+        cmocka_unit_test(stopping_while_connections_come_and_go_leaves_nothing_behind),
+        cmocka_unit_test(what_must_be_kept_is_acknowledged_when_the_disk_has_it),
+        cmocka_unit_test(workers_with_little_to_do_rest_and_are_counted),
+    };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everybody_hears_everybody_whatever_worker_they_live_on),
         cmocka_unit_test(one_publishers_messages_keep_their_order_across_workers),
@@ -666,5 +751,6 @@ int main(void)
         cmocka_unit_test(with_an_interval_nobody_waits_and_an_idle_worker_writes_nothing),
     };
     log_set_sink(nothing, NULL);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, nobody_rests, NULL);
+    return failed + cmocka_run_group_tests_name("workers that change hands", changing, all_change_hands, NULL);
 }

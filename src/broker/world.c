@@ -416,6 +416,8 @@ static enum status world_fill(struct world *world, struct why *why)
     world->common.log_per_s = (uint32_t)config->log_rate;
     world->common.resolve = world->resolver != NULL ? resolve : NULL;
     world->common.ctx = world;
+    if (config->workers_rest)
+        world->common.lend = LEND_RULES;
     world->common.inbox_bytes = config->max_inbox_bytes;
     st = watch_memory(world, why);
     if (st == ST_OK)

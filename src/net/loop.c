@@ -1,8 +1,8 @@
 #include "net/loop_priv.h"
 
-#include "base/record_blocks.h"
-
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 struct loop_signal {
     struct list link;
@@ -11,147 +11,48 @@ struct loop_signal {
     void *ctx;
 };
 
-/* -- the end of a turn ----------------------------------------------------------------------------------- */
-
-static void run_inbox(struct loop *loop)
-{
-    struct loop_task *newest = atomic_exchange_explicit(&loop->inbox, NULL, memory_order_acquire);
-    struct loop_task *oldest = NULL;
-    while (newest != NULL) {
-        struct loop_task *next = newest->next;
-        newest->next = oldest;
-        oldest = newest;
-        newest = next;
-    }
-    while (oldest != NULL) {
-        struct loop_task *next = oldest->next; /* run() may post it again, or free it */
-        oldest->run(oldest);
-        oldest = next;
-    }
-}
-
-/* Those there now; what they add in turn waits for the next call. */
-static void run_chores(struct loop *loop)
-{
-    struct list batch;
-    list_init(&batch);
-    struct list *link;
-    while ((link = list_shift(&loop->chores)) != NULL)
-        list_append(&batch, link);
-    while ((link = list_shift(&batch)) != NULL) {
-        struct chore *chore = CONTAINER_OF(link, struct chore, link);
-        chore->run(chore);
-    }
-}
-
-static bool run_hooks(struct loop *loop)
-{
-    bool again = false;
-    LIST_EACH_SAFE (it, &loop->hooks) {
-        struct loop_hook *hook = CONTAINER_OF(it, struct loop_hook, link);
-        again |= hook->turn_end(hook, loop->now);
-    }
-    return again;
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    struct loop *loop = timer->data;
-    loop_begin_turn(loop);
-    loop->timer_due = -1; /* the wheel itself is advanced at the end of the turn */
-}
-
-static void set_timer(struct loop *loop)
-{
-    int64_t wait = timer_wheel_wait_ms(&loop->wheel, loop->now.mono);
-    int64_t due = wait < 0 ? -1 : loop->now.mono.ms + wait;
-    if (due == loop->timer_due)
-        return;
-    loop->timer_due = due;
-    if (due < 0)
-        uv_timer_stop(&loop->timer);
-    else
-        uv_timer_start(&loop->timer, on_timer, (uint64_t)wait, 0);
-}
-
-static void on_idle(uv_idle_t *idle)
-{
-    (void)idle; /* its being active is all that is wanted: the poll then does not wait */
-}
-
-static void on_prepare(uv_prepare_t *prepare)
-{
-    struct loop *loop = prepare->data;
-    loop_begin_turn(loop);
-    atomic_store(&loop->kicked, false);
-    run_inbox(loop);
-    timer_wheel_advance(&loop->wheel, loop->now);
-    run_chores(loop);
-    bool again = run_hooks(loop);
-    run_chores(loop);
-    streams_flush(loop);
-    run_chores(loop);
-
-    loop->in_turn = false;
-    /* Announce sleep first, then look once more: who kicks either sees us asleep, or we see the kick. */
-    atomic_store(&loop->asleep, true);
-    again |= !list_empty(&loop->chores) || !list_empty(&loop->dirty) || atomic_load(&loop->kicked);
-    if (atomic_load(&loop->stop)) {
-        uv_stop(&loop->uv);
-        again = true;
-    }
-    if (again) {
-        atomic_store(&loop->asleep, false);
-        uv_idle_start(&loop->idle, on_idle);
-    } else {
-        uv_idle_stop(&loop->idle);
-        set_timer(loop);
-    }
-}
-
-void loop_begin_turn(struct loop *loop)
-{
-    if (loop->in_turn)
-        return;
-    loop->in_turn = true;
-    atomic_store(&loop->asleep, false);
-    loop->now = now_read();
-    LIST_EACH_SAFE (it, &loop->hooks) {
-        struct loop_hook *hook = CONTAINER_OF(it, struct loop_hook, link);
-        if (hook->turn_begin != NULL)
-            hook->turn_begin(hook, loop->now);
-    }
-}
-
-/* A turn without any event: woken by a timer or by loop_wake(). */
-static void on_check(uv_check_t *check)
-{
-    loop_begin_turn(check->data);
-}
-
-static void on_async(uv_async_t *async)
-{
-    (void)async; /* the turn that follows does the work */
-}
-
 /* -- life ------------------------------------------------------------------------------------------------ */
+
+static void on_uv(struct loop_watch *watch, uint32_t events)
+{
+    struct loop *loop = CONTAINER_OF(watch, struct loop, uv_watch);
+    (void)events;
+    loop_begin_turn(loop);
+    loop->uv_ready = true;
+}
+
+static void on_wake(struct loop_watch *watch, uint32_t events)
+{
+    (void)events;
+    loop_begin_turn(CONTAINER_OF(watch, struct loop, wake_watch)); /* its end does the work */
+}
+
+static void close_set(struct loop *loop)
+{
+    if (loop->wake_fd >= 0)
+        close(loop->wake_fd);
+    if (loop->set >= 0)
+        close(loop->set);
+}
 
 static enum status loop_start(struct loop *loop)
 {
-    if (uv_loop_init(&loop->uv) != 0)
-        return ST_IO;
-    loop->uv.data = loop;
-    loop->prepare.data = loop->check.data = loop->async.data = loop->timer.data = loop->idle.data = loop;
-    uv_prepare_init(&loop->uv, &loop->prepare);
-    uv_check_init(&loop->uv, &loop->check);
-    uv_timer_init(&loop->uv, &loop->timer);
-    uv_idle_init(&loop->uv, &loop->idle);
-    if (uv_async_init(&loop->uv, &loop->async, on_async) != 0) {
-        uv_loop_close(&loop->uv);
+    loop->uv_watch.ready = on_uv;
+    loop->wake_watch.ready = on_wake;
+    loop->set = epoll_create1(EPOLL_CLOEXEC);
+    loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (loop->set < 0 || loop->wake_fd < 0 || uv_loop_init(&loop->uv) != 0) {
+        close_set(loop);
         return ST_IO;
     }
-    uv_prepare_start(&loop->prepare, on_prepare);
-    uv_check_start(&loop->check, on_check);
+    loop->uv.data = loop;
+    if (!loop_watch_set(loop, &loop->uv_watch, uv_backend_fd(&loop->uv), 0, EPOLLIN) ||
+        !loop_watch_set(loop, &loop->wake_watch, loop->wake_fd, 0, EPOLLIN | EPOLLET)) {
+        uv_loop_close(&loop->uv);
+        close_set(loop);
+        return ST_IO;
+    }
+    lending_init(loop);
     return ST_OK;
 }
 
@@ -191,7 +92,9 @@ enum status loop_new(struct loop **ret_loop, struct why *why)
     atomic_init(&loop->kicked, false);
     atomic_init(&loop->stop, false);
     loop->now = now_read();
-    loop->timer_due = -1;
+    loop->again = true; /* the first turn comes without an event */
+    loop->due_ms = LOOP_NEVER;
+    loop->uv_wait = -1;
     timer_wheel_init(&loop->wheel, loop->now.mono);
     if (loop_start(loop) != ST_OK) {
         free_memory(loop);
@@ -210,42 +113,21 @@ void loop_free(struct loop *loop)
 {
     if (loop == NULL)
         return;
-    run_inbox(loop); /* streams may be on their way here, and tasks own memory */
+    loop_run_inbox(loop); /* streams may be on their way here, and tasks own memory */
     streams_abort_all(loop);
     while (!list_empty(&loop->chores))
-        run_chores(loop);
-    run_inbox(loop);
+        loop_run_chores(loop);
+    loop_run_inbox(loop);
     struct list *link;
     while ((link = list_shift(&loop->signals)) != NULL) {
         struct loop_signal *s = CONTAINER_OF(link, struct loop_signal, link);
         uv_close((uv_handle_t *)&s->uv, signal_gone);
     }
-    uv_close((uv_handle_t *)&loop->prepare, NULL);
-    uv_close((uv_handle_t *)&loop->check, NULL);
-    uv_close((uv_handle_t *)&loop->async, NULL);
-    uv_close((uv_handle_t *)&loop->timer, NULL);
-    uv_close((uv_handle_t *)&loop->idle, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     ASSERT(uv_loop_close(&loop->uv) == 0); /* listeners, servers and clients were freed before */
+    close_set(loop);
+    lending_done(loop);
     free_memory(loop);
-}
-
-void loop_run(struct loop *loop)
-{
-    record_blocks_keep();
-    uv_run(&loop->uv, UV_RUN_DEFAULT);
-    record_blocks_give_back();
-    atomic_store(&loop->stop, false);
-}
-
-void loop_turn(struct loop *loop)
-{
-    uv_run(&loop->uv, UV_RUN_NOWAIT);
-}
-
-void loop_turn_wait(struct loop *loop)
-{
-    uv_run(&loop->uv, UV_RUN_ONCE);
 }
 
 void loop_stop(struct loop *loop)
@@ -286,7 +168,7 @@ void loop_wake(struct loop *loop)
     atomic_store(&loop->kicked, true);
     if (atomic_load(&loop->asleep) && atomic_exchange(&loop->asleep, false)) {
         atomic_fetch_add_explicit(&loop->wakes, 1, memory_order_relaxed);
-        uv_async_send(&loop->async);
+        (void)eventfd_write(loop->wake_fd, 1); /* cannot fail before 2^64 of them */
     }
 }
 

@@ -1,7 +1,8 @@
-/* net/loop.h - one event loop, one thread (libuv behind it).
+/* net/loop.h - one event loop, one thread (epoll, and libuv for what is rare).
  * A turn: wait for events, handle them, then at its end: tasks posted by other threads, timers, turn hooks, and
  * one flush of everything the streams gathered. The clocks are read once per turn.
- * Threads: everything belongs to the loop's thread except loop_post(), loop_stop() and loop_wake(). */
+ * Threads: everything belongs to the loop's thread except loop_post(), loop_stop(), loop_wake() and what says so. While it
+ * is lent that is its host's thread. */
 #ifndef SYMBOLON_NET_LOOP_H
 #define SYMBOLON_NET_LOOP_H
 
@@ -49,6 +50,31 @@ struct loop_hook {
 };
 void loop_hook_add(struct loop *loop, struct loop_hook *hook);
 void loop_hook_remove(struct loop_hook *hook);
+
+/* Lending (docs/decisions/0037): a loop that has little to do may be served by the thread of `host`, which has little to do
+ * as well; its own thread, inside loop_run(), waits until the host has given it back. Nobody who uses either notices. Both
+ * loops must live until both loop_run() have returned. */
+struct lend_rules {
+    int64_t look_ms;       /* a thread looks this often how much of a core it takes */
+    unsigned rest_percent; /* both together take less: the loop rests */
+    int64_t calm_ms; /* but not sooner after it began or got its thread back; longer after each short rest */
+    unsigned
+        wake_percent; /* the host takes that or more: its busiest guest gets its thread back, one at each look */
+    int64_t
+        turn_us; /* a turn of the host takes longer, half of it again, and does not only wait: all get theirs back */
+};
+#define LEND_RULES        \
+    ((struct lend_rules){ \
+        .look_ms = 100, .rest_percent = 95, .calm_ms = 200, .wake_percent = 90, .turn_us = 2000 })
+/* Before loop_run() of either. A host is not lent itself. */
+void loop_lend_to(struct loop *loop, struct loop *host, const struct lend_rules *rules);
+/* It has no thread of its own now. Any thread. */
+bool loop_rests(const struct loop *loop);
+/* What takes long calls this now and then, inside a turn: others may be waiting for the thread. */
+void loop_breathe(struct loop *loop);
+/* For who is going to block, waiting for another loop: whoever shares the thread gets his own. False: it is not ours, and
+ * blocking would hold up the loop that it belongs to; from the next turn on it is another. */
+bool loop_claim_thread(struct loop *loop);
 
 /* Signals: the loop's thread gets fn(ctx, signum); several may be watched. Freed with the loop. */
 enum status loop_on_signal(struct loop *loop, int signum, void (*fn)(void *ctx, int signum), void *ctx,

@@ -19,25 +19,17 @@
 #define PROBE_EVERY_S 30
 #define PROBES        4
 
-static void on_poll(uv_poll_t *poll, int status, int events);
+static void on_watch(struct loop_watch *watch, uint32_t events);
 static void stream_chore(struct chore *chore);
 
 /* -- polling --------------------------------------------------------------------------------------------- */
 
-static void poll_gone(uv_handle_t *handle)
-{
-    free(handle);
-}
-
+/* Leaves the kernel's set at once, so the descriptor may be closed or moved. */
 static void poll_drop(struct stream *s)
 {
-    if (s->poll == NULL)
-        return;
-    s->poll->data = NULL;
-    uv_poll_stop(s->poll); /* leaves the kernel's set at once, so the descriptor may be closed or moved */
-    uv_close((uv_handle_t *)s->poll, poll_gone);
-    s->poll = NULL;
-    s->poll_events = 0;
+    s->polls = false;
+    loop_watch_set(s->loop, &s->watch, s->fd, s->watched, 0);
+    s->watched = 0;
 }
 
 bool stream_wants_input(const struct stream *s)
@@ -50,30 +42,16 @@ bool stream_wants_input(const struct stream *s)
 
 void stream_poll_update(struct stream *s)
 {
-    if (s->poll == NULL)
+    if (!s->polls)
         return;
-    int events = (stream_wants_input(s) ? UV_READABLE : 0) | (s->pending.len > 0 ? UV_WRITABLE : 0);
-    if (events == s->poll_events)
+    uint32_t events =
+        (stream_wants_input(s) ? (uint32_t)EPOLLIN : 0) | (s->pending.len > 0 ? (uint32_t)EPOLLOUT : 0);
+    if (events == s->watched)
         return;
-    s->poll_events = events;
-    if (events == 0)
-        uv_poll_stop(s->poll);
+    if (loop_watch_set(s->loop, &s->watch, s->fd, s->watched, events))
+        s->watched = events;
     else
-        uv_poll_start(s->poll, events, on_poll);
-}
-
-static bool poll_make(struct stream *s)
-{
-    s->poll = calloc(1, sizeof *s->poll);
-    if (s->poll == NULL)
-        return false;
-    if (uv_poll_init(&s->loop->uv, s->poll, s->fd) != 0) {
-        free(TAKE(s->poll));
-        return false;
-    }
-    s->poll->data = s;
-    stream_poll_update(s);
-    return true;
+        stream_die(s, ST_NO_MEMORY, stream_why("memory", "out of memory"));
 }
 
 /* -- the end --------------------------------------------------------------------------------------------- */
@@ -151,10 +129,11 @@ static void on_timer(struct timer *timer, struct now now)
 /* -- events ---------------------------------------------------------------------------------------------- */
 
 /* The peer reset the connection, perhaps only because it closed with bytes of ours unread. What it had sent before is
- * still there to be read, and counts. libuv has stopped the poll. */
+ * still there to be read, and counts. */
 static void on_error(struct stream *s)
 {
-    s->poll_events = 0;
+    loop_watch_set(s->loop, &s->watch, s->fd, s->watched, 0); /* an error would be reported for ever */
+    s->watched = 0;
     if (s->moving)
         return; /* found again on arrival */
     while (stream_wants_input(s) && !s->moving && stream_read(s))
@@ -164,22 +143,22 @@ static void on_error(struct stream *s)
                    stream_why("connection", "reset by the peer"));
 }
 
-static void on_poll(uv_poll_t *poll, int status, int events)
+static void on_watch(struct loop_watch *watch, uint32_t events)
 {
-    struct stream *s = poll->data;
-    loop_begin_turn(poll->loop->data);
-    if (s == NULL || s->state == STREAM_DEAD)
+    struct stream *s = CONTAINER_OF(watch, struct stream, watch);
+    if (s->watched == 0) /* an event of the same look took it out */
         return;
-    if (status < 0) {
+    loop_begin_turn(s->loop);
+    if ((events & EPOLLERR) != 0) {
         on_error(s);
         return;
     }
-    if ((events & UV_WRITABLE) != 0 && s->pending.len > 0) {
+    if ((events & (EPOLLOUT | EPOLLHUP)) != 0 && s->pending.len > 0) {
         stream_write_pending(s);
         if (s->state != STREAM_DEAD && s->pending.len == 0)
             stream_dirty(s); /* what gathered meanwhile, and stream_poll_update() */
     }
-    if ((events & UV_READABLE) != 0 && stream_wants_input(s) && !s->moving)
+    if ((events & (EPOLLIN | EPOLLHUP)) != 0 && stream_wants_input(s) && !s->moving)
         (void)stream_read(s);
     if (s->state != STREAM_DEAD)
         stream_poll_update(s);
@@ -220,10 +199,10 @@ static void arrive(struct loop_task *task)
     s->moving = false;
     s->loop = TAKE(s->move_to);
     list_append(&s->loop->streams, &s->in_all);
-    if (!poll_make(s)) {
-        stream_die(s, ST_NO_MEMORY, stream_why("memory", "out of memory"));
+    s->polls = true;
+    stream_poll_update(s);
+    if (s->state == STREAM_DEAD)
         return;
-    }
     stream_dirty(s); /* output that came along */
     if (s->unread.len > 0 || s->ended) {
         s->due_unread = true;
@@ -314,6 +293,7 @@ enum status stream_new_connecting(struct loop *loop, const struct stream_setting
     buf_init(&s->gather, SIZE_MAX / 2);
     buf_init(&s->pending, SIZE_MAX / 2); /* both bounded by backlog_max */
     buf_init(&s->unread, SIZE_MAX / 2);  /* by unread_max */
+    s->watch.ready = on_watch;
     list_init(&s->in_dirty);
     list_init(&s->chore.link);
     s->chore.run = stream_chore;
@@ -368,10 +348,7 @@ void stream_connected(struct stream *s, int fd)
     s->cancel_dial = NULL;
     if (!has_socket_options(fd))
         stream_socket_options(fd);
-    if (!poll_make(s)) {
-        stream_die(s, ST_NO_MEMORY, stream_why("memory", "out of memory"));
-        return;
-    }
+    s->polls = true;
     if (s->tls != NULL || s->ws != NULL)
         timer_start(&s->loop->wheel, &s->timer, mono_plus_ms(s->loop->now.mono, s->handshake_ms));
     if (s->tls == NULL && s->ws == NULL) {

@@ -32,8 +32,9 @@ struct stream {
     struct list in_all;   /* loop->streams */
     struct list in_dirty; /* loop->dirty */
     struct chore chore;   /* what is due at the end of this turn; see stream_chore() */
-    uv_poll_t *poll;      /* on the heap: its close completes after the stream is gone or moved */
-    int poll_events;      /* asked for at present */
+    struct loop_watch watch;
+    uint32_t watched; /* events asked for at present; 0: not in the loop's set */
+    bool polls;       /* the descriptor is the loop's to watch */
     int fd;
     enum stream_state state;
     bool paused;
@@ -83,7 +84,7 @@ void stream_connected(struct stream *stream, int fd);
 void stream_die(struct stream *stream, enum status st, struct why why);
 /* To FLUSHING: output leaves first, then the reason given is reported. */
 void stream_begin_close(struct stream *stream, enum status st, struct why why);
-/* After every change of what we wait for; costs a system call only if that did change. */
+/* After every change of what we wait for: costs a system call only if that did change. */
 void stream_socket_options(int fd); /* also for a listening socket: Linux hands them on */
 void stream_poll_update(struct stream *stream);
 bool stream_wants_input(const struct stream *stream);

@@ -34,6 +34,7 @@ struct memory_cell;
     X( queued_messages,          GAUGE,   "messages waiting for or in flight to clients"                  )  \
     X( queued_bytes,             GAUGE,   "bytes of these"                                                )  \
     X( retained_bytes,           GAUGE,   "bytes of retained messages and what finds them"                )  \
+    X( workers_awake,            GAUGE,   "workers with a thread of their own; the others rest, and worker 0 serves them" )  \
     X( store_failing,            GAUGE,   "1: the store cannot be written, and what must be durable is refused" )  \
     X( store_stalled,            GAUGE,   "1: the disk has not answered for store.stall"                  )  \
     X( memory_awaited,           GAUGE,   "workers whose acknowledgements wait because memory ran out"    )  \

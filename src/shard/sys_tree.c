@@ -31,6 +31,7 @@ struct sample {
     X( "messages/stored",             s->retained_messages + s->queued_messages                            )  \
     X( "store/messages/count",        s->retained_messages + s->queued_messages                            )  \
     X( "store/messages/bytes",        s->retained_bytes + s->queued_bytes                                  )  \
+    X( "workers/awake",               s->workers_awake                                                     )  \
     X( "store/failing",               s->store_failing                                                     )  \
     X( "store/stalled",               s->store_stalled                                                     )  \
     X( "publish/messages/received",   s->messages_in                                                       )  \
