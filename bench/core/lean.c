@@ -371,13 +371,7 @@ static bool take_messages(struct lean *l, unsigned i, struct shard_msg **list, s
         return false;
     *list = NULL;
     *end = list;
-    while (msg != NULL) {
-        struct shard_msg *next = msg->next;
-
-        msg->next = NULL;
-        shard_message(l->shard[i], msg, l->now);
-        msg = next;
-    }
+    shard_messages(l->shard[i], msg, l->now);
     return true;
 }
 

@@ -185,22 +185,32 @@ static bool set_shard_timer(struct worker *w, struct now now)
     return wait_ms == 0;
 }
 
+/* The next few of what is there; NULL: nothing. */
+static struct shard_msg *take_some(struct worker *w, size_t *bytes)
+{
+    struct shard_msg *first, *last;
+    if (w->taken == NULL && (w->taken = take_inbox(w)) == NULL)
+        return NULL;
+    first = last = w->taken;
+    *bytes += weight(first);
+    for (unsigned n = 1; n < INBOX_LOOK && last->next != NULL; n++) {
+        last = last->next;
+        *bytes += weight(last);
+    }
+    w->taken = last->next;
+    last->next = NULL;
+    return first;
+}
+
 /* As far as the time of one turn reaches; the rest keeps its place in front of what comes. */
 static void handle_inbox(struct worker *w, struct now now)
 {
     int64_t until_ms = 0;
     size_t bytes = 0;
-    for (unsigned n = 1;; n++) {
-        if (w->taken == NULL && (w->taken = take_inbox(w)) == NULL)
-            break;
-        struct shard_msg *msg = w->taken;
-        w->taken = msg->next;
-        bytes += weight(msg);
-        if (n == 1) /* most turns find nothing, and need no look at the clock */
+    for (struct shard_msg *some; (some = take_some(w, &bytes)) != NULL;) {
+        if (until_ms == 0) /* most turns find nothing, and need no look at the clock */
             until_ms = now_read().mono.ms + INBOX_TURN_MS;
-        shard_message(w->shard, msg, now);
-        if (n % INBOX_LOOK != 0)
-            continue;
+        shard_messages(w->shard, some, now);
         loop_breathe(w->loop);
         if (now_read().mono.ms >= until_ms)
             break;

@@ -134,7 +134,7 @@ static void deliver_posted(struct fuzz *f, struct now now)
         if (f->posted == NULL)
             f->posted_end = &f->posted;
         msg->next = NULL;
-        shard_message(f->shard[1 - msg->from], msg, now);
+        shard_messages(f->shard[1 - msg->from], msg, now);
     }
 }
 

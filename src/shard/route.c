@@ -196,7 +196,7 @@ void route_on_deliver(struct shard *shard, struct shard_msg *msg)
     (void)deliver_to(&v);
     if (msg->durable != 0)
         journal_got(shard, msg->from, msg->durable, changes, v.st != ST_OK);
-    shard_msg_free(msg);
+    shard_msg_spare(&shard->spares, msg);
 }
 
 void route_on_retain(struct shard *shard, struct shard_msg *msg)
@@ -247,7 +247,7 @@ static bool is_asked(const struct shard *shard, enum shard_msg_kind kind, enum r
 static enum status post_message(struct shard *shard, unsigned to, enum shard_msg_kind kind,
                                 const struct message *m, enum route_care care, struct route_wait *wait)
 {
-    struct shard_msg *msg = shard_msg_new(kind, shard->index, SPAN_NONE);
+    struct shard_msg *msg = shard_msg_reuse(&shard->spares, kind, shard->index);
 
     if (msg != NULL && is_asked(shard, kind, care, wait)) {
         msg->ask = retained_ask_new();

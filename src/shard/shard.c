@@ -198,6 +198,7 @@ void shard_free(struct shard *shard)
     table_done(&shard->shares);
     table_done(&shard->share_members);
     table_done(&shard->share_subscriptions);
+    shard_msg_spares_done(&shard->spares);
     buf_done(&shard->scratch);
     buf_done(&shard->text);
     if (shard->settings->pressure != NULL)
@@ -360,11 +361,15 @@ void shard_take(struct shard *shard, struct shard_msg *msg)
     }
 }
 
-void shard_message(struct shard *shard, struct shard_msg *msg, struct now now)
+void shard_messages(struct shard *shard, struct shard_msg *first, struct now now)
 {
     see_clock(shard, now);
-    if (!late_holds(shard, msg))
-        shard_take(shard, msg);
+    for (struct shard_msg *msg = first, *next; msg != NULL; msg = next) {
+        next = msg->next;
+        msg->next = NULL;
+        if (!late_holds(shard, msg))
+            shard_take(shard, msg);
+    }
     leave(shard);
 }
 

@@ -237,7 +237,8 @@ void shard_closed(struct shard *shard, struct conn *conn, const char *reason, st
  * whenever pending output reaches zero is right too. */
 void shard_output_drained(struct shard *shard, struct conn *conn, struct now now);
 
-void shard_message(struct shard *shard, struct shard_msg *msg, struct now now); /* takes msg */
+/* Takes them: the first of a chain by `next`, oldest first. What every call does at its end is done once for all of them. */
+void shard_messages(struct shard *shard, struct shard_msg *first, struct now now);
 /* The answer to world.resolve(): takes the token reference (NULL unless ST_OK of RESOLVE_INTROSPECT). A request
  * whose connection is gone is ignored. */
 void shard_token_resolved(struct shard *shard, uint64_t request, enum status st, struct token *token,

@@ -77,6 +77,19 @@ struct shard_msg {
 struct shard_msg *shard_msg_new(enum shard_msg_kind kind, unsigned from, struct span filter);
 void shard_msg_free(struct shard_msg *msg);
 
+/* Messages without a filter that have done their work and are about to be used for what goes the other way: a block that one
+ * thread allocates and another frees costs both of them the allocator's lock. Threads: one. */
+#define SHARD_MSG_SPARES 64
+struct shard_msg_spares {
+    struct shard_msg *first;
+    unsigned count;
+};
+
+/* shard_msg_new() and shard_msg_free() with them; one that is freed here has no filter. */
+struct shard_msg *shard_msg_reuse(struct shard_msg_spares *spares, enum shard_msg_kind kind, unsigned from);
+void shard_msg_spare(struct shard_msg_spares *spares, struct shard_msg *msg);
+void shard_msg_spares_done(struct shard_msg_spares *spares);
+
 static inline struct span shard_msg_filter(const struct shard_msg *msg)
 {
     return span_of(msg->filter, msg->filter_len);

@@ -14,6 +14,7 @@
 #include "shard/retained.h"
 #include "shard/session.h"
 #include "shard/shard.h"
+#include "shard/shard_msg.h"
 #include "shard/token_status.h"
 #include "token/verifier.h"
 
@@ -84,6 +85,7 @@ struct shard {
     uint64_t share_seq;    /* of messages to groups at home here */
     uint64_t next_conn;
     uint64_t next_request;
+    struct shard_msg_spares spares;
     struct buf scratch; /* one packet to be sent, or one block of properties */
     struct buf text;    /* a filter spelled out of the tree */
     struct stats stats;
@@ -112,7 +114,7 @@ static inline void shard_count_retained(struct shard *shard)
                           memory_order_relaxed);
 }
 
-/* What shard_message() does with a message that need not wait (late.h): takes it. */
+/* What shard_messages() does with a message that need not wait (late.h): takes it. */
 void shard_take(struct shard *shard, struct shard_msg *msg);
 
 /* Every size a single scratch buffer may reach: one packet. */

@@ -514,15 +514,9 @@ bool bench_turn(struct bench *b, unsigned shard)
     bench_inside(b, false);
     b->inbox[shard] = NULL;
     b->inbox_end[shard] = &b->inbox[shard];
-    while (msg != NULL) {
-        struct shard_msg *next = msg->next;
-
-        msg->next = NULL;
-        bench_inside(b, true);
-        shard_message(b->shard[shard], msg, b->now);
-        bench_inside(b, false);
-        msg = next;
-    }
+    bench_inside(b, true);
+    shard_messages(b->shard[shard], msg, b->now);
+    bench_inside(b, false);
     LIST_EACH (it, &b->clients) {
         struct conn_io *c = CONTAINER_OF(it, struct conn_io, link);
 

@@ -1,6 +1,7 @@
 /* What a message allocates once everybody is connected: one block for what was published, however many get it, and one for each
  * delivery that waits for an acknowledgement. Counted at link time; docs/performance.md has the model. */
 #include "lean.h"
+#include "shard/shard_msg.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -130,11 +131,72 @@ static void a_delivery_of_qos_1_allocates_what_waits_for_its_acknowledgement(voi
     run(1, 1 + READERS);
 }
 
+/* ---- between two shards ---- */
+
+static struct lean_conn *at_home(struct lean *l, unsigned home, const char *what)
+{
+    char id[24];
+
+    for (int i = 0; i < 1000; i++) {
+        (void)snprintf(id, sizeof id, "%s-%d", what, i);
+        if (shard_home(&l->settings, l->count, span_of_str(id)) == home)
+            return lean_client(l, &(struct lean_client){ .id = id, .scope = LEAN_ALL });
+    }
+    fail_msg("no client of shard %u", home);
+    return NULL;
+}
+
+/* `count` messages from each side to the other; what carries one to there carries another back. */
+static void what_goes_both_ways_between_two_shards_allocates_no_more_than_what_stays(void **state UNUSED)
+{
+    static const char *const topics[] = { "to/0", "to/1" };
+    struct lean *l = lean_new(2, false);
+    struct lean_conn *pub[2], *sub[2];
+    struct buf packets[2]; /* `most`, all of one length */
+    unsigned most = 2 * SHARD_MSG_SPARES;
+
+    lean_begin(l);
+    for (unsigned i = 0; i < 2; i++) {
+        sub[i] = at_home(l, i, "sub");
+        pub[i] = at_home(l, 1 - i, "pub");
+        lean_subscribe(sub[i], topics[i], 0);
+        buf_init(&packets[i], 100000);
+        for (unsigned k = 0; k < most; k++)
+            lean_publish_packet(&packets[i], topics[i], 0, 0, false, 64);
+    }
+    for (unsigned round = 0; round < 2 * MESSAGES; round++) {
+        uint64_t before = l->packets;
+        unsigned n = round < MESSAGES ? 4 : most; /* more than are kept */
+
+        if (round == 4 || round == MESSAGES + 4)
+            allocations = releases = 0;
+        if (round == MESSAGES)
+            assert_int_equal(allocations, (MESSAGES - 4) * 2 * 4);
+        for (unsigned i = 0; i < 2; i++) {
+            lean_input(pub[i], span_cut(buf_span(&packets[i]), 0, n * (buf_span(&packets[i]).len / most)));
+            lean_turn(l);
+        }
+        assert_int_equal(l->packets - before, 2 * n);
+    }
+    assert_true(allocations >= (MESSAGES - 4) * 2 * (most + SHARD_MSG_SPARES));
+    assert_int_equal(allocations, releases);
+    for (unsigned i = 0; i < 2; i++) {
+        lean_drop(pub[i]);
+        lean_conn_free(pub[i]);
+        lean_drop(sub[i]);
+        lean_conn_free(sub[i]);
+        buf_done(&packets[i]);
+    }
+    lean_turn(l); /* what they leave is told */
+    lean_free(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_delivery_of_qos_0_allocates_nothing_and_a_publish_one_block),
         cmocka_unit_test(a_delivery_of_qos_1_allocates_what_waits_for_its_acknowledgement),
+        cmocka_unit_test(what_goes_both_ways_between_two_shards_allocates_no_more_than_what_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
