@@ -1,13 +1,13 @@
 /* Reading JSON into jansson's values. jansson's own reader asks for one byte after the other through three functions, and goes on
- * without the bytes for which there is no room; this one looks at the text where it lies. */
+ * without the bytes for which there is no room; this one looks at the text where it lies (decision 0041). */
 #include "codec/json.h"
 
 #include "base/utf8.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <locale.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SYNTAX "RFC 8259 2"
 
