@@ -191,6 +191,7 @@ enum status as_settle(struct as *as)
     if (st == ST_OK) /* which says nothing of the disk: there may have been nothing to write */
         return ST_OK;
     as->failed_groups++;
+    client_room_forget(&as->rooms); /* what was revoked in it is not */
     as_store_was(as, st, &why);
     if (load_counts(as, &why) != ST_OK) /* then the limits come a little early or late */
         log_event(NULL, LOG_WARNING, "store_error", F_STR("text", why.text));

@@ -8,6 +8,11 @@ void client_room_init(struct client_room *room, struct hash_key key)
     room->key = key;
 }
 
+void client_room_forget(struct client_room *room)
+{
+    memset(room->slots, 0, sizeof room->slots);
+}
+
 static struct client_room_slot *slot_of(struct client_room *room, struct span client_id)
 {
     uint64_t hash = siphash(room->key, client_id), who = hash == 0 ? 1 : hash;

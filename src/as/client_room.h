@@ -1,7 +1,8 @@
 /* as/client_room.h - how many more tokens a client gets before its rows are counted again. Tokens become more only where
  * they are given out, which is here, and fewer as they end: so what a count left free is there at least, and a client that
- * holds a thousand tokens is not counted for each one it asks for. A fixed table of recent clients; who falls out of it
- * is counted.
+ * holds a thousand tokens is not counted for each one it asks for. Only an end that is taken back, with a turn that could
+ * not be kept, makes them more again: then all is forgotten. A fixed table of recent clients; who falls out of it is
+ * counted.
  * Threads: one. */
 #ifndef SYMBOLON_AS_CLIENT_ROOM_H
 #define SYMBOLON_AS_CLIENT_ROOM_H
@@ -20,6 +21,7 @@ struct client_room {
 };
 
 void client_room_init(struct client_room *room, struct hash_key key);
+void client_room_forget(struct client_room *room); /* everybody is counted again */
 
 /* Before each token: takes one place, and is true if there was one. False: count, and say what there is. */
 bool client_room_take(struct client_room *room, struct span client_id, bool kept_too);

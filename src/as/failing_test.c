@@ -508,6 +508,50 @@ static void an_answer_does_not_go_when_another_call_failed_to_keep_it(void **sta
     close_place(&p);
 }
 
+/* One request of a turn, not settled. */
+static int answer_code(struct place *p, const char *path, const char *body)
+{
+    struct as_response out;
+    const struct as_request request = { .method = SPAN("POST"),
+                                        .path = span_of_str(path),
+                                        .content_type = SPAN("application/ace+json"),
+                                        .body = span_of_str(body),
+                                        .peer = SPAN("192.0.2.1") };
+
+    as_answer(p->site.w->as, &request, p->site.w->now, &out);
+    const int code = out.code;
+    as_response_done(&out);
+    return code;
+}
+
+/* Tokens are revoked and a place is taken in one turn, of which nothing can be kept: the places are not free then. */
+static void room_made_in_a_turn_that_fails_is_no_room(void **state UNUSED)
+{
+    struct place p;
+
+    open_place(&p);
+    struct world *w = p.site.w;
+    const char *ask_one = world_text(w, "{%s,\"audience\":\"one\"}", credentials(&p));
+    const char *tokens[] = { p.token, site_token(&p.site, C1, ONE) };
+    w->settings.token_max_per_client = 2;
+    assert_int_equal(answer_code(&p, "/token", ask_one), 429);
+
+    for (size_t i = 0; i < COUNT_OF(tokens); i++)
+        assert_int_equal(
+            answer_code(&p, "/revoke", world_text(w, "{%s,\"token\":\"%s\"}", credentials(&p), tokens[i])),
+            200);
+    assert_int_equal(answer_code(&p, "/token", ask_one), 200); /* counted: there is one more */
+    sql_fail_sync(w->sql, true);
+    assert_int_not_equal(as_settle(w->as), ST_OK);
+    sql_fail_sync(w->sql, false);
+    w->now.mono.ms += AS_TRY_MS;
+    as_purge(w->as, w->now);
+    assert_false(as_store_failing(w->as));
+
+    assert_int_equal(answer_code(&p, "/token", ask_one), 429);
+    close_place(&p);
+}
+
 /* ---- memory ---- */
 
 /* As the loop would give it; only what the server allocates counts. True if it was done. */
@@ -627,6 +671,7 @@ int main(void)
         cmocka_unit_test(whatever_statement_fails_nothing_of_it_has_happened),
         cmocka_unit_test(a_rotation_that_fails_leaves_the_key_there_was),
         cmocka_unit_test(an_answer_does_not_go_when_another_call_failed_to_keep_it),
+        cmocka_unit_test(room_made_in_a_turn_that_fails_is_no_room),
         cmocka_unit_test(whatever_allocation_fails_it_is_our_fault_and_nothing_is_half_done),
         cmocka_unit_test(a_full_database_refuses_and_goes_on_when_there_is_room),
     };

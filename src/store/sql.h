@@ -108,7 +108,7 @@ enum status sql_nobody_has(const char *path, struct why *why) MUST_CHECK;
 enum status sql_failing_new(struct sql *inner_take, struct sql **ret_sql) MUST_CHECK;
 void sql_fail_at(struct sql *failing, unsigned n);
 void sql_fail_once(struct sql *failing, unsigned n);     /* the n-th alone */
-void sql_fail_sync(struct sql *failing, bool fails);     /* sql_sync() fails; what it was for stays unsynced */
+void sql_fail_sync(struct sql *failing, bool fails);     /* sql_sync() fails, and undoes what it was for */
 unsigned sql_statements_seen(const struct sql *failing); /* since sql_fail_at() */
 
 #endif

@@ -48,11 +48,17 @@ static bool failing_unsynced(const struct sql *sql)
     return sql_unsynced(CONTAINER_OF(sql, struct failing, base)->inner);
 }
 
+/* A COMMIT that fails takes all of the group with it: so does this one. */
 static enum status failing_sync(struct sql *sql, struct why *why)
 {
     struct failing *f = failing_of(sql);
+    enum status st = ST_OK;
 
-    return f->sync_fails ? reject(why, ST_IO, "store", "made to fail", 0) : sql_sync(f->inner, why);
+    if (f->sync_fails && sql_unsynced(f->inner))
+        st = f->inner->ops->script(f->inner, "ROLLBACK", why);
+    if (st == ST_OK)
+        st = sql_sync(f->inner, why);
+    return f->sync_fails && st == ST_OK ? reject(why, ST_IO, "store", "made to fail", 0) : st;
 }
 
 static void failing_close(struct sql *sql)
