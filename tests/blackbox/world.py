@@ -4,9 +4,9 @@ A Daemon's log is read as it is written; tests wait for an event, never for a ti
 in order and that no sanitizer had anything to say.
 """
 import http.client
-import itertools
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -45,25 +45,23 @@ def wait_for(condition, wait=WAIT, why=None):
     return met
 
 
-def free_ports():
-    """Ports that nobody has, one after the other: below those the kernel gives to connections, one of which would take the port
-    of a server while that is away, and not those of another worker of pytest."""
-    first = 10000 + 2000 * (int(re.sub(r'\D', '', os.environ.get('PYTEST_XDIST_WORKER', '')) or 0) % 11)
-    for at in itertools.count(os.getpid()):
-        port = first + at % 2000
-        with socket.socket() as s:
-            try:
-                s.bind(('127.0.0.1', port))
-            except OSError:
-                continue
-        yield port
-
-
-FREE_PORTS = free_ports()
+TAKEN = []  # sockets that say to other processes of tests which ports are ours, as long as we live
 
 
 def free_port():
-    return next(FREE_PORTS)
+    """A port that nobody has, nor will have: below those the kernel gives to connections, one of which would take the port of a
+    server while that is away."""
+    while True:
+        port, claim = random.randrange(10000, 32000), socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind('\0symbolon-test-port-%d' % port)
+            with socket.socket() as s:
+                s.bind(('127.0.0.1', port))
+        except OSError:
+            claim.close()
+            continue
+        TAKEN.append(claim)
+        return port
 
 
 def program(name):
