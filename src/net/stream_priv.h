@@ -7,7 +7,7 @@
  * UPGRADING    WebSocket only, behind TLS or not; what is sent is gathered; `timer` bounds both together
  * OPEN         data both ways
  * FLUSHING     stream_close() was called or the peer closed: output leaves, input is thrown away; `timer` bounds it.
- *              A WebSocket's Close is the last of the output
+ *              A WebSocket's Close and close_notify are the last of the output, also if the socket takes it in pieces
  * LINGERING    everything written and FIN sent; waiting for the peer's end, so that it can still read our last
  *              packet (a close with unread input would send RST, and the peer's kernel could drop that packet)
  * DEAD         polling stopped; on_closed() comes at the end of the turn, then the memory goes */
@@ -46,6 +46,7 @@ struct stream {
     bool ended;      /* the peer sends no more data: eof, or Close of a WebSocket */
     bool eof;        /* peer's end seen */
     bool secret;     /* what left is wiped */
+    bool said_end;   /* what a stream says last, TLS's and WebSocket's, was written, or waits in `pending` */
     bool broken;     /* writing failed: output is thrown away, what the peer sent before is still read */
     struct tls_session *tls;
     struct ws *ws;

@@ -117,10 +117,12 @@ static void write_framed(struct stream *s, struct span payload)
 {
     struct buf *framed = &s->loop->framed;
     enum status st = ws_write(s->ws, payload, framed);
-    if (st == ST_OK)
+    if (st == ST_OK) {
         write_plain(s, buf_span(framed));
-    else
+    } else {
+        stream_write_cipher(s); /* last words, perhaps, which only the end was to go with */
         stream_die(s, st, stream_why("memory", "out of memory"));
+    }
     if (framed->cap > CIPHER_KEEP)
         buf_done(framed);
     buf_reset(framed);
@@ -149,8 +151,10 @@ static void write_ws_output(struct stream *s)
         write_framed(s, SPAN_NONE);
 }
 
-static void finish_close(struct stream *s)
+/* The last of all there is to say. */
+static void say_end(struct stream *s)
 {
+    s->said_end = true;
     if (s->ws != NULL) {
         ws_close(s->ws);
         write_ws_output(s);
@@ -160,14 +164,20 @@ static void finish_close(struct stream *s)
         tls_close(s->tls, &io);
         stream_write_cipher(s);
     }
-    if (s->state != STREAM_FLUSHING)
+}
+
+/* Once more when the socket has taken what it left now: last words may be among that. */
+static void finish_close(struct stream *s)
+{
+    if (!s->said_end)
+        say_end(s);
+    if (s->state != STREAM_FLUSHING || s->pending.len > 0)
         return;
     if (s->eof || s->broken) {
         stream_die(s, ST_OK, JUST_CLOSED);
         return;
     }
-    if (s->pending.len == 0) /* else the descriptor's close says it; close_notify is only a courtesy */
-        shutdown(s->fd, SHUT_WR);
+    shutdown(s->fd, SHUT_WR);
     s->state = STREAM_LINGERING;
 }
 
