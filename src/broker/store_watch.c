@@ -14,6 +14,7 @@ struct store_watch {
     struct loop *loop;
     struct committer *committer;
     int64_t stall_ms, look_ms;
+    const atomic_bool *failing;
     atomic_bool *stalled;
     world_notify *notify;
     struct timer timer;
@@ -40,7 +41,7 @@ static void see(struct store_watch *w, int64_t under_way_ms, struct now now)
         tell(w, "STATUS=The disk does not answer: what must be durable waits");
     } else {
         log_event(NULL, LOG_NOTICE, "store_goes_on", F_I64("ms", now.mono.ms - w->since.ms));
-        tell(w, "STATUS=Serving");
+        tell(w, atomic_load(w->failing) ? STORE_STATE_FAILING : STORE_STATE_SERVING);
     }
 }
 
@@ -55,7 +56,8 @@ static void on_look(struct timer *timer, struct now now)
 }
 
 enum status store_watch_new(struct loop *loop, struct committer *committer, int64_t stall_ms,
-                            atomic_bool *stalled, world_notify *notify, struct store_watch **ret_watch)
+                            const atomic_bool *failing, atomic_bool *stalled, world_notify *notify,
+                            struct store_watch **ret_watch)
 {
     struct store_watch *w = calloc(1, sizeof *w);
 
@@ -65,6 +67,7 @@ enum status store_watch_new(struct loop *loop, struct committer *committer, int6
                                .committer = committer,
                                .stall_ms = stall_ms,
                                .look_ms = stall_ms / LOOKS < LOOK_MS ? stall_ms / LOOKS : LOOK_MS,
+                               .failing = failing,
                                .stalled = stalled,
                                .notify = notify };
     timer_init(&w->timer, on_look);

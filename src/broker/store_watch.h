@@ -14,9 +14,14 @@ struct committer;
 struct loop;
 struct store_watch;
 
-/* `notify` may be NULL. All must outlive it. */
+/* What a service manager hears of the store otherwise. */
+#define STORE_STATE_SERVING "STATUS=Serving"
+#define STORE_STATE_FAILING "STATUS=The store takes no more: what must be durable is refused"
+
+/* `failing`: what the last attempt came to; a disk that stood still often ends with an error, and then that is said. `notify` may be
+ * NULL. All must outlive it. */
 enum status store_watch_new(struct loop *loop, struct committer *committer, int64_t stall_ms,
-                            atomic_bool *stalled, world_notify *notify,
+                            const atomic_bool *failing, atomic_bool *stalled, world_notify *notify,
                             struct store_watch **ret_watch) MUST_CHECK;
 void store_watch_free(struct store_watch *watch); /* NULL does nothing */
 

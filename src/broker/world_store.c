@@ -74,8 +74,7 @@ static void on_state(void *ctx, enum status st, const struct why *why)
     else
         log_event(NULL, LOG_NOTICE, "store_recovered");
     if (s->notify != NULL)
-        s->notify(st != ST_OK ? "STATUS=The store takes no more: what must be durable is refused"
-                              : "STATUS=Serving");
+        s->notify(st != ST_OK ? STORE_STATE_FAILING : STORE_STATE_SERVING);
     for (unsigned i = 0; i < s->common->count; i++)
         worker_store_state(s->common->workers[i], st, why);
 }
@@ -165,8 +164,8 @@ static enum status start_committer(struct world_store *s, struct why *why)
     enum status st = committer_new(s->kv, s->common->count + 1, &calls, &s->committer);
 
     if (st == ST_OK)
-        st = store_watch_new(s->control, s->committer, s->config->store_stall_ms, &s->common->store_stalled,
-                             s->notify, &s->watch);
+        st = store_watch_new(s->control, s->committer, s->config->store_stall_ms, &s->common->store_failing,
+                             &s->common->store_stalled, s->notify, &s->watch);
     return st == ST_OK ? ST_OK : reject(why, st, "store", "the thread that writes could not be started", 0);
 }
 
