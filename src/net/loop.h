@@ -55,17 +55,22 @@ void loop_hook_remove(struct loop_hook *hook);
  * as well; its own thread, inside loop_run(), waits until the host has given it back. Nobody who uses either notices. Both
  * loops must live until both loop_run() have returned. */
 struct lend_rules {
-    int64_t look_ms;       /* a thread looks this often how much of a core it takes */
+    int64_t look_ms;       /* a thread looks this often how much of the time it does not sleep */
     unsigned rest_percent; /* both together take less: the loop rests */
     int64_t calm_ms; /* but not sooner after it began or got its thread back; longer after each short rest */
+    unsigned most_watches; /* one with more descriptors does not rest: lending looks at each; 0: no limit */
     unsigned
         wake_percent; /* the host takes that or more: its busiest guest gets its thread back, one at each look */
     int64_t
         turn_us; /* a turn of the host takes longer, half of it again, and does not only wait: all get theirs back */
 };
-#define LEND_RULES        \
-    ((struct lend_rules){ \
-        .look_ms = 100, .rest_percent = 95, .calm_ms = 200, .wake_percent = 90, .turn_us = 2000 })
+#define LEND_RULES                               \
+    ((struct lend_rules){ .look_ms = 100,        \
+                          .rest_percent = 95,    \
+                          .calm_ms = 200,        \
+                          .most_watches = 10000, \
+                          .wake_percent = 90,    \
+                          .turn_us = 2000 })
 /* Before loop_run() of either. A host is not lent itself. */
 void loop_lend_to(struct loop *loop, struct loop *host, const struct lend_rules *rules);
 /* It has no thread of its own now. Any thread. */

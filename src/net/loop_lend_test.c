@@ -4,6 +4,7 @@
 #include "net/stream.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -39,16 +40,26 @@ static void *run_loop(void *arg)
     return NULL;
 }
 
-static void crew_start(struct crew *c, const struct lend_rules *rules)
+static void crew_new(struct crew *c, const struct lend_rules *rules)
 {
     assert_int_equal(loop_new(&c->host, NULL), ST_OK);
     for (int i = 0; i < GUESTS; i++) {
         assert_int_equal(loop_new(&c->guests[i], NULL), ST_OK);
         loop_lend_to(c->guests[i], c->host, rules);
     }
+}
+
+static void crew_run(struct crew *c)
+{
     assert_int_equal(pthread_create(&c->threads[GUESTS], NULL, run_loop, c->host), 0);
     for (int i = 0; i < GUESTS; i++)
         assert_int_equal(pthread_create(&c->threads[i], NULL, run_loop, c->guests[i]), 0);
+}
+
+static void crew_start(struct crew *c, const struct lend_rules *rules)
+{
+    crew_new(c, rules);
+    crew_run(c);
 }
 
 static void crew_stop(struct crew *c)
@@ -460,6 +471,115 @@ static void threads_that_are_busy_do_not_rest(void **state)
     crew_free(&c);
 }
 
+/* -- threads that others keep from working --- */
+
+struct labour {
+    struct loop_hook hook;
+    struct loop *guest;
+    pthread_t thread; /* of the host */
+    struct mono_time until;
+    bool endless;
+    atomic_bool rested, done;
+};
+
+/* Never without work, so its loop never sleeps. */
+static bool toil(struct loop_hook *hook, struct now now)
+{
+    struct labour *l = CONTAINER_OF(hook, struct labour, hook);
+
+    if (loop_rests(l->guest))
+        atomic_store(&l->rested, true);
+    if (now.mono.ms >= l->until.ms)
+        atomic_store(&l->done, true);
+    return true;
+}
+
+static void *spin(void *stop)
+{
+    while (!atomic_load((atomic_bool *)stop))
+        continue;
+    return NULL;
+}
+
+/* Everybody on one core, which others want too: each gets a fifth of it, and yet has more to do than it gets done. */
+static void threads_that_get_little_of_a_core_do_not_rest_while_they_have_work(void **state)
+{
+    const struct lend_rules rules = {
+        .look_ms = 50, .rest_percent = 95, .calm_ms = 50, .wake_percent = 90, .turn_us = 2000
+    };
+    struct crew c;
+    struct labour labours[1 + GUESTS] = { 0 };
+    pthread_t others[GUESTS];
+    atomic_bool stop = false;
+    cpu_set_t before, one;
+    (void)state;
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    CPU_ZERO(&one);
+    for (int cpu = 0; CPU_COUNT(&one) == 0; cpu++)
+        if (CPU_ISSET(cpu, &before))
+            CPU_SET(cpu, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    crew_new(&c, &rules);
+    for (int i = 0; i <= GUESTS; i++) {
+        struct loop *loop = i < GUESTS ? c.guests[i] : c.host;
+        labours[i].hook.turn_end = toil;
+        labours[i].guest = c.guests[i % GUESTS];
+        labours[i].until =
+            mono_plus_ms(now_read().mono, 1500); /* some looks; what is not seen is not waited for */
+        loop_hook_add(loop, &labours[i].hook);
+    }
+    for (int i = 0; i < GUESTS; i++)
+        assert_int_equal(pthread_create(&others[i], NULL, spin, &stop), 0);
+    crew_run(&c);
+    assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
+    for (int i = 0; i <= GUESTS; i++)
+        wait_for(&c, is_set, &labours[i].done);
+    atomic_store(&stop, true);
+    for (int i = 0; i < GUESTS; i++)
+        pthread_join(others[i], NULL);
+    for (int i = 0; i <= GUESTS; i++)
+        assert_false(atomic_load(&labours[i].rested));
+    crew_stop(&c);
+    crew_free(&c);
+}
+
+/* -- many descriptors --- */
+
+static bool all_but_the_first_rest(const void *ctx)
+{
+    const struct crew *c = ctx;
+
+    return !loop_rests(c->guests[0]) && loop_rests(c->guests[1]) && loop_rests(c->guests[2]);
+}
+
+/* A host serves the one that has few, never the others: libuv's and the one that wakes it are two. */
+static void a_loop_with_many_descriptors_keeps_its_thread(void **state)
+{
+    struct lend_rules rules = at_once;
+    struct crew c;
+    (void)state;
+    rules.most_watches = 2;
+    crew_start(&c, &rules);
+    struct echo e = { .loop = c.guests[0], .task.run = echo_open };
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    e.fd = pair[1];
+    wait_for(&c, all_rest, &c);
+    loop_post(c.guests[0], &e.task);
+    echo_through(&e, pair[0], 1); /* who rests already, stays */
+    assert_true(all_rest(&c));
+    assert_int_equal(claim(c.host), 2);
+    wait_for(&c, all_but_the_first_rest, &c);
+    for (int i = 0; i < 100; i++)
+        assert_true(pthread_equal(where_it_runs(c.guests[0]), c.threads[0]));
+    assert_false(loop_rests(c.guests[0]));
+    close(pair[0]);
+    wait_for(&c, all_rest, &c); /* few again */
+    assert_true(atomic_load(&e.closed));
+    crew_stop(&c);
+    crew_free(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -474,6 +594,8 @@ int main(void)
         cmocka_unit_test(streams_of_a_loop_that_rests_are_heard),
         cmocka_unit_test(streams_of_a_loop_that_changes_hands_are_heard),
         cmocka_unit_test(threads_that_are_busy_do_not_rest),
+        cmocka_unit_test(threads_that_get_little_of_a_core_do_not_rest_while_they_have_work),
+        cmocka_unit_test(a_loop_with_many_descriptors_keeps_its_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -53,9 +53,10 @@ struct lending {
     struct lodging lodging;
     pthread_cond_t back; /* as a guest: `rests` is false again */
     atomic_bool rests;
-    int64_t looked_ms, looked_ns, looked_cpu_ns; /* at the last look: the clock, and the thread's time */
-    int64_t woken_ms, calm_ms;                   /* awake since then, and at least for so long */
-    int64_t turn_ns, long_ns, long_cpu_ns;       /* began; was found to be long */
+    int64_t looked_ms, looked_ns;          /* at the last look */
+    int64_t slept_ns, sleeps_ns;           /* since then; since when now, 0: it does not */
+    int64_t woken_ms, calm_ms;             /* awake since then, and at least for so long */
+    int64_t turn_ns, long_ns, long_cpu_ns; /* began; was found to be long */
     _Atomic int64_t load_ms;
     _Atomic unsigned load; /* percent of a core, as of load_ms */
 };
@@ -65,8 +66,9 @@ struct loop {
     int set;     /* epoll */
     int wake_fd; /* eventfd in it, edge-triggered: nobody has to read it */
     struct loop_watch uv_watch, wake_watch;
-    bool uv_ready; /* libuv has something to do */
-    int uv_wait;   /* ms until it has, whatever its descriptors say; -1: never */
+    unsigned watches; /* descriptors in the set */
+    bool uv_ready;    /* libuv has something to do */
+    int uv_wait;      /* ms until it has, whatever its descriptors say; -1: never */
 
     bool in_turn;
     bool again;     /* the last turn wants another at once */

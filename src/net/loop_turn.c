@@ -132,7 +132,13 @@ bool loop_watch_set(struct loop *loop, struct loop_watch *watch, int fd, uint32_
     struct epoll_event e = { .events = events, .data.ptr = watch };
     int what = was == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
 
-    return was == events || epoll_ctl(loop->set, what, fd, &e) == 0;
+    if (was == events)
+        return true;
+    if (epoll_ctl(loop->set, what, fd, &e) != 0)
+        return false;
+    loop->watches += what == EPOLL_CTL_ADD;
+    loop->watches -= what == EPOLL_CTL_DEL;
+    return true;
 }
 
 /* -- running --------------------------------------------------------------------------------------------- */
