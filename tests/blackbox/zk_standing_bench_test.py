@@ -93,6 +93,14 @@ def children_of(pid):
         return [int(word) for word in f.read().split()]
 
 
+def lives(pid):
+    try:
+        with open('/proc/%d/stat' % pid, encoding='ascii') as f:
+            return f.read().rsplit(') ', 1)[1][0] not in 'ZX'
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 @pytest.fixture
 def short_folder():
     """What pytest gives may be too long for the socket in it."""
@@ -114,7 +122,8 @@ def test_interrupted_it_stops_what_it_started(short_folder, number):
     process.send_signal(number)
     process.communicate(timeout=LIMIT)
     assert process.returncode == 1
-    assert not any(os.path.exists('/proc/%d' % pid) for pid in started) and list(short_folder.iterdir()) == []
+    assert list(short_folder.iterdir()) == []
+    wait_for(lambda: not any(map(lives, started)), LIMIT)  # who was just being started ends because its parent does
 
 
 # ---- targets ----
